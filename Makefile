@@ -1,0 +1,59 @@
+# `make run` opens the app, `make test` passes the tests; each sets up what is missing.
+PYTHON      ?= python3
+VENV        ?= .venv
+SCENARIO    ?= scenarios/diverse_heads.toml
+# The CPU build of torch on Linux: make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+       $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: run test test-all lint format bench clean help
+help:
+	@echo "make run [SCENARIO=…]   open the app, training what the scenario lists"
+	@echo "make test               pass the tests   (make test-all: the slow ones too)"
+	@echo "make lint               ruff, format check, types"
+	@echo "make bench              the benchmarks, side by side"
+
+run: $(VENV)/.run
+	@$(BIN)/synergy-tui $(SCENARIO)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pytest tests/benchmarks -p no:xdist -p no:cacheprovider -o addopts="" --benchmark-only
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Synergy needs Python 3.11 or newer; $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Setting up Synergy in $(VENV) (torch is the large part; a few minutes the first time) …" >&2
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(PIP) -e ".[test]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	@$(PIP) -e ".[lint]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

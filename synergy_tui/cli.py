@@ -1,0 +1,124 @@
+"""The ``synergy`` and ``synergy-tui`` commands: names and exit codes.
+
+Each command lives in a module of its own under :mod:`synergy_tui.commands` and is imported when it
+is called, so that ``synergy --help`` and the light commands import neither torch nor numba nor
+textual.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from synergy_tui import __version__
+from synergy_tui.errors import ExitCode, UserError
+
+# Name → one-line help. Kept here, not in the modules, so that listing the commands loads none.
+COMMANDS = {
+    "run": "Run a scenario: with the app, or headless with --no-ui.",
+    "sweep": "Run the grid of a scenario's [sweep], here or on a Ray cluster.",
+    "analyze": "Measure attention, graph files or checkpoints you already have.",
+    "report": "Write the evidence of experiments as one HTML file and Markdown.",
+    "ls": "List experiments.",
+    "show": "Show one experiment: runs, numbers, verdict.",
+    "compare": "Put the runs of several experiments beside each other.",
+    "attach": "Open the app on a running experiment.",
+    "replay": "Open the app on a finished experiment.",
+    "stop": "Ask a running experiment to checkpoint and stop.",
+    "resume": "Go on with a stopped or dead experiment.",
+    "export": "Write metrics, attention, graphs and figures to files.",
+    "rm": "Remove experiments (asks first).",
+    "init": "Write a commented scenario from a few questions or flags.",
+    "validate": "Check scenario files without running them.",
+    "doctor": "Say what this machine offers.",
+    "completion": "Print the completion script for bash, zsh or fish.",
+    "schema": "Print the JSON Schema of scenarios or of the event stream.",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``synergy_tui.commands.<name>`` and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"synergy_tui.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the exit codes."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, naming the nearest command for a typo."""
+        import difflib
+
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else " `synergy --help` lists them."
+            raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", prog_name="synergy")
+def synergy() -> None:
+    """See, measure and verify how information propagates over attention heads."""
+
+
+def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> int:
+    """Run a click command and turn what it raises into an exit code."""
+    try:
+        result: Any = command.main(args=args, prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except UserError as error:
+        click.echo(f"{name}: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.BAD_INPUT)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    return int(result) if isinstance(result, int) else int(ExitCode.OK)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of ``synergy``."""
+    sys.exit(_invoke(synergy, args, "synergy"))
+
+
+def tui(args: Sequence[str] | None = None) -> None:
+    """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
+    from synergy_tui.commands.tui import command
+
+    sys.exit(_invoke(command, args, "synergy-tui"))

@@ -1,0 +1,17 @@
+"""What every layer of tests shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "paper"
+
+
+@pytest.fixture(scope="session")
+def paper() -> Path:
+    """The published checkpoints, attention and reference numbers; skips where they are absent."""
+    if not (SHARED / "reference.json").is_file():
+        pytest.skip("the published checkpoints (../shared/paper) are not on this machine")
+    return SHARED
