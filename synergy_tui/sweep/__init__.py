@@ -1,0 +1,1 @@
+"""Sweeps: many ordinary experiments from one scenario, run here or on a cluster."""

@@ -1,0 +1,146 @@
+"""The ``[sweep]`` table of a scenario: what is varied, what is compared, and on what it runs.
+
+Light on purpose (pydantic alone): ``synergy validate`` reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Scalar = bool | int | float | str
+
+AXES: dict[str, str] = {
+    "tasks": "train.task",
+    "lengths": "train.length",
+    "widths": "train.embed",
+    "layers": "train.layers",
+    "heads": "runs.heads",
+    "topologies": "runs.graph.topology",
+    "nodes": "runs.graph.nodes",
+    "diversity": "runs.graph.diversity",
+}
+"""The named axes and the scenario key that each one sets, in the order of a point's name."""
+
+
+class Override(BaseModel):
+    """Settings for some points: where these axes have these values, set these keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    where: dict[str, Scalar | list[Scalar]] = Field(
+        description="Axis → value (or values) that a point must have; seed counts as an axis.",
+        examples=[{"tasks": "sort"}],
+    )
+    set: dict[str, Scalar | list[Scalar]] = Field(
+        description="Scenario key → value, as in `--set`.", examples=[{"train.steps": 1500}]
+    )
+
+
+class SweepTable(BaseModel):
+    """``[sweep]``: a grid of axes, a list of points, or both.
+
+    Every combination of the axes (but the compared one) with every seed is a *point*: one ordinary
+    experiment. The compared axis is laid side by side as the runs of each point, so that they share
+    seed and data and differences between them are paired.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = Field(
+        default=1, description="How many seeds (0, 1, …), or the seeds themselves."
+    )
+    tasks: list[str] = Field(default=[], description="Tasks to train on.")
+    lengths: list[Annotated[int, Field(ge=2)]] = Field(default=[], description="Sequence lengths.")
+    widths: list[Annotated[int, Field(ge=1)]] = Field(default=[], description="Embedding widths.")
+    layers: list[Annotated[int, Field(ge=1)]] = Field(default=[], description="Numbers of layers.")
+    heads: list[Annotated[int, Field(ge=1)]] = Field(default=[], description="Head counts.")
+    topologies: list[str] = Field(default=[], description="Graph families of designed heads.")
+    nodes: list[Annotated[int, Field(ge=2)]] = Field(
+        default=[], description="Nodes of designed graphs."
+    )
+    diversity: list[Annotated[float, Field(ge=0.0, le=1.0)]] = Field(
+        default=[], description="Share of edges redrawn between designed heads; 0 is the control."
+    )
+    axes: dict[str, list[Scalar]] = Field(
+        default={},
+        description="Any other scenario key, as in `--set`, with the values to try.",
+        examples=[{"train.learning_rate": [1e-3, 3e-3]}],
+    )
+    points: list[dict[str, Scalar]] = Field(
+        default=[],
+        description="Points listed one by one (axis name or scenario key → value), besides the grid.",
+    )
+    compare: str | None = Field(
+        default=None,
+        description="The axis whose values are the runs of each point; heads when it is given.",
+    )
+    overrides: list[Override] = Field(default=[], description="Settings for some of the points.")
+    executor: Literal["auto", "ensemble", "pool", "ray"] = Field(
+        default="auto", description="What runs the points: one batched ensemble, processes, Ray."
+    )
+    workers: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="Points at a time; chosen from the machine when absent."
+    )
+    attempts: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="How often a point whose worker was lost is tried in all."
+    )
+    gpus_per_point: Annotated[float, Field(ge=0.0)] | None = Field(
+        default=None, description="Share of a GPU for each point on Ray; 0.25 puts four on one."
+    )
+    memory_per_point: Annotated[float, Field(gt=0.0)] | None = Field(
+        default=None, description="GiB that Ray reserves for each point; estimated when absent."
+    )
+    data_parallel: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Processes that train each point together (torchrun, DDP)."
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: int | list[int]) -> int | list[int]:
+        if isinstance(seeds, list):
+            if not seeds:
+                raise ValueError("needs at least one seed")
+            _must_differ("seeds", list(seeds))
+        return seeds
+
+    @model_validator(mode="after")
+    def _axes_make_sense(self) -> SweepTable:
+        for name in (*AXES, *self.axes):
+            _must_differ(name, self.values(name))
+        for name, values in self.axes.items():
+            if not values:
+                raise ValueError(f"axis {name!r} has no values")
+            if name in AXES.values():
+                known = next(axis for axis, key in AXES.items() if key == name)
+                raise ValueError(f"axis {name!r} is written {known!r}")
+        if self.compare is not None and not self.values(self.compare):
+            given = [name for name in (*AXES, *self.axes) if self.values(name)]
+            raise ValueError(f"compare = {self.compare!r} is not an axis given here: {given}")
+        for override in self.overrides:
+            for name in override.where:
+                if name != "seed" and name not in AXES and name not in self.axes:
+                    raise ValueError(f"override where {name!r}: no such axis: {[*AXES, 'seed']}")
+        return self
+
+    def values(self, axis: str) -> list[Any]:
+        """The values given for a named axis or for a key of ``axes`` (none: an empty list)."""
+        return list(getattr(self, axis)) if axis in AXES else list(self.axes.get(axis, []))
+
+    @property
+    def seed_list(self) -> list[int]:
+        """The seeds themselves."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @property
+    def compared(self) -> str | None:
+        """The axis whose values become the runs of each point, if any."""
+        if self.compare is not None:
+            return self.compare
+        return next((axis for axis in ("heads", "topologies") if self.values(axis)), None)
+
+
+def _must_differ(name: str, values: list[Any]) -> None:
+    if len(set(map(repr, values))) < len(values):
+        raise ValueError(f"{name} repeats a value: {values}")
