@@ -1,0 +1,144 @@
+"""The step cursor that every panel of every run shares.
+
+Following, the cursor is the newest step. Paused, it stays while the log goes on growing. Playing,
+it moves on by itself. Nothing here knows a clock: :meth:`Timeline.advance` is told how much time
+has passed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+SPEEDS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+PLAY_SECONDS = 30.0
+"""A whole experiment plays back in at most about this long, unless the speed is changed."""
+
+
+class Mode(enum.StrEnum):
+    """What the cursor does by itself."""
+
+    FOLLOW = "follow"
+    PAUSED = "paused"
+    PLAYING = "playing"
+
+
+class Timeline:
+    """A cursor over training steps.
+
+    Attributes
+    ----------
+    mode
+        Follow, paused or playing.
+    last
+        Newest step seen in any run.
+    stops
+        (k,) int64, ascending: the steps that have a probe in any run; where the cursor rests.
+    pace
+        Steps per second at which the experiment was recorded; playback at 1x repeats it.
+    """
+
+    def __init__(self) -> None:
+        self.mode = Mode.FOLLOW
+        self.last = 0
+        self.stops: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.pace = 20.0
+        self._position = 0.0
+        self._speed = SPEEDS.index(1)
+
+    @property
+    def step(self) -> int:
+        """The step every panel shows."""
+        return self.last if self.mode is Mode.FOLLOW else int(self._position)
+
+    @property
+    def speed(self) -> float:
+        """Playback speed, as a multiple of the recorded pace."""
+        return SPEEDS[self._speed]
+
+    @property
+    def behind(self) -> int:
+        """Steps that have come in after the cursor."""
+        return max(0, self.last - self.step)
+
+    def observe(self, last: int, stops: Iterable[int], pace: float | None = None) -> None:
+        """Take note of what the log holds now; a cursor that does not follow stays where it is."""
+        self.last = int(last)
+        self.stops = np.unique(np.fromiter((int(stop) for stop in stops), dtype=np.int64))
+        if pace is not None and np.isfinite(pace) and pace > 0:
+            self.pace = float(pace)
+
+    def seek(self, step: float) -> None:
+        """Put the cursor at ``step`` (within what there is) and stop there."""
+        self._position = float(min(max(step, 0), self.last))
+        self.mode = Mode.PAUSED
+
+    def follow(self) -> None:
+        """Show the newest step, now and from now on."""
+        self.mode = Mode.FOLLOW
+
+    def toggle_pause(self) -> None:
+        """Freeze what is shown, or go back to the newest step."""
+        if self.mode is Mode.PAUSED:
+            self.follow()
+        else:
+            self.seek(self.step)
+
+    def move(self, count: int) -> None:
+        """Go ``count`` probes forward (negative: back)."""
+        here = self.step
+        stops = self._all_stops()
+        if count > 0:
+            index = int(np.searchsorted(stops, here, side="right")) + count - 1
+        else:
+            index = int(np.searchsorted(stops, here, side="left")) + count
+        self.seek(float(stops[min(max(index, 0), len(stops) - 1)]))
+
+    def jump(self, count: int) -> None:
+        """Go ``count`` tenths of the run forward (negative: back), to the nearest probe."""
+        self.seek(self._nearest(self.step + count * max(1.0, self.last / 10)))
+
+    def first(self) -> None:
+        """Go to the first probe."""
+        self.seek(float(self._all_stops()[0]))
+
+    def toggle_play(self) -> None:
+        """Play on from the cursor (from the start when it is at the end), or stop playing."""
+        if self.mode is Mode.PLAYING:
+            self.seek(self.step)
+            return
+        start = self.step
+        self._position = float(start if start < self.last else self._all_stops()[0])
+        left = (self.last - self._position) / self.pace
+        if left / self.speed > PLAY_SECONDS:
+            self._speed = next(
+                (i for i, speed in enumerate(SPEEDS) if left / speed <= PLAY_SECONDS),
+                len(SPEEDS) - 1,
+            )
+        self.mode = Mode.PLAYING
+
+    def change_speed(self, by: int) -> None:
+        """Play ``by`` notches faster (negative: slower)."""
+        self._speed = min(max(self._speed + by, 0), len(SPEEDS) - 1)
+
+    def advance(self, seconds: float) -> bool:
+        """Let ``seconds`` pass; true when the cursor moved by itself."""
+        if self.mode is not Mode.PLAYING:
+            return False
+        before = int(self._position)
+        self._position += seconds * self.pace * self.speed
+        if self._position >= self.last:
+            self.seek(self.last)
+            return True
+        return int(self._position) != before
+
+    def _all_stops(self) -> npt.NDArray[np.int64]:
+        """Probes and the newest step, so that the cursor can always reach the end."""
+        return np.unique(np.append(self.stops, self.last))
+
+    def _nearest(self, step: float) -> float:
+        stops = self._all_stops()
+        return float(stops[int(np.argmin(np.abs(stops - step)))])

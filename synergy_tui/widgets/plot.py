@@ -1,0 +1,340 @@
+"""A line chart as characters: what to draw, and the drawing. No Textual here.
+
+:func:`draw` is a pure function of a :class:`Plot` and a size, so a test gives arrays and compares
+lines of text (:func:`text`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.widgets.axes import Axis, Floats
+from synergy_tui.widgets.canvas import Canvas, cell_dots, spans, to_cells
+
+STYLES = (
+    "text",
+    "muted",
+    "axis",
+    "marker",
+    "cursor",
+    "title",
+    "headline",
+    "warning",
+    "run-1",
+    "run-2",
+    "run-3",
+    "run-4",
+    "faint-1",
+    "faint-2",
+    "faint-3",
+    "faint-4",
+)
+"""Names of the styles that a canvas of this module refers to by position."""
+_INDEX = {name: position for position, name in enumerate(STYLES)}
+
+_LINES = {"vertical": "│", "tick": "┤", "corner": "└", "floor": "─", "dash": "┄", "stem": "┊"}
+_ASCII_LINES = {"vertical": "|", "tick": "+", "corner": "+", "floor": "-", "dash": "-", "stem": ":"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One polyline.
+
+    Attributes
+    ----------
+    x, y
+        (k,) data, ``x`` increasing; a ``y`` that is not finite breaks the line.
+    style
+        A name of :data:`STYLES`.
+    faint
+        Drawn beneath the others, and hidden where they pass.
+    glyph
+        A character set on the curve every dozen columns, to tell curves apart without colour.
+    """
+
+    x: npt.NDArray[np.generic]
+    y: npt.NDArray[np.generic]
+    style: str = "text"
+    faint: bool = False
+    glyph: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A dashed line across the chart at a value of one axis, with its name."""
+
+    axis: Literal["x", "y"]
+    at: float
+    label: str
+    style: str = "marker"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Everything a chart shows.
+
+    Attributes
+    ----------
+    cursor
+        Where on the x axis the step cursor stands; ``None`` draws none.
+    empty
+        What is waited for: written when there is no curve.
+    """
+
+    x: Axis
+    y: Axis
+    curves: Sequence[Curve] = ()
+    markers: Sequence[Marker] = ()
+    cursor: float | None = None
+    empty: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A chart under a line of text.
+
+    Attributes
+    ----------
+    title
+        Question the panel answers.
+    detail
+        What is drawn, in muted text after the title; dropped when there is no room.
+    headline
+        The number that answers, at the right end of the line.
+    style
+        Style of the headline.
+    """
+
+    title: str
+    detail: str
+    headline: str
+    plot: Plot
+    style: str = "headline"
+    short: str = field(default="")
+
+
+def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
+    """Draw ``plot`` into ``width`` × ``height`` cells.
+
+    The last row is the x axis; tick labels of the y axis take the columns at the left. With less
+    than 3 rows or 8 columns there is no room for axes and only the curves are drawn.
+    """
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    if width < 1 or height < 1:
+        return canvas
+    if not plot.curves:
+        _write_empty(canvas, plot.empty)
+        return canvas
+    lines = _ASCII_LINES if ascii_only else _LINES
+    if width < 8 or height < 3:
+        body = Canvas(canvas.chars, canvas.styles)
+    else:
+        gutter = _draw_axes(canvas, plot, lines)
+        body = Canvas(canvas.chars[:-1, gutter:], canvas.styles[:-1, gutter:])
+    taken = _draw_curves(body, plot, ascii_only)
+    _draw_markers(body, plot, taken, lines)
+    return canvas
+
+
+def draw_panel(
+    panel: Panel, width: int, height: int, ascii_only: bool = False, selected: bool = False
+) -> Canvas:
+    """Draw a panel: one line of text, then its chart."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    if width < 1 or height < 1:
+        return canvas
+    mark = (">" if ascii_only else "▸") if selected else " "
+    title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
+    canvas.write(0, 0, mark, _INDEX["cursor"])
+    canvas.write(1, 0, title, _INDEX["title"])
+    room = width - len(title) - len(panel.headline) - 4
+    if len(panel.detail) <= room:
+        canvas.write(len(title) + 3, 0, panel.detail, _INDEX["muted"])
+    canvas.write(width - len(panel.headline), 0, panel.headline, _INDEX[panel.style])
+    if height > 1:
+        chart = draw(panel.plot, width, height - 1, ascii_only)
+        canvas.chars[1:], canvas.styles[1:] = chart.chars, chart.styles
+    return canvas
+
+
+def text(plot: Plot, width: int, height: int, ascii_only: bool = False) -> list[str]:
+    """The chart as lines of text, without colour."""
+    return draw(plot, width, height, ascii_only).lines()
+
+
+def _write_empty(canvas: Canvas, message: str) -> None:
+    """Write what is waited for in the middle, broken into lines that fit."""
+    words, rows = message.split(), [""]
+    for word in words:
+        longer = f"{rows[-1]} {word}".strip()
+        if len(longer) <= canvas.width - 2 or not rows[-1]:
+            rows[-1] = longer
+        else:
+            rows.append(word)
+    top = max((canvas.height - len(rows)) // 2, 0)
+    for offset, row in enumerate(rows):
+        canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, _INDEX["muted"])
+
+
+def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str]) -> int:
+    """Draw both axes; return the columns that the y axis takes."""
+    style = _INDEX["axis"]
+    rows = canvas.height - 1
+    ticks = plot.y.ticks(max(2, min(rows // 2, 8)))
+    gutter = max((len(label) for _, label in ticks), default=0) + 1
+    for row in range(rows):
+        canvas.write(gutter - 1, row, lines["vertical"], style)
+    free = set(range(rows))
+    for value, label in ticks:
+        row = _row(plot.y, value, rows)
+        if row in free:
+            free -= {row}
+            canvas.write(gutter - 1 - len(label), row, label, style)
+            canvas.write(gutter - 1, row, lines["tick"], style)
+    canvas.write(gutter - 1, rows, lines["corner"], style)
+    across = canvas.width - gutter
+    canvas.write(gutter, rows, lines["floor"] * across, style)
+    name = f" {plot.x.label}" if plot.x.label else ""
+    if len(name) > across // 2:
+        name = ""
+    limit = across - len(name)
+    canvas.write(gutter + limit, rows, name, style)
+    end = -1
+    for value, label in plot.x.ticks(max(2, across // 10)):
+        middle = round(float(plot.x.place(value)) * (across - 1))
+        start = min(max(middle - len(label) // 2, 0), across - len(label))
+        if start > end and start + len(label) < limit:
+            canvas.write(gutter + start, rows, label, style)
+            end = start + len(label)
+    return gutter
+
+
+def _row(axis: Axis, value: float, rows: int) -> int:
+    """The row in which a value of the y axis lies; outside 0..rows-1 when it is off the chart."""
+    place = float(axis.place(value))
+    if not np.isfinite(place):
+        return -1
+    dots = rows * 4
+    return rows - 1 - int(np.floor(np.rint(place * (dots - 1)) / 4))
+
+
+def _draw_curves(body: Canvas, plot: Plot, ascii_only: bool) -> npt.NDArray[np.bool_]:
+    """Draw every curve; return which cells hold a curve that is not faint."""
+    across, down = cell_dots(ascii_only)
+    shape = (body.height * down, body.width * across)
+    strong = np.zeros(shape, dtype=bool)
+    weak = np.zeros(shape, dtype=bool)
+    taken = np.zeros((body.height, body.width), dtype=bool)
+    glyphs: list[tuple[int, int, str, int]] = []
+    for curve in sorted(plot.curves, key=lambda curve: not curve.faint):
+        x = plot.x.place(curve.x) * (shape[1] - 1)
+        y = plot.y.place(curve.y) * (shape[0] - 1)
+        dots = spans(x, y, shape[1], shape[0])
+        blocks = dots.reshape(body.height, down, body.width, across)
+        cells: npt.NDArray[np.bool_] = blocks.max(axis=(1, 3))
+        if curve.faint:
+            weak |= dots
+        else:
+            strong |= dots
+            taken |= cells
+        body.styles[cells] = _INDEX[curve.style]
+        if curve.glyph:
+            glyphs += _glyph_places(cells, curve, len(glyphs))
+    # A faint curve gives way in every cell that a strong one passes through: merged dots would
+    # take the strong one's colour.
+    characters = to_cells(strong, ascii_only)
+    body.chars[...] = np.where(taken, characters, to_cells(weak, ascii_only))
+    for row, column, glyph, style in glyphs:
+        body.write(column, row, glyph, style)
+    return taken
+
+
+def _glyph_places(
+    cells: npt.NDArray[np.bool_], curve: Curve, shift: int
+) -> list[tuple[int, int, str, int]]:
+    """Where to set a curve's glyph: every dozen columns, shifted so that curves do not collide."""
+    columns = np.flatnonzero(cells.any(axis=0))
+    if not columns.size:
+        return []
+    chosen = columns[(columns + 3 * shift) % 12 == 6]
+    chosen = chosen if chosen.size else columns[-1:]
+    style = _INDEX[curve.style]
+    return [(int(np.argmax(cells[:, c])), int(c), curve.glyph, style) for c in chosen]
+
+
+def _draw_markers(
+    body: Canvas, plot: Plot, taken: npt.NDArray[np.bool_], lines: dict[str, str]
+) -> None:
+    """Draw dashed lines in cells that no strong curve needs, then their labels."""
+    labels: list[tuple[str, int, list[tuple[int, int]]]] = []
+    for marker in plot.markers:
+        style = _INDEX[marker.style]
+        if marker.axis == "y":
+            row = _row(plot.y, marker.at, body.height)
+            if not 0 <= row < body.height:
+                continue
+            free = np.zeros_like(taken)
+            free[row] = ~taken[row]
+            body.fill(free, lines["dash"], style)
+            right = body.width - len(marker.label)
+            places = [(r, c) for r in (row, row - 1, row + 1) for c in (right, 1, right // 2)]
+            labels.append((marker.label, style, places))
+        else:
+            place = float(plot.x.place(marker.at))
+            if np.isnan(place) or place < 0:
+                continue
+            if place > 1:
+                label = f"{marker.label} {'>' if lines is _ASCII_LINES else '→'}"
+                right = body.width - len(label)
+                labels.append((label, style, [(row, right) for row in range(body.height)]))
+                continue
+            column = round(place * (body.width - 1))
+            free = np.zeros_like(taken)
+            free[:, column] = ~taken[:, column]
+            body.fill(free, lines["stem"], style)
+            sides = (column + 2, column - 1 - len(marker.label))
+            places = [(row, side) for row in range(body.height) for side in sides]
+            labels.append((marker.label, style, places))
+    if plot.cursor is not None:
+        place = float(plot.x.place(plot.cursor))
+        if 0 <= place <= 1:
+            free = np.zeros_like(taken)
+            column = round(place * (body.width - 1))
+            free[:, column] = ~taken[:, column]
+            body.fill(free, lines["vertical"], _INDEX["cursor"])
+    for label, style, places in labels:
+        _write_label(body, label, style, places, taken)
+
+
+def _write_label(
+    body: Canvas,
+    label: str,
+    style: int,
+    places: list[tuple[int, int]],
+    taken: npt.NDArray[np.bool_],
+) -> None:
+    """Write a label at the first of the places that covers the fewest cells of curves."""
+    best, least = None, len(label)
+    for row, column in places:
+        if not (0 <= row < body.height and 0 <= column <= body.width - len(label)):
+            continue
+        covered = int(taken[row, column : column + len(label)].sum())
+        if covered < least:
+            best, least = (row, column), covered
+        if not covered:
+            break
+    if best is not None:
+        row, column = best
+        body.write(column, row, label, style)
+        taken[row, max(column - 1, 0) : column + len(label) + 1] = True
+
+
+def finite(values: npt.ArrayLike) -> Floats:
+    """The finite entries, flattened; for ranges."""
+    data = np.asarray(values, dtype=np.float64).ravel()
+    return data[np.isfinite(data)]
