@@ -30,18 +30,18 @@ class Canvas:
     chars
         (height, width) uint32 code points.
     styles
-        (height, width) uint8 indices into the caller's list of styles.
+        (height, width) uint16 indices into the caller's styles.
     """
 
     chars: npt.NDArray[np.uint32]
-    styles: npt.NDArray[np.uint8]
+    styles: npt.NDArray[np.uint16]
 
     @classmethod
     def blank(cls, width: int, height: int) -> Canvas:
         """A canvas of spaces in style 0."""
         return cls(
             np.full((height, width), BLANK, dtype=np.uint32),
-            np.zeros((height, width), dtype=np.uint8),
+            np.zeros((height, width), dtype=np.uint16),
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from synergy_tui.widgets.plot import STYLES, Panel, Plot, draw_panel
 _NOTHING = Panel("", "", "", Plot(Axis(0, 1), Axis(0, 1)))
 
 
-def strip_of(canvas: Canvas, row: int, styles: list[Style]) -> Strip:
+def strip_of(canvas: Canvas, row: int, styles: Sequence[Style]) -> Strip:
     """One row of a canvas as a strip: a segment for each stretch of one style."""
     line = canvas.chars[row].astype("<u4").tobytes().decode("utf-32-le")
     numbers = canvas.styles[row]
@@ -48,11 +49,15 @@ class CanvasView(Widget):
         super().__init__(id=id, classes=classes)
         self._canvas: Canvas | None = None
         self._strips: dict[int, Strip] = {}
-        self._styles: list[Style] = []
+        self._styles: Sequence[Style] = ()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw what the widget shows; styles are positions in ``STYLES``."""
+        """Draw what the widget shows; styles are positions in :meth:`make_styles`."""
         raise NotImplementedError
+
+    def make_styles(self) -> Sequence[Style]:
+        """The styles that the canvas refers to; asked again when the theme changes."""
+        return [self.get_component_rich_style(f"chart--{name}") for name in STYLES]
 
     @property
     def ascii_only(self) -> bool:
@@ -92,14 +97,14 @@ class CanvasView(Widget):
         strip = self._strips.get(y)
         if strip is None:
             if not self._styles:
-                self._styles = [self.get_component_rich_style(f"chart--{name}") for name in STYLES]
+                self._styles = self.make_styles()
             strip = self._strips[y] = strip_of(self._canvas, y, self._styles)
         return strip
 
     def notify_style_update(self) -> None:
         """Forget cached styles when the theme changes."""
         super().notify_style_update()
-        self._styles = []
+        self._styles = ()
         self._strips.clear()
 
 
