@@ -1,0 +1,93 @@
+"""Train single- and multi-head causal Transformers fairly against each other.
+
+In a notebook, a training is a loop over typed events:
+
+>>> import trainer
+>>> settings = trainer.TrainSettings(task="copy", length=8, steps=2, batch=4, embed=8, mlp=8)
+>>> for event in trainer.train(settings, [trainer.RunSettings("one", heads=1)], device="cpu"):
+...     if isinstance(event, trainer.Probe):
+...         print(event.step, event.attention.shape)
+0 (16, 2, 1, 8, 8)
+2 (16, 2, 1, 8, 8)
+
+All runs of one call learn from the same batches and train as one stack of models where their
+shapes allow. Names are imported when first used, so that `import trainer` stays light: settings,
+tasks and events do not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .catalogue import ACTIVATIONS, DEVICES, POSITIONS, PRECISIONS, TASKS
+from .errors import TrainerError
+from .settings import ModelShape, RunSettings, TrainSettings, check, count_parameters
+from .tasks import Task
+
+if TYPE_CHECKING:
+    from .events import (
+        Checkpoint,
+        Event,
+        Probe,
+        RunFailed,
+        RunFinished,
+        RunStarted,
+        RunStopped,
+        TrainStep,
+        Warned,
+    )
+    from .loop import train
+    from .published import LoadedModel, load_published
+
+_LAZY = {
+    **dict.fromkeys(
+        (
+            "Checkpoint", "Event", "Probe", "RunFailed", "RunFinished", "RunStarted",
+            "RunStopped", "TrainStep", "Warned",
+        ),
+        "events",
+    ),
+    "train": "loop",
+    "LoadedModel": "published",
+    "load_published": "published",
+}  # fmt: skip
+
+__all__ = [
+    "ACTIVATIONS",
+    "DEVICES",
+    "POSITIONS",
+    "PRECISIONS",
+    "TASKS",
+    "Checkpoint",
+    "Event",
+    "LoadedModel",
+    "ModelShape",
+    "Probe",
+    "RunFailed",
+    "RunFinished",
+    "RunSettings",
+    "RunStarted",
+    "RunStopped",
+    "Task",
+    "TrainSettings",
+    "TrainStep",
+    "TrainerError",
+    "Warned",
+    "check",
+    "count_parameters",
+    "load_published",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

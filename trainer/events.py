@@ -1,0 +1,143 @@
+"""What a training tells: one frozen dataclass for each kind of event.
+
+Step k means: after k updates. Step 0 is before any.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins, or goes on from `step` after a resume.
+
+    Attributes:
+        run: its name.
+        parameters: count of trained numbers.
+        heads, layers, nodes: of its attention; `nodes` is the sequence length.
+        device: where it trains, as torch names it.
+        seed: of its initialisation and data.
+        task: the task's name.
+        steps: updates planned.
+        step: updates already made (0 unless resumed).
+        floor, ceiling: attainable loss in nats per scored position, and accuracy.
+        needs_attention, solvable: what the task asks of attention, and of the causal mask.
+    """
+
+    run: str
+    parameters: int
+    heads: int
+    layers: int
+    nodes: int
+    device: str
+    seed: int
+    task: str
+    steps: int
+    step: int
+    floor: float
+    ceiling: float
+    needs_attention: str
+    solvable: str
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """Loss (nats per scored position) and accuracy of the batch that made update `step`.
+
+    `tokens_per_second` counts this run's input tokens since its last report; training time only,
+    probes and checkpoints left out. Runs of an ensemble train at the same time, each at this rate.
+    """
+
+    run: str
+    step: int
+    loss: float
+    accuracy: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Attention on the fixed held-out inputs after `step` updates.
+
+    Attributes:
+        attention: float32 (B, L, H, n, n); [b, l, h, query, key], rows sum to 1.
+        head_weights: float64 (L, H), rows sum to 1: L2 norms of each head's columns of the
+            output projection, normalised.
+        tokens: int64 (B, n), the inputs.
+        loss, accuracy: on these inputs, without dropout.
+    """
+
+    run: str
+    step: int
+    attention: NDArray[np.float32]
+    head_weights: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything needed to go on from `step` is safely on disk at `path`."""
+
+    run: str
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something a person should know that stops nothing; `run` is None when it is about all."""
+
+    message: str
+    run: str | None = None
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """All steps are made."""
+
+    run: str
+    step: int
+
+
+@dataclass(frozen=True)
+class RunStopped:
+    """The run was asked to stop after `step` updates; with a directory, it can be resumed."""
+
+    run: str
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """The run cannot go on; its last good checkpoint is intact.
+
+    Attributes:
+        step: updates made.
+        reason: for a person: what happened, and what to do.
+        details: for a log: the exception's own words, or the offending numbers.
+    """
+
+    run: str
+    step: int
+    reason: str
+    details: str = ""
+
+
+Event = (
+    RunStarted
+    | TrainStep
+    | Probe
+    | Checkpoint
+    | Warned
+    | RunFinished
+    | RunStopped
+    | RunFailed
+)
