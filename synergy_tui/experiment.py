@@ -318,15 +318,25 @@ def create_experiment(
 
 
 def is_experiment(path: Path) -> bool:
-    """Whether a directory holds an experiment."""
-    return (path / EVENTS).is_file() or (path / SCENARIO).is_file()
+    """Whether a directory holds an experiment that this user may read."""
+    try:
+        return (path / EVENTS).is_file() or (path / SCENARIO).is_file()
+    except PermissionError:
+        return False
 
 
 def list_experiments(out: str | Path | None = None) -> list[Experiment]:
-    """Return the experiments of a folder, oldest first; none when there is no folder yet."""
+    """Return the experiments of a folder, oldest first; none when there is no folder yet.
+
+    Names that begin with a dot are experiments being made or removed, and are left out.
+    """
     root = home(out)
     try:
-        paths = sorted(path for path in root.iterdir() if path.is_dir() and is_experiment(path))
+        paths = sorted(
+            path
+            for path in root.iterdir()
+            if not path.name.startswith(".") and path.is_dir() and is_experiment(path)
+        )
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:

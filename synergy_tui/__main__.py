@@ -1,0 +1,5 @@
+"""``python -m synergy_tui`` is ``synergy``."""
+
+from synergy_tui.cli import main
+
+main()

@@ -1,0 +1,47 @@
+"""``synergy doctor``: what this machine offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synergy_tui.errors import ExitCode
+from synergy_tui.presentation import Examples, json_line
+
+_GLYPHS = {"ok": "✓", "note": "·", "warning": "!", "broken": "✗"}
+_COLOURS = {"ok": "green", "note": None, "warning": "yellow", "broken": "red"}
+
+
+@click.command(
+    cls=Examples,
+    examples="""\
+    synergy doctor
+    synergy doctor --json | jq -r 'select(.state != "ok").text'
+    """,
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding on stdout.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where experiments would be kept; else $SYNERGY_HOME, else the user data folder.",
+)
+def command(as_json: bool, out: Path | None) -> int:
+    """Say what this machine offers: processor, memory, GPU, terminal, caches, extras.
+
+    Every finding is ok (✓), worth knowing (·), a warning (!) or broken (✗). The exit code is 3 when
+    something that runs need is broken, and 0 otherwise.
+    """
+    from synergy_tui.doctor import examine
+
+    broken = False
+    for finding in examine(out):
+        broken = broken or finding.state == "broken"
+        if as_json:
+            click.echo(json_line(finding.as_dict()))
+            continue
+        glyph = click.style(_GLYPHS[finding.state], fg=_COLOURS[finding.state])
+        click.echo(f"{glyph} {finding.name:<10} {finding.text}")
+        if finding.advice:
+            click.echo(f"{'':13}{finding.advice}")
+    return int(ExitCode.RUN_FAILED if broken else ExitCode.OK)

@@ -1,0 +1,64 @@
+"""``synergy ls``: the experiments there are."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import json_option, out_option
+from synergy_tui.presentation import Examples, ago, clean, json_line, print_table
+
+_STATES = ("running", "finished", "failed", "stopped", "dead", "new")
+
+
+@click.command(
+    cls=Examples,
+    examples="""\
+    synergy ls
+    synergy ls --state dead --state stopped       # those that `synergy resume` can go on with
+    synergy ls --json | jq -r 'select(.state == "failed").path'
+    """,
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(_STATES),
+    help="Only experiments in this state; may be given several times.",
+)
+@out_option
+@json_option
+def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+    """List experiments: state, age, scenario, verdict; oldest first.
+
+    `dead` means that the worker went without closing its log (killed, or a power cut);
+    `synergy resume NAME` goes on from its last checkpoint. JSON objects have the keys id, scenario,
+    state, started, path, exit_code, verdict and elapsed (seconds).
+    """
+    from synergy_tui.experiment import list_experiments, summary
+    from synergy_tui.paths import home
+
+    found = [summary(each) for each in list_experiments(out)]
+    found = [each for each in found if not states or each["state"] in states]
+    if as_json:
+        for each in found:
+            click.echo(json_line(each))
+        return
+    if not found:
+        which = f"No experiment is {' or '.join(states)}" if states else "No experiments yet"
+        click.echo(f"{which} in {home(out)}.", err=True)
+        return
+    now = datetime.datetime.now(tz=datetime.UTC)
+    rows = []
+    for each in found:
+        started = datetime.datetime.fromisoformat(each["started"])
+        age = ago((now - started).total_seconds())
+        rows.append(
+            [clean(str(each[key])) for key in ("id", "state")]
+            + [age, clean(str(each["scenario"])), clean(str(each["verdict"] or ""))]
+        )
+    print_table(
+        ["experiment", "state", "age", "scenario", "verdict"], rows, left=5, wrap=("verdict",)
+    )

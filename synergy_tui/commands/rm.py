@@ -1,0 +1,73 @@
+"""``synergy rm``: remove experiments."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synergy_tui.arguments import experiments_argument, out_option
+from synergy_tui.errors import UserError
+from synergy_tui.presentation import Examples
+
+if TYPE_CHECKING:
+    from synergy_tui.experiment import Experiment
+
+
+@click.command(
+    cls=Examples,
+    examples="""\
+    synergy rm 2026-11-23-154312
+    synergy ls --state failed --json | jq -r .path | xargs synergy rm --yes
+    """,
+)
+@experiments_argument
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@out_option
+def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
+    """Remove experiments with everything in them, after asking.
+
+    An experiment that is running is not removed: stop it first. Names are all looked up before
+    anything is removed, so a typo removes nothing.
+    """
+    from synergy_tui.experiment import find_experiment
+
+    found = {experiment.path: experiment for experiment in (find_experiment(n, out) for n in names)}
+    for experiment in found.values():
+        if experiment.state() == "running":
+            raise UserError(
+                f"Experiment {experiment.id} is running.",
+                hint=f"Stop it first: synergy stop {experiment.id}",
+            )
+    if not yes:
+        _ask(list(found.values()))
+    for experiment in found.values():
+        _remove(experiment)
+        click.echo(f"removed {experiment.id}", err=True)
+
+
+def _ask(experiments: list[Experiment]) -> None:
+    for experiment in experiments:
+        click.echo(f"  {experiment.path} ({experiment.state()})", err=True)
+    if not sys.stdin.isatty():
+        raise UserError("Nobody can be asked here.", hint="Give --yes to remove without asking.")
+    what = "this experiment" if len(experiments) == 1 else f"these {len(experiments)} experiments"
+    click.confirm(f"Remove {what}?", abort=True, err=True)
+
+
+def _remove(experiment: Experiment) -> None:
+    """Remove one directory; set aside first, so that no half of it is ever listed."""
+    path = experiment.path
+    try:
+        if path.is_symlink():
+            path.unlink()
+            return
+        with experiment.lock():
+            aside = path.with_name(f".removing-{path.name}")
+            path.rename(aside)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise UserError(f"{path} cannot be removed: {error.strerror or error}.") from error
