@@ -7,13 +7,13 @@ lines of text (:func:`text`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.widgets.axes import Axis, Floats
+from synergy_tui.widgets.axes import Axis
 from synergy_tui.widgets.canvas import Canvas, cell_dots, spans, to_cells
 
 STYLES = (
@@ -25,6 +25,13 @@ STYLES = (
     "title",
     "headline",
     "warning",
+    "error",
+    "good",
+    "key",
+    "pill-good",
+    "pill-warning",
+    "pill-error",
+    "pill-quiet",
     "run-1",
     "run-2",
     "run-3",
@@ -55,6 +62,8 @@ class Curve:
         Drawn beneath the others, and hidden where they pass.
     glyph
         A character set on the curve every dozen columns, to tell curves apart without colour.
+    label
+        Written beside the curve where there is room.
     """
 
     x: npt.NDArray[np.generic]
@@ -62,6 +71,7 @@ class Curve:
     style: str = "text"
     faint: bool = False
     glyph: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,24 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """One named value of a bar chart; ``note`` is written after the bar in place of the value."""
+
+    name: str
+    value: float
+    note: str
+    style: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Named values as horizontal bars on the scale 0 … ``high``."""
+
+    bars: Sequence[Bar]
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """A chart under a line of text.
 
@@ -106,16 +134,15 @@ class Panel:
         What is drawn, in muted text after the title; dropped when there is no room.
     headline
         The number that answers, at the right end of the line.
-    style
-        Style of the headline.
+    short
+        Title for narrow panels.
     """
 
     title: str
     detail: str
     headline: str
-    plot: Plot
-    style: str = "headline"
-    short: str = field(default="")
+    plot: Plot | Bars
+    short: str = ""
 
 
 def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
@@ -155,10 +182,38 @@ def draw_panel(
     room = width - len(title) - len(panel.headline) - 4
     if len(panel.detail) <= room:
         canvas.write(len(title) + 3, 0, panel.detail, _INDEX["muted"])
-    canvas.write(width - len(panel.headline), 0, panel.headline, _INDEX[panel.style])
+    canvas.write(width - len(panel.headline), 0, panel.headline, _INDEX["headline"])
     if height > 1:
-        chart = draw(panel.plot, width, height - 1, ascii_only)
+        plot = panel.plot
+        drawer = draw_bars if isinstance(plot, Bars) else draw
+        chart = drawer(plot, width, height - 1, ascii_only)  # type: ignore[arg-type]
         canvas.chars[1:], canvas.styles[1:] = chart.chars, chart.styles
+    return canvas
+
+
+def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) -> Canvas:
+    """Draw bars, one a row; those for which there is no row are counted in the last one."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    shown = list(chart.bars)
+    if len(shown) > height:
+        shown = shown[: max(height - 1, 0)]
+        canvas.write(1, height - 1, f"and {len(chart.bars) - len(shown)} more", _INDEX["muted"])
+    names = max((len(bar.name) for bar in shown), default=0)
+    notes = max((len(bar.note) for bar in shown), default=0)
+    room = max(width - names - notes - 3, 0)
+    gap = 2 if 2 * len(shown) < height else 1
+    for place, bar in enumerate(shown):
+        row = place * gap + (gap - 1)
+        style = _INDEX[bar.style]
+        share = bar.value / chart.high if chart.high > 0 and np.isfinite(bar.value) else 0.0
+        eighths = round(min(max(share, 0.0), 1.0) * room * 8)
+        if ascii_only:
+            drawn = "#" * round(eighths / 8)
+        else:
+            drawn = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        canvas.write(1 + names - len(bar.name), row, bar.name, style)
+        canvas.write(names + 2, row, drawn, style)
+        canvas.write(names + 3 + len(drawn), row, bar.note, _INDEX["text"])
     return canvas
 
 
@@ -300,6 +355,7 @@ def _draw_markers(
             sides = (column + 2, column - 1 - len(marker.label))
             places = [(row, side) for row in range(body.height) for side in sides]
             labels.append((marker.label, style, places))
+    labels += _curve_labels(body, plot)
     if plot.cursor is not None:
         place = float(plot.x.place(plot.cursor))
         if 0 <= place <= 1:
@@ -309,6 +365,24 @@ def _draw_markers(
             body.fill(free, lines["vertical"], _INDEX["cursor"])
     for label, style, places in labels:
         _write_label(body, label, style, places, taken)
+
+
+def _curve_labels(body: Canvas, plot: Plot) -> list[tuple[str, int, list[tuple[int, int]]]]:
+    """Labels of curves with places above and below them, from the right to the left."""
+    labels = []
+    for curve in plot.curves:
+        if not curve.label or not len(curve.x):
+            continue
+        columns = np.arange(body.width - len(curve.label) - 1, 0, -3)
+        shares = columns / max(body.width - 1, 1)
+        heights = np.interp(shares, plot.x.place(curve.x), plot.y.place(curve.y))
+        places = []
+        for column, height in zip(columns.tolist(), heights.tolist(), strict=True):
+            if np.isfinite(height):
+                row = body.height - 1 - int(np.floor(height * (body.height - 0.25)))
+                places += [(row - 1, column), (row + 1, column)]
+        labels.append((curve.label, _INDEX[curve.style], places))
+    return labels
 
 
 def _write_label(
@@ -332,9 +406,3 @@ def _write_label(
         row, column = best
         body.write(column, row, label, style)
         taken[row, max(column - 1, 0) : column + len(label) + 1] = True
-
-
-def finite(values: npt.ArrayLike) -> Floats:
-    """The finite entries, flattened; for ranges."""
-    data = np.asarray(values, dtype=np.float64).ravel()
-    return data[np.isfinite(data)]

@@ -1,0 +1,411 @@
+"""What the dashboard's panels show: the state at the cursor → charts. Pure, without Textual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synergy_tui.conventions import Convention
+from synergy_tui.identity import identity
+from synergy_tui.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.widgets.axes import Axis, Floats, compact, covering
+from synergy_tui.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
+
+QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
+SHORT = ("soon", "clear", "learned")
+EARLIER = 4
+"""How many earlier arrival curves are drawn faintly behind the newest."""
+LONG = 100
+"""Arrival curves longer than this many steps get a logarithmic axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the panels look at the state.
+
+    Attributes
+    ----------
+    step
+        The step cursor.
+    following
+        Whether the cursor is at the newest step by itself; then it is not drawn.
+    layer
+        Layer from 1, ``None`` for all together.
+    """
+
+    step: int
+    following: bool
+    convention: Convention
+    layer: int | None = None
+    logarithmic: bool = False
+    ascii_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Axes shared by all runs, so that columns can be compared by eye."""
+
+    arrival: Axis
+    steps: Axis
+    fidelity: Axis
+    loss: Axis
+
+
+def number(value: Any) -> float:
+    """A metric as a float: NaN for what is missing, infinity for a censored time."""
+    if value is None or isinstance(value, bool):
+        return math.nan
+    if isinstance(value, str):
+        return math.inf if value.startswith(">") or value == "inf" else math.nan
+    return float(value)
+
+
+def shown(value: Any) -> str:
+    """A metric as text: a censored time as it is written, a missing one as a dash."""
+    if isinstance(value, str):
+        return value.replace("> ", ">")
+    return "–" if value is None else compact(float(value), 3)
+
+
+def rows(state: ExperimentState) -> tuple[int, ...]:
+    """Which questions the experiment can answer: nothing is learnt where nothing is trained."""
+    trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
+    return (0, 1, 2) if trained else (0, 1)
+
+
+def scales(state: ExperimentState, look: Look) -> Scales:
+    """Axes that hold every run at the cursor and all of its past and future."""
+    runs = list(state.runs.values())
+    ends = [
+        _arrival(probe, look)["steps"][-1]
+        for run in runs
+        if (probe := run.probe_at(look.step))
+        if _arrival(probe, look).get("steps")
+    ]
+    longest = max((float(end) for end in ends), default=1.0)
+    scale = "log1p" if longest > LONG else "linear"
+    total = max(state.total_steps or 0, state.step, 1)
+    tracks = [_track(run, look, ("fidelity", "minimax"))[1] for run in runs]
+    best = [_track(run, look, ("synergy", "best_head_fidelity"))[1] for run in runs]
+    losses = [value for run in runs for value in _extent(run.losses)]
+    floors = [run.floor for run in runs if run.floor is not None]
+    vertical = "log" if look.logarithmic else "linear"
+    return Scales(
+        arrival=Axis(0, max(longest, 1.0), scale=scale, label="diffusion steps"),  # type: ignore[arg-type]
+        steps=Axis(0, total, label="training step"),
+        fidelity=covering(
+            [value for track in [*tracks, *best] for value in _extent(track)],
+            scale=vertical,  # type: ignore[arg-type]
+            include=[0.0],
+        ),
+        loss=covering(losses, scale=vertical, include=[0.0, *floors]),  # type: ignore[arg-type]
+    )
+
+
+def panel(
+    question: int, state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
+    """The panel that answers a question (a position in :data:`QUESTIONS`) for one run, or for
+    several in one chart."""
+    make = (_how_soon, _how_clearly, _has_it_learned)[question]
+    return make(state, runs, look, axes)
+
+
+def headline_number(question: int, run: RunState, look: Look) -> str:
+    """The number a panel is headed by, alone, for the clipboard."""
+    if question == 2:
+        loss = run.loss.at(look.step)
+        return "" if loss is None else repr(loss)
+    probe = run.probe_at(look.step)
+    if probe is None:
+        return ""
+    analysis = look.convention.analysis(probe, look.layer)
+    value = (
+        analysis["mixing"].get("hitting_time_mean")
+        if question == 0
+        else analysis["fidelity"].get("minimax")
+    )
+    return str(value)
+
+
+def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales) -> Panel:
+    curves: list[Curve] = []
+    markers: list[Marker] = []
+    headline = ""
+    alone = len(runs) == 1
+    for run in runs:
+        probe = run.probe_at(look.step)
+        if probe is None:
+            continue
+        place = identity(run.index)
+        colour, faint = place.variable, place.variable.replace("run", "faint")
+        if alone:
+            for earlier in _earlier(run.probes, probe):
+                x, y = _arrival_curve(earlier, look, "mean")
+                curves.append(Curve(x, y, faint, faint=True))
+            for which, style in (("median", "muted"), ("worst", "text")):
+                x, y = _arrival_curve(probe, look, which)
+                curves.append(Curve(x, y, style, label=which))
+        x, y = _arrival_curve(probe, look, "mean")
+        glyph = "" if alone else place.mark(look.ascii_only)
+        curves.append(Curve(x, y, colour, glyph=glyph, label="mean" if alone else run.name))
+        analysis = look.convention.analysis(probe, look.layer)
+        mixing = analysis["mixing"]
+        mixed = mixing.get(look.convention.key)
+        label = f"mixed at {shown(mixed)}" if alone else f"{glyph} {shown(mixed)}"
+        if not math.isnan(number(mixed)):
+            markers.append(Marker("x", number(mixed), label, colour))
+        if alone:
+            markers += _mixing_bound(analysis)
+            headline = f"{shown(mixing.get('hitting_time_mean'))} steps to sink"
+    if curves:
+        epsilon = number(_newest(runs, look).overall.get("epsilon", 0.25))
+        level = look.convention.arrived(epsilon)
+        markers.insert(0, Marker("y", level, f"{compact(level, 3)} arrived", "axis"))
+    what = f"arrival at the sink{_layer(look)}"
+    plot = Plot(axes.arrival, Axis(0, 1), curves, markers, empty=_waiting(state, runs))
+    return Panel(QUESTIONS[0], what, headline, plot, SHORT[0])
+
+
+def _how_clearly(
+    state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
+    if all(run.kind != "trained" for run in runs):
+        return _clearly_bars(state, runs, look)
+    curves: list[Curve] = []
+    markers: list[Marker] = []
+    headline = ""
+    alone = len(runs) == 1
+    for run in runs:
+        steps, values = _track(run, look, ("fidelity", "minimax"))
+        if not len(steps):
+            continue
+        place = identity(run.index)
+        colour, faint = place.variable, place.variable.replace("run", "faint")
+        glyph = "" if alone else place.mark(look.ascii_only)
+        curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
+        probe = run.probe_at(look.step)
+        if not alone or probe is None:
+            continue
+        if run.heads > 1:
+            x, y = _track(run, look, ("synergy", "best_head_fidelity"))
+            curves.insert(0, Curve(x, y, "muted", label="best single head"))
+        if look.layer is None and len(probe.layers) > 1:
+            for layer in range(1, len(probe.layers) + 1):
+                x, y = _track(run, look, ("fidelity", "minimax"), layer)
+                curves.insert(0, Curve(x, y, faint, faint=True, label=f"layer {layer}"))
+        analysis = look.convention.analysis(probe, look.layer)
+        markers += _fidelity_bound(analysis)
+        headline = _fidelity_text(analysis)
+    plot = Plot(
+        axes.steps, axes.fidelity, curves, markers, _cursor(look), empty=_waiting(state, runs)
+    )
+    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline, plot, SHORT[1])
+
+
+def _clearly_bars(state: ExperimentState, runs: Sequence[RunState], look: Look) -> Panel:
+    """A designed graph has one moment, so its heads are compared instead of its steps."""
+    bars: list[Bar] = []
+    headline = ""
+    for run in runs:
+        probe = run.probe_at(look.step)
+        if probe is None:
+            continue
+        colour = identity(run.index).variable
+        analysis = look.convention.analysis(probe, look.layer)
+        value = analysis["fidelity"].get("minimax")
+        heads = analysis.get("per_head") or []
+        if len(runs) == 1:
+            for head in heads if len(heads) > 1 else []:
+                alone = head.get("fidelity_minimax")
+                bars.append(Bar(f"head {head['head']}", number(alone), shown(alone), "muted"))
+            headline = _fidelity_text(analysis)
+        name = "together" if len(runs) == 1 else run.name
+        bars.append(Bar(name, number(value), shown(value), colour))
+    high = max((bar.value for bar in bars if math.isfinite(bar.value)), default=1.0)
+    if not bars:
+        plot: Plot | Bars = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs))
+    else:
+        plot = Bars(bars, high if high > 0 else 1.0)
+    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline, plot, SHORT[1])
+
+
+def _has_it_learned(
+    state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
+    curves: list[Curve] = []
+    markers: list[Marker] = []
+    headline = ""
+    alone = len(runs) == 1
+    for run in runs:
+        if not len(run.steps):
+            continue
+        place = identity(run.index)
+        colour, faint = place.variable, place.variable.replace("run", "faint")
+        if alone:
+            curves.append(Curve(run.steps, run.losses, faint, faint=True))
+        glyph = "" if alone else place.mark(look.ascii_only)
+        curves += _until(
+            run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
+        )
+        if alone:
+            loss, accuracy = run.loss.at(look.step), run.accuracy.at(look.step)
+            headline = "" if loss is None else f"loss {compact(loss)}"
+            if accuracy is not None and math.isfinite(accuracy):
+                headline += f" · {accuracy:.1%} right"
+    floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}
+    for floor in sorted(floors):
+        markers.append(Marker("y", floor, f"floor {compact(floor)}", "axis"))
+    waiting = _waiting(state, runs)
+    if runs and all(run.kind != "trained" for run in runs):
+        waiting = "nothing is trained here: the graph is given"
+    plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
+    return Panel(QUESTIONS[2], "training loss, nats a token", headline, plot, SHORT[2])
+
+
+def smooth(values: Floats, share: float = 0.04) -> Floats:
+    """Centred running mean over a share of the points (at least 5); shorter at the ends."""
+    size = len(values)
+    half = max(2, int(size * share / 2))
+    if size < 8:
+        return values
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    index = np.arange(size)
+    # The same reach on both sides, so that the ends are not dragged towards the middle.
+    reach = np.minimum(half, np.minimum(index, size - 1 - index))
+    low, high = index - reach, index + reach + 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (sums[high] - sums[low]) / (counts[high] - counts[low])
+
+
+def _until(
+    steps: np.ndarray,
+    values: Floats,
+    look: Look,
+    colour: str,
+    faint: str,
+    glyph: str,
+    label: str,
+) -> list[Curve]:
+    """A curve up to the cursor, and faintly what came after."""
+    if look.following:
+        return [Curve(steps, values, colour, glyph=glyph, label=label)]
+    cut = int(np.searchsorted(steps, look.step, side="right"))
+    return [
+        Curve(steps[max(cut - 1, 0) :], values[max(cut - 1, 0) :], faint, faint=True),
+        Curve(steps[:cut], values[:cut], colour, glyph=glyph, label=label),
+    ]
+
+
+def _cursor(look: Look) -> float | None:
+    return None if look.following else float(look.step)
+
+
+def _track(
+    run: RunState, look: Look, path: tuple[str, str], layer: int | None = None
+) -> tuple[np.ndarray, Floats]:
+    """One metric over the probes of a run: (k,) steps and (k,) values."""
+    layer = look.layer if layer is None else layer
+    probes = run.probes
+    steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
+    values = np.fromiter(
+        (
+            number((look.convention.analysis(probe, layer).get(path[0]) or {}).get(path[1]))
+            for probe in probes
+        ),
+        dtype=np.float64,
+        count=len(probes),
+    )
+    return steps, values
+
+
+def _arrival(probe: ProbeRecord, look: Look) -> Mapping[str, Any]:
+    analysis = look.convention.analysis(probe, look.layer)
+    curve = analysis.get("arrival") or probe.overall.get("arrival") or {}
+    if not curve and probe.layers:
+        curve = probe.layers[-1].get("arrival") or {}
+    return curve
+
+
+def _arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, Floats]:
+    curve = _arrival(probe, look)
+    steps = np.asarray(curve.get("steps") or [], dtype=np.float64)
+    values = np.asarray(curve.get(which) or [math.nan] * len(steps), dtype=np.float64)
+    return steps, values
+
+
+def _earlier(probes: Sequence[ProbeRecord], newest: ProbeRecord) -> Iterable[ProbeRecord]:
+    """A few probes from the first on, closer together towards the newest."""
+    past = [probe for probe in probes if probe.step < newest.step]
+    if not past:
+        return []
+    chosen = sorted({len(past) - 1 - round(len(past) * (1 - 2.0**-k)) for k in range(EARLIER)})
+    return [past[index] for index in chosen if index >= 0]
+
+
+def _newest(runs: Sequence[RunState], look: Look) -> ProbeRecord:
+    return next(probe for run in runs if (probe := run.probe_at(look.step)) is not None)
+
+
+def _mixing_bound(analysis: Mapping[str, Any]) -> list[Marker]:
+    """The theory's upper bound on the mixing time, the sharper one where it is known."""
+    bounds = analysis.get("bounds") or {}
+    for key in ("sharper", "thm_2_9"):
+        bound = bounds.get(key) or {}
+        value = number(bound.get("bound"))
+        if bound.get("applies") and math.isfinite(value):
+            return [Marker("x", value, f"theory: by {compact(value)}", "marker")]
+    return []
+
+
+def _fidelity_bound(analysis: Mapping[str, Any]) -> list[Marker]:
+    """The theory's upper bound on the minimax fidelity, where it says anything (is below 1)."""
+    bound = (analysis.get("bounds") or {}).get("fidelity_backward") or {}
+    nodes = number(analysis.get("nodes"))
+    value = number(bound.get("bound")) / nodes if nodes else math.nan
+    if bound.get("applies") and value < 1:
+        return [Marker("y", value, f"theory: at most {compact(value)}", "marker")]
+    return []
+
+
+def _fidelity_text(analysis: Mapping[str, Any]) -> str:
+    value = analysis["fidelity"].get("minimax")
+    text = f"φ {shown(value)}"
+    interval = (analysis.get("intervals") or {}).get("fidelity_minimax")
+    if interval:
+        text += f" [{shown(interval[0])}, {shown(interval[1])}]"
+    return text
+
+
+def _layer(look: Look) -> str:
+    return "" if look.layer is None else f", layer {look.layer}"
+
+
+def _waiting(state: ExperimentState, runs: Sequence[RunState]) -> str:
+    """What an empty panel waits for."""
+    if not runs:
+        return "waiting for the worker to start"
+    failed = [run for run in runs if run.status in ("failed", "stopped")]
+    if failed:
+        return f"{failed[0].name} {failed[0].status} before its first probe"
+    if all(run.status == "waiting" for run in runs):
+        return "waiting for the worker to start the run"
+    if runs[0].kind == "trained":
+        return "waiting for the first probe"
+    return "waiting for the engine's answer"
+
+
+def _extent(values: np.ndarray) -> list[float]:
+    """Smallest and largest finite value; the range that a growing series stretches an axis to."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return []
+    positive = known[known > 0]
+    ends = [float(known.min()), float(known.max())]
+    return [*ends, float(positive.min())] if positive.size else ends
