@@ -70,7 +70,7 @@ class SweepTable(BaseModel):
     )
     points: list[dict[str, Scalar]] = Field(
         default=[],
-        description="Points listed one by one (axis name or scenario key → value), besides the grid.",
+        description="Points listed one by one: axis or scenario key → value, besides the grid.",
     )
     compare: str | None = Field(
         default=None,
