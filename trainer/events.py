@@ -131,13 +131,4 @@ class RunFailed:
     details: str = ""
 
 
-Event = (
-    RunStarted
-    | TrainStep
-    | Probe
-    | Checkpoint
-    | Warned
-    | RunFinished
-    | RunStopped
-    | RunFailed
-)
+Event = RunStarted | TrainStep | Probe | Checkpoint | Warned | RunFinished | RunStopped | RunFailed

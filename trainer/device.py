@@ -1,0 +1,53 @@
+"""Which device to train on, and what it can be asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from .errors import TrainerError
+from .settings import TrainSettings
+
+
+def pick_device(name: str) -> torch.device:
+    """Resolve "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises:
+        TrainerError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise TrainerError(f"device: {name!r} is none of auto, cpu, cuda, mps") from None
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise TrainerError(f"device: this machine has no {name!r}; use device 'auto' or 'cpu'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise TrainerError(f"device: {name!r} is not there; {torch.cuda.device_count()} are")
+    return device
+
+
+def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
+    """What was asked for that this device cannot do, or does worse than one might think."""
+    found = []
+    if settings.deterministic and device.type == "mps":
+        found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
+    if settings.precision == "bf16" and device.type == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        if "AMX" not in capability and "AVX512" not in capability:
+            found.append(
+                f"precision: this CPU ({capability}) has no bfloat16 matrix units, so bf16 is "
+                "slower here than float32"
+            )
+    if device.type != "cuda":
+        for option in ("cuda_graphs", "tf32"):
+            if getattr(settings, option):
+                found.append(f"{option}: needs a CUDA device; ignored on {device.type}")
+    return found

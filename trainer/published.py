@@ -1,0 +1,114 @@
+"""Models trained elsewhere: state dicts under the names of the paper's published checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import TrainerError
+from .model import Stack
+from .settings import ModelShape
+
+
+class LoadedModel:
+    """A trained Transformer, ready to be looked at.
+
+    Attributes:
+        shape: its sizes.
+        heads: its head count, which no file tells.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.shape = stack.shape
+        self.heads = stack.heads[0]
+
+    def attention(self, tokens: ArrayLike) -> NDArray[np.float32]:
+        """Attention (B, L, H, n, n) on tokens (B, n) or (n,), each row a distribution over keys.
+
+        Raises:
+            TrainerError: a token or the length is out of the model's range.
+        """
+        attention, _ = self._stack.attention(self._inputs(tokens))
+        return attention[0].numpy()
+
+    def predict(self, tokens: ArrayLike) -> NDArray[np.int64]:
+        """Most likely token at every position of tokens (B, n) or (n,), as (B, n)."""
+        inputs = self._inputs(tokens)
+        with torch.no_grad():
+            return self._stack.logits(inputs).argmax(-1).view(inputs.shape[1:]).numpy()
+
+    def head_weights(self) -> NDArray[np.float64]:
+        """Head weights (L, H), rows summing to 1, from the output projections."""
+        return self._stack.head_weights(0).numpy()
+
+    def _inputs(self, tokens: ArrayLike) -> torch.Tensor:
+        inputs = torch.as_tensor(np.atleast_2d(np.asarray(tokens, dtype=np.int64)))
+        if inputs.ndim != 2 or not 0 < inputs.shape[1] <= self.shape.length:
+            raise TrainerError(
+                f"tokens: need (B, n) with n up to {self.shape.length}, got shape "
+                f"{tuple(inputs.shape)}"
+            )
+        if inputs.numel() and not 0 <= inputs.min() <= inputs.max() < self.shape.tokens:
+            raise TrainerError(f"tokens: must be within 0 and {self.shape.tokens - 1}")
+        return inputs[None]
+
+
+def load_published(path: str | Path, heads: int) -> LoadedModel:
+    """Load a `.pt` state dict or a `.safetensors` file under the published parameter names.
+
+    Nothing in the file is executed (`weights_only=True`). A checkpoint written by `train` loads
+    as well; its optimiser state is left aside.
+
+    Args:
+        path: the file.
+        heads: head count, which must divide the embedding width.
+
+    Raises:
+        TrainerError: the file is missing or holds something else, or the heads do not divide
+            the width.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TrainerError(f"{path}: there is no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+            state = {k: v for k, v in state.items() if not k.startswith("adam.")}
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise TrainerError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    shape = _shape_of_state(path, state)
+    if heads < 1 or shape.embed % heads:
+        raise TrainerError(f"heads: {heads} heads do not divide the width {shape.embed} of {path}")
+    stack = Stack(shape, [heads])
+    stack.load(0, state)
+    return LoadedModel(stack)
+
+
+def _shape_of_state(path: Path, state: object) -> ModelShape:
+    """Read the sizes off a state dict's shapes."""
+    needed = ("token_emb.weight", "pos_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias")
+    if not isinstance(state, dict) or any(name not in state for name in needed):
+        raise TrainerError(
+            f"{path}: not a checkpoint of this Transformer; it needs parameters named "
+            f"{', '.join(needed)} and so on"
+        )
+    tokens, embed = state["token_emb.weight"].shape
+    layers = {int(m[1]) for name in state if (m := re.match(r"layers\.(\d+)\.", name))}
+    return ModelShape(
+        tokens=tokens,
+        length=state["pos_emb.weight"].shape[0],
+        embed=embed,
+        mlp=state["layers.0.mlp.0.weight"].shape[0],
+        layers=len(layers),
+        tie_weights="out_proj.weight" not in state,
+    )
