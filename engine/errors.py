@@ -1,0 +1,54 @@
+"""What the engine says when its input cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EngineError(ValueError):
+    """Input that the engine refuses, with everything that is wrong with it.
+
+    Parameters
+    ----------
+    problems
+        One sentence each: what is wrong, where, and what to do about it.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class InvalidSystemError(EngineError):
+    """The heads or their weights do not form a multi-head DAG system."""
+
+
+class UnreachableError(EngineError):
+    """Some node has no way to the sink."""
+
+
+class OptionError(EngineError):
+    """An option has a value that is not among the allowed ones."""
+
+
+class GraphFileError(EngineError):
+    """A graph file cannot be read, or what it says is not a graph the engine can use."""
+
+
+class AttentionFileError(EngineError):
+    """A file of attention cannot be read, or holds no causal attention."""
+
+
+class TooLargeError(EngineError):
+    """What is asked for would not fit in memory; the message says how large it would be."""
+
+
+class Cancelled(EngineError):
+    """A progress callback asked for a long computation to stop."""
+
+
+def choose(name: str, value: str, allowed: Sequence[str]) -> str:
+    """Return ``value`` when it is one of ``allowed``; raise `OptionError` otherwise."""
+    if value in allowed:
+        return value
+    raise OptionError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}.")

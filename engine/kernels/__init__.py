@@ -1,0 +1,1 @@
+"""Numba kernels: they compute and nothing else; their callers validate and allocate."""

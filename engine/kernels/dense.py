@@ -1,0 +1,361 @@
+"""Kernels on stacks of dense lower-triangular operators.
+
+An operator is ``M[j, i] = row_scale[j] * matrix[j, i] * column_scale[i]`` for ``i <= j``: rows are
+receivers, columns are senders. A diffusion scales rows (``column_scale`` is 1), a walk scales
+columns, a mixture is stored already normalised. Scales are applied on the way, so that float32
+attention is read as it is stored and accumulated in float64. A scale of 0 says that the node
+hears (rows) or sends (columns) nothing: it then keeps what it has, as if its self-loop were 1.
+
+Every function takes a range ``low..high-1`` of the stack, writes only there, and keeps its state
+in the arrays it is given, so that callers can split work over threads and over time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+FLUSH = 1e-30
+"""Values below are set to zero: powers of near-permutations would sink into subnormals."""
+
+CHECK_EVERY = 8
+"""Steps between two looks at the fidelity certificate; a look costs about two rows' worth."""
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def scales(heads, low, high, row_scale, column_scale):
+    """Reciprocals of the row and column sums of each matrix, 0 where the sum is 0.
+
+    ``heads`` (K, n, n); ``row_scale``, ``column_scale`` (K, n) float64, overwritten.
+    """
+    n = heads.shape[1]
+    for k in range(low, high):
+        sums = column_scale[k]
+        sums[:] = 0.0
+        for j in range(n):
+            row = heads[k, j]
+            total = 0.0
+            for i in range(j + 1):
+                total += row[i]
+            for i in range(j + 1):
+                sums[i] += row[i]
+            row_scale[k, j] = 1.0 / total if total > 0.0 else 0.0
+        for i in range(n):
+            sums[i] = 1.0 / sums[i] if sums[i] > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def mix(heads, weights, row_scale, column_scale, low, high, out):
+    """``out[s] = Σ_h weights[s, h] · diag(row_scale) heads[s, h] diag(column_scale)``.
+
+    ``heads`` (S, H, n, n), ``weights`` (S, H), scales (S, H, n), ``out`` (S, n, n) float64; only
+    the lower triangle of ``out`` is written.
+    """
+    count, n = heads.shape[1], heads.shape[2]
+    for s in range(low, high):
+        for j in range(n):
+            target = out[s, j]
+            for i in range(j + 1):
+                target[i] = 0.0
+            for h in range(count):
+                weight = weights[s, h]
+                if weight == 0.0:
+                    continue
+                rows = row_scale[s, h]
+                columns = column_scale[s, h]
+                if rows[j] == 0.0 or columns[j] == 0.0:
+                    target[j] += weight
+                factor = weight * rows[j]
+                if factor == 0.0:
+                    continue
+                row = heads[s, h, j]
+                for i in range(j + 1):
+                    target[i] += factor * row[i] * columns[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _push(matrix, row_scale, column_scale, v, out):
+    """``out = v M``: ``out[i] = Σ_{j>=i} v[j] M[j, i]``, four rows a sweep, zero rows skipped."""
+    n = v.shape[0]
+    out[:] = 0.0
+    top = n
+    while top >= 4:
+        j = top - 4
+        a = v[j] * row_scale[j]
+        b = v[j + 1] * row_scale[j + 1]
+        c = v[j + 2] * row_scale[j + 2]
+        d = v[j + 3] * row_scale[j + 3]
+        if a != 0.0 or b != 0.0 or c != 0.0 or d != 0.0:
+            row_a, row_b, row_c, row_d = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
+            for i in range(j + 1):
+                out[i] += (a * row_a[i] + b * row_b[i]) + (c * row_c[i] + d * row_d[i])
+            out[j + 1] += b * row_b[j + 1] + c * row_c[j + 1] + d * row_d[j + 1]
+            out[j + 2] += c * row_c[j + 2] + d * row_d[j + 2]
+            out[j + 3] += d * row_d[j + 3]
+        top = j
+    for j in range(top - 1, -1, -1):
+        a = v[j] * row_scale[j]
+        if a != 0.0:
+            row = matrix[j]
+            for i in range(j + 1):
+                out[i] += a * row[i]
+    for i in range(n):
+        out[i] *= column_scale[i]
+        if row_scale[i] == 0.0 or column_scale[i] == 0.0:
+            out[i] += v[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _pull(matrix, row_scale, column_scale, v, out):
+    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``."""
+    n = v.shape[0]
+    for j in range(n):
+        row = matrix[j]
+        total = 0.0
+        for i in range(j + 1):
+            total += row[i] * (column_scale[i] * v[i])
+        out[j] = row_scale[j] * total
+        if row_scale[j] == 0.0 or column_scale[j] == 0.0:
+            out[j] += v[j]
+
+
+@njit(cache=True, nogil=True)
+def trajectory(matrix, row_scale, column_scale, pulled, out):
+    """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``."""
+    for t in range(out.shape[0] - 1):
+        if pulled:
+            _pull(matrix, row_scale, column_scale, out[t], out[t + 1])
+        else:
+            _push(matrix, row_scale, column_scale, out[t], out[t + 1])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def hitting(matrices, row_scale, column_scale, low, high, out):
+    """Expected steps to the last node: ``h_i = (1 + Σ_{j>i} P_ij h_j) / Σ_{j>i} P_ij``.
+
+    ``P_ij = M[j, i]``. Row ``j`` is read once, when ``h_j`` is known, and adds its share to every
+    ``i < j``. Off-diagonals are summed (the GTH way): ``1 - P_ii`` would lose every digit for the
+    self-loops of trained heads. ``out`` (K, n) float64.
+    """
+    n = matrices.shape[1]
+    leave = np.empty(n)
+    for k in range(low, high):
+        h = out[k]
+        h[:] = 0.0  # until h_j is known, h[j] holds Σ_{l>j} M[l, j] h_l
+        leave[:] = 0.0
+        for j in range(n - 1, -1, -1):
+            if j < n - 1:
+                columns = column_scale[k, j]
+                probability = leave[j] * columns
+                h[j] = (1.0 + h[j] * columns) / probability if probability > 0.0 else np.inf
+            row = matrices[k, j]
+            scale = row_scale[k, j]
+            arrived = scale * h[j]
+            if arrived == np.inf:
+                for i in range(j):
+                    if row[i] > 0.0:
+                        h[i] = np.inf
+                        leave[i] += scale * row[i]
+            else:
+                for i in range(j):
+                    leave[i] += scale * row[i]
+                    h[i] += arrived * row[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def hitting_backward(matrices, row_scale, column_scale, low, high, out):
+    """Expected steps of the reversed chain (rows ``M[j, :]``) to node 0.
+
+    ``h_j = (1 + Σ_{i<j} M_ji h_i) / Σ_{i<j} M_ji``; ``out`` (K, n) float64.
+    """
+    n = matrices.shape[1]
+    for k in range(low, high):
+        h = out[k]
+        h[0] = 0.0
+        columns = column_scale[k]
+        for j in range(1, n):
+            row = matrices[k, j]
+            leave = 0.0
+            steps = 0.0
+            for i in range(j):
+                weight = row[i] * columns[i]
+                if weight > 0.0:
+                    leave += weight
+                    steps += weight * h[i]
+            scale = row_scale[k, j]
+            leave *= scale
+            h[j] = (1.0 + scale * steps) / leave if leave > 0.0 else np.inf
+
+
+@njit(cache=True, nogil=True)
+def survive(
+    matrices,
+    row_scale,
+    column_scale,
+    pulled,
+    survival,
+    clock,
+    last,
+    levels,
+    of_mean,
+    crossing,
+    cap,
+    capped,
+    low,
+    high,
+):
+    """Advance survival curves and note when they first fall below each level.
+
+    ``survival[k]`` (n) is the probability not to have arrived after ``clock[k]`` steps, by start;
+    ``v M`` moves it (``M v`` when ``pulled``). ``crossing[k, c]`` becomes the first time at which
+    the mean (``of_mean[c]``) or the largest survival is strictly below ``levels[c]``; -1 until
+    then. ``capped[k]`` accumulates the mean survival over times before ``cap``: the mean of
+    min(steps, cap). A system stops when every level is crossed and its clock is at ``cap``, or
+    at ``last`` at the latest.
+    """
+    n = matrices.shape[1]
+    following = np.empty(n)
+    for k in range(low, high):
+        v = survival[k]
+        while True:
+            t = clock[k]
+            worst = 0.0
+            total = 0.0
+            for i in range(n):
+                total += v[i]
+                worst = max(worst, v[i])
+            mean = total / n
+            pending = False
+            for c in range(levels.shape[0]):
+                if crossing[k, c] < 0:
+                    if (mean if of_mean[c] else worst) < levels[c]:
+                        crossing[k, c] = t
+                    else:
+                        pending = True
+            if t >= last or not (pending or t < cap):
+                break
+            if t < cap:
+                capped[k] += mean
+            if pulled:
+                _pull(matrices[k], row_scale[k], column_scale[k], v, following)
+            else:
+                _push(matrices[k], row_scale[k], column_scale[k], v, following)
+            for i in range(n):
+                v[i] = following[i] if following[i] >= FLUSH else 0.0
+            clock[k] = t + 1
+
+
+@njit(cache=True, nogil=True)
+def _certificate(v, peak, every_node):
+    """Lower and upper end for the smallest peak, and whether what was asked for is settled.
+
+    ``φ_j`` can still grow to at most the mass at nodes ``>= j``. Returns ``(lower, upper, gap)``
+    over all nodes but the sink; ``gap`` is the largest relative gap of any node when
+    ``every_node``, else that of the minimum.
+    """
+    n = v.shape[0]
+    mass = v[n - 1]
+    lower = np.inf
+    upper = np.inf
+    widest = 0.0
+    for j in range(n - 2, -1, -1):
+        mass += v[j]
+        reach = max(peak[j], mass)
+        lower = min(lower, peak[j])
+        upper = min(upper, reach)
+        if reach > 0.0:
+            widest = max(widest, (reach - peak[j]) / reach)
+    if every_node:
+        return lower, upper, widest
+    return lower, upper, (upper - lower) / upper if upper > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def peaks(
+    matrices,
+    row_scale,
+    column_scale,
+    v,
+    clock,
+    last,
+    tolerance,
+    every_node,
+    peak,
+    peak_time,
+    interval,
+    closed,
+    low,
+    high,
+):
+    """Advance ``v[k] ← v[k] M_k`` and keep the largest value of every node and its time.
+
+    Stops at ``last`` steps, or when the certificate closes to the relative ``tolerance``
+    (``closed[k]``); ``interval[k]`` holds both ends for the minimum over all nodes but the sink.
+    A negative ``tolerance`` asks for all steps.
+    """
+    n = matrices.shape[1]
+    following = np.empty(n)
+    for k in range(low, high):
+        if closed[k]:
+            continue
+        state = v[k]
+        best = peak[k]
+        when = peak_time[k]
+        while clock[k] < last:
+            _push(matrices[k], row_scale[k], column_scale[k], state, following)
+            clock[k] += 1
+            t = clock[k]
+            for i in range(n):
+                x = following[i] if following[i] >= FLUSH else 0.0
+                state[i] = x
+                if x > best[i]:
+                    best[i] = x
+                    when[i] = t
+            if tolerance >= 0.0 and t % CHECK_EVERY == 0:
+                lower, upper, gap = _certificate(state, best, every_node)
+                if gap <= tolerance:
+                    break
+        lower, upper, gap = _certificate(state, best, every_node)
+        interval[k, 0] = lower
+        interval[k, 1] = upper
+        closed[k] = gap <= tolerance
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def leaving(matrices, row_scale, column_scale, low, high, out):
+    """Off-diagonal column sums ``Σ_{j>i} M[j, i]``: the probability to move on from ``i``.
+
+    ``out`` (K, n) float64; 0 at the last node.
+    """
+    n = matrices.shape[1]
+    for k in range(low, high):
+        total = out[k]
+        total[:] = 0.0
+        for j in range(n):
+            row = matrices[k, j]
+            scale = row_scale[k, j]
+            for i in range(j):
+                total[i] += scale * row[i]
+        for i in range(n):
+            total[i] *= column_scale[k, i]
+
+
+@njit(cache=True, nogil=True)
+def paper_chain(attention, low, high, out):
+    """The published walk: rows of transposed attention are sampled as they are.
+
+    Sender ``i`` draws a receiver from weights ``A[j, i]`` that do not sum to one: with
+    ``c = min(cumsum(weights), 1)`` the probabilities are the increments of ``c``, and what is left
+    of 1 jumps to the sink. ``attention`` and ``out`` (K, n, n), rows = receivers.
+    """
+    n = attention.shape[1]
+    for k in range(low, high):
+        for i in range(n):
+            used = 0.0
+            total = 0.0
+            for j in range(n):
+                total += attention[k, j, i]
+                reached = min(total, 1.0)
+                out[k, j, i] = reached - used
+                used = reached
+            out[k, n - 1, i] += 1.0 - used

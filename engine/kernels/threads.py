@@ -1,0 +1,89 @@
+"""Plain threads over kernels that release the GIL.
+
+Numba's own threading layers are not used: `workqueue` aborts the process when two threads call
+it, `omp` breaks forked children, and both choose at import time. A Python thread that calls a
+`nogil` kernel on a range of independent systems has none of that, hears Ctrl-C between chunks,
+and, because every range is computed by the same serial code, gives the same bits whatever the
+number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_threads: int | None = None
+
+
+def threads() -> int:
+    """How many threads the engine uses: `set_threads`, else $NUMBA_NUM_THREADS, else the cores."""
+    if _threads is not None:
+        return _threads
+    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity
+        return os.cpu_count() or 1
+
+
+def set_threads(count: int | None) -> None:
+    """Use ``count`` threads from now on; ``None`` returns to the default."""
+    global _threads, _pool
+    with _lock:
+        _threads, _pool = count, None
+
+
+def _shared_pool() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="engine")
+        return _pool
+
+
+def _forget_pool() -> None:
+    """Drop what a forked child inherits: a pool whose threads do not exist there."""
+    global _pool, _lock
+    _lock, _pool = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def over_ranges(task: Callable[[int, int], object], count: int, work: float) -> None:
+    """Call ``task(low, high)`` on ranges that cover ``0..count-1``, in threads when it pays.
+
+    Parameters
+    ----------
+    task
+        Computes the systems ``low..high-1``; they must be independent of the others.
+    count
+        How many systems there are.
+    work
+        Rough number of multiplications of all of them together. Below about a quarter of a
+        million (a tenth of a millisecond), handing work to a thread costs more than doing it.
+    """
+    workers = min(threads(), count)
+    if workers < 2 or work < 250_000:
+        task(0, count)
+        return
+    # A few ranges more than threads, so that one slow system does not hold everything up.
+    pieces = min(count, 8 * workers)
+    edges = [count * k // pieces for k in range(pieces + 1)]
+    futures = [
+        _shared_pool().submit(task, low, high)
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for future in futures:
+            future.cancel()

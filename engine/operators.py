@@ -1,0 +1,358 @@
+"""Walks and diffusions as stacks of triangular operators: one door, dense and sparse behind it.
+
+Both are kept with rows = receivers. The walk of one head is ``W[j, i] = P[i, j] = A[j, i] / Σ_k
+A[k, i]``, its diffusion ``D[j, i] = A[j, i] / Σ_k A[j, k]``; so ``v W`` moves survival
+probabilities of the walk (``P`` applied to a column) and ``v D`` moves the sink's row of the
+diffusion: one kernel serves both. A node that sends (hears) nothing keeps what it has.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import choose
+from .kernels import dense as kernels
+from .kernels.threads import over_ranges
+from .system import MultiHeadSystem
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["walk", "diffusion"]
+COMBINATIONS = ("walks", "attention")
+
+WORK_A_CALL = 40_000_000
+"""Multiplications one kernel call may do: about 50 ms, so that Ctrl-C is heard."""
+
+
+@dataclass
+class Survival:
+    """Survival curves of K operators on the way down; see `engine.kernels.dense.survive`."""
+
+    survival: Floats
+    levels: Floats
+    of_mean: npt.NDArray[np.bool_]
+    cap: int
+    pulled: bool
+    clock: npt.NDArray[np.int64] = field(init=False)
+    crossing: npt.NDArray[np.int64] = field(init=False)
+    capped: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = self.survival.shape[0]
+        self.clock = np.zeros(count, dtype=np.int64)
+        self.crossing = np.full((count, len(self.levels)), -1, dtype=np.int64)
+        self.capped = np.zeros(count)
+
+    @classmethod
+    def start(
+        cls,
+        count: int,
+        nodes: int,
+        *,
+        levels: npt.ArrayLike,
+        of_mean: npt.ArrayLike,
+        cap: int = 0,
+        pulled: bool = False,
+    ) -> Survival:
+        """Nothing has arrived but the target itself: the sink, or node 0 when ``pulled``."""
+        survival = np.ones((count, nodes))
+        survival[:, 0 if pulled else -1] = 0.0
+        return cls(survival, np.asarray(levels, float), np.asarray(of_mean, bool), cap, pulled)
+
+    @property
+    def active(self) -> npt.NDArray[np.bool_]:
+        """Which operators still have a level to cross or a time before the cap to see."""
+        return (self.crossing < 0).any(axis=1) | (self.clock < self.cap)
+
+
+@dataclass
+class Peaks:
+    """Sink rows ``e_τ D^t`` of K operators and their largest values so far."""
+
+    state: Floats
+    tolerance: float
+    every_node: bool
+    peak: Floats = field(init=False)
+    time: npt.NDArray[np.int64] = field(init=False)
+    clock: npt.NDArray[np.int64] = field(init=False)
+    interval: Floats = field(init=False)
+    closed: npt.NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        count = self.state.shape[0]
+        self.peak = self.state.copy()
+        self.time = np.zeros(self.state.shape, dtype=np.int64)
+        self.clock = np.zeros(count, dtype=np.int64)
+        self.interval = np.zeros((count, 2))
+        self.closed = np.zeros(count, dtype=bool)
+
+    @classmethod
+    def start(cls, count: int, nodes: int, *, tolerance: float, every_node: bool) -> Peaks:
+        """At time 0 the sink's state is its own."""
+        state = np.zeros((count, nodes))
+        state[:, -1] = 1.0
+        return cls(state, tolerance, every_node)
+
+
+class Stack(ABC):
+    """``count`` lower-triangular operators over the same ``nodes``, rows = receivers."""
+
+    count: int
+    nodes: int
+
+    @abstractmethod
+    def hitting(self) -> Floats:
+        """(count, nodes) expected steps of the walk to the last node; inf where it may not be."""
+
+    @abstractmethod
+    def hitting_backward(self) -> Floats:
+        """(count, nodes) expected steps of the chain with rows ``M[j, :]`` to node 0."""
+
+    @abstractmethod
+    def leaving(self) -> Floats:
+        """(count, nodes) off-diagonal column sums: the probability to move on from each node."""
+
+    @abstractmethod
+    def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
+        """(steps+1, nodes): ``v, v M, v M², …`` of operator ``k`` (``M v`` when ``pulled``)."""
+
+    @abstractmethod
+    def survive(self, state: Survival, last: int) -> None:
+        """Advance survival curves until settled or ``last`` steps (kernels.dense.survive)."""
+
+    @abstractmethod
+    def peaks(self, state: Peaks, last: int) -> None:
+        """Advance sink rows until certified or ``last`` steps (kernels.dense.peaks)."""
+
+    @abstractmethod
+    def array(self, k: int = 0) -> Floats:
+        """Operator ``k`` as a dense (nodes, nodes) array, rows = receivers."""
+
+
+class DenseStack(Stack):
+    """Operators ``row_scale · matrices · column_scale`` over dense arrays (K, n, n)."""
+
+    def __init__(
+        self, matrices: npt.NDArray[np.floating], row_scale: Floats, column_scale: Floats
+    ) -> None:
+        self.matrices, self.row_scale, self.column_scale = matrices, row_scale, column_scale
+        self.count, self.nodes = matrices.shape[0], matrices.shape[-1]
+
+    @property
+    def _work(self) -> float:
+        """Multiplications of one step of all operators."""
+        return self.count * self.nodes * self.nodes / 2
+
+    def _operators(self) -> tuple[npt.NDArray[np.floating], Floats, Floats]:
+        return self.matrices, self.row_scale, self.column_scale
+
+    def hitting(self) -> Floats:
+        out = np.empty((self.count, self.nodes))
+        over_ranges(
+            lambda low, high: kernels.hitting(*self._operators(), low, high, out),
+            self.count,
+            2 * self._work,
+        )
+        return out
+
+    def hitting_backward(self) -> Floats:
+        out = np.empty((self.count, self.nodes))
+        over_ranges(
+            lambda low, high: kernels.hitting_backward(*self._operators(), low, high, out),
+            self.count,
+            2 * self._work,
+        )
+        return out
+
+    def leaving(self) -> Floats:
+        out = np.empty((self.count, self.nodes))
+        over_ranges(
+            lambda low, high: kernels.leaving(*self._operators(), low, high, out),
+            self.count,
+            self._work,
+        )
+        return out
+
+    def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
+        out = np.empty((steps + 1, self.nodes))
+        out[0] = start
+        chunk = self._chunk(1)
+        for first in range(0, steps, chunk):
+            kernels.trajectory(
+                self.matrices[k],
+                self.row_scale[k],
+                self.column_scale[k],
+                pulled,
+                out[first : first + chunk + 1],
+            )
+        return out
+
+    def _chunk(self, operators: int) -> int:
+        """Steps one call may take for that many operators a thread."""
+        return max(1, WORK_A_CALL // max(1, operators * self.nodes * self.nodes // 2))
+
+    def survive(self, state: Survival, last: int) -> None:
+        target = 0
+        while True:
+            target = min(last, target + self._chunk(-(-self.count // 8)))
+            until = target
+
+            def task(low: int, high: int) -> None:
+                kernels.survive(
+                    *self._operators(),
+                    state.pulled,
+                    state.survival,
+                    state.clock,
+                    until,
+                    state.levels,
+                    state.of_mean,
+                    state.crossing,
+                    state.cap,
+                    state.capped,
+                    low,
+                    high,
+                )
+
+            over_ranges(task, self.count, self._work * min(until, 50))
+            if target >= last or not state.active.any():
+                break
+
+    def peaks(self, state: Peaks, last: int) -> None:
+        target = 0
+        while True:
+            target = min(last, target + self._chunk(-(-self.count // 8)))
+            until = target
+
+            def task(low: int, high: int) -> None:
+                kernels.peaks(
+                    *self._operators(),
+                    state.state,
+                    state.clock,
+                    until,
+                    state.tolerance,
+                    state.every_node,
+                    state.peak,
+                    state.time,
+                    state.interval,
+                    state.closed,
+                    low,
+                    high,
+                )
+
+            over_ranges(task, self.count, self._work * min(until, 50))
+            if target >= last or state.closed.all():
+                break
+
+    def array(self, k: int = 0) -> Floats:
+        scaled = self.matrices[k] * self.row_scale[k][:, None] * self.column_scale[k]
+        keeps = (self.row_scale[k] == 0) | (self.column_scale[k] == 0)
+        scaled[np.diag_indices(self.nodes)] += keeps
+        return scaled
+
+
+def scales(heads: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Reciprocal row and column sums (K, n) of raw weights (K, n, n), in float64."""
+    count, n = heads.shape[0], heads.shape[-1]
+    rows, columns = np.empty((count, n)), np.empty((count, n))
+    over_ranges(
+        lambda low, high: kernels.scales(heads, low, high, rows, columns), count, count * n * n
+    )
+    return rows, columns
+
+
+def mix(
+    heads: npt.NDArray[np.floating], weights: Floats, row_scale: Floats, column_scale: Floats
+) -> Floats:
+    """Weighted sums (S, n, n) over heads (S, H, n, n), scaled by rows and columns (S, H, n)."""
+    systems, count, n = heads.shape[:3]
+    out = np.zeros((systems, n, n))
+    over_ranges(
+        lambda low, high: kernels.mix(heads, weights, row_scale, column_scale, low, high, out),
+        systems,
+        systems * count * n * n / 2,
+    )
+    return out
+
+
+def dense_heads(heads: npt.NDArray[np.floating], kind: Kind) -> DenseStack:
+    """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
+    rows, columns = scales(heads)
+    one = np.ones_like(rows)
+    return DenseStack(heads, one, columns) if kind == "walk" else DenseStack(heads, rows, one)
+
+
+def dense_mixtures(
+    heads: npt.NDArray[np.floating], weights: Floats, kind: Kind, combine: str = "walks"
+) -> DenseStack:
+    """The mixtures of S systems: raw heads (S, H, n, n), head weights (S, H).
+
+    ``combine="attention"`` mixes the raw weights first and normalises the columns afterwards; it
+    concerns walks only. Heads that are equal bit for bit are merged first, so that a system of
+    identical heads is that head exactly, not up to rounding.
+    """
+    choose("combine", combine, COMBINATIONS)
+    systems, count, n = heads.shape[:3]
+    merged = merge_equal(heads, weights)
+    one = np.ones((systems, count, n))
+    raw = kind == "walk" and combine == "attention"
+    if raw:
+        mixed = mix(heads, merged, one, one)
+        return dense_heads(mixed, "walk")
+    rows, columns = scales(heads.reshape(-1, n, n))
+    if kind == "walk":
+        mixed = mix(heads, merged, one, columns.reshape(systems, count, n))
+    else:
+        mixed = mix(heads, merged, rows.reshape(systems, count, n), one)
+    flat = np.ones((systems, n))
+    return DenseStack(mixed, flat, flat)
+
+
+def paper_chains(heads: npt.NDArray[np.floating]) -> DenseStack:
+    """The published walk of each attention matrix (K, n, n); see `kernels.dense.paper_chain`."""
+    count, n = heads.shape[0], heads.shape[-1]
+    out = np.zeros((count, n, n))
+    over_ranges(lambda low, high: kernels.paper_chain(heads, low, high, out), count, count * n * n)
+    one = np.ones((count, n))
+    return DenseStack(out, one, one)
+
+
+def merge_equal(heads: npt.NDArray[np.floating], weights: Floats) -> Floats:
+    """Head weights (S, H) after moving the weight of repeated heads to their first copy."""
+    merged = weights.copy()
+    for s, system in enumerate(heads):
+        for h in range(1, system.shape[0]):
+            for first in range(h):
+                if (
+                    merged[s, first] > 0
+                    and system[h, -1, 0] == system[first, -1, 0]
+                    and (np.array_equal(system[h], system[first]))
+                ):
+                    merged[s, first] += merged[s, h]
+                    merged[s, h] = 0.0
+                    break
+        if np.count_nonzero(merged[s]) == 1:
+            merged[s] = merged[s] > 0
+    return merged
+
+
+def heads(system: MultiHeadSystem, kind: Kind) -> Stack:
+    """One operator for each head."""
+    if system.dense is not None:
+        return dense_heads(system.dense, kind)
+    from . import sparse_operators
+
+    return sparse_operators.heads(system, kind)
+
+
+def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> Stack:
+    """The one operator of the whole system; see `dense_mixtures` for ``combine``."""
+    choose("combine", combine, COMBINATIONS)
+    if system.dense is not None:
+        return dense_mixtures(system.dense[None], system.weights[None], kind, combine)
+    from . import sparse_operators
+
+    return sparse_operators.mixture(system, kind, combine)

@@ -1,0 +1,112 @@
+"""Finds everything that is wrong with heads and weights, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InvalidSystemError
+
+ROW_SUM_TOLERANCE = 1e-3
+"""How far a row of attention may be from one: bfloat16 softmax stays within."""
+
+_SHOWN = 3
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> str:
+    """Name the first places where ``mask`` is true and count the rest."""
+    places = np.argwhere(mask)
+    shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in places[:_SHOWN].tolist())
+    rest = len(places) - _SHOWN
+    return shown + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def dense_heads(
+    array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_TOLERANCE
+) -> npt.NDArray[np.floating]:
+    """Check dense weights and return them as a C-contiguous (…, n, n) float array.
+
+    float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
+    (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum) or
+    ``"any"``. Raises `InvalidSystemError` with every problem found.
+    """
+    try:
+        heads = np.asarray(array)
+        if heads.dtype not in (np.float32, np.float64):
+            heads = heads.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidSystemError(f"The weights are not an array of numbers: {error}.") from None
+    if heads.ndim < 2 or heads.shape[-1] != heads.shape[-2]:
+        raise InvalidSystemError(
+            f"The weights have shape {heads.shape}; expected square matrices: (n, n) or (H, n, n)."
+        )
+    if 0 in heads.shape:
+        raise InvalidSystemError(f"The weights have shape {heads.shape}: there is nothing in them.")
+    heads = np.ascontiguousarray(heads)
+    problems = []
+    # One reduction instead of masks: a NaN or an infinity anywhere makes the sum non-finite.
+    if not np.isfinite(heads.sum(dtype=np.float64)):
+        problems.append(
+            f"The weights are not finite at {_places(~np.isfinite(heads))}; "
+            "look for NaN or infinity in what produced them."
+        )
+    if heads.min() < 0:
+        problems.append(f"The weights are negative at {_places(heads < 0)}; weights are >= 0.")
+    above = np.triu(np.ones(heads.shape[-2:], dtype=bool), 1)
+    if np.any(heads[..., above]):
+        problems.append(
+            f"Not causal: receiver row j may hear only columns i <= j, but there is weight at "
+            f"{_places((heads != 0) & above)}. If rows are senders, transpose."
+        )
+    if not problems and rows != "any":
+        sums = heads.sum(axis=-1, dtype=np.float64)
+        if rows == "normalise":
+            if np.any(sums == 0):
+                problems.append(f"Rows {_places(sums == 0)} are all zero: nothing to normalise.")
+            else:
+                heads = np.ascontiguousarray(heads / sums[..., None])
+        else:
+            off = np.abs(sums - 1)
+            if off.max() > tolerance:
+                problems.append(
+                    f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
+                    f"the furthest is off by {off.max():.3g}. Renormalise on request: "
+                    'rows="normalise" (or rows="any" when they are not attention).'
+                )
+    if problems:
+        raise InvalidSystemError(problems)
+    return heads
+
+
+def head_weights(weights: str | npt.ArrayLike, heads: int) -> npt.NDArray[np.float64]:
+    """Head weights as float64 that sum to one; ``"uniform"`` or ``heads`` numbers >= 0."""
+    if isinstance(weights, str):
+        if weights != "uniform":
+            raise InvalidSystemError(
+                f'Head weights are {weights!r}; give "uniform" or {heads} numbers.'
+            )
+        return np.full(heads, 1.0 / heads)
+    given = np.asarray(weights, dtype=np.float64)
+    if given.shape != (heads,):
+        raise InvalidSystemError(
+            f"There are {heads} heads but the head weights have shape {given.shape}."
+        )
+    if not np.all(np.isfinite(given)) or np.any(given < 0) or given.sum() <= 0:
+        raise InvalidSystemError(
+            f"Head weights are {given.tolist()}; they must be finite, >= 0 and not all zero."
+        )
+    return given / given.sum()
+
+
+def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:
+    """Node names as a tuple, checked to be one for each node and different."""
+    if names is None:
+        return None
+    named = tuple(map(str, names))
+    if len(named) != nodes:
+        raise InvalidSystemError(f"There are {nodes} nodes but {len(named)} names.")
+    if len(set(named)) != nodes:
+        raise InvalidSystemError("Two nodes have the same name.")
+    return named

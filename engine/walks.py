@@ -1,0 +1,98 @@
+"""The walk and the diffusion of a system, as matrices and as movements."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import EngineError
+from .operators import mixture
+from .system import MultiHeadSystem
+
+Floats = npt.NDArray[np.float64]
+Combine = Literal["walks", "attention"]
+
+MATRIX_LIMIT = 8192
+"""Nodes beyond which a dense n × n matrix (0.5 GB) is refused."""
+
+
+def _refuse_large(system: MultiHeadSystem) -> None:
+    if system.nodes > MATRIX_LIMIT:
+        gigabytes = system.nodes**2 * 8 / 1e9
+        raise EngineError(
+            f"A dense matrix over {system.nodes:,} nodes takes {gigabytes:,.1f} GB; the limit is "
+            f"{MATRIX_LIMIT:,} nodes. The measures themselves do not need it."
+        )
+
+
+def walk(system: MultiHeadSystem, *, combine: Combine = "walks") -> Floats:
+    """Transition matrix ``P`` (n, n) of the walk, rows = senders, row-stochastic.
+
+    ``P = Σ_h α_h P_h`` with ``P_h[i, j] = A_h[j, i] / Σ_k A_h[k, i]`` (``combine="walks"``), or the
+    mixed attention with columns normalised (``combine="attention"``). The sink is absorbing; a
+    node that sends nothing stays where it is. O(H n²). Source: [BP] Def. 2.4.
+
+    >>> import engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
+    >>> engine.walk(line)
+    array([[0.5, 0.5, 0. ],
+           [0. , 0.5, 0.5],
+           [0. , 0. , 1. ]])
+    """
+    _refuse_large(system)
+    return np.ascontiguousarray(mixture(system, "walk", combine).array().T)
+
+
+def diffusion(system: MultiHeadSystem) -> Floats:
+    """Diffusion matrix ``D`` (n, n), rows = receivers, row-stochastic.
+
+    ``D = Σ_h β_h D_h`` with ``D_h[j, i] = A_h[j, i] / Σ_k A_h[j, k]``; a node that hears nothing
+    keeps its own state. O(H n²). Source: [BP] Def. 2.5.
+
+    >>> import engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
+    >>> engine.diffusion(line)
+    array([[1. , 0. , 0. ],
+           [0.5, 0.5, 0. ],
+           [0. , 0.5, 0.5]])
+    """
+    _refuse_large(system)
+    return mixture(system, "diffusion").array()
+
+
+def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
+    """How much of every node's state is the source's: ``x_t = D^t e_source``, (steps+1, n).
+
+    O(edges) a step. ``clarity`` is its last column.
+
+    >>> import engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
+    >>> engine.spread(line, 0, 2)
+    array([[1.  , 0.  , 0.  ],
+           [1.  , 0.5, 0.  ],
+           [1.  , 0.75, 0.25]])
+    """
+    start = np.zeros(system.nodes)
+    start[_node(system, source)] = 1.0
+    return mixture(system, "diffusion").trajectory(start, _steps(steps), pulled=True)
+
+
+def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
+    """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``, (steps+1,)."""
+    return spread(system, source, steps)[:, -1].copy()
+
+
+def _node(system: MultiHeadSystem, node: int) -> int:
+    """Check a node number."""
+    if not 0 <= node < system.nodes:
+        raise EngineError(f"There is no node {node}; nodes are 0 to {system.nodes - 1}.")
+    return node
+
+
+def _steps(steps: int) -> int:
+    """Check a number of steps."""
+    if steps < 0:
+        raise EngineError(f"steps is {steps}; it must be 0 or more.")
+    return steps
