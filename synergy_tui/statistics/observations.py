@@ -112,4 +112,4 @@ def complete_blocks(
         if not np.isnan(row).any():
             blocks.append(block)
             rows.append(row)
-    return blocks, conditions, np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    return blocks, conditions, np.array(rows, dtype=np.float64).reshape(len(rows), len(conditions))

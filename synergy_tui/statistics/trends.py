@@ -188,14 +188,14 @@ def _cluster_interval(
 ) -> Interval:
     total, weights = np.zeros(resamples), np.zeros(resamples)
     for a, b, label in kept:
-        rows = [np.flatnonzero(label == name) for name in np.unique(label)]
-        for replicate in range(resamples):
-            chosen = np.concatenate([rows[k] for k in rng.integers(0, len(rows), len(rows))])
-            correlation = _spearman(a[chosen], b[chosen], undefined=math.nan)
-            # A resample of one repeated seed has no correlation; the other groups still have.
-            if not math.isnan(correlation):
-                total[replicate] += a.size * correlation
-                weights[replicate] += a.size
+        names, belongs = np.unique(label, return_inverse=True)
+        # How often each seed is drawn is all that a resample is.
+        times = rng.multinomial(names.size, np.full(names.size, 1 / names.size), resamples)
+        correlation = _weighted_spearman(a, b, times[:, belongs].astype(np.float64))
+        # A resample of one repeated seed has no correlation; the other groups still have.
+        defined = ~np.isnan(correlation)
+        total[defined] += a.size * correlation[defined]
+        weights[defined] += a.size
     replicates = total[weights > 0] / weights[weights > 0]
     if not replicates.size:
         return math.nan, math.nan
@@ -222,9 +222,27 @@ def _standard(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centred / length if length else centred, dtype=np.float64)
 
 
-def _spearman(
-    first: NDArray[np.float64], second: NDArray[np.float64], *, undefined: float = 0.0
-) -> float:
-    """Spearman correlation; ``undefined`` where one side does not vary; inf ranks as an extreme."""
-    a, b = _standard(_ranks(first)), _standard(_ranks(second))
-    return float(a @ b) if a.any() and b.any() else undefined
+def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman correlation; 0 where one side does not vary; infinite values rank as extremes."""
+    # Rounded, so that perfect agreement is exactly 1 and seeds that agree are told as such.
+    return round(float(_standard(_ranks(first)) @ _standard(_ranks(second))), 12)
+
+
+def _weighted_spearman(
+    first: NDArray[np.float64], second: NDArray[np.float64], times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Spearman correlation of samples in which pair i occurs ``times[r, i]`` times, for each r.
+
+    nan where one side does not vary.
+    """
+    sides = []
+    for values in (first, second):
+        _, place = np.unique(values, return_inverse=True)
+        tied = times @ np.eye(place.max() + 1)[place]
+        ranks = (np.cumsum(tied, axis=1) - tied + (tied + 1) / 2)[:, place]
+        mean = (times * ranks).sum(axis=1, keepdims=True) / times.sum(axis=1, keepdims=True)
+        sides.append(ranks - mean)
+    a, b = sides
+    spread = np.sqrt((times * a**2).sum(axis=1) * (times * b**2).sum(axis=1))
+    covariance = (times * a * b).sum(axis=1)
+    return np.divide(covariance, spread, out=np.full(spread.size, math.nan), where=spread > 1e-9)

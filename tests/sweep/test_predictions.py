@@ -173,7 +173,7 @@ def test_conventions_are_kept_apart() -> None:
 def test_null_sweeps_rarely_claim_anything() -> None:
     rng = np.random.default_rng(3)
     claims = 0
-    for _ in range(40):
+    for _ in range(12):
         observations = [
             Observation(
                 group="null",
@@ -190,7 +190,7 @@ def test_null_sweeps_rarely_claim_anything() -> None:
             for heads in HEADS
         ]
         claims += any(f.verdict is not Verdict.UNDECIDED for f in examine(observations, "theory"))
-    assert claims <= 6
+    assert claims <= 2
 
 
 def test_a_single_seed_tests_no_trend() -> None:
