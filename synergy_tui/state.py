@@ -46,8 +46,14 @@ class Series:
 
     def at(self, step: int) -> float | None:
         """Return the value at ``step``, or at the last step before it that has one."""
-        index = int(np.searchsorted(self.steps, step, side="right"))
-        return float(self._values[index - 1]) if index else None
+        values = self.until(step)
+        return float(values[-1]) if len(values) else None
+
+    def until(self, step: int | None) -> np.ndarray:
+        """Return the values up to and including ``step`` (all of them for ``None``), a view."""
+        if step is None:
+            return self.values
+        return self.values[: int(np.searchsorted(self.steps, step, side="right"))]
 
     def append(self, step: int, value: float | None) -> None:
         """Add one point; points at ``step`` or later are superseded by it."""
@@ -96,6 +102,8 @@ class ProbeRecord:
         How many inputs were measured.
     conventions
         Other conventions' name → their overall analysis, where they were measured too.
+    loss, accuracy
+        On the probe's held-out inputs, for trained runs.
     """
 
     step: int
@@ -104,6 +112,8 @@ class ProbeRecord:
     attention: str | None = None
     inputs: int = 1
     conventions: dict[str, Any] = field(default_factory=dict)
+    loss: float | None = None
+    accuracy: float | None = None
 
 
 @dataclass(slots=True)
@@ -424,6 +434,8 @@ class ExperimentState:
                 attention=event.get("attention"),
                 inputs=event.get("inputs") or 1,
                 conventions=event.get("conventions") or {},
+                loss=event.get("loss"),
+                accuracy=event.get("accuracy"),
             )
         )
 

@@ -1,0 +1,299 @@
+"""Reads scenario files, and says all that is wrong with one at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from synergy_tui.errors import UserError
+from synergy_tui.scenario import checks, models
+from synergy_tui.scenario.models import Scenario
+from synergy_tui.scenario.nearest import did_you_mean
+from synergy_tui.scenario.positions import Key, Positions
+from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
+
+LARGEST = 16 * 2**20
+
+
+def load_scenario(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+) -> Scenario:
+    """Read, check and resolve a scenario file.
+
+    Parameters
+    ----------
+    path
+        The TOML file. Paths that it names are taken from its folder.
+    overrides
+        ``key=value`` as given to ``--set``: a dotted key (``train.steps=100``,
+        ``runs.multi-head.heads=4``) and a TOML value; what is not TOML is text.
+    seed
+        Replaces the scenario's.
+
+    Raises
+    ------
+    ScenarioError
+        With every problem: file, line, key, value, what is allowed, and the nearest name.
+    """
+    file = str(path)
+    text = _read(Path(path), file)
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ScenarioError(file, [_syntax_problem(error)]) from error
+    positions = Positions(text)
+    changed: set[Key] = set()
+    problems: list[Problem] = []
+    for override in overrides:
+        try:
+            changed.add(apply_override(raw, override))
+        except ValueError as error:
+            problems.append(Problem((), f"--set {override}: {error}"))
+    if seed is not None:
+        raw["seed"] = seed
+        changed.add(("seed",))
+
+    def line(where: Key) -> int | None:
+        if any(where[: len(key)] == key for key in changed):
+            return None
+        return positions.line(where)
+
+    scenario, found = resolve(raw, folder=Path(path).parent, name=Path(path).stem)
+    problems += [Problem(each.path, each.message, each.value, line(each.path)) for each in found]
+    if problems or scenario is None:
+        raise ScenarioError(file, problems)
+    return scenario
+
+
+def resolve(
+    raw: dict[str, Any], *, folder: Path | None = None, name: str = ""
+) -> tuple[Scenario | None, list[Problem]]:
+    """Check tables and fill in what they leave out.
+
+    Parameters
+    ----------
+    raw
+        As :mod:`tomllib` reads them.
+    folder
+        Where relative paths start; they stay relative without one.
+    name
+        The scenario's, when it gives none.
+
+    Returns
+    -------
+    tuple
+        The scenario (``None`` when something is wrong), and everything that is wrong.
+    """
+    problems: list[Problem] = []
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(raw)
+    except ValidationError as error:
+        problems += [_problem(raw, each) for each in error.errors(include_url=False)]
+    covered = {problem.path for problem in problems}
+    problems += [each for each in checks.check(raw) if each.path not in covered]
+    if scenario is None or problems:
+        return None, problems
+    updates: dict[str, Any] = {}
+    if not scenario.name:
+        updates["name"] = re.sub(r"[^\w-]+", "_", name)
+    if not scenario.title:
+        updates["title"] = (updates.get("name") or scenario.name).replace("_", " ")
+    if folder is not None:
+        updates["runs"] = [_absolute(run, folder) for run in scenario.runs]
+    return scenario.model_copy(update=updates), problems
+
+
+def parse_scenario(raw: dict[str, Any], *, name: str, origin: str) -> Scenario:
+    """Return the scenario of tables made by a program; ``origin`` names them in errors.
+
+    Raises
+    ------
+    ScenarioError
+        With every problem.
+    """
+    scenario, problems = resolve(raw, name=name)
+    if scenario is None:
+        raise ScenarioError(origin, problems)
+    return scenario
+
+
+def apply_override(raw: dict[str, Any], override: str) -> Key:
+    """Set one key in raw tables, and return its path.
+
+    ``override`` is ``key=value``. In the key, a run is named or numbered from 0
+    (``runs.multi-head.heads``, ``runs.0.heads``), and ``runs.heads`` means every run.
+
+    Raises
+    ------
+    ValueError
+        There is no ``=``, or the key leads through something that is no table.
+    """
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ValueError("write key=value, as in train.steps=100")
+    return set_key(raw, parts, _value(text.strip()))
+
+
+def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any) -> Key:
+    """Set a dotted key, given as its parts, in raw tables; see :func:`apply_override`."""
+    table: Any = raw
+    path: Key = ()
+    for number, part in enumerate(parts):
+        last = number == len(parts) - 1
+        if isinstance(table, list):
+            index = _index(table, part)
+            if index is None:
+                for each in table:
+                    if not isinstance(each, dict):
+                        raise ValueError(f"{'.'.join(parts[:number])} holds no tables")
+                    set_key(each, parts[number:], value)
+                return path
+            path = (*path, index)
+            if last:
+                table[index] = value
+            table = table[index]
+            continue
+        if not isinstance(table, dict):
+            raise ValueError(f"{'.'.join(parts[:number])} is no table")
+        path = (*path, part)
+        if last:
+            table[part] = value
+        else:
+            table = table.setdefault(part, {})
+    return path
+
+
+def _index(table: list[Any], part: str) -> int | None:
+    for number, each in enumerate(table):
+        if isinstance(each, Mapping) and each.get("name") == part:
+            return number
+    if part.isdigit():
+        if int(part) >= len(table):
+            raise ValueError(f"there is no element {part}; there are {len(table)}, from 0")
+        return int(part)
+    return None
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read(path: Path, file: str) -> str:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{file}: larger than {LARGEST // 2**20} MiB; not a scenario.")
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        near = did_you_mean(path.name, _siblings(path)).removeprefix("; ").capitalize()
+        raise UserError(f"{file}: there is no such file.", hint=near or None) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not a TOML file (it is not UTF-8 text).") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UserError(f"{file!r}: not a path: {error}.") from error
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        return [each.name for each in path.parent.iterdir() if each.suffix == ".toml"]
+    except OSError:
+        return []
+
+
+def _syntax_problem(error: Exception) -> Problem:
+    text = str(error)
+    place = re.search(r"\s*\(at line (\d+), column (\d+)\)", text)
+    if place is None:
+        return Problem((), f"not valid TOML: {text}")
+    message = text[: place.start()]
+    return Problem((), f"not valid TOML: {message} (column {place[2]})", line=int(place[1]))
+
+
+def _problem(raw: dict[str, Any], error: Any) -> Problem:
+    """Turn pydantic's words into ours."""
+    path = tuple(part for part in error["loc"] if part not in models.RUN_MODELS)
+    while path and not _exists(raw, path) and error["type"] not in ("missing", "extra_forbidden"):
+        path = path[:-1]  # pydantic appends which member of a union it tried
+    value = _at(raw, path)
+    kind = error["type"]
+    context = error.get("ctx", {})
+    if kind == "extra_forbidden":
+        allowed = sorted(_allowed(raw, path[:-1]))
+        near = did_you_mean(str(path[-1]), allowed)
+        message = f"unknown key{near} (allowed: {', '.join(allowed)})"
+    elif kind == "missing":
+        message = "this key is needed"
+        value = MISSING
+    elif kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", str(context.get("expected")))
+        message = f"allowed: {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
+    elif kind == "value_error":
+        message = str(context.get("error", error["msg"]))
+    else:
+        message = error["msg"].replace("Input should be", "must be")
+        if message.startswith("must be a valid "):
+            message = message.replace("must be a valid", "must be a", 1)
+    return Problem(path, message, value)
+
+
+def _exists(raw: Any, path: Key) -> bool:
+    return _at(raw, path) is not MISSING
+
+
+def _at(raw: Any, path: Key) -> Any:
+    for part in path:
+        try:
+            raw = raw[part]
+        except (KeyError, IndexError, TypeError):
+            return MISSING
+    return raw
+
+
+def _allowed(raw: dict[str, Any], path: Key) -> list[str]:
+    """Return the keys that the table at ``path`` may have."""
+    model: type[BaseModel] = Scenario
+    if path[:1] == ("runs",):
+        model = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
+    elif path == ("train",):
+        model = models.Train
+    elif path == ("analysis",):
+        model = models.AnalysisTable
+    elif path[:1] == ("expect",):
+        model = models.Expect
+    elif path == ("sweep",):
+        model = models.SweepTable
+    elif path[:2] == ("sweep", "overrides"):
+        from synergy_tui.sweep.table import Override
+
+        model = Override
+    return list(model.model_fields)
+
+
+def _absolute(run: Any, folder: Path) -> Any:
+    """Return the run with the files that it names made absolute."""
+
+    def rooted(name: str | None) -> str | None:
+        return None if name is None else str((folder / Path(name).expanduser()).absolute())
+
+    if isinstance(run, models.LoadedRun):
+        return run.model_copy(
+            update={"attention": rooted(run.attention), "checkpoint": rooted(run.checkpoint)}
+        )
+    if isinstance(run, models.DesignedRun):
+        heads = [head.model_copy(update={"file": rooted(head.file)}) for head in run.heads]
+        return run.model_copy(update={"heads": heads})
+    return run

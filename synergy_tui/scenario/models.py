@@ -1,0 +1,373 @@
+"""What a scenario file may say. Light: ``synergy validate`` imports it without torch or numba."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
+
+from engine.catalogue import FAMILIES
+from synergy_tui.expect import check_syntax
+from synergy_tui.scenario.nearest import did_you_mean
+from synergy_tui.sweep.table import SweepTable
+from trainer.catalogue import TASKS
+
+Convention = Literal["theory", "paper-code", "feedforward"]
+RUN_NAME = re.compile(r"[^\W\d][\w-]*")
+RESERVED_NAMES = frozenset({"min", "max", "abs", "inf", "nan"})
+
+
+def _run_name(name: str) -> str:
+    if not RUN_NAME.fullmatch(name) or len(name) > 64:
+        raise ValueError(
+            "a run's name starts with a letter and goes on with letters, digits, '-' and '_', "
+            "64 at most"
+        )
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{', '.join(sorted(RESERVED_NAMES))} mean something in expectations")
+    return name
+
+
+def _task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(
+            f"there is no such task{did_you_mean(name, TASKS)} (allowed: {', '.join(TASKS)})"
+        )
+    return name
+
+
+def _topology(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError(
+            f"there is no such topology{did_you_mean(name, FAMILIES)} "
+            f"(allowed: {', '.join(FAMILIES)})"
+        )
+    return name
+
+
+def _head_weights(value: Any) -> Any:
+    if isinstance(value, str):
+        if value not in WEIGHTS:
+            raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with a number a head")
+        return value
+    if not isinstance(value, list):
+        raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with a number a head")
+    numbers = [item for item in value if isinstance(item, int | float) and item >= 0]
+    if len(numbers) < len(value) or not sum(numbers) > 0 or sum(numbers) == float("inf"):
+        raise ValueError("weights are finite numbers of at least 0, not all of them 0")
+    return value
+
+
+def _edges(value: Any) -> Any:
+    problem = "edges are [from, to] or [from, to, weight], nodes by name or by number from 0"
+    if not isinstance(value, list):
+        raise ValueError(problem)
+    for edge in value:
+        ends_are_nodes = (
+            isinstance(edge, list)
+            and len(edge) in (2, 3)
+            and all(isinstance(end, str | int) and not isinstance(end, bool) for end in edge[:2])
+        )
+        if not ends_are_nodes:
+            raise ValueError(f"{problem}; {edge!r} is not")
+        weight = edge[2] if len(edge) == 3 else 1.0
+        if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"a weight is a finite number of at least 0; {weight!r} is not")
+    return value
+
+
+def _expectation(text: str) -> str:
+    check_syntax(text)
+    return text
+
+
+WEIGHTS = ("uniform", "learned", "optimal")
+RunName = Annotated[str, AfterValidator(_run_name)]
+HeadWeights = Annotated[str | list[float], BeforeValidator(_head_weights)]
+Edges = Annotated[list[list[int | str | float]], BeforeValidator(_edges)]
+Heads = Annotated[int, Field(ge=1, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Positive = Annotated[int, Field(ge=1)]
+Positions = Literal["learned", "sinusoidal", "rotary"]
+Activation = Literal["relu", "gelu"]
+
+
+class Table(BaseModel):
+    """A table whose keys are all known: a typo is an error, not a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Train(Table):
+    """``[train]``: what all trained runs share. See :class:`trainer.TrainSettings`."""
+
+    task: Annotated[str, AfterValidator(_task)] = Field(
+        description="What is learnt.", json_schema_extra={"enum": list(TASKS)}
+    )
+    length: Annotated[int, Field(ge=2)] = Field(default=32, description="Tokens a sequence.")
+    vocabulary: Annotated[int, Field(ge=2)] = Field(default=16, description="Values of a token.")
+    steps: Positive = Field(default=600, description="Updates of the parameters.")
+    batch: Positive = Field(default=64, description="Sequences an update.")
+    sequences: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Size of a fixed training set; 0 draws new sequences at every step."
+    )
+    embed: Positive = Field(default=64, description="Width of the residual stream.")
+    mlp: Positive = Field(default=128, description="Width of the MLP.")
+    layers: Positive = Field(default=2, description="Transformer blocks.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(default=1e-3, description="Of Adam.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Probability, on attention weights and the MLP."
+    )
+    positions: Positions = Field(default="learned", description="How a token knows its place.")
+    activation: Activation = Field(default="relu", description="Of the MLP.")
+    tie_weights: bool = Field(default=False, description="Token embedding as output matrix.")
+    precision: Literal["float32", "bf16"] = Field(
+        default="float32", description="bf16 multiplies in bfloat16; attention stays float32."
+    )
+    probe_every: Annotated[int, Field(ge=0)] = Field(
+        default=20, description="Steps between probes of attention; 0: the start and the end."
+    )
+    probe_at: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="Further steps to probe at."
+    )
+    probe_inputs: Positive = Field(default=16, description="Held-out sequences a probe measures.")
+    checkpoint_every: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Steps between checkpoints; 0: the end and when stopped."
+    )
+    log_every: Positive | None = Field(
+        default=None, description="Steps between loss reports; chosen from `steps` when absent."
+    )
+    deterministic: bool = Field(default=False, description="The same bits every time.")
+    tf32: bool = Field(default=False, description="Allow TensorFloat-32 on CUDA.")
+    cuda_graphs: bool = Field(default=False, description="Replay the step as one CUDA graph.")
+    compile: bool = Field(default=False, description="Compile the model with torch.compile.")
+
+
+class AnalysisTable(Table):
+    """``[analysis]``: by which conventions attention is measured."""
+
+    convention: Convention = Field(default="theory", description="Bundle of conventions.")
+    combine: Literal["walks", "attention"] = Field(
+        default="walks", description="Mix normalised walks, or attention before normalising."
+    )
+    weights: Literal["learned", "uniform"] = Field(
+        default="learned", description="Head weights of trained layers."
+    )
+    epsilon: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25, description="Distance at which a walk counts as mixed."
+    )
+    max_steps: Positive = Field(
+        default=10_000, description="Mixing times beyond are reported as greater."
+    )
+    also: list[Convention] = Field(
+        default=["paper-code"], description="Conventions to measure besides, layers averaged."
+    )
+    kept_inputs: Annotated[int, Field(ge=0)] = Field(
+        default=4, description="Inputs of each probe whose attention is written to disk."
+    )
+
+
+class Graph(Table):
+    """A family of graphs and its parameters."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_extra=lambda schema: _add_parameters(schema),
+    )
+
+    topology: Annotated[str, AfterValidator(_topology)] = Field(
+        description="Graph family.", json_schema_extra={"enum": list(FAMILIES)}
+    )
+    nodes: Annotated[int, Field(ge=2)] = Field(default=32, description="Nodes; the last: the sink.")
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Share of rows redrawn between heads; the family's when absent."
+    )
+    seed: Seed | None = Field(default=None, description="Of the graph; the scenario's when absent.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The family's own parameters that were given."""
+        return dict(self.model_extra or {})
+
+
+def _add_parameters(schema: dict[str, Any]) -> None:
+    words = {int: "integer", float: "number", bool: "boolean", str: "string"}
+    for family in FAMILIES.values():
+        for parameter in family.parameters:
+            known = schema["properties"].setdefault(
+                parameter.name, {"type": words[parameter.kind], "description": parameter.text}
+            )
+            if parameter.choices:
+                known["enum"] = list(parameter.choices)
+    schema["additionalProperties"] = False
+
+
+class Head(Table):
+    """One head of a designed graph: an edge list, a file, or a topology with its parameters."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        allow_inf_nan=False,
+        json_schema_extra=lambda schema: _add_parameters(schema),
+    )
+
+    topology: Annotated[str, AfterValidator(_topology)] | None = Field(
+        default=None, description="Graph family.", json_schema_extra={"enum": [*FAMILIES, None]}
+    )
+    seed: Seed | None = Field(default=None, description="Of the graph; the scenario's when absent.")
+    edges: Edges | None = Field(
+        default=None, description="[from, to] or [from, to, weight]; information flows from → to."
+    )
+    file: str | None = Field(
+        default=None, description="GraphML, GML, node-link JSON or edge list, from this file on."
+    )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The topology's own parameters that were given."""
+        return dict(self.model_extra or {})
+
+
+class Run(Table):
+    """What every run has."""
+
+    name: RunName = Field(description="What the run is called, in expectations too.")
+    note: str = Field(default="", description="A remark, shown with the run.")
+
+
+class TrainedRun(Run):
+    """A Transformer that learns the task of ``[train]``; what it leaves out is taken from there."""
+
+    heads: Heads = Field(description="Attention heads a layer; they share the width.")
+    seed: Seed | None = Field(default=None, description="The scenario's when absent.")
+    embed: Positive | None = None
+    mlp: Positive | None = None
+    layers: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    positions: Positions | None = None
+    activation: Activation | None = None
+    tie_weights: bool | None = None
+
+
+class DesignedRun(Run):
+    """Heads given one by one."""
+
+    heads: list[Head] = Field(min_length=1, description="One table for each head.")
+    nodes: Annotated[int, Field(ge=2)] | list[str] | None = Field(
+        default=None, description="How many, or their names in order; the last one is the sink."
+    )
+    weights: HeadWeights = Field(default="uniform", description="How much each head counts.")
+    self_loops: Literal["add", "keep"] = Field(
+        default="add", description="Give nodes without a self-loop one, or take the edges as given."
+    )
+    unreachable: Literal["refuse", "allow"] = Field(
+        default="refuse", description="What to do about nodes that cannot reach the sink."
+    )
+
+
+class FamilyRun(Run):
+    """Heads drawn from a family of graphs."""
+
+    heads: Heads = Field(default=1, description="How many heads are drawn.")
+    graph: Graph = Field(description="The family.")
+    weights: HeadWeights = Field(default="uniform", description="How much each head counts.")
+    unreachable: Literal["refuse", "allow"] = Field(
+        default="allow", description="What to do about nodes that cannot reach the sink."
+    )
+
+
+class LoadedRun(Run):
+    """Attention that exists already, in a tensor file or as a trained checkpoint."""
+
+    attention: str | None = Field(
+        default=None, description=".npy, .npz or .safetensors with (n,n), (H,n,n) or (L,H,n,n)."
+    )
+    checkpoint: str | None = Field(
+        default=None, description="A checkpoint; its attention is measured on the task of [train]."
+    )
+    heads: Heads | None = Field(default=None, description="Where the file does not say.")
+    weights: HeadWeights | None = Field(
+        default=None, description="How much each head counts; learned where the file knows."
+    )
+
+
+class Expect(Table):
+    """A claim that must hold in the end, or the exit code is 1."""
+
+    that: Annotated[str, AfterValidator(_expectation)] = Field(
+        description="A comparison of the runs' numbers.", examples=["a.loss < b.loss"]
+    )
+    because: str = Field(default="", description="Why it should hold, shown with the result.")
+
+
+def run_kind(value: Any) -> str:
+    """Return which kind of run a table means: ``<trained>``, ``<designed>``, …"""
+    if not isinstance(value, dict):
+        return next(
+            (tag for tag, model in RUN_MODELS.items() if isinstance(value, model)), "<trained>"
+        )
+    if "attention" in value or "checkpoint" in value:
+        return "<loaded>"
+    if "graph" in value:
+        return "<family>"
+    return "<designed>" if isinstance(value.get("heads"), list) else "<trained>"
+
+
+RUN_MODELS: dict[str, type[Run]] = {
+    "<trained>": TrainedRun,
+    "<designed>": DesignedRun,
+    "<family>": FamilyRun,
+    "<loaded>": LoadedRun,
+}
+
+AnyRun = Annotated[
+    Annotated[TrainedRun, Tag("<trained>")]
+    | Annotated[DesignedRun, Tag("<designed>")]
+    | Annotated[FamilyRun, Tag("<family>")]
+    | Annotated[LoadedRun, Tag("<loaded>")],
+    Discriminator(run_kind),
+]
+
+
+class Scenario(Table):
+    """A scenario file: runs that are compared, and what is expected of them."""
+
+    title: str = Field(default="", description="One line, shown above everything.")
+    description: str = Field(default="", description="What it shows, shown by the picker.")
+    name: str = Field(default="", description="Part of its experiments' ids; the file's name.")
+    seed: Seed = Field(default=0, description="Of initialisation, data and random graphs.")
+    train: Train | None = Field(default=None, description="Absent when no run is trained.")
+    analysis: AnalysisTable = Field(default=AnalysisTable(), description="How it is measured.")
+    runs: list[AnyRun] = Field(default=[], description="What is compared.")
+    expect: list[Expect] = Field(default=[], description="What must hold in the end.")
+    sweep: SweepTable | None = Field(default=None, description="Many experiments from this one.")
+    versions: dict[str, str] = Field(
+        default={}, description="Written into experiments; what they were made with."
+    )
+
+    def run(self, name: str) -> AnyRun:
+        """Return the run called ``name``."""
+        return next(run for run in self.runs if run.name == name)
+
+    @property
+    def trained(self) -> list[TrainedRun]:
+        """The runs that learn."""
+        return [run for run in self.runs if isinstance(run, TrainedRun)]
+
+    def as_toml(self) -> str:
+        """Return the scenario as TOML, every default filled in."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(exclude_none=True))

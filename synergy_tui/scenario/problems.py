@@ -1,0 +1,94 @@
+"""What is wrong with a scenario, each problem with its place, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.scenario.positions import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    path
+        Of the key, from the top of the file; list elements by number from 0.
+    message
+        What is wrong with it and what is allowed.
+    value
+        What stands there; ``MISSING`` when the key is absent.
+    line
+        Where, from 1; ``None`` for what did not come from the file (``--set``).
+    """
+
+    path: Key
+    message: str
+    value: Any = None
+    line: int | None = None
+
+    def text(self, file: str) -> str:
+        """Return the line that people read: file, line, key path, value, what is wrong."""
+        place = f"{file}:{self.line}" if self.line else file
+        key = dotted(self.path)
+        if not key:
+            return f"{place}: {self.message}"
+        if self.value is MISSING:
+            return f"{place}: {key}: {self.message}"
+        return f"{place}: {key} = {short(self.value)}: {self.message}"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "(missing)"
+
+
+MISSING = _Missing()
+
+
+class ScenarioError(UserError):
+    """A scenario that cannot be used.
+
+    Attributes
+    ----------
+    file
+        Its path as the user gave it.
+    problems
+        All that is wrong, in the order of the file.
+    """
+
+    def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+        self.file = file
+        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
+        lines = [problem.text(file) for problem in self.problems]
+        if len(lines) == 1:
+            message = lines[0]
+        else:
+            message = "\n  ".join([f"{file} has {len(lines)} problems:", *lines])
+        super().__init__(message, hint=hint)
+
+
+def dotted(path: Key) -> str:
+    """Return ``runs[1].heads`` for ``("runs", 1, "heads")``; elements count from 0."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def short(value: Any, longest: int = 60) -> str:
+    """Return a value as TOML writes it, cut where it is long."""
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, str):
+        text = '"' + "".join(each if each.isprintable() else "�" for each in value) + '"'
+    else:
+        text = repr(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
