@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checkpoint import Saved
 from .data import Batch, Source
-from .events import Probe
-from .model import Stack, initial_state
+from .errors import TrainerError
+from .events import Probe, RunStarted
+from .model import Stack, initial_state, split_banks
+from .parallel import Parallel
 from .probe import probe, stack_batches
 from .settings import ModelShape, RunSettings, TrainSettings, make_task, shape_of
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+# Settings that a resume may change: they decide what is told and when it ends, not what is learnt.
+_FREE = (
+    "steps", "probe_every", "probe_at", "probe_inputs", "checkpoint_every", "log_every",
+    "cuda_graphs", "compile", "deterministic",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,10 @@ class Measured:
     losses: Tensor
     accuracies: Tensor
 
+    def of(self, names: Iterable[str]) -> list[tuple[str, float, float]]:
+        """Name, loss and accuracy of each model; waits for the device."""
+        return list(zip(names, self.losses.tolist(), self.accuracies.tolist(), strict=True))
+
 
 class Cohort:
     """One stack of models with its optimiser and data.
@@ -33,27 +48,36 @@ class Cohort:
         settings: what all runs share.
         runs: the members; their shapes and learning rates must agree.
         device: where they train.
+        parallel: processes that share every batch.
+
+    Attributes:
+        names: of the runs, in the stack's order: by head count.
+        alive: those of them that still train; the others keep their place in the stack.
     """
 
     def __init__(
-        self, settings: TrainSettings, runs: Sequence[RunSettings], device: torch.device
+        self,
+        settings: TrainSettings,
+        runs: Sequence[RunSettings],
+        device: torch.device,
+        parallel: Parallel | None = None,
     ) -> None:
         self.settings = settings
         self.device = device
         self.runs = sorted(runs, key=lambda run: run.heads)
         self.names = [run.name for run in self.runs]
+        self.alive = list(self.names)
         self.seeds = [settings.seed if run.seed is None else run.seed for run in self.runs]
         self.shape: ModelShape = shape_of(settings, self.runs[0])
+        self.learning_rate = _rate(settings, self.runs[0])
         self.task = make_task(settings)
         self.step = 0
         self.stack = Stack(self.shape, [run.heads for run in self.runs], device)
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
-        rate = self.runs[0].learning_rate
-        self.optimiser = torch.optim.Adam(
-            list(self.stack.banks.values()),
-            lr=settings.learning_rate if rate is None else rate,
-            fused=True,
+        self._parallel = parallel
+        self._optimiser = torch.optim.Adam(
+            list(self.stack.banks.values()), lr=self.learning_rate, fused=True
         )
         self._sources = {
             seed: Source(self.task, seed, settings.batch, device, sequences=settings.sequences)
@@ -61,31 +85,56 @@ class Cohort:
         }
         self._held_out: Batch | None = None
 
-    @property
-    def tokens_per_step(self) -> int:
-        """Input tokens that one model sees in one update."""
-        return self.settings.batch * self.settings.length
+    def started(self, device: torch.device) -> list[RunStarted]:
+        """Announce every run, from the step it is at."""
+        return [
+            RunStarted(
+                run=run.name,
+                parameters=self.shape.parameters(),
+                heads=run.heads,
+                layers=self.shape.layers,
+                nodes=self.settings.length,
+                device=str(device),
+                seed=seed,
+                task=self.task.name,
+                steps=self.settings.steps,
+                step=self.step,
+                floor=self.task.floor,
+                ceiling=self.task.ceiling,
+                needs_attention=self.task.needs_attention,
+                solvable=self.task.solvable,
+            )
+            for run, seed in zip(self.runs, self.seeds, strict=True)
+        ]
 
     def update(self, measure: bool) -> Measured | None:
         """Make one update of every model; report on its batch where `measure` asks for it."""
-        self.step += 1
-        batch = self._batch(self.step)
-        dtype = _DTYPES[self.settings.precision]
+        batch = self._batch(self.step + 1)
         logits = self.stack.logits(
-            batch.inputs, self.task.scored_from, self.settings.dropout, dtype
+            batch.inputs,
+            self.task.scored_from,
+            self.settings.dropout,
+            _DTYPES[self.settings.precision],
         )
         targets = batch.targets.flatten(1)
         losses = F.cross_entropy(
             logits.float().flatten(0, 1), targets.flatten(), reduction="none"
         ).view(targets.shape)
-        self.optimiser.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad(set_to_none=True)
         losses.mean(1).sum().backward()
-        self.optimiser.step()
+        if self._parallel is not None:
+            gradients = [bank.grad for bank in self.stack.banks.values()]
+            self._parallel.average_([gradient for gradient in gradients if gradient is not None])
+        self._optimiser.step()
+        self.step += 1
         if not measure:
             return None
         with torch.no_grad():
             accuracies = (logits.argmax(-1) == targets).float().mean(1)
-        return Measured(losses.detach().mean(1), accuracies)
+        measured = [losses.detach().mean(1), accuracies]
+        if self._parallel is not None:
+            self._parallel.average_(measured)
+        return Measured(*measured)
 
     def probe(self) -> list[Probe]:
         """Extract attention on the held-out inputs, which are the same at every probe."""
@@ -98,17 +147,106 @@ class Cohort:
             self._held_out = stack_batches([drawn[seed] for seed in self.seeds])
         return probe(self.stack, self.names, self.step, self._held_out)
 
+    def broken(self) -> list[str]:
+        """Names of living runs whose parameters are no longer all numbers."""
+        finite = torch.stack(
+            [bank.detach().flatten(1).isfinite().all(1) for bank in self.stack.banks.values()]
+        ).all(0)
+        good = dict(zip(self.names, finite.tolist(), strict=True))
+        return [name for name in self.alive if not good[name]]
+
+    def saved(self, name: str) -> Saved:
+        """Everything that going on with a run needs."""
+        model = self.names.index(name)
+        moments = {
+            moment: split_banks(
+                self.shape,
+                {
+                    bank: self._moment(values, moment)[model]
+                    for bank, values in self.stack.banks.items()
+                },
+            )
+            for moment in _MOMENTS
+        }
+        generator = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        return Saved(self.stack.state(model), moments, self._about(model), generator)
+
+    def restore(self, step: int, saved: Mapping[str, Saved]) -> None:
+        """Go back to the state after `step` updates.
+
+        Raises:
+            TrainerError: a checkpoint is of another run than this.
+        """
+        for model, name in enumerate(self.names):
+            if name not in saved:
+                continue
+            found = saved[name]
+            expected = self._about(model)
+            differing = [
+                f"{name}: {key} is {expected[key]!r}, in the checkpoint {found.about.get(key)!r}"
+                for key in expected
+                if found.about.get(key) != expected[key]
+            ]
+            if differing:
+                raise TrainerError(differing)
+            self.stack.load(model, found.state)
+            for moment in _MOMENTS:
+                views = split_banks(
+                    self.shape,
+                    {
+                        bank: self._moment(values, moment)[model]
+                        for bank, values in self.stack.banks.items()
+                    },
+                )
+                for parameter, view in views.items():
+                    view.copy_(found.moments[moment][parameter])
+            if found.generator is not None and self.device.type == "cuda":
+                torch.cuda.set_rng_state(found.generator, self.device)
+        for bank in self.stack.banks.values():
+            self._optimiser.state[bank]["step"].fill_(float(step))
+        self.step = step
+
+    def _moment(self, bank: Tensor, moment: str) -> Tensor:
+        """One of Adam's moments, made where no update has been yet."""
+        state = self._optimiser.state[bank]
+        if not state:
+            state["step"] = torch.zeros((), device=self.device)
+            for name in _MOMENTS:
+                state[name] = torch.zeros_like(bank)
+        return state[moment]
+
+    def _about(self, model: int) -> dict[str, Any]:
+        settings = {k: v for k, v in asdict(self.settings).items() if k not in _FREE}
+        for name in (*asdict(self.shape), "learning_rate", "seed"):
+            settings.pop(name, None)
+        return {
+            **settings,
+            **asdict(self.shape),
+            "learning_rate": self.learning_rate,
+            "heads": self.runs[model].heads,
+            "seed": self.seeds[model],
+        }
+
     def _batch(self, step: int) -> Batch:
         drawn = {seed: source.batch(step) for seed, source in self._sources.items()}
+        if self._parallel is not None:
+            rows = slice(self._parallel.rank, None, self._parallel.size)
+            drawn = {s: Batch(b.inputs[rows], b.targets[rows]) for s, b in drawn.items()}
         return stack_batches([drawn[seed] for seed in self.seeds])
 
 
+def _rate(settings: TrainSettings, run: RunSettings) -> float:
+    return settings.learning_rate if run.learning_rate is None else run.learning_rate
+
+
 def gather(
-    settings: TrainSettings, runs: Sequence[RunSettings], device: torch.device
+    settings: TrainSettings,
+    runs: Sequence[RunSettings],
+    device: torch.device,
+    parallel: Parallel | None = None,
 ) -> list[Cohort]:
     """Sort runs into cohorts: those that agree in everything but heads and seed share one."""
     groups: dict[object, list[RunSettings]] = {}
     for run in runs:
-        key = (shape_of(settings, run), run.learning_rate or settings.learning_rate)
-        groups.setdefault(key, []).append(run)
-    return [Cohort(settings, members, device) for members in groups.values()]
+        groups.setdefault((shape_of(settings, run), _rate(settings, run)), []).append(run)
+    return [Cohort(settings, members, device, parallel) for members in groups.values()]

@@ -81,7 +81,7 @@ def load_published(path: str | Path, heads: int) -> LoadedModel:
             from safetensors.torch import load_file
 
             state = load_file(path)
-            state = {k: v for k, v in state.items() if not k.startswith("adam.")}
+            state = {k: v for k, v in state.items() if not k.startswith(("adam.", "generator"))}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:

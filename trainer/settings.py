@@ -231,7 +231,8 @@ def _shared_problems(settings: TrainSettings) -> list[str]:
     late = [step for step in settings.probe_at if not 0 <= step <= settings.steps]
     if late:
         problems.append(
-            f"probe_at: steps must be within 0 and {settings.steps}, got {', '.join(map(str, late))}"
+            f"probe_at: steps must be within 0 and {settings.steps}, "
+            f"got {', '.join(map(str, late))}"
         )
     if not 0.0 <= settings.dropout < 1.0:
         problems.append(f"dropout: must be at least 0 and below 1, got {settings.dropout!r}")
@@ -245,7 +246,8 @@ def _run_problems(settings: TrainSettings, run: RunSettings) -> list[str]:
         return ["name: every run needs one"]
     if "/" in run.name or "\\" in run.name or run.name.startswith("."):
         problems.append(
-            f"{run.name}: a run's name becomes a file's name, so it must have no slash or leading dot"
+            f"{run.name}: a run's name becomes a file's name, so it must have no slash and no "
+            "leading dot"
         )
     shape = shape_of(replace(settings, task="copy", length=2, vocabulary=2), run)
     sound = all(

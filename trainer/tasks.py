@@ -60,7 +60,8 @@ class Task:
         found = []
         if length < cls.minimum_length:
             found.append(
-                f"length: task {cls.name!r} needs at least {cls.minimum_length} tokens, got {length}"
+                f"length: task {cls.name!r} needs at least {cls.minimum_length} tokens, "
+                f"got {length}"
             )
         if vocabulary < cls.minimum_vocabulary:
             found.append(
