@@ -1,0 +1,1 @@
+"""Measure attention, graphs and checkpoints that people already have (``synergy analyze``)."""

@@ -1,0 +1,203 @@
+"""Measures a source under every convention asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synergy_tui.analyze.sources import Source
+from synergy_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from engine import MultiHeadSystem
+
+CONVENTIONS = ("theory", "paper-code", "feedforward")
+COMBINATIONS = ("walks", "attention")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure.
+
+    Attributes
+    ----------
+    conventions
+        Names out of :data:`CONVENTIONS`, each measured in turn.
+    combine
+        ``walks`` or ``attention``.
+    weights
+        ``uniform``, ``learned``, ``optimal``, numbers parted by commas, or the name of a file of
+        them; ``None`` for learned where they are known and uniform elsewhere.
+    epsilon, max_steps
+        Threshold of mixing times, and the step at which they are given up.
+    renormalise
+        Divide each row of attention by its sum, instead of refusing rows that do not sum to one.
+    top_paths, source
+        How many of the strongest paths to give, and from which node (else the faintest one).
+    """
+
+    conventions: tuple[str, ...] = ("theory",)
+    combine: str = "walks"
+    weights: str | None = None
+    epsilon: float = 0.25
+    max_steps: int = 10_000
+    renormalise: bool = False
+    top_paths: int = 0
+    source: int | None = None
+
+
+def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
+    """Yield analysis objects: every layer and then overall, for one convention after another.
+
+    Each is what ``synergy analyze --json`` prints: the engine's analysis plus ``file``, and
+    ``paths`` where the strongest paths were asked for.
+
+    Raises
+    ------
+    UserError
+        Head weights were asked for that the source does not have.
+    EngineError
+        The attention or graph is not one: everything wrong with it, at once.
+    """
+    import engine
+
+    layers = _layers(source, options)
+    batch = _batch(source, options)
+    for convention in options.conventions:
+        chosen: dict[str, Any] = {
+            "convention": convention,
+            "combine": options.combine,
+            "epsilon": options.epsilon,
+            "max_steps": options.max_steps,
+        }
+        if batch is None:
+            analyses = [engine.analyze(layers[0], **chosen)]
+        else:
+            weights = np.stack([layer.weights for layer in layers])
+            label = layers[0].weights_label
+            analyses = engine.analyze_batch(batch, weights, weights_label=label, **chosen)
+        for analysis, layer in zip(analyses, layers, strict=True):
+            record = {"file": source.name, **analysis.as_dict()}
+            if options.top_paths:
+                record["paths"] = _paths(layer, record, options)
+            yield record
+        yield {"file": source.name, **engine.overall(analyses)}
+
+
+def _batch(source: Source, options: Options) -> np.ndarray | None:
+    """Return the attention to measure, rows divided by their sums where that was asked for."""
+    if source.attention is None or not options.renormalise:
+        return source.attention
+    from engine.validation import dense_heads
+
+    return dense_heads(source.attention, rows="normalise")
+
+
+def _layers(source: Source, options: Options) -> list[MultiHeadSystem]:
+    """Return a system for each layer, of the first input, with the head weights to use."""
+    import engine
+
+    if source.graph is not None:
+        systems = [source.graph]
+    else:
+        assert source.attention is not None
+        systems = [
+            engine.MultiHeadSystem.from_attention(
+                layer, rows="normalise" if options.renormalise else "check"
+            )
+            for layer in source.attention[0]
+        ]
+    given = options.weights
+    if given is None and source.graph is not None:
+        return systems  # a graph file may say its own
+    given = given or ("uniform" if source.learned is None else "learned")
+    if given == "optimal":
+        return _optimised(source, systems)
+    if given == "uniform":
+        return [each.with_weights("uniform") for each in systems]
+    rows = _learned(source) if given == "learned" else np.atleast_2d(_given_weights(given))
+    if len(rows) not in (1, len(systems)):
+        raise UserError(
+            f"--weights {given}: {len(rows)} rows for {len(systems)} layers.",
+            hint="Give one row for all layers, or one row a layer.",
+        )
+    rows = np.broadcast_to(rows, (len(systems), rows.shape[1]))
+    label = "learned" if given == "learned" else "given"
+    return [each.with_weights(row, label=label) for each, row in zip(systems, rows, strict=True)]
+
+
+def _learned(source: Source) -> np.ndarray:
+    """Return (L, H): the head weights that the source holds."""
+    if source.learned is None:
+        raise UserError(
+            f"{source.name} does not hold learned head weights.",
+            hint="Give numbers, as in --weights 0.2,0.8, or --weights uniform.",
+        )
+    return np.atleast_2d(source.learned)
+
+
+def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHeadSystem]:
+    """Return the systems with the head weights that make the faintest node clearest."""
+    import engine
+
+    if source.attention is not None and len(source.attention) > 1:
+        raise UserError(
+            f"{source.name} holds {len(source.attention)} inputs; head weights are optimised for "
+            "one.",
+            hint="Give a single input, as in --inputs 1.",
+        )
+    return [
+        each.with_weights(engine.optimal_weights(each, "fidelity").weights, label="optimal")
+        for each in systems
+    ]
+
+
+def _given_weights(given: str) -> np.ndarray:
+    """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer a line."""
+    path = Path(given)
+    try:
+        if not path.is_file():
+            return np.array([float(each) for each in given.split(",")])
+        if path.suffix.lower() == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        if path.suffix.lower() == ".json":
+            import orjson
+
+            return np.asarray(orjson.loads(path.read_bytes()), dtype=np.float64)
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [[float(each) for each in line.replace(",", " ").split()] for line in lines if line]
+        return np.asarray(rows, dtype=np.float64)
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise UserError(
+            f"--weights {given}: {error}.",
+            hint="Give uniform, learned, optimal, numbers as in 0.2,0.8, or a file of them.",
+        ) from error
+
+
+def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) -> dict[str, Any]:
+    """Return the strongest paths to the sink from a node, with the head that carries each step."""
+    import engine
+
+    source = record["fidelity"]["argmin"] if options.source is None else options.source
+    if not 0 <= source < system.nodes:
+        raise UserError(
+            f"--source {source}: nodes are numbered from 0 to {system.sink}, which is the sink."
+        )
+    found = engine.strongest_paths(system, source, options.top_paths)
+    return {
+        "source": source,
+        "input": 0,
+        "strongest": [
+            {
+                "nodes": list(path.nodes),
+                "names": [system.name(node) for node in path.nodes],
+                "heads": [head + 1 for head in path.heads],
+                "strength": float(path.strength),
+            }
+            for path in found
+        ],
+    }

@@ -1,0 +1,212 @@
+"""Turns what a person has into something the engine measures: tensors, graph files, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synergy_tui.errors import UserError
+
+if TYPE_CHECKING:
+    from engine import MultiHeadSystem
+
+TENSOR_SUFFIXES = (".npy", ".npz", ".safetensors")
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
+GRAPH_SUFFIXES = (".graphml", ".xml", ".gml", ".json", ".csv", ".tsv", ".txt", ".edges", ".mtx")
+
+# Inputs drawn when a checkpoint is measured and none are given.
+DEFAULT_INPUTS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One thing to measure: attention of layers over inputs, or one graph.
+
+    Attributes
+    ----------
+    name
+        What to call it: the path as it was given.
+    attention
+        (B, L, H, n, n) float, rows are queries; ``None`` for a graph.
+    learned
+        (L, H) head weights of the output projection, or ``None`` where they are not known.
+    graph
+        The system of a graph file; ``None`` for attention.
+    notes
+        Sentences that belong beside the numbers.
+    """
+
+    name: str
+    attention: np.ndarray | None = None
+    learned: np.ndarray | None = None
+    graph: MultiHeadSystem | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What to feed a checkpoint, and how to read a file that does not say everything.
+
+    Attributes
+    ----------
+    heads
+        Number of heads of a checkpoint whose file does not tell.
+    tokens
+        (B, n) token ids, or ``None`` to draw them.
+    count, seed
+        How many inputs to draw, and from which seed.
+    tensor
+        Name or pattern of the tensors to read from a file that holds several.
+    self_loops
+        ``add`` or ``keep``: self-loops of graph files.
+    """
+
+    heads: int | None = None
+    tokens: np.ndarray | None = None
+    count: int = DEFAULT_INPUTS
+    seed: int = 0
+    tensor: str | None = None
+    self_loops: str = "add"
+
+
+def read_source(path: Path, inputs: Inputs) -> Source:
+    """Read one file as what it is: a checkpoint, an attention tensor or a graph.
+
+    Raises
+    ------
+    UserError
+        There is no such file, its kind is not known, or something is missing to read it.
+    EngineError, TrainerError
+        What is in it makes no sense; the message says what and where.
+    """
+    if not path.exists():
+        raise UserError(f"There is no file {path}.")
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a directory.",
+            hint="Name a file, or --model DIR for a Hugging Face model directory.",
+        )
+    suffix = path.suffix.lower()
+    if suffix in CHECKPOINT_SUFFIXES and _is_checkpoint(path):
+        return _checkpoint(path, inputs)
+    if suffix in TENSOR_SUFFIXES:
+        return _tensor(path, inputs)
+    if suffix in GRAPH_SUFFIXES:
+        from engine import graphio
+
+        graph = graphio.read_graph(path, self_loops=inputs.self_loops)
+        return Source(str(path), graph=graph)
+    known = ", ".join(sorted({*TENSOR_SUFFIXES, *CHECKPOINT_SUFFIXES, *GRAPH_SUFFIXES}))
+    raise UserError(f"{path}: files that end in '{suffix}' are not known.", hint=f"Known: {known}.")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Say whether a file holds a model's parameters rather than attention."""
+    if path.suffix.lower() != ".safetensors":
+        return True
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return "token_emb.weight" in set(file.keys())
+    except (SafetensorError, OSError, ValueError):
+        return False  # what reads attention will say what is wrong with it
+
+
+def _tensor(path: Path, inputs: Inputs) -> Source:
+    from engine import graphio
+
+    read = graphio.read_attention(path, tensor=inputs.tensor)
+    attention = read.attention
+    return Source(
+        str(path),
+        attention=attention if attention.ndim == 5 else attention[None],
+        learned=read.head_weights,
+    )
+
+
+def _checkpoint(path: Path, inputs: Inputs) -> Source:
+    import trainer
+
+    if inputs.heads is None and path.suffix.lower() != ".safetensors":
+        raise UserError(
+            f"{path} does not say how many heads the model has.", hint="Give them with --heads N."
+        )
+    model = trainer.load_published(path, inputs.heads)
+    notes: tuple[str, ...] = ()
+    tokens = inputs.tokens
+    if tokens is None:
+        rng = np.random.default_rng(inputs.seed)
+        tokens = rng.integers(0, model.shape.tokens, (inputs.count, model.shape.length))
+        notes = (f"inputs drawn uniformly with seed {inputs.seed}",)
+    return Source(
+        str(path), attention=model.attention(tokens), learned=model.head_weights(), notes=notes
+    )
+
+
+def together(sources: Sequence[Source]) -> Source:
+    """Return several sources of one shape as one: each is another input to the same layers.
+
+    Raises
+    ------
+    UserError
+        One of them is a graph, or their shapes differ.
+    """
+    shapes = {each.name: each.attention.shape[1:] for each in sources if each.attention is not None}
+    if len(shapes) < len(sources) or len(set(shapes.values())) > 1:
+        listed = "; ".join(f"{name}: {shape}" for name, shape in shapes.items())
+        raise UserError(
+            f"Only attention of one shape (layers, heads, n, n) goes --together; here: {listed}."
+        )
+    stacked = np.concatenate([each.attention for each in sources if each.attention is not None])
+    name = f"{sources[0].name} and {len(sources) - 1} more" if len(sources) > 1 else sources[0].name
+    return replace(sources[0], name=name, attention=stacked)
+
+
+def read_tokens(given: str) -> np.ndarray:
+    """Read token ids: ``3,1,2``, or a file of them.
+
+    Parameters
+    ----------
+    given
+        Numbers parted by commas, or the name of a ``.npy`` file, of a JSON list (of lists), or of a
+        text file with one input a line.
+
+    Returns
+    -------
+    ndarray
+        (B, n) int64.
+
+    Raises
+    ------
+    UserError
+        It is neither, or the inputs differ in length.
+    """
+    path = Path(given)
+    try:
+        if not path.is_file():
+            rows: Any = [[int(each) for each in given.split(",")]]
+        elif path.suffix.lower() == ".npy":
+            rows = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() == ".json":
+            import orjson
+
+            rows = orjson.loads(path.read_bytes())
+        else:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            rows = [
+                [int(each) for each in line.replace(",", " ").split()] for line in lines if line
+            ]
+        tokens = np.atleast_2d(np.asarray(rows))
+        if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.size == 0:
+            raise ValueError("not whole numbers, in rows of one length")
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(
+            f"--tokens {given}: {error}.",
+            hint="Give ids parted by commas, or a .npy, JSON or text file with one input a line.",
+        ) from error
+    return tokens.astype(np.int64)
