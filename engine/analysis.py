@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import validation
-from .bounds import bound_table
 from .convention import Convention
 from .convention import convention as named_convention
-from .diversity import dense_diversity, diversity
+from .disagreement import dense_diversity, diversity
 from .errors import EngineError, InvalidSystemError, choose
-from .fidelity import TOLERANCE, results, run_peaks
+from .minimax import TOLERANCE, results, run_peaks
 from .mixing import CONVENTIONS, MAX_STEPS, levels
 from .operators import (
     COMBINATIONS,
@@ -30,6 +29,7 @@ from .operators import (
     mixture,
     paper_chains,
 )
+from .predictions import bound_table
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]

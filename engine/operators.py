@@ -151,6 +151,7 @@ class DenseStack(Stack):
         return self.matrices, self.row_scale, self.column_scale
 
     def hitting(self) -> Floats:
+        """See `Stack.hitting`."""
         out = np.empty((self.count, self.nodes))
         over_ranges(
             lambda low, high: kernels.hitting(*self._operators(), low, high, out),
@@ -160,6 +161,7 @@ class DenseStack(Stack):
         return out
 
     def hitting_backward(self) -> Floats:
+        """See `Stack.hitting_backward`."""
         out = np.empty((self.count, self.nodes))
         over_ranges(
             lambda low, high: kernels.hitting_backward(*self._operators(), low, high, out),
@@ -169,6 +171,7 @@ class DenseStack(Stack):
         return out
 
     def leaving(self) -> Floats:
+        """See `Stack.leaving`."""
         out = np.empty((self.count, self.nodes))
         over_ranges(
             lambda low, high: kernels.leaving(*self._operators(), low, high, out),
@@ -178,6 +181,7 @@ class DenseStack(Stack):
         return out
 
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
+        """See `Stack.trajectory`."""
         out = np.empty((steps + 1, self.nodes))
         out[0] = start
         chunk = self._chunk(1)
@@ -196,12 +200,12 @@ class DenseStack(Stack):
         return max(1, WORK_A_CALL // max(1, operators * self.nodes * self.nodes // 2))
 
     def survive(self, state: Survival, last: int) -> None:
+        """See `Stack.survive`."""
         target = 0
         while True:
             target = min(last, target + self._chunk(-(-self.count // 8)))
-            until = target
 
-            def task(low: int, high: int) -> None:
+            def task(low: int, high: int, until: int = target) -> None:
                 kernels.survive(
                     *self._operators(),
                     state.pulled,
@@ -217,17 +221,17 @@ class DenseStack(Stack):
                     high,
                 )
 
-            over_ranges(task, self.count, self._work * min(until, 50))
+            over_ranges(task, self.count, self._work * min(target, 50))
             if target >= last or not state.active.any():
                 break
 
     def peaks(self, state: Peaks, last: int) -> None:
+        """See `Stack.peaks`."""
         target = 0
         while True:
             target = min(last, target + self._chunk(-(-self.count // 8)))
-            until = target
 
-            def task(low: int, high: int) -> None:
+            def task(low: int, high: int, until: int = target) -> None:
                 kernels.peaks(
                     *self._operators(),
                     state.state,
@@ -243,11 +247,12 @@ class DenseStack(Stack):
                     high,
                 )
 
-            over_ranges(task, self.count, self._work * min(until, 50))
+            over_ranges(task, self.count, self._work * min(target, 50))
             if target >= last or state.closed.all():
                 break
 
     def array(self, k: int = 0) -> Floats:
+        """See `Stack.array`."""
         scaled = self.matrices[k] * self.row_scale[k][:, None] * self.column_scale[k]
         keeps = (self.row_scale[k] == 0) | (self.column_scale[k] == 0)
         scaled[np.diag_indices(self.nodes)] += keeps

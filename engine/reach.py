@@ -19,7 +19,7 @@ def unreachable(system: MultiHeadSystem) -> list[int]:
 
 def dense_reach(supports: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Whether each node reaches the last one over the union of supports (H, n, n)."""
-    union = supports.any(axis=0)
+    union: npt.NDArray[np.bool_] = np.logical_or.reduce(supports, axis=0)
     reaches = np.zeros(union.shape[0], dtype=bool)
     reaches[-1] = True
     for j in range(union.shape[0] - 1, 0, -1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .fidelity import fidelity, head_fidelities
+from .minimax import fidelity, head_fidelities
 from .mixing import MAX_STEPS, Aggregate, Distance, mixing_times
 from .operators import heads, merge_equal, mixture
 from .system import MultiHeadSystem

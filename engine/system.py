@@ -299,7 +299,7 @@ def _edge_table(edges: Sequence[Sequence[float]], h: int) -> Floats:
     for row, edge in enumerate(edges):
         if len(edge) not in (2, 3):
             raise InvalidSystemError(
-                f"Head {h + 1}, edge {row}: {tuple(edge)!r} is not (from, to) or (from, to, weight)."
+                f"Head {h + 1}, edge {row}: {tuple(edge)!r} is not (from, to[, weight])."
             )
         table[row, : len(edge)] = edge
     return table

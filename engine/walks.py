@@ -18,7 +18,8 @@ MATRIX_LIMIT = 8192
 """Nodes beyond which a dense n × n matrix (0.5 GB) is refused."""
 
 
-def _refuse_large(system: MultiHeadSystem) -> None:
+def refuse_large(system: MultiHeadSystem) -> None:
+    """Refuse what needs a dense matrix over more than `MATRIX_LIMIT` nodes."""
     if system.nodes > MATRIX_LIMIT:
         gigabytes = system.nodes**2 * 8 / 1e9
         raise EngineError(
@@ -41,7 +42,7 @@ def walk(system: MultiHeadSystem, *, combine: Combine = "walks") -> Floats:
            [0. , 0.5, 0.5],
            [0. , 0. , 1. ]])
     """
-    _refuse_large(system)
+    refuse_large(system)
     return np.ascontiguousarray(mixture(system, "walk", combine).array().T)
 
 
@@ -58,7 +59,7 @@ def diffusion(system: MultiHeadSystem) -> Floats:
            [0.5, 0.5, 0. ],
            [0. , 0.5, 0.5]])
     """
-    _refuse_large(system)
+    refuse_large(system)
     return mixture(system, "diffusion").array()
 
 
@@ -71,11 +72,11 @@ def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
     >>> engine.spread(line, 0, 2)
     array([[1.  , 0.  , 0.  ],
-           [1.  , 0.5, 0.  ],
+           [1.  , 0.5 , 0.  ],
            [1.  , 0.75, 0.25]])
     """
     start = np.zeros(system.nodes)
-    start[_node(system, source)] = 1.0
+    start[check_node(system, source)] = 1.0
     return mixture(system, "diffusion").trajectory(start, _steps(steps), pulled=True)
 
 
@@ -84,7 +85,7 @@ def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     return spread(system, source, steps)[:, -1].copy()
 
 
-def _node(system: MultiHeadSystem, node: int) -> int:
+def check_node(system: MultiHeadSystem, node: int) -> int:
     """Check a node number."""
     if not 0 <= node < system.nodes:
         raise EngineError(f"There is no node {node}; nodes are 0 to {system.nodes - 1}.")

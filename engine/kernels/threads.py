@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -57,7 +58,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def over_ranges(task: Callable[[int, int], object], count: int, work: float) -> None:
+def over_ranges(
+    task: Callable[[int, int], object], count: int, work: float, *, pieces: int | None = None
+) -> None:
     """Call ``task(low, high)`` on ranges that cover ``0..count-1``, in threads when it pays.
 
     Parameters
@@ -69,18 +72,17 @@ def over_ranges(task: Callable[[int, int], object], count: int, work: float) -> 
     work
         Rough number of multiplications of all of them together. Below about a quarter of a
         million (a tenth of a millisecond), handing work to a thread costs more than doing it.
+    pieces
+        Into how many ranges to cut; by default a few more than threads, so that one slow system
+        does not hold everything up.
     """
     workers = min(threads(), count)
     if workers < 2 or work < 250_000:
         task(0, count)
         return
-    # A few ranges more than threads, so that one slow system does not hold everything up.
-    pieces = min(count, 8 * workers)
+    pieces = min(count, pieces or 8 * workers)
     edges = [count * k // pieces for k in range(pieces + 1)]
-    futures = [
-        _shared_pool().submit(task, low, high)
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    futures = [_shared_pool().submit(task, low, high) for low, high in pairwise(edges)]
     try:
         for future in futures:
             future.result()

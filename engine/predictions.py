@@ -50,7 +50,7 @@ def bounds(
     ``fidelity_backward`` is ``n φ_min <= (8/3) T_bwd`` with the l1, mean, 1/4 backward mixing
     time ([RV]).
     """
-    from .fidelity import fidelity
+    from .minimax import fidelity
 
     walk, diffusion = mixture(system, "walk"), mixture(system, "diffusion")
     forward = mixing_times(walk, epsilon=epsilon, max_steps=max_steps)[0]["tv", "max"]

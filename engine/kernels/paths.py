@@ -1,0 +1,43 @@
+"""Kernel of the novel-path share: sink rows split by the set of heads that still hold the path."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def advance_masks(diffusion, edge_mask, transition, mass, following, steps, flush):
+    """Advance ``mass`` (masks, n) by ``steps`` steps of the diffusion, in place.
+
+    ``mass[m, j]`` is the part of ``(e_τ D^t)[j]`` on paths whose edges all lie in exactly the
+    heads of mask ``m`` (and in no others). An edge of mask ``e = edge_mask[j, i]`` moves it to mask
+    ``transition[m, e]``, the intersection. ``following`` is scratch of the same shape.
+    """
+    masks, n = mass.shape
+    for _ in range(steps):
+        following[:] = 0.0
+        for m in range(masks):
+            row_of = transition[m]
+            for j in range(n):
+                here = mass[m, j]
+                if here < flush:
+                    continue
+                for i in range(j + 1):
+                    share = diffusion[j, i]
+                    if share > 0.0:
+                        following[row_of[edge_mask[j, i]], i] += here * share
+        mass[:] = following
+
+
+@njit(cache=True, nogil=True)
+def edge_masks(diffusions, weights, out):
+    """``out[j, i]`` (uint64): the bits of the heads with weight that hold edge ``i → j``."""
+    heads, n = diffusions.shape[:2]
+    for j in range(n):
+        for i in range(j + 1):
+            bits = np.uint64(0)
+            for h in range(heads):
+                if weights[h] > 0.0 and diffusions[h, j, i] > 0.0:
+                    bits |= np.uint64(1) << np.uint64(h)
+            out[j, i] = bits
