@@ -1,0 +1,314 @@
+"""Matrices as heatmaps: arrays in, a canvas out. No Textual here.
+
+A character cell holds two square pixels, one above the other (``▀`` with two colours), so a matrix
+keeps its shape. Without colour a cell is one shade glyph, doubled to stay square. A matrix larger
+than its room shows the maximum of each block, so that no spike is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.widgets.axes import compact
+from synergy_tui.widgets.canvas import Canvas
+from synergy_tui.widgets.plot import STYLES
+from synergy_tui.widgets.shading import (
+    CURSOR,
+    LEVELS,
+    Levels,
+    Mode,
+    Scale,
+    glyphs_of,
+    level_style,
+    levels_of,
+    pair_styles,
+    value_at,
+)
+
+_MUTED, _AXIS, _CURSOR, _TEXT = (STYLES.index(n) for n in ("muted", "axis", "cursor", "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """A square matrix to show.
+
+    Attributes
+    ----------
+    values
+        (n, n): rows are queries (receivers), columns keys (senders); lower triangular.
+    scale, top
+        See :func:`~synergy_tui.widgets.shading.levels_of`.
+    cursor
+        (query, key), or ``None``.
+    names
+        Node names; numbers when empty.
+    """
+
+    values: npt.NDArray[np.floating]
+    scale: Scale = "root"
+    top: float = 1.0
+    cursor: tuple[int, int] | None = None
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a matrix lies on a canvas.
+
+    Attributes
+    ----------
+    x, y
+        Column and row of its upper left corner.
+    columns, rows
+        Characters it takes.
+    block
+        Matrix rows (and columns) that share one pixel; 1 when every entry is seen.
+    across, down
+        Characters across and pixels down that one block takes.
+    halves
+        Pixels in a character: 2 with half blocks, else 1.
+    origin
+        (query, key) of the upper left corner, for a matrix that is seen in part.
+    """
+
+    x: int
+    y: int
+    columns: int
+    rows: int
+    block: int
+    across: int
+    down: int
+    halves: int
+    origin: tuple[int, int] = (0, 0)
+
+    def entry_at(self, column: int, row: int) -> tuple[int, int] | None:
+        """The (query, key) at a character of the canvas; ``None`` outside the matrix."""
+        column, row = column - self.x, row - self.y
+        if not (0 <= column < self.columns and 0 <= row < self.rows):
+            return None
+        query = self.origin[0] + row * self.halves // self.down * self.block
+        return query, self.origin[1] + column // self.across * self.block
+
+    def column_of(self, key: int) -> int:
+        """The middle column of a key."""
+        return self.x + (key - self.origin[1]) // self.block * self.across + (self.across - 1) // 2
+
+    def row_of(self, query: int) -> int:
+        """The middle row of a query."""
+        pixel = (query - self.origin[0]) // self.block * self.down + (self.down - 1) // 2
+        return self.y + pixel // self.halves
+
+
+def pool(values: npt.NDArray[np.floating], block: int) -> npt.NDArray[np.floating]:
+    """The maximum of each ``block`` × ``block`` square; (⌈n/block⌉, ⌈n/block⌉)."""
+    if block == 1:
+        return values
+    starts = np.arange(0, values.shape[0], block)
+    pooled: npt.NDArray[np.floating] = np.maximum.reduceat(
+        np.maximum.reduceat(values, starts, axis=0), starts, axis=1
+    )
+    return pooled
+
+
+def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False) -> Placement:
+    """Lay an ``nodes`` × ``nodes`` matrix into ``width`` × ``height`` characters.
+
+    Parameters
+    ----------
+    zoomed
+        Show every entry, and only as much of the matrix as there is room for.
+    """
+    halves = 2 if mode == "blocks" else 1
+    wide = 1 if mode == "blocks" else 2
+    room = max(min(width // wide, height * halves), 1)
+    block = 1 if zoomed else -(-nodes // room)
+    shown = min(-(-nodes // block), room)
+    zoom = max(room // shown, 1)
+    if zoom > 2 and halves == 2:
+        # Whole rows let a number stand inside its square.
+        zoom -= zoom % 2
+    return Placement(
+        x=0,
+        y=0,
+        columns=min(shown * zoom * wide, max(width, 1)),
+        rows=-(-shown * zoom // halves),
+        block=block,
+        across=zoom * wide,
+        down=zoom,
+        halves=halves,
+    )
+
+
+def draw_matrix(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> None:
+    """Draw the squares of a matrix, without axes, where ``place`` says."""
+    shown = place.columns // place.across
+    first, left = place.origin
+    if place.block > 1:
+        values = pool(heat.values, place.block)
+    else:
+        values = heat.values[first : first + shown, left : left + shown]
+    levels = levels_of(values, heat.scale, heat.top)
+    queries = first + np.arange(values.shape[0]) * place.block
+    keys = left + np.arange(values.shape[1]) * place.block
+    levels[queries[:, None] + place.block - 1 < keys[None, :]] = 0
+    if heat.cursor is not None:
+        query = (heat.cursor[0] - first) // place.block
+        key = (heat.cursor[1] - left) // place.block
+        if 0 <= query < levels.shape[0] and 0 <= key < levels.shape[1]:
+            levels[query, key] = CURSOR
+    pixels = np.repeat(np.repeat(levels, place.down, axis=0), place.across, axis=1)
+    _put(canvas, pixels, place.x, place.y, mode)
+    if place.across >= 5 and place.block == 1:
+        _write_values(canvas, values, levels, place)
+
+
+def draw_heatmap(
+    heat: Heat, width: int, height: int, mode: Mode = "blocks", *, zoomed: bool = False
+) -> tuple[Canvas, Placement]:
+    """Draw a matrix with its axes: queries down the left side, keys along the bottom.
+
+    The triangle above the diagonal is empty, and holds the legend when there is room.
+    """
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    nodes = heat.values.shape[0]
+    labels = [str(name) for name in heat.names] or [str(node) for node in range(nodes)]
+    gutter = max((len(label) for label in labels), default=1) + 1
+    if width < gutter + 4 or height < 4:
+        return canvas, fit(nodes, 1, 1, mode)
+    inner = fit(nodes, width - gutter, height - 1, mode, zoomed=zoomed)
+    shown = inner.columns // inner.across
+    origin = _window(heat.cursor, nodes, shown) if zoomed else (0, 0)
+    place = Placement(
+        x=gutter, y=0, columns=inner.columns, rows=inner.rows, block=inner.block,
+        across=inner.across, down=inner.down, halves=inner.halves, origin=origin,
+    )  # fmt: skip
+    draw_matrix(canvas, heat, place, mode)
+    _draw_ticks(canvas, heat, place, labels)
+    _draw_legend(canvas, heat, place, mode)
+    return canvas, place
+
+
+def draw_ramp(canvas: Canvas, x: int, y: int, heat: Heat, mode: Mode, width: int = 8) -> int:
+    """Draw the colour scale with its ends; return the columns it takes."""
+    scale = {"root": "√ scale", "log": "log scale", "linear": "linear"}[heat.scale]
+    if mode == "ascii":
+        scale = scale.replace("√", "root")
+    low = compact(value_at(0.0 if heat.scale != "log" else 1e-9, heat.scale, heat.top))
+    text = f"{low} "
+    canvas.write(x, y, text, _MUTED)
+    levels = np.rint(np.linspace(1, LEVELS, width)).astype(np.uint8)[None, :]
+    doubled = np.repeat(levels, 2, axis=0) if mode == "blocks" else levels
+    _put(canvas, doubled, x + len(text), y, mode)
+    after = f" {compact(heat.top)} {scale}"
+    canvas.write(x + len(text) + width, y, after, _MUTED)
+    return len(text) + width + len(after)
+
+
+def _put(canvas: Canvas, pixels: Levels, x: int, y: int, mode: Mode) -> None:
+    """Put pixels onto a canvas, cut off at its edges."""
+    columns = min(pixels.shape[1], canvas.width - x)
+    if mode == "blocks":
+        if pixels.shape[0] % 2:
+            pixels = np.vstack([pixels, np.zeros((1, pixels.shape[1]), dtype=np.uint8)])
+        rows = min(pixels.shape[0] // 2, canvas.height - y)
+        top, bottom = pixels[: 2 * rows : 2, :columns], pixels[1 : 2 * rows : 2, :columns]
+        empty = (top == 0) & (bottom == 0)
+        canvas.chars[y : y + rows, x : x + columns] = np.where(empty, ord(" "), ord("▀"))
+        styles = pair_styles(top, bottom)
+        canvas.styles[y : y + rows, x : x + columns] = np.where(empty, _TEXT, styles)
+        return
+    rows = min(pixels.shape[0], canvas.height - y)
+    shown = pixels[:rows, :columns]
+    canvas.chars[y : y + rows, x : x + columns] = glyphs_of(shown, mode)
+    canvas.styles[y : y + rows, x : x + columns] = np.where(shown == CURSOR, _CURSOR, _TEXT)
+
+
+def _write_values(
+    canvas: Canvas, values: npt.NDArray[np.floating], levels: Levels, place: Placement
+) -> None:
+    """Write each entry into its square, where squares are large enough."""
+    if place.down // place.halves < 1:
+        return
+    for row in range(values.shape[0]):
+        y = place.y + (row * place.down + (place.down - 1) // 2) // place.halves
+        for column in np.flatnonzero(levels[row]).tolist():
+            value = float(values[row, column])
+            text = compact(value) if value else "0"
+            x = place.x + column * place.across + (place.across - len(text)) // 2
+            canvas.write(x, y, text, level_style(int(levels[row, column])))
+
+
+def _window(cursor: tuple[int, int] | None, nodes: int, shown: int) -> tuple[int, int]:
+    """Upper left corner of a window of ``shown`` entries with the cursor in its middle."""
+    query, key = cursor or (nodes - 1, 0)
+    last = max(nodes - shown, 0)
+    return min(max(query - shown // 2, 0), last), min(max(key - shown // 2, 0), last)
+
+
+def _draw_ticks(canvas: Canvas, heat: Heat, place: Placement, labels: list[str]) -> None:
+    """Label queries and keys, as many as there is room for; the cursor's always."""
+    shown = place.columns // place.across * place.block
+    queries = range(place.origin[0], min(place.origin[0] + shown, len(labels)))
+    keys = range(place.origin[1], min(place.origin[1] + shown, len(labels)))
+    taken: set[int] = set()
+    every = _stride(len(queries), place.rows)
+    chosen = [(query, _AXIS) for query in queries if query % every == 0]
+    if heat.cursor is not None and heat.cursor[0] in queries:
+        chosen.insert(0, (heat.cursor[0], _CURSOR))
+    for query, style in chosen:
+        row = place.row_of(query)
+        if row not in taken:
+            taken.add(row)
+            canvas.write(place.x - 1 - len(labels[query]), row, labels[query], style)
+    bottom = place.y + place.rows
+    longest = max(len(labels[key]) for key in keys) + 1
+    every = _stride(len(keys), max(place.columns // longest, 1))
+    chosen = [(key, _AXIS) for key in keys if key % every == 0]
+    if heat.cursor is not None and heat.cursor[1] in keys:
+        chosen.insert(0, (heat.cursor[1], _CURSOR))
+    used = np.zeros(canvas.width + 1, dtype=bool)
+    for key, style in chosen:
+        text = labels[key]
+        start = place.column_of(key) - (len(text) - 1) // 2
+        start = max(min(start, canvas.width - len(text)), 0)
+        if not used[max(start - 1, 0) : start + len(text) + 1].any():
+            used[start : start + len(text)] = True
+            canvas.write(start, bottom, text, style)
+
+
+def _stride(count: int, room: int) -> int:
+    """The smallest of 1, 2, 5, 10, … that leaves at most ``room`` of ``count`` labels."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if count <= room * factor * power:
+                return factor * power
+        power *= 10
+
+
+def _draw_legend(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> None:
+    """Say what is what in the empty triangle, as far as each line fits above the diagonal."""
+    arrow = ("v", ">") if mode == "ascii" else ("↓", "→")
+    lines = [f"query {arrow[0]} hears", f"key {arrow[1]} is heard"]
+    if place.block > 1:
+        lines.append(
+            f"max of {place.block}×{place.block}".replace("×", "x" if mode == "ascii" else "×")
+        )
+    if heat.cursor is not None:
+        query, key = heat.cursor
+        names = list(heat.names) or [str(node) for node in range(heat.values.shape[0])]
+        value = compact(float(heat.values[query, key]), 3)
+        lines.append(f"{names[query]} {'<-' if mode == 'ascii' else '←'} {names[key]}  {value}")
+    right = place.x + place.columns
+    pixels = place.across / (place.down / place.halves)
+    for row, line in enumerate(lines):
+        diagonal = place.x + (row + 1) * pixels + place.across
+        start = right - len(line)
+        if start <= diagonal or row >= place.rows:
+            break
+        style = _CURSOR if heat.cursor is not None and line is lines[-1] else _MUTED
+        canvas.write(start, row, line, style)
