@@ -8,7 +8,6 @@ A user remaps keys by their ids, in ``keys.toml`` in the platform's configuratio
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
-    from textual.binding import Binding
+    from textual.binding import BindingType
 
 ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep")
 
@@ -177,7 +176,7 @@ def rows_for(screen: str) -> list[Key]:
     return [key for key in TABLE if screen in key.screens]
 
 
-def bindings_for(screen: str) -> list[Binding]:
+def bindings_for(screen: str) -> list[BindingType]:
     """Textual bindings of a screen, for its ``BINDINGS``."""
     from textual.binding import Binding
 
@@ -237,13 +236,14 @@ def load_keymap(path: Path | None = None, table: Iterable[Key] = TABLE) -> dict[
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from error
+    # Here, because the package of scenarios brings pydantic, which the first frame need not wait for.
+    from synergy_tui.scenario.nearest import did_you_mean
+
     known = {key.id: key for key in table}
     problems = []
     for name, value in entries.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            problems.append(f"{path}: there is no key '{name}'{hint}")
+            problems.append(f"{path}: there is no key '{name}'{did_you_mean(name, known)}")
         elif not isinstance(value, str) or not value.strip():
             problems.append(f"{path}: '{name}' needs text such as \"ctrl+k\", not {value!r}")
     if problems:

@@ -19,7 +19,7 @@ QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
 SHORT = ("soon", "clear", "learned")
 EARLIER = 4
 """How many earlier arrival curves are drawn faintly behind the newest."""
-LONG = 100
+LONG = 250
 """Arrival curves longer than this many steps get a logarithmic axis."""
 
 
@@ -89,8 +89,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     longest = max((float(end) for end in ends), default=1.0)
     scale = "log1p" if longest > LONG else "linear"
     total = max(state.total_steps or 0, state.step, 1)
-    tracks = [_track(run, look, ("fidelity", "minimax"))[1] for run in runs]
-    best = [_track(run, look, ("synergy", "best_head_fidelity"))[1] for run in runs]
+    tracks = [track(run, look, ("fidelity", "minimax"))[1] for run in runs]
+    best = [track(run, look, ("synergy", "best_head_fidelity"))[1] for run in runs]
     losses = [value for run in runs for value in _extent(run.losses)]
     floors = [run.floor for run in runs if run.floor is not None]
     vertical = "log" if look.logarithmic else "linear"
@@ -145,12 +145,12 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         colour, faint = place.variable, place.variable.replace("run", "faint")
         if alone:
             for earlier in _earlier(run.probes, probe):
-                x, y = _arrival_curve(earlier, look, "mean")
+                x, y = arrival_curve(earlier, look, "mean")
                 curves.append(Curve(x, y, faint, faint=True))
             for which, style in (("median", "muted"), ("worst", "text")):
-                x, y = _arrival_curve(probe, look, which)
+                x, y = arrival_curve(probe, look, which)
                 curves.append(Curve(x, y, style, label=which))
-        x, y = _arrival_curve(probe, look, "mean")
+        x, y = arrival_curve(probe, look, "mean")
         glyph = "" if alone else place.mark(look.ascii_only)
         curves.append(Curve(x, y, colour, glyph=glyph, label="mean" if alone else run.name))
         analysis = look.convention.analysis(probe, look.layer)
@@ -181,7 +181,7 @@ def _how_clearly(
     headline = ""
     alone = len(runs) == 1
     for run in runs:
-        steps, values = _track(run, look, ("fidelity", "minimax"))
+        steps, values = track(run, look, ("fidelity", "minimax"))
         if not len(steps):
             continue
         place = identity(run.index)
@@ -192,11 +192,11 @@ def _how_clearly(
         if not alone or probe is None:
             continue
         if run.heads > 1:
-            x, y = _track(run, look, ("synergy", "best_head_fidelity"))
+            x, y = track(run, look, ("synergy", "best_head_fidelity"))
             curves.insert(0, Curve(x, y, "muted", label="best single head"))
         if look.layer is None and len(probe.layers) > 1:
             for layer in range(1, len(probe.layers) + 1):
-                x, y = _track(run, look, ("fidelity", "minimax"), layer)
+                x, y = track(run, look, ("fidelity", "minimax"), layer)
                 curves.insert(0, Curve(x, y, faint, faint=True, label=f"layer {layer}"))
         analysis = look.convention.analysis(probe, look.layer)
         markers += _fidelity_bound(analysis)
@@ -307,7 +307,7 @@ def _cursor(look: Look) -> float | None:
     return None if look.following else float(look.step)
 
 
-def _track(
+def track(
     run: RunState, look: Look, path: tuple[str, str], layer: int | None = None
 ) -> tuple[np.ndarray, Floats]:
     """One metric over the probes of a run: (k,) steps and (k,) values."""
@@ -333,7 +333,8 @@ def _arrival(probe: ProbeRecord, look: Look) -> Mapping[str, Any]:
     return curve
 
 
-def _arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, Floats]:
+def arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, Floats]:
+    """Arrival at the sink (``mean``, ``median`` or ``worst``): (k,) diffusion steps and shares."""
     curve = _arrival(probe, look)
     steps = np.asarray(curve.get("steps") or [], dtype=np.float64)
     values = np.asarray(curve.get(which) or [math.nan] * len(steps), dtype=np.float64)

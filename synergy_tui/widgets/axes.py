@@ -158,6 +158,15 @@ def _round_steps(low: float, high: float, most: int) -> list[float]:
         return [low]
     if most == 1:
         return [high]
+    # Equal parts from end to end, when their length is a round number; else round numbers.
+    for parts in range(most - 1, 0, -1):
+        step = (high - low) / parts
+        lead = step / 10.0 ** math.floor(math.log10(step) + 1e-9)
+        if any(math.isclose(lead, round_one) for round_one in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7.5)):
+            if parts == 1 and most > 2:
+                break
+            if math.isclose(low / step, round(low / step), abs_tol=1e-6):
+                return [round(low + index * step, 12) for index in range(parts + 1)]
     step = _nice((high - low) / max(most - 1, 1))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
@@ -172,6 +181,8 @@ def _powers(low: float, high: float, most: int, *, with_zero: bool) -> list[floa
     exponents = list(range(start, stop + 1))
     stride = max(1, math.ceil(len(exponents) / max(room, 1)))
     values = [10.0**exponent for exponent in exponents[::stride]]
+    if stride == 1 and 3 * len(values) <= room:
+        values = [part * value for value in values for part in (1, 2, 5) if part * value <= high]
     return [0.0, *values] if with_zero and low <= 0 else values
 
 

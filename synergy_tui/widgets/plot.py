@@ -240,7 +240,7 @@ def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str]) -> int:
     """Draw both axes; return the columns that the y axis takes."""
     style = _INDEX["axis"]
     rows = canvas.height - 1
-    ticks = plot.y.ticks(max(2, min(rows // 2, 8)))
+    ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
     gutter = max((len(label) for _, label in ticks), default=0) + 1
     for row in range(rows):
         canvas.write(gutter - 1, row, lines["vertical"], style)

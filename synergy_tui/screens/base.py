@@ -1,0 +1,104 @@
+"""What every screen with panels shares: the cursor's keys, and redrawing when something moved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from synergy_tui.state import ExperimentState
+from synergy_tui.timeline import Timeline
+
+if TYPE_CHECKING:
+    from synergy_tui.app import SynergyApp
+    from synergy_tui.widgets.frame import TimelineBar
+
+
+class LiveScreen(Screen[None]):
+    """A screen that shows the experiment's state.
+
+    A subclass gives :meth:`refresh_view`, which is called with the state's lock held: at most four
+    times a second when the log has grown or the cursor moved by itself, and at once after a key.
+    """
+
+    def __init__(self, state: ExperimentState, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.state = state
+
+    @property
+    def synergy(self) -> SynergyApp:
+        """The app, with its own type."""
+        from synergy_tui.app import SynergyApp
+
+        app = self.app
+        assert isinstance(app, SynergyApp)
+        return app
+
+    def refresh_view(self) -> None:
+        """Bring every visible panel up to the state and the cursor."""
+        raise NotImplementedError
+
+    def update_now(self) -> None:
+        """Redraw at once, after a key or a click."""
+        if self.is_mounted:
+            with self.synergy.state_lock:
+                self.refresh_view()
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was in front."""
+        self.call_after_refresh(self.update_now)
+
+    def on_resize(self) -> None:
+        """Draw for the new size."""
+        self.call_after_refresh(self.update_now)
+
+
+class TimedScreen(LiveScreen):
+    """A live screen with the step cursor that all screens share."""
+
+    def __init__(
+        self, state: ExperimentState, timeline: Timeline, *, id: str | None = None
+    ) -> None:
+        super().__init__(state, id=id)
+        self.timeline = timeline
+
+    def action_toggle_pause(self) -> None:
+        """Freeze, or follow again."""
+        self.timeline.toggle_pause()
+        self.update_now()
+
+    def action_step(self, count: int) -> None:
+        """Go to another probe."""
+        self.timeline.move(count)
+        self.update_now()
+
+    def action_jump(self, count: int) -> None:
+        """Go a tenth of the run."""
+        self.timeline.jump(count)
+        self.update_now()
+
+    def action_first(self) -> None:
+        """Go to the first probe."""
+        self.timeline.first()
+        self.update_now()
+
+    def action_follow(self) -> None:
+        """Follow the newest step."""
+        self.timeline.follow()
+        self.update_now()
+
+    def action_toggle_play(self) -> None:
+        """Play back, or stop playing."""
+        self.timeline.toggle_play()
+        self.update_now()
+
+    def action_speed(self, by: int) -> None:
+        """Play faster or slower."""
+        self.timeline.change_speed(by)
+        self.update_now()
+
+    def on_timeline_bar_sought(self, message: TimelineBar.Sought) -> None:
+        """Go where the timeline was clicked."""
+        total = max(self.state.total_steps or 0, self.timeline.last)
+        self.timeline.seek(message.share * total)
+        self.update_now()

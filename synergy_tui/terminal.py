@@ -1,0 +1,46 @@
+"""What the terminal can show: colours, braille, or nothing that an app could be drawn on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from synergy_tui.errors import UserError
+
+
+def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
+    """Make sure that the app can be drawn.
+
+    Raises
+    ------
+    UserError
+        Input or output is not a terminal, or it cannot move its cursor (``TERM=dumb``).
+    """
+    headless = "Run it without the app: synergy run SCENARIO --no-ui"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        # The app draws on stderr, so that stdout stays free for data.
+        raise UserError("The app needs a terminal, and this is none.", hint=headless)
+    if environment.get("TERM", "") in ("dumb", "unknown", ""):
+        term = environment.get("TERM") or "empty"
+        raise UserError(f"The app cannot be drawn here: TERM is {term}.", hint=headless)
+
+
+def prefers_ascii(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether braille and box drawing would come out garbled: no UTF-8, or the kernel's console."""
+    encoding = (getattr(sys.__stderr__, "encoding", None) or "utf-8").lower().replace("-", "")
+    return environment.get("TERM") == "linux" or encoding != "utf8"
+
+
+def has_colour(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the terminal says that it has eight colours or more."""
+    if environment.get("COLORTERM"):
+        return True
+    try:
+        import curses
+
+        curses.setupterm(environment.get("TERM") or "xterm", fd=sys.__stderr__.fileno())  # type: ignore[union-attr]
+        return curses.tigetnum("colors") >= 8
+    except Exception:
+        # No terminfo entry (or no curses at all): what is unknown is mostly modern.
+        return True

@@ -1,0 +1,211 @@
+"""The one-line strips of the frame: header, timeline, footer; and the verdict. Pure drawing."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.widgets.canvas import Canvas
+from synergy_tui.widgets.plot import STYLES
+
+_INDEX = {name: position for position, name in enumerate(STYLES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A piece of a strip.
+
+    Attributes
+    ----------
+    weight
+        What has the smallest weight is left out first when there is no room; 0 is never left out.
+    right
+        Whether it stands at the right end.
+    action
+        What a click on it does.
+    """
+
+    text: str
+    style: str = "text"
+    weight: int = 0
+    right: bool = False
+    action: str = ""
+
+
+def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
+    """Lay fields out on one line, leaving out the lightest until the rest fits.
+
+    Returns
+    -------
+    canvas
+        One row of ``width`` cells.
+    actions
+        For each cell the action of the field there, or an empty string.
+    """
+    canvas = Canvas.blank(max(width, 0), 1)
+    actions = [""] * max(width, 0)
+    kept = [field for field in fields if field.text]
+
+    def needed() -> int:
+        return sum(len(field.text) + gap for field in kept) - gap + 2
+
+    while kept and needed() > width:
+        optional = [field for field in kept if field.weight]
+        if not optional:
+            break
+        kept.remove(min(optional, key=lambda field: field.weight))
+
+    def put(field: Field, x: int) -> None:
+        canvas.write(x, 0, field.text, _INDEX[field.style])
+        for cell in range(max(x, 0), min(x + len(field.text), width)):
+            actions[cell] = field.action
+
+    x = 1
+    for field in kept:
+        if not field.right:
+            put(field, x)
+            x += len(field.text) + gap
+    x = width - 1
+    for field in reversed(kept):
+        if field.right:
+            x -= len(field.text)
+            put(field, x)
+            x -= gap
+    return canvas, actions
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the timeline draws.
+
+    Attributes
+    ----------
+    stops
+        (k,) steps that have a probe.
+    lead
+        What stands at the left, and its style.
+    tail
+        What stands at the right.
+    """
+
+    step: int
+    last: int
+    total: int
+    stops: npt.NDArray[np.int64]
+    lead: str
+    lead_style: str
+    tail: str
+
+
+def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, int, int]:
+    """Draw the timeline on one row.
+
+    Returns
+    -------
+    canvas
+    first, last
+        Columns of step 0 and of the last step, for clicks.
+    """
+    canvas = Canvas.blank(max(width, 0), 1)
+    canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
+    first = len(line.lead) + 3
+    last = width - len(line.tail) - 3
+    canvas.write(width - len(line.tail) - 1, 0, line.tail, _INDEX["text"])
+    if last - first < 4:
+        return canvas, first, first
+    dash, done, probe, knob = "-=+O" if ascii_only else "┄━┿◉"
+    total = max(line.total, line.last, 1)
+
+    def column(step: float) -> int:
+        return first + round(step / total * (last - first))
+
+    canvas.write(first, 0, dash * (last - first + 1), _INDEX["axis"])
+    canvas.write(first, 0, done * (column(line.last) - first + 1), _INDEX["muted"])
+    places = sorted({column(int(stop)) for stop in line.stops})
+    if len(places) * 2 < last - first:
+        for place in places:
+            canvas.write(place, 0, probe, _INDEX["muted"])
+    canvas.write(column(line.step), 0, knob, _INDEX["cursor"])
+    return canvas, first, last
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the comparison table: its text and style."""
+
+    text: str
+    style: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands beneath the panels.
+
+    Attributes
+    ----------
+    alert
+        Trouble and what to do about it, first and unmissable; empty when there is none.
+    line
+        What the comparison shows.
+    notes
+        Conventions and details; shown as far as there is room.
+    table
+        First row: names of the columns. Shown when all of it fits.
+    """
+
+    alert: str
+    line: str
+    notes: Sequence[str]
+    table: Sequence[Sequence[Cell]] = ()
+
+
+def summary(content: Summary, width: int, height: int) -> Canvas:
+    """Draw the alert, the verdict, the table when it fits, and as many notes as there is room."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    lead = " verdict  "
+    rows: list[list[tuple[str, str]]] = []
+    if content.alert:
+        for line in textwrap.wrap(content.alert, max(width - 4, 10)):
+            rows.append([(" ! " if not rows else "   ", "error"), (line, "error")])
+    wrapped = textwrap.wrap(content.line, max(width - len(lead) - 1, 10)) or [""]
+    for position, line in enumerate(wrapped):
+        rows.append([(lead if position == 0 else " " * len(lead), "title"), (line, "text")])
+    table = _table(content.table)
+    fits = len(rows) + len(table) + 1 <= height and all(
+        sum(len(text) for text, _ in row) < width for row in table
+    )
+    notes = [
+        [(" " * len(lead), "muted"), (line, "muted")]
+        for note in content.notes
+        for line in textwrap.wrap(note, max(width - len(lead) - 1, 10))
+    ]
+    rows += notes[:1]
+    if fits and table:
+        rows += table
+    rows += notes[1:]
+    for y, row in enumerate(rows[:height]):
+        x = 0
+        for text, style in row:
+            canvas.write(x, y, text, _INDEX[style])
+            x += len(text)
+    return canvas
+
+
+def _table(table: Sequence[Sequence[Cell]]) -> list[list[tuple[str, str]]]:
+    """Rows of a table with aligned columns: the first column to the left, numbers to the right."""
+    if not table:
+        return []
+    widths = [max(len(row[place].text) for row in table) for place in range(len(table[0]))]
+    laid = []
+    for row in table:
+        line = [(" " * 10 + row[0].text.ljust(widths[0]), row[0].style)]
+        line += [
+            ("   " + cell.text.rjust(width), cell.style)
+            for cell, width in zip(row[1:], widths[1:], strict=True)
+        ]
+        laid.append(line)
+    return laid
