@@ -7,13 +7,10 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 
 class Examples(click.Command):
@@ -72,22 +69,19 @@ def ago(seconds: float) -> str:
 
 def print_table(
     columns: Sequence[str],
-    rows: Iterable[Sequence[str | Text]],
+    rows: Sequence[Sequence[str]],
     *,
-    title: str | None = None,
     left: int = 1,
     wrap: Sequence[str] = (),
 ) -> None:
-    """Print a table on stdout.
+    """Print a table on stdout; on a terminal too narrow for it, a block of lines for each row.
 
     Parameters
     ----------
     columns
-        Headings.
+        Headings; a line break in one is kept where there is room for a table.
     rows
         One text a column.
-    title
-        A line above the table.
     left
         How many columns, from the first, hold words (left-aligned); the others hold numbers.
     wrap
@@ -96,17 +90,28 @@ def print_table(
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    widths = []
     for index, heading in enumerate(columns):
-        table.add_column(
-            heading,
-            justify="left" if index < left else "right",
-            no_wrap=heading not in wrap,
-            overflow="fold",
-        )
+        may_wrap = heading in wrap
+        table.add_column(heading, justify="left" if index < left else "right", no_wrap=not may_wrap)
+        cells = [*heading.split("\n"), *(row[index] for row in rows)]
+        widths.append(20 if may_wrap else max(map(len, cells)))
+    if sys.stdout.isatty() and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns:
+        _print_blocks([heading.replace("-\n", "").replace("\n", " ") for heading in columns], rows)
+        return
     for row in rows:
         table.add_row(*row)
     print_rich(table)
+
+
+def _print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows one below the other, a line for each value."""
+    indent = max(map(len, columns))
+    for row in rows:
+        click.echo()
+        for heading, value in zip(columns, row, strict=True):
+            click.echo(f"  {heading:<{indent}}  {value}")
 
 
 def print_rich(renderable: Any) -> None:

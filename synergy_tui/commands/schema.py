@@ -1,0 +1,31 @@
+"""``synergy schema``: the JSON Schema of scenarios, events and analyses."""
+
+from __future__ import annotations
+
+import click
+
+from synergy_tui.presentation import Examples
+
+
+@click.command(
+    cls=Examples,
+    examples="""\
+    synergy schema scenario > scenario.schema.json
+    synergy schema scenario --path               # for the first line of a scenario, for editors:
+                                                 # #:schema /that/path
+    synergy schema events > events.schema.json
+    """,
+)
+@click.argument("name", type=click.Choice(["scenario", "events", "analysis"]))
+@click.option("--path", is_flag=True, help="Print where the file is instead of what is in it.")
+def command(name: str, path: bool) -> None:
+    """Print the JSON Schema (draft 2020-12) of scenario files, of the event stream that
+    `synergy run --json` prints, or of the objects that `synergy analyze --json` prints.
+
+    Editors with a TOML language server (Taplo, Tombi, Even Better TOML) complete and check a
+    scenario whose first line is `#:schema PATH-OR-URL`.
+    """
+    from synergy_tui.schemas import schema_path
+
+    file = schema_path(name)
+    click.echo(str(file) if path else file.read_text(encoding="utf-8"), nl=path)
