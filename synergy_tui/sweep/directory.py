@@ -1,0 +1,219 @@
+"""The directory of a sweep: its plan, its log, and an ordinary experiment for every point.
+
+::
+
+    2026-11-23-154312-sweep_small/
+      sweep.toml     the scenario with its [sweep], every default filled in
+      plan.json      the points: name, seed, settings, runs
+      sweep.jsonl    what was started and how it ended, one JSON object a line
+      sweep.log      what the driver and its libraries print
+      points/NAME/   experiments, as `synergy run` makes them
+
+The truth about a point is its experiment; the sweep's log only tells of attempts.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from synergy_tui.errors import UserError
+from synergy_tui.experiment import Experiment, create_experiment
+from synergy_tui.paths import DIRECTORY_MODE, home, make_private, write_whole
+from synergy_tui.scenario import Scenario, load_scenario
+from synergy_tui.sweep.plan import Point
+from synergy_tui.sweep.table import Scalar
+
+SCENARIO = "sweep.toml"
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class PlannedPoint:
+    """A point as the plan keeps it; see :class:`synergy_tui.sweep.plan.Point`."""
+
+    name: str
+    group: str
+    seed: int
+    settings: Mapping[str, Scalar]
+    columns: Mapping[str, Scalar]
+
+
+class Sweep:
+    """A directory that holds one execution of a sweep.
+
+    Parameters
+    ----------
+    path
+        The directory; nothing is read until it is asked for.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+        self._plan: list[PlannedPoint] | None = None
+
+    @property
+    def id(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        """What was started and how it ended."""
+        return self.path / "sweep.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        """What the driver and its libraries print."""
+        return self.path / "sweep.log"
+
+    def scenario(self) -> Scenario:
+        """The scenario with its ``[sweep]``."""
+        return load_scenario(self.path / SCENARIO)
+
+    @property
+    def points(self) -> list[PlannedPoint]:
+        """The plan.
+
+        Raises
+        ------
+        UserError
+            It is missing or was damaged.
+        """
+        if self._plan is None:
+            try:
+                raw = orjson.loads((self.path / PLAN).read_bytes())
+                self._plan = [PlannedPoint(**each) for each in raw["points"]]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+        return self._plan
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment of a point."""
+        return Experiment(self.path / "points" / name)
+
+    def states(self) -> dict[str, str]:
+        """Point → state of its experiment (``Experiment.state``)."""
+        return {point.name: self.experiment(point.name).state() for point in self.points}
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the sweep for running it.
+
+        Raises
+        ------
+        UserError
+            Another process runs it.
+        """
+        holder = Experiment(self.path)
+        guard = holder.lock()
+        try:
+            guard.__enter__()
+        except UserError as error:
+            worker = holder.worker()
+            who = f"process {worker.pid} on {worker.host}" if worker else "another process"
+            raise UserError(
+                f"Sweep {self.id} is being run by {who}.",
+                hint=f"Watch it with `synergy sweep {self.path} --watch`.",
+            ) from error
+        try:
+            yield
+        finally:
+            guard.__exit__(None, None, None)
+
+    @property
+    def running(self) -> bool:
+        """Whether a live process runs it."""
+        worker = Experiment(self.path).worker()
+        return worker is not None and worker.alive
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a directory holds a sweep."""
+    return (path / PLAN).is_file() and (path / SCENARIO).is_file()
+
+
+def create_sweep(
+    scenario: Scenario, points: Sequence[Point], out: str | Path | None = None
+) -> Sweep:
+    """Make the directory of a sweep, with a new experiment for every point.
+
+    Parameters
+    ----------
+    scenario
+        With its ``[sweep]``.
+    points
+        From :func:`synergy_tui.sweep.plan.expand`.
+    out
+        Folder to make it in; see :func:`synergy_tui.paths.home`.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written.
+    """
+    root = make_private(home(out))
+    stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    slug = re.sub(r"[^\w-]+", "_", scenario.name) or "sweep"
+    for count in range(1, 10_000):
+        path = root / (f"{stamp}-{slug}" + (f"-{count}" if count > 1 else ""))
+        try:
+            path.mkdir(mode=DIRECTORY_MODE)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+    sweep = Sweep(path)
+    write_whole(path / SCENARIO, scenario.as_toml())
+    for point in points:
+        create_experiment(point.scenario, path / "points", identity=point.name)
+    plan: dict[str, Any] = {
+        "v": 1,
+        "points": [
+            {
+                "name": point.name,
+                "group": point.group,
+                "seed": point.seed,
+                "settings": dict(point.settings),
+                "columns": dict(point.columns),
+            }
+            for point in points
+        ],
+    }
+    # Written last: a directory with a plan is a whole sweep.
+    write_whole(path / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+    return sweep
+
+
+def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
+    """The sweep that a path, an id, the unique beginning of one, or ``last`` means.
+
+    Raises
+    ------
+    UserError
+        None or several match.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() and is_sweep(path):
+        return Sweep(path)
+    root = home(out)
+    every = sorted(each for each in root.glob("*") if is_sweep(each)) if root.is_dir() else []
+    if name == "last" and every:
+        return Sweep(every[-1])
+    matches = [each for each in every if each.name == name] or [
+        each for each in every if name in each.name
+    ]
+    if len(matches) == 1:
+        return Sweep(matches[0])
+    if matches:
+        listed = ", ".join(each.name for each in matches[:5])
+        raise UserError(f"'{name}' could mean {listed}.", hint="Give more of the name.")
+    raise UserError(f"There is no sweep '{name}' in {root}.")

@@ -1,0 +1,160 @@
+"""How long a sweep will take and what memory it needs, told before it starts.
+
+A model of the cost, not a promise: floating-point operations of the products at a rate measured
+here and now, times what everything around the products adds on small networks. The factor and its
+spread come from runs of the shipped sweeps on two CPU cores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun
+from synergy_tui.sweep.plan import Point
+
+# Measured training time over (operations / measured rate): normalisation, softmax, the optimiser
+# and the interpreter are what it pays for.
+AROUND_THE_PRODUCTS = 2.5
+SECONDS_A_STEP = 4e-4
+PROBE_SECONDS = 0.01
+PROCESS_BYTES = 450 * 2**20
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated cost of one point on one worker.
+
+    Attributes
+    ----------
+    operations
+        Floating-point operations of the matrix products, forward and backward.
+    steps
+        Updates that the interpreter must issue (runs of a point train as one stack).
+    probes
+        Measurements of attention.
+    memory
+        Bytes at the peak, process included.
+    """
+
+    operations: float
+    steps: int
+    probes: int
+    memory: int
+
+    def seconds(self, rate: float) -> float:
+        """Time at ``rate`` operations a second."""
+        return (
+            self.operations / rate * AROUND_THE_PRODUCTS
+            + self.steps * SECONDS_A_STEP
+            + self.probes * PROBE_SECONDS
+        )
+
+
+def cost(scenario: Scenario) -> Cost:
+    """Estimate one experiment."""
+    operations, memory, probes, steps = 0.0, PROCESS_BYTES, 0, 0
+    for run in scenario.runs:
+        if isinstance(run, TrainedRun) and scenario.train is not None:
+            own_operations, own_memory = _trained(scenario, run)
+            operations += own_operations
+            memory += own_memory
+            steps = scenario.train.steps
+            every = scenario.train.probe_every
+            probes += 2 + len(scenario.train.probe_at) + (steps // every if every else 0)
+        elif isinstance(run, FamilyRun):
+            operations += 50.0 * run.heads * run.graph.nodes**2
+            memory += 6 * 8 * run.heads * run.graph.nodes**2
+            probes += 1
+    return Cost(operations, steps, probes, memory)
+
+
+def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
+    """Operations of a whole training, and bytes of one model with its gradients and activations."""
+    from trainer.settings import RunSettings, TrainSettings, count_parameters
+
+    train = scenario.train
+    assert train is not None
+    layers, embed = run.layers or train.layers, run.embed or train.embed
+    hidden = run.mlp or train.mlp
+    settings = TrainSettings(
+        task=train.task, length=train.length, vocabulary=train.vocabulary,
+        embed=embed, mlp=hidden, layers=layers,
+    )  # fmt: skip
+    parameters = count_parameters(settings, RunSettings(run.name, run.heads))
+    tokens = train.batch * train.length
+    products = layers * (4 * embed**2 + 2 * embed * hidden) + embed * (train.vocabulary + 1)
+    scores = 2 * layers * train.length * embed
+    # Forward twice a multiply-add, backward twice the forward.
+    operations = 6.0 * tokens * (products + scores) * train.steps
+    attention = layers * train.batch * run.heads * train.length**2
+    activations = tokens * layers * (8 * embed + 2 * hidden) + 3 * tokens * train.vocabulary
+    probed = train.probe_inputs * layers * run.heads * train.length**2
+    # Parameter, gradient and two moments; activations; scores and weights of attention; a probe.
+    return operations, 4 * (4 * parameters + activations + 3 * attention + 4 * probed)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a sweep will cost.
+
+    Attributes
+    ----------
+    points, runs
+        How many there are to run.
+    seconds
+        With all workers busy.
+    memory
+        Bytes with all workers busy on their largest batch.
+    """
+
+    points: int
+    runs: int
+    seconds: float
+    memory: int
+
+
+def estimate(
+    points: Sequence[Point], *, workers: int, together: int = 1, rate: float | None = None
+) -> Estimate:
+    """Estimate a sweep.
+
+    Parameters
+    ----------
+    points
+        Those that are still to be run.
+    workers
+        Batches at a time.
+    together
+        Points that train as one ensemble in a batch.
+    rate
+        Floating-point operations a second of one worker; measured when absent.
+    """
+    speed = measure_rate() if rate is None else rate
+    costs = [cost(point.scenario) for point in points]
+    seconds = sum(each.seconds(speed) for each in costs) / max(1, min(workers, len(costs)))
+    largest = sorted((each.memory for each in costs), reverse=True)
+    busy = largest[: workers * together]
+    memory = sum(busy) - PROCESS_BYTES * max(0, len(busy) - workers)
+    return Estimate(
+        points=len(points),
+        runs=sum(len(point.scenario.runs) for point in points),
+        seconds=seconds,
+        memory=memory,
+    )
+
+
+def measure_rate(seconds: float = 0.05) -> float:
+    """Operations a second of single-precision products of the size that small networks make."""
+    import numpy as np
+
+    rows, width = 2048, 64
+    a = np.ones((rows, width), np.float32)
+    b = np.ones((width, 2 * width), np.float32)
+    a @ b
+    begun, count = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        a @ b
+        count += 1
+    return 2.0 * rows * width * 2 * width * count / (time.perf_counter() - begun)

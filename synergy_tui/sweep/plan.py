@@ -1,0 +1,218 @@
+"""From the ``[sweep]`` table to points: ordinary scenarios, each with a name and its settings."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.scenario import Scenario, parse_scenario, set_key
+from synergy_tui.sweep.table import AXES, Override, Scalar, SweepTable
+
+# How a value of an axis is written in a point's name: 64 wide, 4 layers, 33 tokens.
+_PREFIXES = {"widths": "w", "layers": "l", "lengths": "n", "nodes": "n", "diversity": "d"}
+MANY = 100_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One ordinary experiment of a sweep.
+
+    Attributes
+    ----------
+    name
+        Unique in the sweep; the name of the experiment's directory.
+    seed
+        Of the experiment.
+    settings
+        Axis → value of this point, the compared axis and the seed left out.
+    columns
+        Run name → value of the compared axis (the run's own name where nothing is compared).
+    scenario
+        What is run.
+    """
+
+    name: str
+    seed: int
+    settings: Mapping[str, Scalar]
+    columns: Mapping[str, Scalar]
+    scenario: Scenario = field(repr=False)
+
+    @property
+    def group(self) -> str:
+        """What is held fixed when seeds are compared: the point's name without its seed."""
+        return self.name.removesuffix(f"-s{self.seed}")
+
+
+def expand(scenario: Scenario) -> list[Point]:
+    """Every point of a scenario's sweep, in the order of the axes, seeds fastest.
+
+    Parameters
+    ----------
+    scenario
+        With or without ``[sweep]``; without, its only point is itself.
+
+    Returns
+    -------
+    list of Point
+
+    Raises
+    ------
+    UserError
+        A point is no valid scenario (with all that is wrong in it), two points are the same, or
+        there are more than 100,000.
+    """
+    table = scenario.sweep or SweepTable(seeds=[scenario.seed])
+    base = scenario.model_dump(exclude_none=True, exclude={"sweep", "versions"})
+    if not base.get("runs") and table.compared is None:
+        raise UserError(
+            f"{scenario.name}: [sweep] compares nothing and there are no [[runs]].",
+            hint="Give heads = [1, 8] or topologies = […] in [sweep], or list [[runs]].",
+        )
+    names: set[str] = set()
+    points = []
+    for number, (settings, seeds) in enumerate(_combinations(table)):
+        if number * len(seeds) > MANY:
+            raise UserError(f"{scenario.name}: [sweep] has more than {MANY:,} points.")
+        for seed in seeds:
+            name = "-".join([*_words(settings), f"s{seed}"])
+            if name in names:
+                raise UserError(
+                    f"{scenario.name}: [sweep] lists the point {name} twice.",
+                    hint="Points listed one by one must differ from each other and the grid.",
+                )
+            names.add(name)
+            points.append(_point(scenario, base, table, name, settings, seed))
+    return points
+
+
+def _combinations(table: SweepTable) -> Iterator[tuple[dict[str, Scalar], list[int]]]:
+    """Settings and seeds of the grid, then of the listed points."""
+    compared = table.compared
+    axes = [axis for axis in (*AXES, *table.axes) if table.values(axis) and axis != compared]
+    # A list without a grid is only a list: no axis then means no grid, not a grid of one point.
+    if axes or not table.points:
+        for values in itertools.product(*(table.values(axis) for axis in axes)):
+            yield dict(zip(axes, values, strict=True)), table.seed_list
+    for listed in table.points:
+        settings = {_axis_of(key): value for key, value in listed.items() if key != "seed"}
+        if compared in settings:
+            raise UserError(
+                f"[sweep] points set {compared!r}, which is compared within each point."
+            )
+        yield settings, [int(listed["seed"])] if "seed" in listed else table.seed_list
+
+
+def _axis_of(key: str) -> str:
+    """The axis that a listed point's key means: singular and plural, and scenario keys."""
+    if key in AXES:
+        return key
+    by_key = {target: axis for axis, target in AXES.items()}
+    singular = {"task": "tasks", "length": "lengths", "width": "widths", "topology": "topologies"}
+    return by_key.get(key) or singular.get(key) or key
+
+
+def _key_of(axis: str) -> str:
+    return AXES.get(axis, axis)
+
+
+def _words(settings: Mapping[str, Scalar]) -> list[str]:
+    return [
+        _PREFIXES.get(axis, "" if axis in AXES else axis.rsplit(".", 1)[-1].replace("_", "")[:4])
+        + _slug(value)
+        for axis, value in settings.items()
+    ]
+
+
+def _slug(value: Scalar) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return re.sub(r"[^\w]+", "_", text).strip("_")
+
+
+def _point(
+    scenario: Scenario,
+    base: Mapping[str, Any],
+    table: SweepTable,
+    name: str,
+    settings: Mapping[str, Scalar],
+    seed: int,
+) -> Point:
+    raw = copy.deepcopy(dict(base))
+    raw["seed"] = seed
+    raw["name"] = re.sub(r"[^\w-]+", "_", f"{scenario.name}-{name}")
+    told = ", ".join(f"{axis} {value}" for axis, value in settings.items())
+    raw["title"] = " · ".join(part for part in (scenario.title, told, f"seed {seed}") if part)
+    raw["runs"], columns = _columns(list(raw.get("runs") or []), table)
+    for axis, value in settings.items():
+        _set(raw, _key_of(axis), value)
+    for override in table.overrides:
+        _override(raw, override, {**settings, "seed": seed}, columns, table)
+    origin = f"{scenario.name} [sweep] point {name}"
+    return Point(
+        name=name,
+        seed=seed,
+        settings=dict(settings),
+        columns=columns,
+        scenario=parse_scenario(raw, name=raw["name"], origin=origin),
+    )
+
+
+def _columns(
+    templates: list[dict[str, Any]], table: SweepTable
+) -> tuple[list[dict[str, Any]], dict[str, Scalar]]:
+    """The runs of each point: every template run with every value of the compared axis."""
+    axis = table.compared
+    if axis is None:
+        return templates, {run["name"]: run["name"] for run in templates}
+    runs: list[dict[str, Any]] = []
+    columns: dict[str, Scalar] = {}
+    for template in templates or [{}]:
+        for value in table.values(axis):
+            stem = template.get("name") or ("" if axis == "topologies" else axis)
+            name = "-".join(filter(None, (stem, _slug(value))))
+            run = copy.deepcopy(template)
+            run["name"] = name
+            _set({"runs": [run]}, _key_of(axis), value)
+            runs.append(run)
+            columns[name] = value
+    return runs, columns
+
+
+def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+    try:
+        set_key(raw, key.split("."), value)
+    except ValueError as error:
+        raise UserError(f"[sweep] cannot set {key}: {error}.") from error
+
+
+def _override(
+    raw: dict[str, Any],
+    override: Override,
+    settings: Mapping[str, Scalar],
+    columns: Mapping[str, Scalar],
+    table: SweepTable,
+) -> None:
+    """Apply one override where it matches; one that names the compared axis is for those runs."""
+    chosen: list[str] | None = None
+    for axis, wanted in override.where.items():
+        allowed = wanted if isinstance(wanted, list) else [wanted]
+        if axis == table.compared:
+            chosen = [name for name, value in columns.items() if value in allowed]
+        elif settings.get(axis) not in allowed:
+            return
+    for key, value in override.set.items():
+        if chosen is None:
+            _set(raw, key, value)
+            continue
+        if not key.startswith("runs."):
+            raise UserError(
+                f"[sweep] override for some {table.compared} sets {key}, which all runs share.",
+                hint="Such an override sets keys of runs, as in runs.learning_rate.",
+            )
+        for run in raw["runs"]:
+            if run["name"] in chosen:
+                _set({"runs": [run]}, key, value)
