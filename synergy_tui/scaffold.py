@@ -163,12 +163,3 @@ def _designed(answers: Answers) -> str:
         "\n# `synergy run --no-ui` exits with 1 when an expectation fails.\n"
         f'# [[expect]]\n# that = "{first}.hitting_time < 100"\n'
     )
-
-
-def fitting_length(task: str, length: int) -> int:
-    """Return ``length``, or one more where the task only exists at that (a separator's place)."""
-    from trainer.catalogue import TASKS
-
-    known = TASKS.get(task)
-    exists = known is None or not known.problems(length, _VOCABULARY)
-    return length if exists else length + 1

@@ -93,20 +93,18 @@ def command(
 
 
 def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -> Answers:
-    from synergy_tui.scaffold import Answers, fitting_length
+    from synergy_tui.scaffold import Answers
 
     values = {key: value for key, value in given.items() if value is not None}
     if topology:
         return Answers(task=None, topology=topology, **{"length": 32, "heads": (1, 4), **values})
-    chosen = task or "sort"
-    values.setdefault("length", fitting_length(chosen, 32))
-    return Answers(task=chosen, **values)
+    return Answers(task=task or "sort", **values)
 
 
 def _ask() -> Answers:
     """Ask on the terminal, with an answer proposed to every question."""
     from engine.catalogue import FAMILIES
-    from synergy_tui.scaffold import Answers, fitting_length
+    from synergy_tui.scaffold import Answers
     from trainer.catalogue import TASKS
 
     train = click.confirm("Train Transformers? (else: graphs)", default=True, err=True)
@@ -127,9 +125,7 @@ def _ask() -> Answers:
     if not train:
         nodes = click.prompt("Nodes", type=at_least_2, default=32, err=True)
         return Answers(task=None, topology=what, heads=heads, length=nodes)
-    length = click.prompt(
-        "Tokens a sequence", type=at_least_2, default=fitting_length(what, 32), err=True
-    )
+    length = click.prompt("Tokens a sequence", type=at_least_2, default=33, err=True)
     layers = click.prompt("Layers", type=click.IntRange(min=1), default=1, err=True)
     steps = click.prompt("Training steps", type=click.IntRange(min=1), default=600, err=True)
     return Answers(task=what, heads=heads, length=length, layers=layers, steps=steps)
