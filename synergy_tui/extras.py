@@ -13,6 +13,7 @@ EXTRAS = {
     "parquet": "Parquet tables (pyarrow)",
     "tensorboard": "TensorBoard event files (tensorboard)",
     "hf": "Hugging Face models (transformers)",
+    "report": "reports (matplotlib, jinja2)",
     "ray": "sweeps on a Ray cluster (ray)",
 }
 
