@@ -26,7 +26,7 @@ MAX_NODES = np.iinfo(np.int32).max
 """Nodes are numbered by 32-bit integers: half the memory of a uniform graph."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class SparseHead:
     """One lower-triangular head in CSR form.
 

@@ -151,6 +151,7 @@ def learned(
     Node 0 hears itself.
     """
     order = np.arange(nodes, dtype=np.int64)
+    weights: npt.NDArray[np.floating]
     if pattern == "uniform":
         _refuse(nodes, 2.0 * nodes * nodes)
         head = with_self_loops(_band(nodes, order))
@@ -307,7 +308,7 @@ def _stack(nodes: int, expected: npt.NDArray[np.float64], rows: Rows) -> SparseH
     return SparseHead(indptr, np.concatenate(parts))
 
 
-def _from_counts(counts: Ints, senders: Ints) -> SparseHead:
+def _from_counts(counts: Ints, senders: npt.NDArray[np.integer]) -> SparseHead:
     indptr = np.zeros(len(counts) + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])
     return SparseHead(indptr, senders.astype(np.int32))
@@ -329,7 +330,7 @@ def _without_zeros(head: SparseHead, rows: Ints, weights: npt.NDArray[np.float64
     kept = weights > 0
     counts = np.bincount(rows[kept], minlength=head.nodes)
     thinned = _from_counts(counts, head.indices[kept])
-    return SparseHead(thinned.indptr, thinned.indices, weights[kept])
+    return SparseHead(thinned.indptr, thinned.indices, weights[kept].astype(np.float64))
 
 
 def _refuse(nodes: int, edges: float) -> None:

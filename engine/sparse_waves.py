@@ -1,0 +1,206 @@
+"""Many steps in one pass over the edges of a sparse operator.
+
+A step at a time, propagation waits for memory: every step reads every edge. The graph is
+triangular, though, so all values that a node takes over time depend only on those of the nodes
+before it, and a block of ``STEPS`` steps can be taken node by node. Several blocks follow one
+another through the pieces of the graph like the rows of a loom, each a piece behind the one
+before, which also gives threads independent work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from .kernels import sparse as kernels
+from .kernels.dense import _certificate
+from .kernels.sparse_rows import STEPS
+from .kernels.threads import over_ranges
+from .operators import Peaks, Survival
+from .progress import report
+from .sparse_layout import Floats, Layout
+
+
+def hitting(layout: Layout) -> Floats:
+    """Expected steps to place 0, (n,) by node; one pass over the edges."""
+    h = np.empty(layout.nodes)
+    pairs = np.empty((layout.nodes, 2))
+    for low, high in zip(layout.pieces[:-1].tolist(), layout.pieces[1:].tolist(), strict=True):
+        report("hitting times", low, layout.nodes)
+        kernels.hitting(
+            layout.starts, layout.ends, layout.indices, layout.weights,
+            layout.inner, layout.outer, layout.descending, low, high, h, pairs,
+        )  # fmt: skip
+    return h
+
+
+class Waves:
+    """Takes blocks of ``STEPS`` steps over the pieces of a layout, several blocks at a time.
+
+    Block ``q`` of a piece needs block ``q`` of the pieces before it and block ``q - 1`` of the
+    piece itself. Those on a diagonal, one piece apart, are independent.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.rings = [layout.new_ring() for _ in range(layout.together)]
+
+    def blocks(self, steps: int) -> list[int]:
+        """Lengths of the blocks that make up a wave of at most ``steps`` steps."""
+        most = min(steps, STEPS * len(self.rings))
+        return [min(STEPS, most - done) for done in range(0, most, STEPS)]
+
+    def bounds(self, first: int, end: int) -> list[int]:
+        """Cuts between the pieces of places ``first .. end - 1``, both ends among them."""
+        cuts = self.layout.pieces
+        return [first, *cuts[(cuts > first) & (cuts < end)].tolist(), end]
+
+    def run(
+        self, bounds: list[int], blocks: int, task: Callable[[int, int, Floats], object]
+    ) -> None:
+        """``task(block, piece, ring)`` for every block and piece, in an order that respects both.
+
+        Histories of places before the first one are zero.
+        """
+        pieces = len(bounds) - 1
+        for ring in self.rings[:blocks]:
+            self.layout.clear(ring, bounds[0])
+        for diagonal in range(pieces + blocks - 1):
+            due = [
+                (block, diagonal - block)
+                for block in range(blocks)
+                if 0 <= diagonal - block < pieces
+            ]
+
+            def some(low: int, high: int, due: list[tuple[int, int]] = due) -> None:
+                for block, piece in due[low:high]:
+                    task(block, piece, self.rings[block])
+
+            over_ranges(some, len(due), len(due) * self._work(bounds))
+
+    def _work(self, bounds: list[int]) -> float:
+        """Rough multiplications of one block of one piece."""
+        density = self.layout.edges / self.layout.nodes + 1.0
+        return STEPS * density * (bounds[-1] - bounds[0]) / (len(bounds) - 1)
+
+
+def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
+    """Advance sink row ``k`` until certified or ``last`` steps (`engine.operators.Stack.peaks`).
+
+    Only places between the first and the last that hold anything, and those within reach of them,
+    are visited: on a local graph a narrow front travels from the sink to node 0.
+    """
+    n = layout.nodes
+    v, peak, when = state.state[k], state.peak[k], state.time[k]
+    waves = Waves(layout)
+    first, end = kernels.held(v, layout.descending, 0.0, 0, n)
+    since_look = 0
+    while state.clock[k] < last and first < end:
+        clock = int(state.clock[k])
+        report("following the sink's row", clock)
+        blocks = waves.blocks(last - clock)
+        end = min(n, end + layout.reach * sum(blocks))
+        bounds = waves.bounds(first, end)
+
+        def task(
+            block: int,
+            piece: int,
+            ring: Floats,
+            clock: int = clock,
+            blocks: list[int] = blocks,
+            bounds: list[int] = bounds,
+        ) -> None:
+            kernels.peaks(
+                layout.starts, layout.ends, layout.indices, layout.weights,
+                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
+                bounds[piece], bounds[piece + 1],
+                v, clock + STEPS * block, blocks[block], ring, layout.slots - 1, peak, when,
+            )  # fmt: skip
+
+        waves.run(bounds, len(blocks), task)
+        state.clock[k] += sum(blocks)
+        since_look += (end - first) * sum(blocks)
+        reached = end
+        first, end = kernels.held(v, layout.descending, 0.0, first, end)
+        # While some node is unheard of, it could still be heard with all the mass there is.
+        if state.tolerance >= 0 and reached == n and since_look >= n:
+            since_look = 0
+            if _certificate(v, peak, state.every_node)[2] <= state.tolerance:
+                break
+    lower, upper, gap = _certificate(v, peak, state.every_node)
+    state.interval[k] = lower, upper
+    state.closed[k] = gap <= state.tolerance
+
+
+def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
+    """Advance survival curve ``k`` until settled or ``last`` steps (`engine.operators.Stack`).
+
+    Places that have no chance to have arrived yet survive with certainty and are not visited,
+    nor are those that have arrived.
+    """
+    n = layout.nodes
+    v = state.survival[k]
+    waves = Waves(layout)
+    first, _ = kernels.held(v, layout.descending, 0.0, 0, n)
+    _, end = kernels.held(v, layout.descending, 1.0, 0, n)
+    means, worsts = np.array([v.mean()]), np.array([v.max()])
+    while True:
+        pending = _note(state, k, means, worsts)
+        clock = int(state.clock[k])
+        if clock >= last or not (pending or clock < state.cap):
+            return
+        if clock < state.cap:
+            state.capped[k] += means[-1]
+        report("following the walk", clock)
+        blocks = waves.blocks(last - clock)
+        # Places before `first` have arrived; the target itself is among them.
+        end = min(n, max(end, first + 1) + layout.reach * sum(blocks))
+        bounds = waves.bounds(first, end)
+        totals = np.zeros((len(bounds) - 1, len(blocks), STEPS))
+        worst = np.zeros_like(totals)
+
+        def task(
+            block: int,
+            piece: int,
+            ring: Floats,
+            blocks: list[int] = blocks,
+            bounds: list[int] = bounds,
+            totals: npt.NDArray[np.float64] = totals,
+            worst: npt.NDArray[np.float64] = worst,
+        ) -> None:
+            kernels.survive(
+                layout.starts, layout.ends, layout.indices, layout.weights,
+                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
+                bounds[piece], bounds[piece + 1],
+                v, blocks[block], ring, layout.slots - 1,
+                totals[piece, block], worst[piece, block],
+            )  # fmt: skip
+
+        waves.run(bounds, len(blocks), task)
+        steps = sum(blocks)
+        state.clock[k] += steps
+        certain = n - end
+        means = (totals.sum(axis=0).ravel()[:steps] + certain) / n
+        worsts = worst.max(axis=0).ravel()[:steps]
+        if certain:
+            worsts[:] = 1.0
+        first, _ = kernels.held(v, layout.descending, 0.0, first, end)
+
+
+def _note(state: Survival, k: int, means: Floats, worsts: Floats) -> bool:
+    """Note the levels crossed at the times that end at the clock; is one still to be crossed?
+
+    Adds the means before the last time to the capped mean; the last one is added on leaving it.
+    """
+    start = int(state.clock[k]) - len(means) + 1
+    for offset, mean in enumerate(means[:-1].tolist()):
+        if start + offset < state.cap:
+            state.capped[k] += mean
+    for c, level in enumerate(state.levels.tolist()):
+        if state.crossing[k, c] < 0:
+            below = np.flatnonzero((means if state.of_mean[c] else worsts) < level)
+            if len(below):
+                state.crossing[k, c] = start + int(below[0])
+    return bool((state.crossing[k] < 0).any())
