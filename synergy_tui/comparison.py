@@ -18,7 +18,7 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
         waiting = "nothing has been measured yet"
         return Summary(alert, waiting, _expectations(state), _table(state, look))
     told = verdict(state, look.step)
-    notes = [f"convention: {told.convention} · mixed: {look.convention.name} (c)"]
+    notes = [f"mixed: {look.convention.name} (c) · {told.convention}"]
     return Summary(
         alert, told.line, [*notes, *told.details, *_expectations(state)], _table(state, look)
     )

@@ -317,7 +317,7 @@ def load_keymap(path: Path | None = None, table: Iterable[Key] = TABLE) -> dict[
         entries = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from error
-    # Here, because the package of scenarios brings pydantic, which the first frame need not wait for.
+    # Imported here: its package brings pydantic, which the first frame need not wait for.
     from synergy_tui.scenario.nearest import did_you_mean
 
     known = {key.id: key for key in table}

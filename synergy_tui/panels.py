@@ -159,16 +159,20 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         label = f"mixed at {shown(mixed)}" if alone else f"{glyph} {shown(mixed)}"
         if not math.isnan(number(mixed)):
             markers.append(Marker("x", number(mixed), label, colour))
+        steps = shown(mixing.get("hitting_time_mean"))
+        headline += steps if alone else f"{glyph} {steps}  "
         if alone:
             markers += _mixing_bound(analysis)
-            headline = f"{shown(mixing.get('hitting_time_mean'))} steps to sink"
     if curves:
         epsilon = number(_newest(runs, look).overall.get("epsilon", 0.25))
         level = look.convention.arrived(epsilon)
-        markers.insert(0, Marker("y", level, f"{compact(level, 3)} arrived", "axis"))
+        markers.insert(
+            0, Marker("y", level, f"{compact(level, 3)} arrived", "axis", minor=not alone)
+        )
+        headline = f"{headline.strip()} steps to sink"
     what = f"arrival at the sink{_layer(look)}"
     plot = Plot(axes.arrival, Axis(0, 1), curves, markers, empty=_waiting(state, runs))
-    return Panel(QUESTIONS[0], what, headline, plot, SHORT[0])
+    return Panel(QUESTIONS[0], what, headline.strip(), plot, SHORT[0])
 
 
 def _how_clearly(
@@ -189,7 +193,11 @@ def _how_clearly(
         glyph = "" if alone else place.mark(look.ascii_only)
         curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
         probe = run.probe_at(look.step)
-        if not alone or probe is None:
+        if probe is None:
+            continue
+        analysis = look.convention.analysis(probe, look.layer)
+        if not alone:
+            headline += f"  {glyph} {shown(analysis['fidelity'].get('minimax'))}"
             continue
         if run.heads > 1:
             x, y = track(run, look, ("synergy", "best_head_fidelity"))
@@ -198,13 +206,12 @@ def _how_clearly(
             for layer in range(1, len(probe.layers) + 1):
                 x, y = track(run, look, ("fidelity", "minimax"), layer)
                 curves.insert(0, Curve(x, y, faint, faint=True, label=f"layer {layer}"))
-        analysis = look.convention.analysis(probe, look.layer)
         markers += _fidelity_bound(analysis)
         headline = _fidelity_text(analysis)
     plot = Plot(
         axes.steps, axes.fidelity, curves, markers, _cursor(look), empty=_waiting(state, runs)
     )
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline, plot, SHORT[1])
+    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
 
 
 def _clearly_bars(state: ExperimentState, runs: Sequence[RunState], look: Look) -> Panel:
@@ -231,7 +238,7 @@ def _clearly_bars(state: ExperimentState, runs: Sequence[RunState], look: Look) 
         plot: Plot | Bars = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs))
     else:
         plot = Bars(bars, high if high > 0 else 1.0)
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline, plot, SHORT[1])
+    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
 
 
 def _has_it_learned(
@@ -252,8 +259,10 @@ def _has_it_learned(
         curves += _until(
             run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
         )
-        if alone:
-            loss, accuracy = run.loss.at(look.step), run.accuracy.at(look.step)
+        loss, accuracy = run.loss.at(look.step), run.accuracy.at(look.step)
+        if not alone:
+            headline += f"  {glyph} {shown(loss)}"
+        else:
             headline = "" if loss is None else f"loss {compact(loss)}"
             if accuracy is not None and math.isfinite(accuracy):
                 headline += f" · {accuracy:.1%} right"
@@ -264,7 +273,7 @@ def _has_it_learned(
     if runs and all(run.kind != "trained" for run in runs):
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
-    return Panel(QUESTIONS[2], "training loss, nats a token", headline, plot, SHORT[2])
+    return Panel(QUESTIONS[2], "training loss, nats a token", headline.strip(), plot, SHORT[2])
 
 
 def smooth(values: Floats, share: float = 0.04) -> Floats:
@@ -361,7 +370,7 @@ def _mixing_bound(analysis: Mapping[str, Any]) -> list[Marker]:
         bound = bounds.get(key) or {}
         value = number(bound.get("bound"))
         if bound.get("applies") and math.isfinite(value):
-            return [Marker("x", value, f"theory: by {compact(value)}", "marker")]
+            return [Marker("x", value, f"theory: by {compact(value)}", "marker", minor=True)]
     return []
 
 

@@ -19,12 +19,13 @@ from synergy_tui.state import ExperimentState, RunState
 from synergy_tui.timeline import Mode, Timeline
 from synergy_tui.widgets.chart import Chart
 from synergy_tui.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
-from synergy_tui.widgets.strips import Field, Track
+from synergy_tui.widgets.strips import Field, Track, summary_height
 
 if TYPE_CHECKING:
     from synergy_tui.experiment import Experiment
 
 COLUMNS = 4
+NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
 SMALLEST = (40, 12)
@@ -125,7 +126,8 @@ class DashboardScreen(TimedScreen):
         self.query_one(TimelineBar).show(self._track(told))
         content = summarise(self.state, look, told.advice)
         strip = self.query_one(SummaryStrip)
-        strip.styles.height = self._summary_height(len(content.table), bool(content.alert))
+        strip.styles.height = summary_height(content, width, self._most_summary(content.alert))
+        self.set_class(told.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
         axes = panels.scales(self.state, look)
@@ -141,13 +143,11 @@ class DashboardScreen(TimedScreen):
             f"this terminal has {width} and {height}. q leaves; the run goes on."
         )
 
-    def _summary_height(self, table_rows: int, alert: bool) -> int:
+    def _most_summary(self, alert: str) -> int:
+        """Rows that the summary may take from the charts; trouble may take two more."""
         height = self.size.height
-        if self.compact:
-            return 2 + alert
-        if height < 34:
-            return 3 + alert
-        return min(table_rows + 5, height // 3) + alert
+        most = 2 if self.compact else 4 if height < 34 else height // 3
+        return most + (2 if alert else 0)
 
     def _arrange(self) -> None:
         """Choose which columns and charts are displayed, and for which runs."""
@@ -162,14 +162,14 @@ class DashboardScreen(TimedScreen):
             fit = max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))
             first = min(max(self.run_place - fit + 1, 0), max(len(runs) - fit, 0))
             groups = [[run] for run in runs[first : first + fit]]
-        self._shown = []
-        for place, column in enumerate(self._columns):
-            column.display = place < len(groups)
-            if not column.display:
-                continue
-            group = groups[place]
-            self._shown.append((column, group))
+        self._shown = list(zip(self._columns, groups, strict=False))
+        for column in self._columns[len(groups) :]:
+            column.display = False
+        for column, group in self._shown:
+            column.display = True
             column.border_title = self._column_title(group)
+            paused = self.has_class("-paused")
+            column.border_subtitle = f"PAUSED at step {self.timeline.step}" if paused else ""
             for number in range(COLUMNS):
                 column.set_class(
                     len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"
@@ -204,7 +204,8 @@ class DashboardScreen(TimedScreen):
         if run.heads:
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.parameters is not None:
-            parts.append(f"{run.parameters:,} parameters")
+            word = "parameters" if len(self._shown) * NARROW_COLUMN <= self.size.width else "params"
+            parts.append(f"{run.parameters:,} {word}")
         if run.status in ("failed", "stopped"):
             parts.append(run.status.upper())
         hidden = len(self.runs) - len(self._columns_that_fit())
@@ -222,7 +223,7 @@ class DashboardScreen(TimedScreen):
         pill = f" {told.word} "
         fields = [
             Field("Synergy", "title", weight=40),
-            Field(state.title or self.experiment.id, "text", weight=50),
+            Field(state.title or self.experiment.id, "text", weight=50, shrinks=True),
             Field(run.device or "" if run else "", "muted", weight=20),
             Field(pill, told.style, right=True),
         ]

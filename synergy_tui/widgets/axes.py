@@ -159,13 +159,12 @@ def _round_steps(low: float, high: float, most: int) -> list[float]:
     if most == 1:
         return [high]
     # Equal parts from end to end, when their length is a round number; else round numbers.
-    for parts in range(most - 1, 0, -1):
-        step = (high - low) / parts
-        lead = step / 10.0 ** math.floor(math.log10(step) + 1e-9)
-        if any(math.isclose(lead, round_one) for round_one in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7.5)):
-            if parts == 1 and most > 2:
-                break
-            if math.isclose(low / step, round(low / step), abs_tol=1e-6):
+    for leads in ((1.0, 2.0, 2.5, 5.0), (1.5, 3.0, 4.0, 6.0, 7.5)):
+        for parts in range(most - 1, 1 if most > 2 else 0, -1):
+            step = (high - low) / parts
+            lead = step / 10.0 ** math.floor(math.log10(step) + 1e-9)
+            on_zero = math.isclose(low / step, round(low / step), abs_tol=1e-6)
+            if on_zero and any(math.isclose(lead, each) for each in leads):
                 return [round(low + index * step, 12) for index in range(parts + 1)]
     step = _nice((high - low) / max(most - 1, 1))
     first = math.ceil(low / step - 1e-9)

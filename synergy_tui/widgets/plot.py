@@ -44,6 +44,9 @@ STYLES = (
 """Names of the styles that a canvas of this module refers to by position."""
 _INDEX = {name: position for position, name in enumerate(STYLES)}
 
+ROOMY = 6
+"""Rows from which on a chart has room for the names of its curves and for minor markers."""
+
 _LINES = {"vertical": "│", "tick": "┤", "corner": "└", "floor": "─", "dash": "┄", "stem": "┊"}
 _ASCII_LINES = {"vertical": "|", "tick": "+", "corner": "+", "floor": "-", "dash": "-", "stem": ":"}
 
@@ -76,12 +79,16 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A dashed line across the chart at a value of one axis, with its name."""
+    """A dashed line across the chart at a value of one axis, with its name.
+
+    One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows.
+    """
 
     axis: Literal["x", "y"]
     at: float
     label: str
     style: str = "marker"
+    minor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +334,10 @@ def _draw_markers(
 ) -> None:
     """Draw dashed lines in cells that no strong curve needs, then their labels."""
     labels: list[tuple[str, int, list[tuple[int, int]]]] = []
+    roomy = body.height >= ROOMY
     for marker in plot.markers:
+        if marker.minor and not roomy:
+            continue
         style = _INDEX[marker.style]
         if marker.axis == "y":
             row = _row(plot.y, marker.at, body.height)
@@ -355,7 +365,8 @@ def _draw_markers(
             sides = (column + 2, column - 1 - len(marker.label))
             places = [(row, side) for row in range(body.height) for side in sides]
             labels.append((marker.label, style, places))
-    labels += _curve_labels(body, plot)
+    if roomy:
+        labels += _curve_labels(body, plot)
     if plot.cursor is not None:
         place = float(plot.x.place(plot.cursor))
         if 0 <= place <= 1:
@@ -374,13 +385,17 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[tuple[str, int, list[tuple[i
         if not curve.label or not len(curve.x):
             continue
         columns = np.arange(body.width - len(curve.label) - 1, 0, -3)
+        placed = plot.x.place(curve.x)
+        # Not farther right than just behind the curve's end: it would seem to belong elsewhere.
+        columns = columns[columns <= placed[-1] * (body.width - 1) + 2]
         shares = columns / max(body.width - 1, 1)
-        heights = np.interp(shares, plot.x.place(curve.x), plot.y.place(curve.y))
+        heights = np.interp(shares, placed, plot.y.place(curve.y))
         places = []
         for column, height in zip(columns.tolist(), heights.tolist(), strict=True):
             if np.isfinite(height):
                 row = body.height - 1 - int(np.floor(height * (body.height - 0.25)))
-                places += [(row - 1, column), (row + 1, column)]
+                behind = column > placed[-1] * (body.width - 1)
+                places += [(row, column)] if behind else [(row - 1, column), (row + 1, column)]
         labels.append((curve.label, _INDEX[curve.style], places))
     return labels
 

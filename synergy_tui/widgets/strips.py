@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ from synergy_tui.widgets.canvas import Canvas
 from synergy_tui.widgets.plot import STYLES
 
 _INDEX = {name: position for position, name in enumerate(STYLES)}
+
+
+SHORTEST = 24
+"""A field that shrinks keeps at least this many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class Field:
         Whether it stands at the right end.
     action
         What a click on it does.
+    shrinks
+        Whether it is cut short, down to two dozen characters, before anything is left out.
     """
 
     text: str
@@ -34,6 +40,7 @@ class Field:
     weight: int = 0
     right: bool = False
     action: str = ""
+    shrinks: bool = False
 
 
 def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
@@ -53,6 +60,15 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
     def needed() -> int:
         return sum(len(field.text) + gap for field in kept) - gap + 2
 
+    def shorten() -> None:
+        over = needed() - width
+        for place, field in enumerate(kept):
+            if over > 0 and field.shrinks and len(field.text) > SHORTEST:
+                room = max(len(field.text) - over, SHORTEST)
+                over -= len(field.text) - room
+                kept[place] = replace(field, text=field.text[: room - 1].rstrip() + "…")
+
+    shorten()
     while kept and needed() > width:
         optional = [field for field in kept if field.weight]
         if not optional:
@@ -133,6 +149,9 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
     return canvas, first, last
 
 
+_LEAD = " verdict  "
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A cell of the comparison table: its text and style."""
@@ -163,10 +182,20 @@ class Summary:
     table: Sequence[Sequence[Cell]] = ()
 
 
-def summary(content: Summary, width: int, height: int) -> Canvas:
-    """Draw the alert, the verdict, the table when it fits, and as many notes as there is room."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
-    lead = " verdict  "
+def summary_height(content: Summary, width: int, most: int) -> int:
+    """Rows that the summary would like to have, at most ``most``.
+
+    When the table does not fit, what is asked for is room for the verdict and its convention.
+    """
+    brief = len(_verdict_rows(content, width)) + 1
+    full = brief + len(content.table) + max(len(content.notes) - 1, 0)
+    enough = brief + len(content.table)
+    return min(full, most) if enough <= most else min(brief, most)
+
+
+def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
+    """The alert and the verdict, wrapped."""
+    lead = _LEAD
     rows: list[list[tuple[str, str]]] = []
     if content.alert:
         for line in textwrap.wrap(content.alert, max(width - 4, 10)):
@@ -174,6 +203,14 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     wrapped = textwrap.wrap(content.line, max(width - len(lead) - 1, 10)) or [""]
     for position, line in enumerate(wrapped):
         rows.append([(lead if position == 0 else " " * len(lead), "title"), (line, "text")])
+    return rows
+
+
+def summary(content: Summary, width: int, height: int) -> Canvas:
+    """Draw the alert, the verdict, the table when it fits, and as many notes as there is room."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    lead = _LEAD
+    rows = _verdict_rows(content, width)
     table = _table(content.table)
     fits = len(rows) + len(table) + 1 <= height and all(
         sum(len(text) for text, _ in row) < width for row in table
