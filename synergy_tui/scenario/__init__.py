@@ -1,5 +1,6 @@
 """Scenarios: TOML files that say what is run, compared and expected."""
 
+from synergy_tui.scenario.bundled import bundled, find_scenario
 from synergy_tui.scenario.load import apply_override, load_scenario, parse_scenario, set_key
 from synergy_tui.scenario.models import (
     AnyRun,
@@ -21,6 +22,8 @@ __all__ = [
     "ScenarioError",
     "TrainedRun",
     "apply_override",
+    "bundled",
+    "find_scenario",
     "load_scenario",
     "parse_scenario",
     "set_key",

@@ -1,0 +1,292 @@
+"""Executes a scenario into its experiment directory: where trainer and engine meet."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.events import Event, EventWriter
+from synergy_tui.experiment import Experiment
+from synergy_tui.paths import FILE_MODE
+from synergy_tui.recorder import NO_ROOM, Recorder
+from synergy_tui.resources import ResourceMonitor
+from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
+from synergy_tui.state import ExperimentState
+
+RESERVE = ".reserve"
+RESERVED_BYTES = 256 * 1024
+
+
+@dataclass
+class Stopper:
+    """Asked between steps whether to end early.
+
+    Attributes
+    ----------
+    deadline
+        Time on :func:`time.monotonic` at which to end, if any.
+    reason, exit_code
+        Why, once it has been asked to; ``reason`` is empty until then.
+    """
+
+    deadline: float | None = None
+    reason: str = ""
+    exit_code: int = int(ExitCode.TERMINATED)
+
+    def request(self, reason: str, exit_code: int) -> None:
+        """Ask to end; the first reason stays."""
+        if not self.reason:
+            self.reason, self.exit_code = reason, exit_code
+
+    def __call__(self) -> bool:
+        """Whether to end now."""
+        if not self.reason and self.deadline is not None and time.monotonic() >= self.deadline:
+            self.request("the time limit was reached", ExitCode.RUN_FAILED)
+        return bool(self.reason)
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    device: str = "auto",
+    should_stop: Callable[[], bool] | None = None,
+    threads: int | None = None,
+    listener: Callable[[Event], None] | None = None,
+) -> int:
+    """Execute an experiment's scenario, or go on with it, and return its exit code.
+
+    Runs that are finished are not run again; trained ones go on from their newest checkpoints.
+
+    Parameters
+    ----------
+    experiment
+        Made by :func:`~synergy_tui.experiment.create_experiment`.
+    device
+        Where to train: ``auto``, ``cpu``, ``cuda``, ``mps``.
+    should_stop
+        Asked between steps; once true, runs are checkpointed and stop. A :class:`Stopper` also
+        says why, and with which exit code.
+    threads
+        CPU threads for training and measuring; the libraries' own choice when ``None``.
+    listener
+        Called with every event after it is in the log.
+
+    Raises
+    ------
+    UserError
+        Another process writes this experiment, or its scenario cannot be read.
+    """
+    stopper = should_stop if isinstance(should_stop, Stopper) else None
+    if stopper is None:
+        stopper = _Wrapped(should_stop)
+    with experiment.lock():
+        scenario = experiment.scenario()
+        known = experiment.events_path.exists() and experiment.events_path.stat().st_size > 0
+        state = ExperimentState.read(experiment.events_path) if known else None
+        _reserve(experiment)
+        try:
+            with EventWriter(experiment.events_path, listener) as writer:
+                recorder = Recorder(experiment, scenario, writer, state)
+                execution = _Execution(recorder, device, stopper, threads)
+                return execution.run()
+        finally:
+            (experiment.path / RESERVE).unlink(missing_ok=True)
+
+
+class _Wrapped(Stopper):
+    """A stopper around a plain function."""
+
+    def __init__(self, asked: Callable[[], bool] | None) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def __call__(self) -> bool:
+        if self._asked is not None and not self.reason and self._asked():
+            self.request("it was asked to stop", ExitCode.TERMINATED)
+        return super().__call__()
+
+
+class _Execution:
+    def __init__(
+        self, recorder: Recorder, device: str, stopper: Stopper, threads: int | None
+    ) -> None:
+        self._recorder = recorder
+        self._scenario: Scenario = recorder.scenario
+        self._device = device
+        self._stopper = stopper
+        self._threads = threads
+
+    def run(self) -> int:
+        recorder = self._recorder
+        monitor = ResourceMonitor(lambda **fields: recorder.write("resources", **fields))
+        code, reason = int(ExitCode.OK), ""
+        try:
+            recorder.started()
+            monitor.start()
+            self._runs()
+            if self._stopper():
+                code, reason = self._stopper.exit_code, self._stopper.reason
+        except UserError as error:
+            code, reason = int(error.exit_code), error.message
+        except OSError as error:
+            log_exception(recorder.experiment)
+            code, reason = int(ExitCode.RUN_FAILED), _explain(error)
+            if error.errno in NO_ROOM:
+                (recorder.experiment.path / RESERVE).unlink(missing_ok=True)
+        except MemoryError:
+            log_exception(recorder.experiment)
+            code, reason = int(ExitCode.RUN_FAILED), "there was not enough memory"
+        except Exception as error:
+            log_exception(recorder.experiment)
+            code, reason = _classified(error)
+        finally:
+            monitor.stop()
+        return self._close(code, reason)
+
+    def _close(self, code: int, reason: str) -> int:
+        recorder = self._recorder
+        for line in recorder.details:
+            append_log(recorder.experiment, line)
+        try:
+            if code not in (ExitCode.OK, ExitCode.EXPECTATION_FAILED):
+                how = "failed" if code in (ExitCode.BAD_INPUT, ExitCode.RUN_FAILED) else "stopped"
+                if self._stopper.reason:
+                    how = "stopped"
+                for run in self._scenario.runs:
+                    state = recorder.state.runs.get(run.name)
+                    if state is None or state.status in ("running", "waiting"):
+                        recorder.end(how, run.name, state.step if state else 0, reason)
+            return recorder.finish(code, reason)
+        except OSError as error:
+            # Not even the closing word fits. What is in the log stays readable and resumable.
+            with suppress(OSError):
+                log_exception(recorder.experiment)
+            raise UserError(
+                f"Experiment {recorder.experiment.id}: {_explain(error)}",
+                hint=f"Make room, then go on with `synergy resume {recorder.experiment.id}`.",
+                exit_code=ExitCode.RUN_FAILED,
+            ) from error
+
+    def _runs(self) -> None:
+        trained = [run for run in self._scenario.trained if self._unfinished(run.name)]
+        if trained:
+            threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+        if self._threads is not None:
+            import engine
+
+            engine.set_threads(self._threads)
+        for run in self._scenario.runs:
+            if self._stopper() or isinstance(run, TrainedRun) or not self._unfinished(run.name):
+                continue
+            self._measure(run)
+        if trained and not self._stopper():
+            self._train()
+
+    def _unfinished(self, name: str) -> bool:
+        run = self._recorder.state.runs.get(name)
+        return run is None or run.status != "finished"
+
+    def _measure(self, run: DesignedRun | FamilyRun | LoadedRun) -> None:
+        from synergy_tui.systems import build_system, load_run
+
+        if isinstance(run, LoadedRun):
+            self._recorder.load(run.name, load_run(run, self._scenario), note=run.note)
+        else:
+            system = build_system(run, self._scenario)
+            self._recorder.simulate(run.name, system, note=run.note)
+
+    def _train(self) -> None:
+        import torch
+
+        import trainer
+
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        settings, runs = training_of(self._scenario)
+        for event in trainer.train(
+            settings,
+            runs,
+            device=self._device,
+            directory=self._recorder.experiment.path,
+            resume=self._recorder.experiment.checkpoints.exists(),
+            should_stop=self._stopper,
+        ):
+            if isinstance(event, trainer.RunStopped):
+                self._recorder.end("stopped", event.run, event.step, self._stopper.reason)
+            else:
+                self._recorder.record(event)
+
+
+def training_of(scenario: Scenario) -> tuple[Any, list[Any]]:
+    """Return the :class:`trainer.TrainSettings` and :class:`trainer.RunSettings` of a scenario."""
+    import trainer
+
+    assert scenario.train is not None
+    shared = scenario.train.model_dump()
+    shared["probe_at"] = tuple(shared["probe_at"])
+    settings = trainer.TrainSettings(**shared, seed=scenario.seed)
+    runs = [trainer.RunSettings(**run.model_dump(exclude={"note"})) for run in scenario.trained]
+    return settings, runs
+
+
+def append_log(experiment: Experiment, text: str) -> None:
+    """Append a line with the time to ``worker.log``."""
+    now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
+    descriptor = os.open(experiment.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    try:
+        os.write(descriptor, f"{now} {text}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+def log_exception(experiment: Experiment) -> None:
+    """Append the traceback of the exception under way to ``worker.log``, if that can be written."""
+    with suppress(OSError):
+        append_log(experiment, traceback.format_exc())
+
+
+def _reserve(experiment: Experiment) -> None:
+    """Set some disk aside, so that the closing events fit when the disk fills up."""
+    with suppress(OSError):
+        path = experiment.path / RESERVE
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        try:
+            os.write(descriptor, bytes(RESERVED_BYTES))
+        finally:
+            os.close(descriptor)
+
+
+def _explain(error: OSError) -> str:
+    if error.errno in NO_ROOM:
+        return "the disk is full (or a quota or file-size limit was reached)"
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+
+
+def _classified(error: Exception) -> tuple[int, str]:
+    """Tell input that the libraries refuse from failures of the run."""
+    from engine.errors import EngineError
+    from trainer.errors import TrainerError
+
+    if isinstance(error, EngineError | TrainerError):
+        return int(ExitCode.BAD_INPUT), "; ".join(error.problems)
+    return int(ExitCode.RUN_FAILED), f"{type(error).__name__}: {error} (see worker.log)"
+
+
+def _warm_up() -> None:
+    """Load the engine's compiled kernels while torch is being imported."""
+    import numpy as np
+
+    import engine
+
+    with suppress(Exception):
+        attention = np.tril(np.ones((2, 1, 2, 4, 4), dtype=np.float32))
+        attention /= attention.sum(axis=-1, keepdims=True)
+        engine.analyze_batch(attention)
