@@ -128,11 +128,12 @@ def metric(run: RunState, name: str, step: int | None = None) -> Value:
                 raise UndecidedError(f"{run.name} has {len(heads)} heads, not {head}")
             value = heads[int(head) - 1].get(HEAD_METRICS[match["name"]])
         else:
-            value = _leaf(analysis, ANALYSIS_METRICS[match["name"]])
+            value = leaf(analysis, ANALYSIS_METRICS[match["name"]])
     return as_value(value, f"{run.name}.{name}")
 
 
-def _leaf(analysis: Any, path: tuple[str, ...]) -> Any:
+def leaf(analysis: Any, path: tuple[str, ...]) -> Any:
+    """Return what an analysis object holds at ``path``, or ``None``."""
     for key in path:
         analysis = analysis.get(key) if isinstance(analysis, dict) else None
     return analysis

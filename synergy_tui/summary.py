@@ -5,29 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from synergy_tui.metrics import ANALYSIS_METRICS, leaf
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 
-# Record key → where the overall analysis object holds it.
-MEASURES: dict[str, tuple[str, str]] = {
-    "hitting_time_mean": ("mixing", "hitting_time_mean"),
-    "hitting_time_median": ("mixing", "hitting_time_median"),
-    "mixing_time_tv_max": ("mixing", "mixing_time_tv_max"),
-    "mixing_time_l1_mean": ("mixing", "mixing_time_l1_mean"),
-    "fidelity_minimax": ("fidelity", "minimax"),
-    "fidelity_normalised": ("fidelity", "normalised"),
-    "fidelity_amplification": ("synergy", "fidelity_amplification"),
-    "mixing_gain": ("synergy", "mixing_gain"),
-    "jensen_shannon": ("diversity", "jensen_shannon"),
-}
+# Named as in expectations; `mixing_time` is there under its full name.
+MEASURES = tuple(name for name in ANALYSIS_METRICS if name != "mixing_time")
 
 
 def measures(analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the headline measures of an analysis object, ``None`` where one is missing."""
-    record: dict[str, Any] = {}
-    for key, (group, name) in MEASURES.items():
-        part = analysis.get(group)
-        record[key] = part.get(name) if isinstance(part, Mapping) else None
-    return record
+    """Return the measures of an analysis object by name, ``None`` where one is missing."""
+    return {name: leaf(analysis, ANALYSIS_METRICS[name]) for name in MEASURES}
 
 
 def conventions(probe: ProbeRecord) -> dict[str, Any]:
@@ -88,9 +75,9 @@ COLUMNS: dict[str, str] = {
     "step": "step",
     "loss": "loss",
     "accuracy": "accuracy",
-    "steps to sink": "hitting_time_mean",
+    "steps to sink": "hitting_time",
     "mixing time": "mixing_time_tv_max",
-    "fidelity": "fidelity_minimax",
-    "amplification": "fidelity_amplification",
+    "fidelity": "fidelity",
+    "amplification": "amplification",
     "mixing gain": "mixing_gain",
 }

@@ -16,7 +16,7 @@ from synergy_tui.presentation import Examples, ago, clean, json_line, number, pr
     examples="""\
     synergy show last
     synergy show 2026-11-23-15                    # what is unique of a name is enough
-    synergy show last --json | jq '.runs[] | {run, loss, fidelity_minimax}'
+    synergy show last --json | jq '.runs[] | {run, loss, fidelity}'
     """,
 )
 @experiment_argument

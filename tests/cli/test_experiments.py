@@ -78,13 +78,13 @@ def test_show_has_runs_expectations_warnings_and_the_verdict(
 def test_show_json_has_the_newest_numbers(call: Call, finished: Experiment) -> None:
     [record] = objects(call("show", "2026-11-23", "--json"))
     one, many = record["runs"]
-    assert (one["run"], one["step"], one["loss"], one["fidelity_minimax"]) == (
+    assert (one["run"], one["step"], one["loss"], one["fidelity"]) == (
         "one",
         20,
         0.125,
         0.2,
     )
-    assert many["fidelity_minimax"] == 0.4
+    assert many["fidelity"] == 0.4
     assert many["mixing_time_l1_mean"] == "> 10000"
     assert record["expectations"] == [
         {"that": "many.fidelity > one.fidelity", "holds": True, "left": 0.4, "right": 0.2}

@@ -1,0 +1,140 @@
+"""``synergy export``: metrics, attention, graphs and figures as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import experiments_argument, out_option
+from synergy_tui.errors import UserError
+from synergy_tui.presentation import Examples
+from synergy_tui.problems import as_user_errors
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command(
+    cls=Examples,
+    examples="""\
+    synergy export last --metrics metrics.csv
+    synergy export monday tuesday --metrics both.parquet      # extra: parquet
+    synergy export last --figures figures/ --format svg,pdf   # extra: figures
+    synergy export last --tensorboard logs/                   # extra: tensorboard
+    synergy export last --run multi-head --step 200 --attention attention.safetensors
+    synergy export last --graph heads.graphml --layer 1 --threshold 0.01
+    synergy export last --metrics /dev/stdout | head
+    """,
+)
+@experiments_argument
+@click.option(
+    "--metrics", type=_FILE, metavar="FILE", help="Losses and measures: .csv or .parquet."
+)
+@click.option("--tensorboard", type=_FOLDER, metavar="DIR", help="Scalars as event files.")
+@click.option(
+    "--attention", type=_FILE, metavar="FILE", help="One run's: .safetensors, .npz or .npy."
+)
+@click.option(
+    "--graph", type=_FILE, metavar="FILE", help="One layer's heads: .graphml, .gml or .json."
+)
+@click.option("--figures", type=_FOLDER, metavar="DIR", help="Publication figures.")
+@click.option(
+    "--format", "formats", default="svg", show_default=True, metavar="svg,pdf,png", help="Of them."
+)
+@click.option("--run", metavar="RUN", help="For --attention and --graph.  [default: the last]")
+@click.option("--step", type=click.IntRange(min=0), help="For them.  [default: the newest]")
+@click.option(
+    "--layer", type=click.IntRange(min=1), default=1, show_default=True, help="For --graph."
+)
+@click.option(
+    "--input",
+    "example",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="For --graph.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="For --graph: leave out edges of this weight or less.",
+)
+@out_option
+def command(
+    names: tuple[str, ...],
+    metrics: Path | None,
+    tensorboard: Path | None,
+    attention: Path | None,
+    graph: Path | None,
+    figures: Path | None,
+    formats: str,
+    run: str | None,
+    step: int | None,
+    layer: int,
+    example: int,
+    threshold: float,
+    out: Path | None,
+) -> None:
+    """Write what experiments measured as files for other tools.
+
+    The metrics table has a row for each training step, each layer of each probe (and "overall"),
+    and each head; times in diffusion steps, inf where they were not reached within max_steps.
+    """
+    from synergy_tui.experiment import find_experiment
+
+    if not (metrics or tensorboard or attention or graph or figures):
+        raise UserError(
+            "There is nothing to export.",
+            hint="Give --metrics, --tensorboard, --attention, --graph or --figures.",
+        )
+    experiments = [find_experiment(name, out) for name in names]
+    if len(experiments) > 1 and (attention or graph):
+        raise UserError("--attention and --graph are of one experiment.")
+    states = [each.fold() for each in experiments]
+    with as_user_errors():
+        if metrics:
+            from synergy_tui.export.metrics import rows, write_metrics
+
+            pairs = zip(experiments, states, strict=True)
+            table = (row for one, state in pairs for row in rows(one.id, state))
+            count = write_metrics(metrics, table)
+            click.echo(f"wrote {metrics}: {count} rows", err=True)
+        if tensorboard:
+            from synergy_tui.export.tensorboard import write_tensorboard
+
+            for one, state in zip(experiments, states, strict=True):
+                count = write_tensorboard(tensorboard, one, state)
+                click.echo(f"wrote {tensorboard / one.id}: {count} scalars", err=True)
+        if figures:
+            from synergy_tui.export.figures import write_figures
+
+            chosen = _formats(formats)
+            for one, state in zip(experiments, states, strict=True):
+                for path in write_figures(figures, one, state, chosen):
+                    click.echo(f"wrote {path}", err=True)
+        if attention or graph:
+            from synergy_tui.export.attention import kept_attention, write_attention
+
+            kept = kept_attention(experiments[0], states[0], run, step)
+            if attention:
+                write_attention(attention, kept)
+                click.echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
+            if graph:
+                from synergy_tui.export.graphs import head_graph, write_graph
+
+                made = head_graph(kept, layer=layer, example=example, threshold=threshold)
+                write_graph(graph, made)
+                click.echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
+
+
+def _formats(given: str) -> tuple[str, ...]:
+    from synergy_tui.export.figures import FORMATS
+
+    chosen = tuple(each.strip() for each in given.split(","))
+    unknown = [each for each in chosen if each not in FORMATS]
+    if unknown:
+        raise UserError(f"--format {given}: figures are drawn as {', '.join(FORMATS)}.")
+    return chosen

@@ -1,0 +1,1 @@
+"""Experiments as files for other tools: tables, event files, graphs, tensors, figures."""

@@ -1,0 +1,227 @@
+"""Publication figures of an experiment: SVG, PDF or PNG, drawn with matplotlib.
+
+Each figure is a function of an experiment and its state that returns a matplotlib figure. Runs have
+one colour and one line style throughout, so that figures stand without colour too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synergy_tui.errors import UserError
+from synergy_tui.experiment import Experiment
+from synergy_tui.export.attention import Kept, kept_attention
+from synergy_tui.export.metrics import as_number
+from synergy_tui.extras import require
+from synergy_tui.output import write_output_with
+from synergy_tui.state import ExperimentState, RunState
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "pdf", "png")
+
+# Okabe and Ito's colours, told apart with any colour vision; the style repeats what they say.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", "-.", ":")
+_STYLE = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text, for editing and searching
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "synergy",  # the same figure gives the same file
+}
+_MOST_NODES = 12
+_MOST_HEADS = 16
+
+
+def _line(index: int) -> dict[str, Any]:
+    return {"color": _COLOURS[index % len(_COLOURS)], "linestyle": _STYLES[index % len(_STYLES)]}
+
+
+def _figure(columns: int, rows: int = 1, *, width: float = 3.0, height: float = 2.4) -> Any:
+    figure = require("matplotlib.figure", "figures").Figure(
+        figsize=(width * columns, height * rows), layout="constrained"
+    )
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
+    """How soon: arrival at the sink over diffusion steps, newest probe; and the training loss."""
+    trained = [run for run in state.runs.values() if len(run.loss)]
+    measured = [run for run in state.runs.values() if run.probe]
+    figure, [axes] = _figure(3 if trained else 2)
+    for axis, statistic in zip(axes, ("mean", "worst"), strict=False):
+        for run in measured:
+            assert run.probe is not None
+            curve = _arrival(run)
+            if curve is not None:
+                axis.plot(curve["steps"], curve[statistic], label=run.name, **_line(run.index))
+        axis.set(
+            xlabel="diffusion steps", ylabel=f"arrived at the sink, {statistic}", ylim=(0, 1.02)
+        )
+    if trained:
+        for run in trained:
+            axes[2].plot(run.steps, run.losses, label=run.name, **_line(run.index))
+            if run.floor is not None:
+                axes[2].axhline(run.floor, color="0.6", linewidth=0.6)
+        axes[2].set(xlabel="training step", ylabel="loss (nats)")
+    axes[0].legend()
+    return figure
+
+
+def _arrival(run: RunState) -> dict[str, list[float]] | None:
+    """Return the arrival curve of a run's first layer at its newest probe."""
+    assert run.probe is not None
+    layers = run.probe.layers
+    curve = layers[0].get("arrival") if layers else None
+    return curve if curve and curve.get("steps") else None
+
+
+def fidelity_by_layer(experiment: Experiment, state: ExperimentState) -> Figure:
+    """How clearly: minimax fidelity of each layer over training, with the best single head."""
+    measured = [run for run in state.runs.values() if run.probe]
+    layers = max((len(run.probe.layers) for run in measured if run.probe), default=1)
+    figure, [axes] = _figure(layers)
+    for layer, axis in enumerate(axes):
+        for run in measured:
+            probes = [probe for probe in run.probes if len(probe.layers) > layer]
+            steps = [probe.step for probe in probes]
+            style = {**_line(run.index), "marker": "o" if len(steps) == 1 else None}
+            axis.plot(steps, _series(probes, layer, "fidelity", "minimax"), label=run.name, **style)
+            if run.heads > 1:
+                best = _series(probes, layer, "synergy", "best_head_fidelity")
+                faint = {**style, "linestyle": ":", "linewidth": 0.8}
+                axis.plot(steps, best, label=f"{run.name}, best head", **faint)
+        axis.set(xlabel="training step", title=f"layer {layer + 1}")
+    axes[0].set(ylabel="minimax fidelity")
+    axes[0].legend()
+    return figure
+
+
+def _series(probes: list[Any], layer: int, group: str, name: str) -> list[float]:
+    values = [as_number(probe.layers[layer].get(group, {}).get(name)) for probe in probes]
+    return [np.nan if value is None else value for value in values]
+
+
+def signal(experiment: Experiment, state: ExperimentState) -> Figure:
+    """How clearly each node is heard at the sink as information spreads (Figure 3 of the paper).
+
+    Per run a row: the heads alone and all together, (D^t)[sink, j] over t for every node j, with
+    the minimax fidelity.
+    """
+    import engine
+
+    kept = [_newest(experiment, state, run) for run in state.runs.values()]
+    shown = [each for each in kept if each is not None]
+    if not shown:
+        raise UserError(f"{experiment.id} kept no attention to draw from.")
+    columns = max(_alone(each) + 1 for each in shown)
+    figure, grid = _figure(columns, len(shown), width=2.3)
+    for row, each in zip(grid, shown, strict=True):
+        whole = engine.MultiHeadSystem.from_attention(
+            each.attention[0, 0], each.head_weights[0], rows="any"
+        )
+        systems = [(f"head {h + 1}", whole.head(h)) for h in range(_alone(each))]
+        systems.append((f"{each.run}: together" if systems else each.run, whole))
+        steps = min(60, 4 * whole.nodes)
+        for axis, (name, system) in zip(row, systems, strict=False):
+            _signal_panel(axis, name, system, steps)
+        for axis in row[len(systems) :]:
+            axis.set_axis_off()
+        row[0].set_ylabel("signal at the sink")
+    return figure
+
+
+def _alone(kept: Kept) -> int:
+    """Return how many heads to draw alone: none when there is one, at most three."""
+    heads = kept.attention.shape[2]
+    return 0 if heads == 1 else min(heads, 3)
+
+
+def _signal_panel(axis: Axes, name: str, system: Any, steps: int) -> None:
+    import engine
+
+    nodes = np.unique(np.linspace(0, system.sink - 1, _MOST_NODES).round().astype(int))
+    for index, node in enumerate(nodes.tolist()):
+        curve = engine.clarity(system, node, steps)
+        axis.plot(np.arange(steps + 1), curve, label=f"node {system.name(node)}", **_line(index))
+    found = engine.fidelity(system)
+    axis.axhline(found.minimax, color="0.4", linewidth=0.6)
+    axis.set(title=f"{name}\nminimax fidelity {found.minimax:.4g}", xlabel="diffusion steps")
+    if len(nodes) <= 4:
+        axis.legend()
+
+
+def heads(experiment: Experiment, state: ExperimentState) -> Figure:
+    """Heads side by side: attention of the first layer on the first input, newest probe."""
+    kept = [_newest(experiment, state, run) for run in state.runs.values()]
+    shown = [each for each in kept if each is not None]
+    if not shown:
+        raise UserError(f"{experiment.id} kept no attention to draw from.")
+    columns = min(_MOST_HEADS, max(each.attention.shape[2] for each in shown))
+    figure, grid = _figure(columns, len(shown), width=1.5, height=1.8)
+    for row, each in zip(grid, shown, strict=True):
+        for head, axis in enumerate(row):
+            if head >= each.attention.shape[2]:
+                axis.set_axis_off()
+                continue
+            axis.imshow(each.attention[0, 0, head], cmap="cividis", vmin=0, interpolation="nearest")
+            share = each.head_weights[0, head]
+            axis.set(title=f"head {head + 1}, {share:.2f}", xticks=[], yticks=[])
+            axis.grid(visible=False)
+        row[0].set_ylabel(f"{each.run}\nquery")
+    return figure
+
+
+def _newest(experiment: Experiment, state: ExperimentState, run: RunState) -> Kept | None:
+    """Return a run's newest attention, ``None`` where none was kept."""
+    if run.probe is None or run.probe.attention is None:
+        return None
+    return kept_attention(experiment, state, run.name, None)
+
+
+FIGURES: dict[str, Callable[[Experiment, ExperimentState], Figure]] = {
+    "convergence": convergence,
+    "fidelity": fidelity_by_layer,
+    "signal": signal,
+    "heads": heads,
+}
+
+
+def write_figures(
+    folder: Path, experiment: Experiment, state: ExperimentState, formats: tuple[str, ...]
+) -> list[Path]:
+    """Write every figure in every format to ``folder``, and return the files.
+
+    Raises
+    ------
+    UserError
+        matplotlib is missing, nothing was measured yet, or a file cannot be written.
+    """
+    matplotlib = require("matplotlib", "figures")
+    if not any(run.probe for run in state.runs.values()):
+        raise UserError(f"{experiment.id} has no measurements to draw yet.")
+    written = []
+    with matplotlib.rc_context(_STYLE):
+        for name, draw in FIGURES.items():
+            figure = draw(experiment, state)
+            for form in formats:
+                path = folder / f"{experiment.id}-{name}.{form}"
+                # A date would make equal figures differ.
+                metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+                save = partial(figure.savefig, format=form, dpi=200, metadata=metadata)
+                write_output_with(path, save)
+                written.append(path)
+    return written

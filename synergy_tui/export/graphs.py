@@ -1,0 +1,84 @@
+"""Heads as a graph with weights: GraphML, GML or node-link JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synergy_tui.errors import UserError
+from synergy_tui.export.attention import Kept
+from synergy_tui.output import write_output, write_output_with
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+SUFFIXES = (".graphml", ".gml", ".json")
+
+
+def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.MultiDiGraph:
+    """Return the heads of one layer as a graph whose edges run as information does.
+
+    Parameters
+    ----------
+    kept
+        Attention of a run.
+    layer, example
+        Which layer (from 1) and which input (from 0).
+    threshold
+        Edges lighter than this are left out, the graph says so.
+
+    Returns
+    -------
+    networkx.MultiDiGraph
+        Nodes 0..n-1 with their token; an edge for each head that carries it, with ``head`` (from
+        1), ``weight`` (of attention) and ``head_weight``.
+    """
+    import networkx as nx
+
+    inputs, layers, heads, nodes, _ = kept.attention.shape
+    if not 1 <= layer <= layers:
+        raise UserError(f"--layer {layer}: {kept.run} has layers 1 to {layers}.")
+    if not 0 <= example < inputs:
+        raise UserError(f"--input {example}: inputs 0 to {inputs - 1} were kept.")
+    graph = nx.MultiDiGraph(
+        **kept.metadata,
+        layer=layer,
+        input=example,
+        heads=heads,
+        threshold=threshold,
+        sink=nodes - 1,
+    )
+    for node in range(nodes):
+        token = {} if kept.tokens is None else {"token": int(kept.tokens[example, node])}
+        graph.add_node(node, **token)
+    for head, matrix in enumerate(kept.attention[example, layer - 1]):
+        share = float(kept.head_weights[layer - 1, head])
+        hearers, heard = np.nonzero(matrix > threshold)
+        for query, key in zip(hearers.tolist(), heard.tolist(), strict=True):
+            weight = float(matrix[query, key])
+            graph.add_edge(key, query, head=head + 1, weight=weight, head_weight=share)
+    return graph
+
+
+def write_graph(path: Path, graph: nx.MultiDiGraph) -> None:
+    """Write a graph to ``path`` as its suffix says.
+
+    Raises
+    ------
+    UserError
+        The suffix is not known, or the file cannot be written.
+    """
+    import networkx as nx
+
+    suffix = path.suffix.lower()
+    if suffix == ".graphml":
+        write_output_with(path, lambda target: nx.write_graphml(graph, target))
+    elif suffix == ".gml":
+        write_output_with(path, lambda target: nx.write_gml(graph, target))
+    elif suffix == ".json":
+        write_output(path, json.dumps(nx.node_link_data(graph, edges="edges")) + "\n")
+    else:
+        raise UserError(f"{path}: graphs are written as {', '.join(SUFFIXES)}.")

@@ -1,0 +1,139 @@
+"""Metrics as one tidy table: CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.extras import require
+from synergy_tui.metrics import HEAD_METRICS
+from synergy_tui.output import write_output, write_output_with
+from synergy_tui.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.summary import MEASURES, conventions, measures
+
+Row = dict[str, Any]
+
+# Column → its type. One row a training step (layer and head empty), one a layer of each probe
+# (and "overall"), one a head of each of those layers.
+COLUMNS: dict[str, type] = {
+    "experiment": str,
+    "run": str,
+    "heads": int,
+    "seed": int,
+    "step": int,
+    "layer": str,
+    "head": int,
+    "loss": float,
+    "accuracy": float,
+    "tokens_per_second": float,
+    "convention": str,
+    "combine": str,
+    "weights": str,
+    "sink": str,
+    "inputs": int,
+    "max_steps": int,
+    "weight": float,
+    **dict.fromkeys(MEASURES, float),
+}
+SUFFIXES = (".csv", ".parquet")
+
+
+def rows(experiment: str, state: ExperimentState) -> Iterator[Row]:
+    """Yield the rows of one experiment, run by run, by step.
+
+    Times in diffusion steps, ``inf`` where ``max_steps`` was not enough (or nothing would be);
+    loss in nats, accuracy in 0..1; ``None`` for what a row does not have.
+    """
+    for run in state.runs.values():
+        base = {"experiment": experiment, "run": run.name, "heads": run.heads, "seed": run.seed}
+        yield from _training(base, run)
+        for probe in run.probes:
+            yield from _probe({**base, "step": probe.step}, probe)
+
+
+def _training(base: Row, run: RunState) -> Iterator[Row]:
+    for index, step in enumerate(run.steps.tolist()):
+        yield {
+            **base,
+            "step": step,
+            "loss": float(run.losses[index]),
+            "accuracy": float(run.accuracies[index]),
+            "tokens_per_second": float(run.speed.values[index]),
+        }
+
+
+def _probe(base: Row, probe: ProbeRecord) -> Iterator[Row]:
+    shared = {**base, **conventions(probe), "inputs": probe.inputs}
+    for analysis in [*probe.layers, probe.overall]:
+        layer = {
+            **shared,
+            "layer": str(analysis.get("layer")),
+            "max_steps": analysis.get("mixing", {}).get("max_steps"),
+        }
+        yield {**layer, **{key: as_number(value) for key, value in measures(analysis).items()}}
+        for head in analysis.get("per_head") or ():
+            numbers = {name: as_number(head.get(key)) for name, key in HEAD_METRICS.items()}
+            # Of a head, `mixing_time` is the one that the column says in full.
+            numbers["mixing_time_tv_max"] = numbers.pop("mixing_time")
+            yield {**layer, **numbers, "head": head.get("head")}
+
+
+def as_number(value: Any) -> float | None:
+    """Return a measure as a number: what was not reached (``> 10000``) is infinite."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return math.inf if str(value).startswith(">") else math.nan
+
+
+def write_metrics(path: Path, table: Iterable[Row]) -> int:
+    """Write rows to ``path`` as its suffix says, and return how many there were.
+
+    Raises
+    ------
+    UserError
+        The suffix is not known, pyarrow is missing, or the file cannot be written.
+    """
+    found = list(table)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_output(path, as_csv(found))
+    elif suffix == ".parquet":
+        _write_parquet(path, found)
+    else:
+        raise UserError(f"{path}: metrics are written as {' or '.join(SUFFIXES)}.")
+    return len(found)
+
+
+def as_csv(table: Iterable[Row]) -> str:
+    """Return rows as CSV (RFC 4180, UTF-8, ``inf`` for infinite, empty for none)."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({key: "" if _missing(row.get(key)) else row[key] for key in COLUMNS})
+    return text.getvalue()
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _write_parquet(path: Path, table: list[Row]) -> None:
+    arrow = require("pyarrow", "parquet")
+    parquet = require("pyarrow.parquet", "parquet")
+    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
+    columns = {
+        key: arrow.array(
+            [None if _missing(row.get(key)) else kind(row[key]) for row in table], types[kind]
+        )
+        for key, kind in COLUMNS.items()
+    }
+    write_output_with(path, lambda target: parquet.write_table(arrow.table(columns), target))

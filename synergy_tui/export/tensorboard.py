@@ -1,0 +1,79 @@
+"""Metrics as TensorBoard event files: one folder a run, scalars by training step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.events import EventReader
+from synergy_tui.experiment import Experiment
+from synergy_tui.export.metrics import as_number
+from synergy_tui.extras import require
+from synergy_tui.state import ExperimentState, RunState
+from synergy_tui.summary import measures
+
+
+def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentState) -> int:
+    """Write an experiment's scalars below ``folder``, and return how many.
+
+    Tags are ``train/loss``, ``train/accuracy``, ``train/tokens_per_second`` and, of probes,
+    ``overall/<measure>`` and ``layer-<l>/<measure>``. Times of day are those of the run.
+
+    Raises
+    ------
+    UserError
+        tensorboard is missing, the folder has such files already, or cannot be written.
+    """
+    writer = require("tensorboard.summary.writer.event_file_writer", "tensorboard")
+    times = _times(experiment)
+    count = 0
+    for run in state.runs.values():
+        target = folder / experiment.id / run.name
+        if target.is_dir() and any(target.glob("events.out.tfevents.*")):
+            raise UserError(f"{target} holds event files already.", hint="Choose another folder.")
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            files = writer.EventFileWriter(str(target))
+            for tag, step, value in _scalars(run):
+                files.add_event(_event(tag, step, value, times.get((run.name, step))))
+                count += 1
+            files.close()
+        except OSError as error:
+            raise UserError(f"{target} cannot be written: {error.strerror or error}.") from error
+    return count
+
+
+def _times(experiment: Experiment) -> dict[tuple[str, int], float]:
+    """Return when each step of each run was: seconds since 1970."""
+    start = experiment.started.timestamp()
+    return {
+        (event["run"], event["step"]): start + event["t"]
+        for event in EventReader(experiment.events_path).read_all()
+        if "run" in event and "step" in event
+    }
+
+
+def _scalars(run: RunState) -> list[tuple[str, int, float]]:
+    series = {"loss": run.loss, "accuracy": run.accuracy, "tokens_per_second": run.speed}
+    found = [
+        (f"train/{name}", int(step), float(value))
+        for name, values in series.items()
+        for step, value in zip(values.steps, values.values, strict=True)
+    ]
+    for probe in run.probes:
+        for analysis in [*probe.layers, probe.overall]:
+            layer = analysis.get("layer")
+            group = "overall" if layer == "overall" else f"layer-{layer}"
+            for name, value in measures(analysis).items():
+                number = as_number(value)
+                if number is not None:
+                    found.append((f"{group}/{name}", probe.step, number))
+    return found
+
+
+def _event(tag: str, step: int, value: float, time: float | None) -> Any:
+    event_pb2 = require("tensorboard.compat.proto.event_pb2", "tensorboard")
+    summary_pb2 = require("tensorboard.compat.proto.summary_pb2", "tensorboard")
+    summary = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, simple_value=value)])
+    return event_pb2.Event(step=step, wall_time=time or 0.0, summary=summary)
