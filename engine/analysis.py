@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,85 +10,44 @@ import numpy as np
 import numpy.typing as npt
 
 from . import validation
-from .convention import Convention
 from .convention import convention as named_convention
-from .disagreement import dense_diversity, diversity
 from .errors import EngineError, InvalidSystemError, choose
-from .minimax import TOLERANCE, results, run_peaks
+from .measures import MEDIAN, Measures, Options, Stacks, dense_stacks, measure, sparse_stacks
 from .mixing import CONVENTIONS, MAX_STEPS, levels
-from .operators import (
-    COMBINATIONS,
-    DenseStack,
-    Stack,
-    Survival,
-    dense_heads,
-    dense_mixtures,
-    heads,
-    merge_equal,
-    mix,
-    mixture,
-    paper_chains,
-)
+from .operators import COMBINATIONS
 from .predictions import bound_table
+from .statistics import interval, mean, most_frequent, ratio
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]
-
-HORIZON = 1_000
-"""Steps an analysis spends on certifying fidelity; `engine.fidelity` takes more when asked."""
-
-CURVE_POINTS = 64
-MIXED = 0.01
-"""An arrival curve is drawn until the mean has all but this share arrived."""
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """How an analysis measures."""
+class Analysis(Mapping[str, Any]):
+    """The measures of one layer, as `as_dict` and ``synergy analyze --json`` show them.
 
-    convention: Convention
-    combine: str
-    epsilon: float
-    max_steps: int
-    horizon: int
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """The measures of one layer, as `as_dict` and `synergy analyze --json` show them.
-
-    Attributes
-    ----------
-    values
-        Plain Python numbers, lists and dicts, in the order they are shown. Infinite numbers are
-        ``float("inf")``; a mixing time beyond ``max_steps`` is the text ``"> 10000"``.
+    A mapping of plain Python numbers, lists and dicts, in the order in which they are shown.
+    Infinite numbers are ``float("inf")``; a mixing time beyond ``max_steps`` is the text ``">
+    10000"``.
     """
 
-    values: Mapping[str, Any]
+    values_by_name: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the measures as a new dictionary."""
-        return dict(self.values)
+        return dict(self.values_by_name)
 
     def __getitem__(self, key: str) -> Any:
-        return self.values[key]
+        return self.values_by_name[key]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
 
-@dataclass
-class _Stacks:
-    """The operators of S systems of H heads each."""
-
-    systems: int
-    heads: int
-    walks: Stack
-    diffusions: Stack
-    walk: Stack
-    diffusion: Stack
-    same: npt.NDArray[np.bool_]
-    """Which systems consist of one head, or of heads that are equal bit for bit."""
+    def __len__(self) -> int:
+        return len(self.values_by_name)
 
 
 def analyze(
@@ -114,7 +73,7 @@ def analyze(
     max_steps
         Where mixing times are censored.
     horizon
-        Steps to spend on certifying fidelity (default `HORIZON`, or what the convention says).
+        Steps to spend on certifying fidelity; by default a few n, or what the convention says.
     layer
         What the result calls its layer.
 
@@ -126,34 +85,12 @@ def analyze(
     1.111111
     """
     options = _options(convention, combine, epsilon, max_steps, horizon)
+    weights = system.weights[None]
     if system.dense is not None:
-        stacks = _dense_stacks(system.dense[None], system.weights[None], options)
-        diversities = [dense_diversity_of(stacks.diffusions, 0, system.heads)]
+        stacks = dense_stacks(system.dense[None], weights, options)
     else:
-        if options.convention.published_walk:
-            raise EngineError(
-                'The convention "paper-code" is about attention; it takes dense heads only.'
-            )
-        stacks = _Stacks(
-            systems=1,
-            heads=system.heads,
-            walks=heads(system, "walk"),
-            diffusions=heads(system, "diffusion"),
-            walk=mixture(system, "walk", options.combine),
-            diffusion=mixture(system, "diffusion"),
-            same=np.array([system.heads == 1]),
-        )
-        found = diversity(system)
-        diversities = [(found.jensen_shannon, found.jaccard, found.cosine_disagreement)]
-    return _analysis(
-        stacks, system.weights[None], system.weights_label, np.array(diversities), options, layer
-    )
-
-
-def dense_diversity_of(stack: Stack, first: int, count: int) -> tuple[float, float, float]:
-    """Diversity of ``count`` diffusions of a stack from ``first`` on."""
-    found = dense_diversity(np.stack([stack.array(first + h) for h in range(count)]))
-    return found.jensen_shannon, found.jaccard, found.cosine_disagreement
+        stacks = sparse_stacks(system, options)
+    return _analysis(stacks, weights, system.weights_label, options, layer)
 
 
 def analyze_batch(
@@ -165,6 +102,7 @@ def analyze_batch(
     epsilon: float = 0.25,
     max_steps: int = MAX_STEPS,
     horizon: int | None = None,
+    rows: str = "check",
     weights_label: str | None = None,
 ) -> list[Analysis]:
     """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
@@ -179,11 +117,15 @@ def analyze_batch(
         float64.
     weights
         Head weights ``(L, H)`` or ``(H,)``, normalised, or ``"uniform"``.
+    rows
+        What to do about row sums, as in `MultiHeadSystem.from_attention`.
     weights_label
         What to call the weights, say ``"learned"``.
     """
     options = _options(convention, combine, epsilon, max_steps, horizon)
-    batch = validation.dense_heads(attention, rows="check")
+    batch = validation.dense_heads(
+        attention, rows=choose("rows", rows, ("check", "normalise", "any"))
+    )
     if batch.ndim != 5:
         raise InvalidSystemError(
             f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."
@@ -191,323 +133,215 @@ def analyze_batch(
     inputs, layers, count = batch.shape[:3]
     if isinstance(weights, str):
         shares = np.tile(validation.head_weights(weights, count), (layers, 1))
-        label = weights_label or "uniform"
     else:
-        given = np.broadcast_to(np.asarray(weights, dtype=np.float64), (layers, count))
-        shares = np.stack([validation.head_weights(row, count) for row in given])
-        label = weights_label or "given"
+        given = np.asarray(weights, dtype=np.float64)
+        if given.shape not in ((count,), (layers, count)):
+            raise InvalidSystemError(
+                f"There are {layers} layers of {count} heads but the head weights have shape "
+                f"{given.shape}; expected ({layers}, {count}) or ({count},)."
+            )
+        rows_of_weights = np.broadcast_to(given, (layers, count))
+        shares = np.stack([validation.head_weights(row, count) for row in rows_of_weights])
+    label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
     for layer in range(layers):
-        system_heads = np.ascontiguousarray(batch[:, layer])
+        heads = np.ascontiguousarray(batch[:, layer])
         per_input = np.tile(shares[layer], (inputs, 1))
-        stacks = _dense_stacks(system_heads, per_input, options)
-        diversities = np.array(
-            [dense_diversity_of(stacks.diffusions, b * count, count) for b in range(inputs)]
-        )
-        found.append(_analysis(stacks, per_input, label, diversities, options, layer + 1))
+        stacks = dense_stacks(heads, per_input, options)
+        found.append(_analysis(stacks, per_input, label, options, layer + 1))
     return found
 
 
 def _options(
     convention: str, combine: str, epsilon: float, max_steps: int, horizon: int | None
 ) -> Options:
+    """Check the options that every analysis takes."""
     chosen = named_convention(convention)
     choose("combine", combine, COMBINATIONS)
     levels(epsilon)
     if max_steps < 1:
         raise EngineError(f"max_steps is {max_steps}; it must be 1 or more.")
-    return Options(chosen, combine, epsilon, max_steps, chosen.horizon or horizon or HORIZON)
-
-
-def _dense_stacks(batch: npt.NDArray[np.floating], weights: Floats, options: Options) -> _Stacks:
-    systems, count, n = batch.shape[:3]
-    flat = batch.reshape(-1, n, n)
-    if options.convention.published_walk:
-        one = np.ones((systems, count, n))
-        walks: DenseStack = paper_chains(flat)
-        walk = paper_chains(mix(batch, weights, one, one))
-    else:
-        walks = dense_heads(flat, "walk")
-        walk = dense_mixtures(batch, weights, "walk", options.combine)
-    return _Stacks(
-        systems=systems,
-        heads=count,
-        walks=walks,
-        diffusions=dense_heads(flat, "diffusion"),
-        walk=walk,
-        diffusion=dense_mixtures(batch, weights, "diffusion"),
-        same=np.count_nonzero(merge_equal(batch, weights), axis=1) == 1,
-    )
-
-
-def _survival(stack: Stack, options: Options, *, pulled: bool = False) -> Survival:
-    """Crossings of the four mixing levels, then median arrival, then the end of the curve."""
-    where, of_mean = levels(options.epsilon)
-    state = Survival.start(
-        stack.count,
-        stack.nodes,
-        levels=[*where, np.nextafter(0.5, 1)],
-        of_mean=[*of_mean, True],
-        cap=0 if pulled else options.convention.cap,
-        pulled=pulled,
-    )
-    stack.survive(state, options.max_steps)
-    return state
-
-
-def _median_time(crossings: npt.NDArray[np.int64], options: Options) -> int | float | str:
-    """Median over inputs of times of which -1 means censored."""
-    times = np.where(crossings < 0, np.inf, crossings.astype(float))
-    middle = float(np.median(times))
-    if np.isfinite(middle):
-        return int(middle) if middle.is_integer() else middle
-    return f"> {options.max_steps}"
-
-
-def _mean(values: Floats) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _interval(values: Floats) -> list[float]:
-    """95 % Student-t interval of the mean over inputs; the value itself for one input."""
-    from scipy.special import stdtrit
-
-    middle = _mean(values)
-    if len(values) < 2 or not np.isfinite(middle):
-        return [middle, middle]
-    half = float(stdtrit(len(values) - 1, 0.975)) * float(np.std(values, ddof=1))
-    half /= float(np.sqrt(len(values)))
-    return [middle - half, middle + half]
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Element-wise ratio in which 0/0 and inf/inf are ties: 1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = numerator / denominator
-    return np.where(np.isnan(ratio), 1.0, ratio)
-
-
-def _arrival_curve(stack: Stack, last: int) -> dict[str, list[Any]]:
-    """Worst, median and mean arrival over starts at up to `CURVE_POINTS` steps, mean of inputs."""
-    if last < CURVE_POINTS:
-        steps = np.arange(last + 1)
-    else:
-        steps = np.unique(np.round(np.geomspace(1, last, CURVE_POINTS - 1)).astype(int))
-        steps = np.concatenate([[0], steps])
-    state = Survival.start(stack.count, stack.nodes, levels=[], of_mean=[])
-    curve: dict[str, list[Any]] = {"steps": steps.tolist(), "mean": [], "median": [], "worst": []}
-    for step in steps.tolist():
-        state.cap = step
-        stack.survive(state, step)
-        arrived = 1.0 - state.survival
-        curve["mean"].append(float(arrived.mean()))
-        curve["median"].append(float(np.median(arrived, axis=1).mean()))
-        curve["worst"].append(float(arrived.min(axis=1).mean()))
-    return curve
+    if horizon is not None and horizon < 1:
+        raise EngineError(f"horizon is {horizon}; it must be 1 or more.")
+    if chosen.published_walk:
+        combine = "attention"
+    return Options(chosen, combine, epsilon, max_steps, horizon)
 
 
 def _analysis(
-    stacks: _Stacks,
-    weights: Floats,
-    label: str,
-    diversities: Floats,
-    options: Options,
-    layer: int | str,
+    stacks: Stacks, weights: Floats, label: str, options: Options, layer: int | str
 ) -> Analysis:
-    """Measure S systems of one layer and average over them."""
+    """Measure S systems of one layer and say what came out."""
+    found = measure(stacks, options)
     chosen = options.convention
-    systems, count, n = stacks.systems, stacks.heads, stacks.walk.nodes
-    same = stacks.same
-
-    head_state = _survival(stacks.walks, options)
-    state = _survival(stacks.walk, options)
-    backward = _survival(stacks.diffusion, options, pulled=True)
-    if chosen.published_walk:
-        # The published walk is cut at the cap: its mean is the capped one.
-        hitting = state.capped[:, None]
-        head_hitting = head_state.capped
-    else:
-        hitting = stacks.walk.hitting()
-        head_hitting = stacks.walks.hitting().mean(axis=1)
-    head_hitting = head_hitting.reshape(systems, count)
-    mean_hitting = hitting.mean(axis=1)
-
-    tolerance = -1.0 if chosen.horizon else TOLERANCE
-    horizon = options.horizon
-    head_peaks = run_peaks(
-        stacks.diffusions, tolerance=tolerance, horizon=horizon, every_node=False
+    systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
+    clear = found.fidelity
+    best = found.head_fidelity.max(axis=1)
+    amplification = ratio(clear.minimax, best)
+    gain, gain_censored = _mixing_gain(found, options)
+    return Analysis(
+        {
+            "layer": layer,
+            "heads": count,
+            "nodes": nodes,
+            "inputs": systems,
+            "head_weights": weights.mean(axis=0).tolist(),
+            "weights": label,
+            "convention": chosen.name,
+            "combine": options.combine,
+            "epsilon": options.epsilon,
+            "sink": chosen.sink,
+            "mixing": {
+                "hitting_time_mean": mean(found.hitting_mean),
+                "hitting_time_median": mean(found.hitting_median),
+                "hitting_time_capped_mean": mean(found.capped),
+                "hitting_time_cap": chosen.cap,
+                "arrival_median": _typical(found.crossing[:, MEDIAN], options),
+                "max_steps": options.max_steps,
+                **_four(found.crossing, options),
+                "backward": _four(found.backward, options),
+            },
+            "fidelity": {
+                "minimax": mean(clear.minimax),
+                "normalised": nodes * mean(clear.minimax),
+                "argmin": most_frequent(clear.argmin),
+                "time": most_frequent(clear.time),
+                "lower": mean(clear.lower),
+                "upper": mean(clear.upper),
+                "converged": mean(clear.converged.astype(float)),
+                "horizon": found.fidelity_steps,
+                # Named when some input never hears them: one silent node is one too many.
+                "unreachable": np.flatnonzero((clear.node == 0).any(axis=0)).tolist(),
+            },
+            "per_head": [
+                {
+                    "head": h + 1,
+                    "weight": float(weights[:, h].mean()),
+                    "hitting_time_mean": mean(found.head_hitting[:, h]),
+                    "mixing_time_tv_max": _typical(found.head_crossing[:, h, 0], options),
+                    "fidelity_minimax": mean(found.head_fidelity[:, h]),
+                }
+                for h in range(count)
+            ],
+            "synergy": {
+                "fidelity_amplification": mean(amplification),
+                "mixing_gain": mean(gain),
+                "mixing_gain_censored": gain_censored,
+                "hitting_gain": mean(ratio(found.head_hitting.min(axis=1), found.hitting_mean)),
+                "best_head_fidelity": mean(best),
+                "beats_best_head": mean((amplification > 1 + TIE).astype(float)),
+            },
+            "diversity": dict(
+                zip(
+                    ("jensen_shannon", "jaccard", "cosine_disagreement"),
+                    stacks.diversities.mean(axis=0).tolist(),
+                    strict=True,
+                )
+            ),
+            "bounds": bound_table(
+                found,
+                weights,
+                epsilon=options.epsilon,
+                max_steps=options.max_steps,
+                proper_walks=options.combine == "walks",
+            ),
+            "arrival": {
+                "steps": found.curve_steps.tolist(),
+                "mean": found.curve.mean(axis=(0, 2)).tolist(),
+                "median": np.median(found.curve, axis=2).mean(axis=0).tolist(),
+                "worst": found.curve.min(axis=2).mean(axis=0).tolist(),
+            },
+            "intervals": {
+                "hitting_time_mean": interval(found.hitting_mean),
+                "hitting_time_capped_mean": interval(found.capped),
+                "fidelity_minimax": interval(clear.minimax),
+                "fidelity_amplification": interval(amplification),
+                "mixing_gain": interval(gain),
+            },
+        }
     )
-    peaks = run_peaks(stacks.diffusion, tolerance=tolerance, horizon=horizon, every_node=False)
-    clear = results(peaks, stacks.diffusion, tolerance, chosen.sink)
-    head_clear = results(head_peaks, stacks.diffusions, tolerance, chosen.sink)
-    minimax = np.array([f.minimax for f in clear])
-    head_minimax = np.array([f.minimax for f in head_clear]).reshape(systems, count)
-    best = head_minimax.max(axis=1)
-    # Equal heads mix to that head exactly; computing the mixture again would only round.
-    minimax = np.where(same, best, minimax)
-    mean_hitting = np.where(same, head_hitting[:, 0], mean_hitting)
-    amplification = _ratio(minimax, best)
 
+
+def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
+    """How many times sooner than its best head each system mixes, and whether that is censored.
+
+    A time beyond ``max_steps`` counts as ``max_steps``, which makes the gain a bound.
+    """
+    chosen = options.convention
+    if chosen.gain == "hitting":
+        return ratio(found.head_hitting.min(axis=1), found.hitting_mean), False
     headline = CONVENTIONS.index((chosen.distance, chosen.aggregate))
-    head_times = head_state.crossing[:, headline].reshape(systems, count)
-    times = np.where(same, head_times[:, 0], state.crossing[:, headline])
-    known = np.where(times < 0, options.max_steps, times).astype(float)
-    head_known = np.where(head_times < 0, options.max_steps, head_times).astype(float)
-    gain = _ratio(head_known.min(axis=1), known)
-
-    middle = _middle(minimax)
-    picked = clear[middle]
-    leaving = stacks.walks.leaving().reshape(systems, count, n)
-    bounds = bound_table(
-        leaving=leaving,
-        weights=weights,
-        epsilon=options.epsilon,
-        mixing_tv_max=_censored(state.crossing[:, 0]),
-        backward_l1_mean=_censored(backward.crossing[:, 3]),
-        normalised=n * minimax,
-        one_source=_one_source(stacks.diffusion),
-    )
-    end = state.crossing[:, 4]
-    curve_end = _curve_end(stacks.walk, options)
-    del end
-    values: dict[str, Any] = {
-        "layer": layer,
-        "heads": count,
-        "nodes": n,
-        "inputs": systems,
-        "head_weights": [float(w) for w in weights.mean(axis=0)],
-        "weights": label,
-        "convention": chosen.name,
-        "combine": "attention" if chosen.published_walk else options.combine,
-        "epsilon": options.epsilon,
-        "sink": chosen.sink,
-        "mixing": {
-            "hitting_time_mean": _mean(mean_hitting),
-            "hitting_time_median": _mean(np.median(hitting, axis=1)),
-            "hitting_time_capped_mean": _mean(state.capped),
-            "hitting_time_cap": chosen.cap,
-            "arrival_median": _median_time(state.crossing[:, 4], options),
-            "max_steps": options.max_steps,
-            **_four(state.crossing, options),
-            "backward": _four(backward.crossing, options),
-        },
-        "fidelity": {
-            "minimax": _mean(minimax),
-            "normalised": n * _mean(minimax),
-            "argmin": _most_frequent([f.argmin for f in clear]),
-            "time": _most_frequent([int(f.time[f.argmin]) for f in clear]),
-            "lower": _mean(np.array([f.lower for f in clear])),
-            "upper": _mean(np.array([f.upper for f in clear])),
-            "converged": sum(f.converged for f in clear) / systems,
-            "horizon": max(f.horizon for f in clear),
-            "unreachable": list(picked.unreachable),
-        },
-        "per_head": [
-            {
-                "head": h + 1,
-                "weight": float(weights[:, h].mean()),
-                "hitting_time_mean": _mean(head_hitting[:, h]),
-                "mixing_time_tv_max": _median_time(
-                    head_state.crossing[:, 0].reshape(systems, count)[:, h], options
-                ),
-                "fidelity_minimax": _mean(head_minimax[:, h]),
-            }
-            for h in range(count)
-        ],
-        "synergy": {
-            "fidelity_amplification": _mean(amplification),
-            "mixing_gain": _mean(gain),
-            "mixing_gain_censored": bool(np.any(times < 0) or np.any(head_times.min(axis=1) < 0)),
-            "hitting_gain": _mean(_ratio(head_hitting.min(axis=1), mean_hitting)),
-            "best_head_fidelity": _mean(best),
-            "beats_best_head": _mean((amplification > 1 + TIE).astype(float)),
-        },
-        "diversity": dict(
-            zip(
-                ("jensen_shannon", "jaccard", "cosine_disagreement"),
-                (float(x) for x in diversities.mean(axis=0)),
-                strict=True,
-            )
-        ),
-        "bounds": bounds,
-        "arrival": _arrival_curve(stacks.walk, curve_end),
-        "intervals": {
-            "hitting_time_mean": _interval(mean_hitting),
-            "hitting_time_capped_mean": _interval(state.capped),
-            "fidelity_minimax": _interval(minimax),
-            "fidelity_amplification": _interval(amplification),
-            "mixing_gain": _interval(gain),
-        },
-    }
-    return Analysis(values)
+    alone, together = found.head_crossing[:, :, headline], found.crossing[:, headline]
+    best = np.where(alone < 0, options.max_steps, alone).min(axis=1)
+    own = np.where(together < 0, options.max_steps, together)
+    censored = bool(np.any(together < 0) or np.any((alone < 0).all(axis=1)))
+    return ratio(best.astype(float), own.astype(float)), censored
 
 
-def _curve_end(stack: Stack, options: Options) -> int:
-    """How many steps an arrival curve covers: until all but `MIXED` have arrived, on average."""
-    state = Survival.start(stack.count, stack.nodes, levels=[MIXED], of_mean=[True])
-    stack.survive(state, min(options.max_steps, HORIZON))
-    ends = np.where(state.crossing[:, 0] < 0, state.clock, state.crossing[:, 0])
-    return max(1, int(np.median(ends)))
-
-
-def _censored(crossings: npt.NDArray[np.int64]) -> Floats:
-    return np.where(crossings < 0, np.inf, crossings.astype(float))
+def _typical(crossings: npt.NDArray[np.int64], options: Options) -> int | float | str:
+    """Median over inputs of times of which -1 means censored."""
+    middle = float(np.median(np.where(crossings < 0, np.inf, crossings.astype(float))))
+    if not np.isfinite(middle):
+        return f"> {options.max_steps}"
+    return int(middle) if middle.is_integer() else middle
 
 
 def _four(crossing: npt.NDArray[np.int64], options: Options) -> dict[str, int | float | str]:
+    """The four mixing times under their names."""
     return {
-        f"mixing_time_{distance}_{aggregate}": _median_time(crossing[:, c], options)
+        f"mixing_time_{distance}_{aggregate}": _typical(crossing[:, c], options)
         for c, (distance, aggregate) in enumerate(CONVENTIONS)
     }
 
 
-def _most_frequent(values: Sequence[int]) -> int:
-    numbers, counts = np.unique(values, return_counts=True)
-    return int(numbers[np.argmax(counts)])
-
-
-def _middle(values: Floats) -> int:
-    """The input whose value is the (lower) median."""
-    return int(np.argsort(values, kind="stable")[(len(values) - 1) // 2])
-
-
-def _one_source(stack: Stack) -> bool:
-    """Whether node 0 is the only node that hears nobody else."""
-    return bool(np.isfinite(stack.hitting_backward()).all())
-
-
-def overall(analyses: Sequence[Analysis | Mapping[str, Any]]) -> dict[str, Any]:
+def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over layers of every number, with the same keys and ``"layer": "overall"``.
 
-    Censored times stay censored as soon as one layer is; what is not a number (curves, heads,
-    bounds) is taken where it can be averaged and left out where it cannot.
+    What is equal in all layers stays as it is. A time that is censored in one layer is censored;
+    a bound holds when it holds in every layer. Arrival curves are averaged over the steps of the
+    longest. What has no mean over layers is empty: ``per_head``, and the ``argmin`` and ``time`` of
+    fidelity where they differ.
     """
-    dicts = [a.as_dict() if isinstance(a, Analysis) else dict(a) for a in analyses]
+    dicts = [dict(analysis) for analysis in analyses]
     if not dicts:
         raise EngineError("There are no analyses to take a mean of.")
-    merged = _merge(dicts)
-    assert isinstance(merged, dict)
-    for key in ("per_head", "arrival"):
-        merged.pop(key, None)
-    merged["layer"] = "overall"
-    merged["layers"] = len(dicts)
-    merged["fidelity"].pop("argmin", None)
-    merged["fidelity"].pop("time", None)
-    return merged
+    merged: dict[str, Any] = {
+        key: _merge([d[key] for d in dicts])
+        for key in dicts[0]
+        if key not in ("layer", "per_head", "arrival")
+    }
+    for key in ("argmin", "time"):
+        places = {d["fidelity"][key] for d in dicts}
+        merged["fidelity"][key] = places.pop() if len(places) == 1 else None
+    merged["fidelity"]["unreachable"] = sorted(
+        {node for d in dicts for node in d["fidelity"]["unreachable"]}
+    )
+    merged["per_head"] = dicts[0]["per_head"] if len(dicts) == 1 else []
+    steps = max((d["arrival"]["steps"] for d in dicts), key=lambda steps: steps[-1])
+    merged["arrival"] = {"steps": steps} | {
+        name: np.mean(
+            [np.interp(steps, d["arrival"]["steps"], d["arrival"][name]) for d in dicts], axis=0
+        ).tolist()
+        for name in ("mean", "median", "worst")
+    }
+    return {"layer": "overall", "layers": len(dicts)} | {
+        key: merged[key] for key in dicts[0] if key != "layer"
+    }
 
 
-def _merge(values: Sequence[Any]) -> Any:
-    """Average equal shapes: dicts by key, lists by place, numbers by mean, texts when equal."""
+def _merge(values: list[Any]) -> Any:
+    """Average what several layers say of the same thing."""
     first = values[0]
     if isinstance(first, dict):
         return {key: _merge([v[key] for v in values]) for key in first}
-    if isinstance(first, bool):
-        return all(values)
-    texts = [v for v in values if isinstance(v, str)]
-    if texts:
-        return max(texts, key=len) if len(set(texts)) > 1 or len(texts) < len(values) else texts[0]
+    if all(type(v) is type(first) and v == first for v in values):
+        return first
+    if any(isinstance(v, str) for v in values):
+        # A censored time beside known ones, or words that differ.
+        return next(v for v in values if isinstance(v, str))
     if isinstance(first, list):
-        if all(len(v) == len(first) for v in values):
-            return [_merge(place) for place in zip(*values, strict=True)]
-        return []
+        same_length = all(len(v) == len(first) for v in values)
+        return [_merge(list(v)) for v in zip(*values, strict=True)] if same_length else []
+    if any(v is None or isinstance(v, bool) for v in values):
+        return False if False in values else None if None in values else True
     return float(np.mean(values))

@@ -24,6 +24,9 @@ class Convention:
         Whether the sink counts in the minimum of the fidelity.
     horizon
         Steps after which fidelity stops looking; ``None`` looks until it is certified.
+    gain
+        What `mixing_gain` compares: ``"mixing"`` times, or mean ``"hitting"`` times where mixing
+        times would mostly be censored.
     published_walk
         Whether walks follow the published code: rows that are not stochastic are sampled, what is
         left jumps to the sink, and a walk is cut at `cap` steps.
@@ -38,6 +41,7 @@ class Convention:
     aggregate: Literal["max", "mean"]
     sink: Literal["excluded", "included"]
     horizon: int | None
+    gain: Literal["mixing", "hitting"]
     published_walk: bool
     cap: int
     about: str
@@ -52,6 +56,7 @@ CONVENTIONS: dict[str, Convention] = {
             aggregate="max",
             sink="excluded",
             horizon=None,
+            gain="mixing",
             published_walk=False,
             cap=100,
             about="proper walks, worst-case total variation, the sink does not bind fidelity",
@@ -62,6 +67,7 @@ CONVENTIONS: dict[str, Convention] = {
             aggregate="mean",
             sink="excluded",
             horizon=None,
+            gain="mixing",
             published_walk=False,
             cap=100,
             about="as theory, but mixing by the mean L1 distance, as arXiv 2502.06751 plots it",
@@ -72,6 +78,7 @@ CONVENTIONS: dict[str, Convention] = {
             aggregate="max",
             sink="included",
             horizon=100,
+            gain="hitting",
             published_walk=True,
             cap=100,
             about="what the published code of arXiv 2507.02944 measures, its expectation exactly",

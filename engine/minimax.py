@@ -98,7 +98,7 @@ def fidelity(
     choose("sink", sink, ("excluded", "included"))
     stack = mixture(system, "diffusion")
     state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=True)
-    return results(state, stack, tolerance, sink)[0]
+    return results(state, stack, sink)[0]
 
 
 def head_fidelities(
@@ -115,7 +115,7 @@ def head_fidelities(
     choose("sink", sink, ("excluded", "included"))
     stack = heads(system, "diffusion")
     state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=False)
-    return results(state, stack, tolerance, sink)
+    return results(state, stack, sink)
 
 
 def run_peaks(stack: Stack, *, tolerance: float, horizon: int | None, every_node: bool) -> Peaks:
@@ -127,36 +127,64 @@ def run_peaks(stack: Stack, *, tolerance: float, horizon: int | None, every_node
     return state
 
 
-def results(state: Peaks, stack: Stack, tolerance: float, sink: str) -> list[Fidelity]:
+@dataclass(frozen=True)
+class Minima:
+    """The smallest peaks of K operators: arrays (K,), as in `Fidelity`."""
+
+    minimax: Floats
+    argmin: npt.NDArray[np.int64]
+    time: npt.NDArray[np.int64]
+    lower: Floats
+    upper: Floats
+    converged: npt.NDArray[np.bool_]
+    node: Floats
+
+
+def minima(state: Peaks, stack: Stack, sink: str) -> Minima:
+    """Read the smallest peak of every operator; ``node`` (K, n) holds all peaks."""
+    n = stack.nodes
+    node = state.peak.copy()
+    time = state.time.copy()
+    lower, upper = state.interval[:, 0].copy(), state.interval[:, 1].copy()
+    if sink == "included":
+        # From t = 1 on the sink's own share only shrinks: its best is M[τ, τ] at t = 1.
+        node[:, -1] = stack.corner()
+        time[:, -1] = 1
+        lower, upper = np.minimum(lower, node[:, -1]), np.minimum(upper, node[:, -1])
+    counted = node if sink == "included" or n == 1 else node[:, :-1]
+    argmin = np.argmin(counted, axis=1)
+    every = np.arange(len(node))
+    minimax = counted[every, argmin]
+    if n == 1:
+        lower = upper = minimax
+    return Minima(
+        minimax=minimax,
+        argmin=argmin,
+        time=time[every, argmin],
+        lower=lower,
+        upper=upper,
+        converged=state.closed | (n == 1),
+        node=node,
+    )
+
+
+def results(state: Peaks, stack: Stack, sink: str) -> list[Fidelity]:
     """Read the state of every operator as a `Fidelity`."""
     n = stack.nodes
-    found = []
-    for k in range(stack.count):
-        node = state.peak[k].copy()
-        if sink == "included":
-            # From t = 1 on the sink's own share only shrinks: its best is D[τ, τ] at t = 1.
-            node[-1] = stack.trajectory(np.eye(1, n, n - 1)[0], 1, pulled=False, k=k)[1, -1]
-        counted = node if sink == "included" or n == 1 else node[:-1]
-        argmin = int(np.argmin(counted))
-        minimax = float(counted[argmin])
-        lower, upper = map(float, state.interval[k])
-        if n == 1:
-            lower = upper = minimax
-        if sink == "included":
-            lower, upper = min(lower, float(node[-1])), min(upper, float(node[-1]))
-        found.append(
-            Fidelity(
-                node=node,
-                time=state.time[k].copy(),
-                minimax=minimax,
-                normalised=n * minimax,
-                argmin=argmin,
-                lower=lower,
-                upper=upper,
-                unreachable=tuple(np.flatnonzero(node[: n - 1] == 0).tolist()),
-                horizon=int(state.clock[k]),
-                converged=bool(state.closed[k]) or n == 1,
-                sink=sink,
-            )
+    found = minima(state, stack, sink)
+    return [
+        Fidelity(
+            node=found.node[k],
+            time=state.time[k].copy(),
+            minimax=float(found.minimax[k]),
+            normalised=n * float(found.minimax[k]),
+            argmin=int(found.argmin[k]),
+            lower=float(found.lower[k]),
+            upper=float(found.upper[k]),
+            unreachable=tuple(np.flatnonzero(found.node[k, : n - 1] == 0).tolist()),
+            horizon=int(state.clock[k]),
+            converged=bool(found.converged[k]),
+            sink=sink,
         )
-    return found
+        for k in range(stack.count)
+    ]

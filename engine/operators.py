@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import choose
+from .kernels import compare, far
 from .kernels import dense as kernels
 from .kernels.threads import over_ranges
 from .system import MultiHeadSystem
@@ -26,6 +27,14 @@ COMBINATIONS = ("walks", "attention")
 
 WORK_A_CALL = 40_000_000
 """Multiplications one kernel call may do: about 50 ms, so that Ctrl-C is heard."""
+
+
+FAR_LIMIT = 320
+"""Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
+
+
+TRAJECTORY_VALUES = 4_000_000
+"""Numbers of a trajectory that are kept at a time when only its end is wanted."""
 
 
 @dataclass
@@ -124,6 +133,30 @@ class Stack(ABC):
     def survive(self, state: Survival, last: int) -> None:
         """Advance survival curves until settled or ``last`` steps (kernels.dense.survive)."""
 
+    def survival_at(self, times: npt.NDArray[np.int64]) -> Floats:
+        """(count, T, nodes) survival of the walk after each of the rising ``times``."""
+        out = np.empty((self.count, len(times), self.nodes))
+        most = max(1, TRAJECTORY_VALUES // self.nodes)
+        for k in range(self.count):
+            state = np.ones(self.nodes)
+            state[-1] = 0.0
+            t = 0
+            for place, time in enumerate(times.tolist()):
+                while t < time:
+                    steps = min(most, time - t)
+                    state = self.trajectory(state, steps, pulled=False, k=k)[-1]
+                    t += steps
+                out[k, place] = state
+        return out
+
+    def corner(self) -> Floats:
+        """(count,) what the sink keeps of its own state in one step: ``M[n-1, n-1]``."""
+        start = np.zeros(self.nodes)
+        start[-1] = 1.0
+        return np.array(
+            [self.trajectory(start, 1, pulled=False, k=k)[1, -1] for k in range(self.count)]
+        )
+
     @abstractmethod
     def peaks(self, state: Peaks, last: int) -> None:
         """Advance sink rows until certified or ``last`` steps (kernels.dense.peaks)."""
@@ -201,11 +234,13 @@ class DenseStack(Stack):
 
     def survive(self, state: Survival, last: int) -> None:
         """See `Stack.survive`."""
+        squares = self.nodes <= FAR_LIMIT
+        near = min(last, max(state.cap, 3 * self.nodes)) if squares else last
         target = 0
         while True:
-            target = min(last, target + self._chunk(-(-self.count // 8)))
+            target = min(near, target + self._chunk(-(-self.count // 8)))
 
-            def task(low: int, high: int, until: int = target) -> None:
+            def walk(low: int, high: int, until: int = target) -> None:
                 kernels.survive(
                     *self._operators(),
                     state.pulled,
@@ -221,9 +256,41 @@ class DenseStack(Stack):
                     high,
                 )
 
-            over_ranges(task, self.count, self._work * min(target, 50))
-            if target >= last or not state.active.any():
+            over_ranges(walk, self.count, self._work * min(target, 50))
+            if target >= near or not state.active.any():
                 break
+        if near < last and state.active.any():
+
+            def jump(low: int, high: int) -> None:
+                far.survive_far(
+                    *self._operators(),
+                    state.pulled,
+                    state.survival,
+                    state.clock,
+                    last,
+                    state.levels,
+                    state.of_mean,
+                    state.crossing,
+                    low,
+                    high,
+                )
+
+            over_ranges(jump, self.count, self._work * self.nodes, pieces=self.count)
+
+    def survival_at(self, times: npt.NDArray[np.int64]) -> Floats:
+        """See `Stack.survival_at`."""
+        if self.nodes > FAR_LIMIT:
+            return super().survival_at(times)
+        state = Survival.start(self.count, self.nodes, levels=[], of_mean=[])
+        out = np.empty((self.count, len(times), self.nodes))
+        over_ranges(
+            lambda low, high: far.survival_at(
+                *self._operators(), state.survival, times, low, high, out
+            ),
+            self.count,
+            self._work * self.nodes,
+        )
+        return out
 
     def peaks(self, state: Peaks, last: int) -> None:
         """See `Stack.peaks`."""
@@ -250,6 +317,11 @@ class DenseStack(Stack):
             over_ranges(task, self.count, self._work * min(target, 50))
             if target >= last or state.closed.all():
                 break
+
+    def corner(self) -> Floats:
+        """See `Stack.corner`."""
+        rows, columns = self.row_scale[:, -1], self.column_scale[:, -1]
+        return self.matrices[:, -1, -1] * rows * columns + ((rows == 0) | (columns == 0))
 
     def array(self, k: int = 0) -> Floats:
         """See `Stack.array`."""
@@ -326,22 +398,36 @@ def paper_chains(heads: npt.NDArray[np.floating]) -> DenseStack:
 
 
 def merge_equal(heads: npt.NDArray[np.floating], weights: Floats) -> Floats:
-    """Head weights (S, H) after moving the weight of repeated heads to their first copy."""
-    merged = weights.copy()
-    for s, system in enumerate(heads):
-        for h in range(1, system.shape[0]):
-            for first in range(h):
-                if (
-                    merged[s, first] > 0
-                    and system[h, -1, 0] == system[first, -1, 0]
-                    and (np.array_equal(system[h], system[first]))
-                ):
-                    merged[s, first] += merged[s, h]
-                    merged[s, h] = 0.0
-                    break
-        if np.count_nonzero(merged[s]) == 1:
-            merged[s] = merged[s] > 0
+    """Head weights (S, H) after moving the weight of repeated heads to their first copy.
+
+    Heads are compared bit for bit, as they are stored. Where one distinct head is left its weight
+    is exactly 1, whatever the rounding of the sum.
+    """
+    systems, count = heads.shape[:2]
+    first = np.empty((systems, count), dtype=np.int64)
+    over_ranges(
+        lambda low, high: compare.first_copies(heads, low, high, first),
+        systems,
+        float(systems * count * count),
+    )
+    merged = np.zeros_like(weights)
+    np.add.at(merged, (np.arange(systems)[:, None], first), weights)
+    alone = np.count_nonzero(merged, axis=1) == 1
+    merged[alone] = merged[alone] > 0
     return merged
+
+
+def diversity(heads: npt.NDArray[np.floating]) -> Floats:
+    """Mean pairwise Jensen-Shannon, Jaccard, cosine distances (S, 3) of heads (S, H, n, n)."""
+    systems, count, n = heads.shape[:3]
+    rows, _ = scales(heads.reshape(-1, n, n))
+    out = np.empty((systems, 3))
+    over_ranges(
+        lambda low, high: compare.diversity(heads, rows.reshape(systems, count, n), low, high, out),
+        systems,
+        10.0 * systems * count * count * n * n,
+    )
+    return out
 
 
 def heads(system: MultiHeadSystem, kind: Kind) -> Stack:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidSystemError
+from .kernels.check import flaws
+from .kernels.threads import over_ranges
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of attention may be from one: bfloat16 softmax stays within."""
@@ -45,36 +47,40 @@ def dense_heads(
     if 0 in heads.shape:
         raise InvalidSystemError(f"The weights have shape {heads.shape}: there is nothing in them.")
     heads = np.ascontiguousarray(heads)
+    flat = heads.reshape(-1, *heads.shape[-2:])
+    found = np.empty((len(flat), 4))
+    over_ranges(lambda low, high: flaws(flat, low, high, found), len(flat), 2.0 * flat.size)
+    infinite, negative, above = found[:, :3].sum(axis=0)
     problems = []
-    # One reduction instead of masks: a NaN or an infinity anywhere makes the sum non-finite.
-    if not np.isfinite(heads.sum(dtype=np.float64)):
+    if infinite:
+        wild = ~np.isfinite(heads)
         problems.append(
-            f"The weights are not finite at {_places(~np.isfinite(heads))}; "
+            f"The weights are not finite at {_places(wild)}; "
             "look for NaN or infinity in what produced them."
+            if wild.any()
+            else "Some rows add up to more than a float can hold; scale the weights down."
         )
-    if heads.min() < 0:
+    if negative:
         problems.append(f"The weights are negative at {_places(heads < 0)}; weights are >= 0.")
-    above = np.triu(np.ones(heads.shape[-2:], dtype=bool), 1)
-    if np.any(heads[..., above]):
+    if above:
+        strictly = np.triu(np.ones(heads.shape[-2:], dtype=bool), 1)
         problems.append(
             f"Not causal: receiver row j may hear only columns i <= j, but there is weight at "
-            f"{_places((heads != 0) & above)}. If rows are senders, transpose."
+            f"{_places((heads != 0) & strictly)}. If rows are senders, transpose."
         )
-    if not problems and rows != "any":
+    if rows == "check" and not infinite and found[:, 3].max() > tolerance:
+        off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
+        problems.append(
+            f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
+            f"the furthest is off by {off.max():.3g}. Renormalise on request: "
+            'rows="normalise" (or rows="any" when they are not attention).'
+        )
+    if rows == "normalise" and not problems:
         sums = heads.sum(axis=-1, dtype=np.float64)
-        if rows == "normalise":
-            if np.any(sums == 0):
-                problems.append(f"Rows {_places(sums == 0)} are all zero: nothing to normalise.")
-            else:
-                heads = np.ascontiguousarray(heads / sums[..., None])
+        if np.any(sums == 0):
+            problems.append(f"Rows {_places(sums == 0)} are all zero: nothing to normalise.")
         else:
-            off = np.abs(sums - 1)
-            if off.max() > tolerance:
-                problems.append(
-                    f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
-                    f"the furthest is off by {off.max():.3g}. Renormalise on request: "
-                    'rows="normalise" (or rows="any" when they are not attention).'
-                )
+            heads = (heads / sums[..., None]).astype(heads.dtype)
     if problems:
         raise InvalidSystemError(problems)
     return heads

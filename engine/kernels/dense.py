@@ -107,14 +107,32 @@ def _push(matrix, row_scale, column_scale, v, out):
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _pull(matrix, row_scale, column_scale, v, out):
-    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``."""
+    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``, four rows a sweep."""
     n = v.shape[0]
-    for j in range(n):
+    scaled = v * column_scale
+    full = n - n % 4
+    for j in range(0, full, 4):
+        row_a, row_b, row_c, row_d = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
+        a = b = c = d = 0.0
+        for i in range(j + 1):
+            x = scaled[i]
+            a += row_a[i] * x
+            b += row_b[i] * x
+            c += row_c[i] * x
+            d += row_d[i] * x
+        x, y, z = scaled[j + 1], scaled[j + 2], scaled[j + 3]
+        out[j] = a
+        out[j + 1] = b + row_b[j + 1] * x
+        out[j + 2] = c + row_c[j + 1] * x + row_c[j + 2] * y
+        out[j + 3] = d + row_d[j + 1] * x + row_d[j + 2] * y + row_d[j + 3] * z
+    for j in range(full, n):
         row = matrix[j]
         total = 0.0
         for i in range(j + 1):
-            total += row[i] * (column_scale[i] * v[i])
-        out[j] = row_scale[j] * total
+            total += row[i] * scaled[i]
+        out[j] = total
+    for j in range(n):
+        out[j] *= row_scale[j]
         if row_scale[j] == 0.0 or column_scale[j] == 0.0:
             out[j] += v[j]
 
