@@ -92,12 +92,14 @@ def run_experiment(
         known = experiment.events_path.exists() and experiment.events_path.stat().st_size > 0
         state = ExperimentState.read(experiment.events_path) if known else None
         _reserve(experiment)
+        mask = os.umask(0o077)  # what the trainer writes is as private as the rest
         try:
             with EventWriter(experiment.events_path, listener) as writer:
                 recorder = Recorder(experiment, scenario, writer, state)
                 execution = _Execution(recorder, device, stopper, threads)
                 return execution.run()
         finally:
+            os.umask(mask)
             (experiment.path / RESERVE).unlink(missing_ok=True)
 
 

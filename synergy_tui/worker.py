@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, help="seconds after which to stop")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
-    os.umask(0o077)
     from synergy_tui.runner import Stopper, run_experiment
     from synergy_tui.signals import stop_on_signals
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.events import Event
 from synergy_tui.experiment import Experiment, create_experiment
+
+if TYPE_CHECKING:
+    from synergy_tui.headless import Style
 
 device_option = click.option(
     "--device",
@@ -28,17 +30,30 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Checkpoint and end after so long, with exit code 3.",
 )
-out_option = click.option(
-    "--out",
-    metavar="DIR",
-    help="Folder of the experiments, instead of $SYNERGY_HOME or your data folder.",
+ascii_option = click.option(
+    "--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII characters only."
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong.")
 
 
 def terminal_is_interactive() -> bool:
-    """Whether the app can be opened: it reads keys from stdin and draws on the terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether the app can be opened here."""
+    from synergy_tui.terminal import require_terminal
+
+    try:
+        require_terminal()
+    except UserError:
+        return False
+    return sys.stdout.isatty()
+
+
+def view_style(as_json: bool, quiet: bool) -> Style:
+    """Return how a run in the foreground shows itself."""
+    if as_json:
+        return "json"
+    if quiet:
+        return "quiet"
+    return "progress" if sys.stderr.isatty() else "plain"
 
 
 def prepare(
@@ -46,7 +61,7 @@ def prepare(
     *,
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
 ) -> Experiment:
     """Read and check a scenario, and make its experiment directory.
 
@@ -76,7 +91,7 @@ def _versions() -> dict[str, str]:
 def execute_in_foreground(
     experiment: Experiment,
     *,
-    style: Any,
+    style: Style,
     device: str = "auto",
     timeout: float | None = None,
     junit: Path | None = None,
@@ -123,34 +138,27 @@ def execute_in_foreground(
 
 
 def show_in_app(
-    experiment: Experiment, *, device: str = "auto", timeout: float | None = None
+    experiment: Experiment,
+    *,
+    device: str = "auto",
+    timeout: float | None = None,
+    ascii_only: bool | None = None,
 ) -> int:
     """Start a worker for the experiment, and open the app on it."""
     from synergy_tui.launch import launch
 
     launch(experiment, device=device, timeout=timeout)
-    return open_app(experiment, mode="live")
+    return watch(experiment, ascii_only=ascii_only)
 
 
-def open_app(experiment: Experiment | None, *, mode: str) -> int:
-    """Open the app and, once it is left, say what goes on and how to come back.
+def watch(experiment: Experiment, *, ascii_only: bool | None = None) -> int:
+    """Open the app on a running experiment; return the run's exit code when it has ended."""
+    from synergy_tui.app import open_app
 
-    Returns the experiment's exit code when it has one by then, else 0.
-    """
-    from synergy_tui.app import SynergyApp
-
-    app = SynergyApp(experiment=experiment, mode=mode)
-    app.run()
-    if app.return_code:
-        return int(app.return_code)
-    shown = getattr(app, "experiment", None) or experiment
-    if shown is None:
-        return int(ExitCode.OK)
-    if mode == "live" and shown.state() in ("running", "new"):
-        click.echo(f"{shown.id} goes on. Come back: `synergy attach {shown.id}`", err=True)
-        click.echo(f"End it: `synergy stop {shown.id}`", err=True)
-        return int(ExitCode.OK)
-    ending = shown.ending()
-    if mode != "live" or ending is None:
+    code = open_app(experiment, "live", ascii_only=ascii_only)
+    if code:
+        return code
+    ending = experiment.ending()
+    if ending is None or experiment.state() == "running":
         return int(ExitCode.OK)
     return int(ending.get("exit_code", ExitCode.OK))

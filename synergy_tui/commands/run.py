@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from synergy_tui.arguments import json_option, out_option
 from synergy_tui.commands.execution import (
+    ascii_option,
     device_option,
     execute_in_foreground,
-    out_option,
     prepare,
     quiet_option,
     show_in_app,
     terminal_is_interactive,
     timeout_option,
+    view_style,
 )
 from synergy_tui.presentation import Examples
 
@@ -33,7 +34,7 @@ from synergy_tui.presentation import Examples
 )
 @click.argument("scenario")
 @click.option("--no-ui", is_flag=True, help="Stay in the foreground, without the app.")
-@click.option("--json", "as_json", is_flag=True, help="Print the events, one JSON object a line.")
+@json_option
 @quiet_option
 @click.option(
     "--set",
@@ -51,6 +52,7 @@ from synergy_tui.presentation import Examples
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the expectations as a JUnit XML report.",
 )
+@ascii_option
 def command(
     scenario: str,
     no_ui: bool,
@@ -60,8 +62,9 @@ def command(
     seed: int | None,
     device: str,
     timeout: float | None,
-    out: str | None,
+    out: Path | None,
     junit: Path | None,
+    ascii_only: bool | None,
 ) -> int:
     """Run SCENARIO: a TOML file, or the name of one that comes with Synergy.
 
@@ -73,10 +76,6 @@ def command(
     experiment = prepare(scenario, overrides=overrides, seed=seed, out=out)
     options: dict[str, Any] = {"device": device, "timeout": timeout}
     if not foreground:
-        return show_in_app(experiment, **options)
-    style = "json" if as_json else "quiet" if quiet else _style()
+        return show_in_app(experiment, ascii_only=ascii_only, **options)
+    style = view_style(as_json, quiet)
     return execute_in_foreground(experiment, style=style, junit=junit, **options)
-
-
-def _style() -> Any:
-    return "progress" if sys.stderr.isatty() else "plain"

@@ -41,6 +41,16 @@ class Problem:
             return f"{place}: {key}: {self.message}"
         return f"{place}: {key} = {short(self.value)}: {self.message}"
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for programs."""
+        value = None if self.value is MISSING else self.value
+        return {
+            "line": self.line,
+            "key": dotted(self.path),
+            "value": value if isinstance(value, str | int | float | bool) else short(value),
+            "message": self.message,
+        }
+
 
 class _Missing:
     def __repr__(self) -> str:

@@ -1,0 +1,34 @@
+"""``synergy attach``: the app on a running experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.commands.execution import ascii_option, watch
+from synergy_tui.presentation import Examples
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    synergy attach last
+    synergy attach 2026-11-23-154312-diverse_heads
+    """,
+)
+@experiment_argument
+@out_option
+@ascii_option
+def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
+    """Open the app on NAME: an id, what is unique of one, a directory, or `last`.
+
+    Leaving the app leaves the run alone. Answers the run's exit code when it has ended by then.
+    """
+    from synergy_tui.experiment import find_experiment
+    from synergy_tui.terminal import require_terminal
+
+    found = find_experiment(name, out)
+    require_terminal()
+    return watch(found, ascii_only=ascii_only)

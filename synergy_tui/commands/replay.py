@@ -1,0 +1,40 @@
+"""``synergy replay``: the app on a finished experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.commands.execution import ascii_option
+from synergy_tui.presentation import Examples
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    synergy replay last
+    synergy replay ./experiments/2026-11-23-154312-diverse_heads
+    """,
+)
+@experiment_argument
+@out_option
+@ascii_option
+def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
+    """Open the app on NAME as it was recorded: step, play and scrub through it.
+
+    NAME is an id, what is unique of one, a directory, or `last`. Nothing is computed anew
+    and nothing is written.
+    """
+    from synergy_tui.app import open_app
+    from synergy_tui.errors import UserError
+    from synergy_tui.experiment import find_experiment
+
+    found = find_experiment(name, out)
+    if not found.events_path.exists():
+        raise UserError(
+            f"Experiment {found.id} has no events yet.",
+            hint=f"Run it: `synergy resume {found.id}`.",
+        )
+    return open_app(found, "replay", ascii_only=ascii_only)

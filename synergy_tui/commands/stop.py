@@ -1,0 +1,45 @@
+"""``synergy stop``: end a running experiment so that it can be resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.presentation import Examples
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    synergy stop last
+    synergy stop diverse_heads --wait 300
+    """,
+)
+@experiment_argument
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the checkpoint.",
+)
+@out_option
+def command(name: str, wait: float, out: Path | None) -> int:
+    """Ask NAME's worker to write a checkpoint and stop, and wait for it.
+
+    NAME is an id, what is unique of one, a directory, or `last`.
+    """
+    from synergy_tui.errors import ExitCode
+    from synergy_tui.experiment import find_experiment
+    from synergy_tui.launch import stop
+
+    found = find_experiment(name, out)
+    state = stop(found, wait=wait)
+    if state == "running":
+        click.echo(f"{found.id} was asked to stop and is still at it.", err=True)
+        return int(ExitCode.RUN_FAILED)
+    click.echo(f"{found.id} is {state}. Go on with `synergy resume {found.id}`.", err=True)
+    return int(ExitCode.OK)
