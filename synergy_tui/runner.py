@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,8 @@ from synergy_tui.recorder import NO_ROOM, Recorder
 from synergy_tui.resources import ResourceMonitor
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
 from synergy_tui.state import ExperimentState
+
+Train = Callable[..., Iterator[Any]]
 
 RESERVE = ".reserve"
 RESERVED_BYTES = 256 * 1024
@@ -60,6 +62,7 @@ def run_experiment(
     should_stop: Callable[[], bool] | None = None,
     threads: int | None = None,
     listener: Callable[[Event], None] | None = None,
+    train: Train | None = None,
 ) -> int:
     """Execute an experiment's scenario, or go on with it, and return its exit code.
 
@@ -78,6 +81,9 @@ def run_experiment(
         CPU threads for training and measuring; the libraries' own choice when ``None``.
     listener
         Called with every event after it is in the log.
+    train
+        Called in place of :func:`trainer.train`, with the same arguments: how several experiments
+        train as one ensemble, and several processes on one batch.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def run_experiment(
         try:
             with EventWriter(experiment.events_path, listener) as writer:
                 recorder = Recorder(experiment, scenario, writer, state)
-                execution = _Execution(recorder, device, stopper, threads)
+                execution = _Execution(recorder, device, stopper, threads, train)
                 return execution.run()
         finally:
             os.umask(mask)
@@ -118,13 +124,19 @@ class _Wrapped(Stopper):
 
 class _Execution:
     def __init__(
-        self, recorder: Recorder, device: str, stopper: Stopper, threads: int | None
+        self,
+        recorder: Recorder,
+        device: str,
+        stopper: Stopper,
+        threads: int | None,
+        train: Train | None,
     ) -> None:
         self._recorder = recorder
         self._scenario: Scenario = recorder.scenario
         self._device = device
         self._stopper = stopper
         self._threads = threads
+        self._train_with = train
 
     def run(self) -> int:
         recorder = self._recorder
@@ -213,7 +225,8 @@ class _Execution:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         settings, runs = training_of(self._scenario)
-        for event in trainer.train(
+        train = self._train_with or trainer.train
+        for event in train(
             settings,
             runs,
             device=self._device,

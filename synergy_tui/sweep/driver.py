@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from synergy_tui.errors import ExitCode
 from synergy_tui.events import Event, EventWriter
@@ -28,7 +29,7 @@ def run_sweep(
     attempts: int = 3,
     should_stop: Callable[[], bool] = lambda: False,
     listener: Callable[[Event], None] | None = None,
-    told: dict[str, object] | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> ExitCode:
     """Run what is not finished of a sweep.
 

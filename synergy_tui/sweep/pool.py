@@ -112,8 +112,9 @@ class PoolExecutor:
 
     def _start(self) -> _Worker:
         threads = str(self._threads)
+        options = ["--device", self._device, "--threads", threads]
         process = subprocess.Popen(
-            [sys.executable, "-m", "synergy_tui.sweep.pool_worker", "--device", self._device],
+            [sys.executable, "-P", "-m", "synergy_tui.sweep.pool_worker", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -1,0 +1,86 @@
+"""A worker of :class:`~synergy_tui.sweep.pool.PoolExecutor`: runs experiments that it is told of.
+
+Reads one JSON object a line, ``{"paths": […]}``; several paths train as one ensemble. Answers one
+line for each path: ``{"path", "exit_code", "reason"}``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import orjson
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiment import Experiment
+from synergy_tui.runner import Stopper, run_experiment
+from synergy_tui.signals import stop_on_signals
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what standard input tells of until it ends or a signal asks to stop."""
+    parser = argparse.ArgumentParser(prog="synergy_tui.sweep.pool_worker", description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args(arguments)
+    os.umask(0o077)
+    # Answers go to the pipe that was standard output; what libraries print goes to the log.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+
+    def answer(path: str, code: int, reason: str = "") -> None:
+        told = {"path": path, "exit_code": int(code), "reason": reason}
+        answers.write(orjson.dumps(told) + b"\n")
+
+    stopper = Stopper()
+    with stop_on_signals(stopper, detached=True):
+        while not stopper() and (line := sys.stdin.buffer.readline()):
+            paths = orjson.loads(line)["paths"]
+            _run(paths, options.device, options.threads, stopper, answer)
+    return int(ExitCode.OK)
+
+
+def _run(
+    paths: list[str],
+    device: str,
+    threads: int | None,
+    stopper: Stopper,
+    answer: Callable[..., None],
+) -> None:
+    """Run one batch and answer for each of its experiments."""
+    try:
+        if len(paths) == 1:
+            codes = [
+                run_experiment(
+                    Experiment(paths[0]), device=device, threads=threads, should_stop=stopper
+                )
+            ]
+        else:
+            from synergy_tui.sweep.ensemble import run_together
+
+            codes = run_together(
+                [Experiment(path) for path in paths],
+                device=device,
+                threads=threads,
+                should_stop=stopper,
+            )
+    except UserError as error:
+        for path in paths:
+            answer(path, error.exit_code, error.message)
+        return
+    except Exception as error:
+        traceback.print_exc()
+        for path in paths:
+            answer(path, ExitCode.RUN_FAILED, f"{type(error).__name__}: {error} (see sweep.log)")
+        return
+    for path, code in zip(paths, codes, strict=True):
+        ending = Experiment(Path(path)).ending() or {}
+        answer(path, code, str(ending.get("reason") or ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
