@@ -26,8 +26,8 @@ CALL_EDGES = 1 << 22
 NEAR_BYTES = 1 << 19
 """Histories up to this size stay in a core's cache; larger ones are fetched ahead of use."""
 
-RINGS_BYTES = 1 << 28
-"""Most memory for the histories of blocks of steps that are under way together."""
+BLOCKS = 4
+"""Blocks of ``STEPS`` steps that follow one another through a graph whose histories are near."""
 
 NO_WEIGHTS = np.empty(0)
 
@@ -181,9 +181,7 @@ class Layout:
 
         It depends on the graph only: the number of threads changes no result.
         """
-        if len(self.pieces) <= 2:
-            return 1
-        return int(np.clip(RINGS_BYTES // (self.slots * STEPS * 8), 1, 4))
+        return 1 if self.far or len(self.pieces) <= 2 else BLOCKS
 
     @cached_property
     def edges(self) -> int:

@@ -1,0 +1,244 @@
+"""Sparse heads: valid by construction, and every measure agrees with the dense engine."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import engine
+from engine import sparse_layout
+from engine.errors import Cancelled, EngineError, TooLargeError
+from engine.progress import watch
+from engine.sparse import SparseHead, head_from_edges
+from engine.system import MultiHeadSystem
+from engine.topologies import topology
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> np.ndarray:
+    """(H, n, n) raw weights with gaps, self-loops near one, and nodes that say nothing."""
+    count, n = draw(st.integers(1, 4)), draw(st.integers(1, 24))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    weights = rng.random((count, n, n)) * (rng.random((count, n, n)) < draw(st.floats(0.05, 1)))
+    if draw(st.booleans()):
+        weights = np.ceil(weights)
+    for head in weights:
+        head[np.diag_indices(n)] = np.where(rng.random(n) < 0.8, rng.choice([1, 50, 1e10], n), 0)
+    return np.tril(weights)
+
+
+def both(weights: np.ndarray) -> tuple[MultiHeadSystem, MultiHeadSystem]:
+    mixed = np.arange(1.0, len(weights) + 1)
+    return (
+        MultiHeadSystem.from_weights(weights, mixed),
+        MultiHeadSystem.from_sparse([SparseHead.from_dense(each) for each in weights], mixed),
+    )
+
+
+def close(one: object, other: object, **tolerance: float) -> None:
+    np.testing.assert_allclose(other, one, **{"rtol": 1e-12, "atol": 1e-13, **tolerance})
+
+
+@settings(deadline=None, max_examples=60)
+@given(heads())
+def test_a_head_survives_every_form(weights: np.ndarray) -> None:
+    for each in weights:
+        head = SparseHead.from_dense(each).check()
+        assert np.array_equal(head.to_array(), each)
+        assert np.array_equal(SparseHead.from_scipy(head.to_scipy()).to_array(), each)
+
+
+@settings(deadline=None, max_examples=60)
+@given(heads(), st.sampled_from(["walks", "attention"]))
+def test_hitting_times_agree_with_dense(weights: np.ndarray, combine: str) -> None:
+    dense, sparse = both(weights)
+    close(
+        engine.hitting_times(dense, combine=combine), engine.hitting_times(sparse, combine=combine)
+    )
+    close(engine.backward_hitting_times(dense), engine.backward_hitting_times(sparse))
+    close(engine.head_hitting_times(dense), engine.head_hitting_times(sparse))
+
+
+@settings(deadline=None, max_examples=40)
+@given(heads())
+def test_operators_and_trajectories_agree_with_dense(weights: np.ndarray) -> None:
+    dense, sparse = both(weights)
+    close(engine.walk(dense), engine.walk(sparse))
+    close(engine.walk(dense, combine="attention"), engine.walk(sparse, combine="attention"))
+    close(engine.diffusion(dense), engine.diffusion(sparse))
+    close(engine.arrival(dense, 40), engine.arrival(sparse, 40))
+    close(engine.spread(dense, 0, 20), engine.spread(sparse, 0, 20))
+
+
+@settings(deadline=None, max_examples=40)
+@given(heads(), st.sampled_from([0, 1, 7, 16, 33, 100]))
+def test_fidelity_at_a_horizon_agrees_with_dense(weights: np.ndarray, horizon: int) -> None:
+    dense, sparse = (
+        engine.fidelity(each, tolerance=-1.0, horizon=horizon) for each in both(weights)
+    )
+    close(dense.node, sparse.node, atol=1e-29)
+    close([dense.lower, dense.upper], [sparse.lower, sparse.upper], atol=1e-29)
+
+
+@settings(deadline=None, max_examples=30)
+@given(heads())
+def test_fidelity_certificates_overlap(weights: np.ndarray) -> None:
+    dense, sparse = (engine.fidelity(each, horizon=500) for each in both(weights))
+    assert sparse.lower <= dense.upper * (1 + 1e-12)
+    assert dense.lower <= sparse.upper * (1 + 1e-12)
+    assert list(dense.unreachable) == list(sparse.unreachable)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    heads(),
+    st.sampled_from(["tv", "l1"]),
+    st.sampled_from(["max", "mean"]),
+    st.sampled_from(["forward", "backward"]),
+)
+def test_mixing_times_agree_with_dense(
+    weights: np.ndarray, distance: str, aggregate: str, direction: str
+) -> None:
+    options = {"distance": distance, "aggregate": aggregate, "direction": direction}
+    dense, sparse = (
+        engine.mixing_time(each, **options, epsilon=0.2371, max_steps=500)  # type: ignore[arg-type]
+        for each in both(weights)
+    )
+    assert (dense.steps, dense.infinite) == (sparse.steps, sparse.infinite)
+
+
+@pytest.mark.parametrize("diversity", [0.0, 0.5])
+def test_analysis_agrees_with_dense(diversity: float) -> None:
+    options = {"heads": 3, "seed": 2, "diversity": diversity, "window": 3}
+    dense = engine.analyze(topology("sliding_window", 60, layout="dense", **options)).as_dict()
+    sparse = engine.analyze(topology("sliding_window", 60, layout="sparse", **options)).as_dict()
+    for part in ("mixing", "synergy", "diversity"):
+        for name, value in dense[part].items():
+            if isinstance(value, float):
+                close(value, sparse[part][name], err_msg=name)
+    close(dense["fidelity"]["minimax"], sparse["fidelity"]["minimax"], rtol=1e-9)
+    if diversity == 0:
+        assert sparse["synergy"]["fidelity_amplification"] == 1.0
+        assert sparse["diversity"]["jaccard"] == 0.0
+
+
+@pytest.fixture
+def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sparse_layout, "PIECE_EDGES", 64)
+    monkeypatch.setattr(sparse_layout, "CALL_EDGES", 50)
+
+
+@pytest.mark.parametrize("near_bytes", [0, 1 << 30])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("poisson", {"probability": 0.7}), ("fixed_in_degree", {"degree": 3}), ("line", {})],
+)
+def test_pieces_blocks_and_threads_change_nothing(
+    name: str,
+    parameters: dict[str, object],
+    near_bytes: int,
+    tiny_pieces: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sparse_layout, "NEAR_BYTES", near_bytes)
+    dense, sparse = (
+        topology(name, 300, heads=2, diversity=1.0, layout=layout, **parameters)
+        for layout in ("dense", "sparse")
+    )
+    monkeypatch.setattr("engine.kernels.threads.threads", lambda: 2)
+    close(engine.hitting_times(dense), engine.hitting_times(sparse))
+    two = engine.fidelity(sparse, tolerance=-1.0, horizon=333)
+    close(engine.fidelity(dense, tolerance=-1.0, horizon=333).node, two.node, atol=1e-29)
+    mixed = [
+        engine.mixing_time(each, max_steps=2000, direction="backward") for each in (dense, sparse)
+    ]
+    assert mixed[0].steps == mixed[1].steps
+    monkeypatch.setattr("engine.kernels.threads.threads", lambda: 1)
+    one = engine.fidelity(sparse, tolerance=-1.0, horizon=333)
+    assert np.array_equal(one.node, two.node)
+    assert np.array_equal(one.time, two.time)
+
+
+def test_two_threads_may_call_at_once() -> None:
+    system = topology("poisson", 5000, layout="sparse", probability=0.9)
+    alone = engine.fidelity(system, tolerance=-1.0, horizon=100).node
+    results: list[np.ndarray] = []
+
+    def call() -> None:
+        results.append(engine.fidelity(system, tolerance=-1.0, horizon=100).node)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(results) == 4
+    assert all(np.array_equal(alone, each) for each in results)
+
+
+def test_a_watcher_sees_progress_and_may_stop(tiny_pieces: None) -> None:
+    system = topology("line", 400, layout="sparse")
+    seen: list[tuple[str, int]] = []
+    with watch(lambda stage, done, total: seen.append((stage, done))):
+        engine.hitting_times(system)
+        engine.fidelity(system)
+    assert {stage for stage, _ in seen} >= {"hitting times", "following the sink's row"}
+    with watch(lambda stage, done, total: False), pytest.raises(Cancelled, match="stopped while"):
+        engine.hitting_times(topology("line", 401, layout="sparse"))
+    engine.hitting_times(system)
+
+
+def test_reachability_is_over_all_heads_together() -> None:
+    edges = [[(0, 1)], [(1, 3)]]
+    kinds = ("dense", "sparse")
+    systems = [
+        MultiHeadSystem.from_edges(edges, nodes=4, storage=kind, unreachable="allow")  # type: ignore[arg-type]
+        for kind in kinds
+    ]
+    assert [system.unreachable() for system in systems] == [[2], [2]]
+
+
+def test_edges_given_twice_add_up_and_zeros_are_no_edges() -> None:
+    table = np.array([[0, 1, 0.5], [0, 1, 0.25], [0, 2, 0.0], [1, 2, 1.0]])
+    head = head_from_edges(table, nodes=3, self_loops="add")
+    assert head.to_array().tolist() == [[1, 0, 0], [0.75, 1, 0], [0, 1, 1]]
+    assert head_from_edges(table[3:], nodes=3).weights is None
+    twice = SparseHead.from_edges([0, 0], [1, 1], 2, self_loops="keep")
+    assert twice.to_array().tolist() == [[0, 0], [1, 0]]
+
+
+def test_everything_wrong_with_edges_is_said_at_once() -> None:
+    with pytest.raises(EngineError) as caught:
+        SparseHead.from_edges([0, 2, 9], [1, 1, 1], 3, weights=[1, np.nan, 1])
+    assert len(caught.value.problems) == 3
+    assert "2 → 1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices", "weights", "problem"),
+    [
+        ([0, 2, 1], [0], None, "must rise"),
+        ([0, 1, 2], [0, 5], None, "between 0 and its receiver"),
+        ([0, 1, 3], [0, 1, 0], None, "rise strictly"),
+        ([0, 1, 2], [0, 1], [1.0, -1.0], "positive"),
+    ],
+)
+def test_check_finds_what_kernels_would_trip_over(
+    indptr: list[int], indices: list[int], weights: list[float] | None, problem: str
+) -> None:
+    head = SparseHead(
+        np.array(indptr),
+        np.array(indices, np.int32),
+        None if weights is None else np.array(weights),
+    )
+    with pytest.raises(EngineError, match=problem):
+        head.check()
+
+
+def test_a_sparse_head_is_not_written_out_when_too_large() -> None:
+    with pytest.raises(TooLargeError, match="GiB"):
+        topology("line", 200_000).head_array(0)
