@@ -52,12 +52,25 @@ def verdict(state: ExperimentState, step: int | None = None) -> Verdict:
     step
         As it was at this step; the newest when ``None``.
     """
-    runs = [run for run in state.runs.values() if run.probe_at(step) is not None]
+    failures = [
+        f"{run.name} failed: {run.reason}" for run in state.runs.values() if run.status == "failed"
+    ]
+    runs = [
+        run
+        for run in state.runs.values()
+        if run.status != "failed" and run.probe_at(step) is not None
+    ]
     if not runs:
-        failed = [run for run in state.runs.values() if run.status == "failed"]
-        if failed:
-            return Verdict(f"{failed[0].name} failed: {failed[0].reason}")
-        return Verdict("nothing measured yet")
+        return Verdict("; ".join(failures[:1]) or "nothing measured yet", failures[1:])
+    found = _compare(runs, step)
+    if not failures:
+        return found
+    return Verdict(
+        f"{failures[0]}; {found.line}", [*failures[1:], *found.details], found.convention
+    )
+
+
+def _compare(runs: list[RunState], step: int | None) -> Verdict:
     many = max(runs, key=lambda run: (run.heads, run.index))
     few = min(runs, key=lambda run: (run.heads, run.index))
     convention = _convention(many, step)
@@ -70,7 +83,6 @@ def verdict(state: ExperimentState, step: int | None = None) -> Verdict:
     if loss:
         line += f"; {loss}"
     details += _contradictions(few, many, step)
-    details += [f"{run.name} failed: {run.reason}" for run in runs if run.status == "failed"]
     if details and details[0].startswith("but "):
         line += f"; {details.pop(0)}"
     return Verdict(line, details, convention)
