@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergy_tui.identity import identity
-from synergy_tui.panels import Look, shown
+from synergy_tui.panels import Look, interval_text, learned, shown
 from synergy_tui.state import ExperimentState, RunState
 from synergy_tui.verdict import verdict
 from synergy_tui.widgets.strips import Cell, Summary
@@ -73,7 +73,7 @@ def _numbers(run: RunState, look: Look) -> dict[str, str]:
                 analysis, synergy, "fidelity_amplification"
             )
             rows["mixing against own best head"] = _times(analysis, synergy, "mixing_gain")
-    loss, accuracy = run.loss.at(look.step), run.accuracy.at(look.step)
+    loss, accuracy = learned(run, look.step)
     if loss is not None:
         rows["loss, nats"] = shown(loss)
     if accuracy is not None:
@@ -88,8 +88,7 @@ def _value(
 ) -> str:
     """A metric with its interval, where there is one."""
     ends = (analysis.get("intervals") or {}).get(interval or key)
-    text = shown(group.get(key))
-    return f"{text} [{shown(ends[0])}, {shown(ends[1])}]" if ends else text
+    return shown(group.get(key)) + interval_text(ends)
 
 
 def _times(analysis: Mapping[str, Any], group: Mapping[str, Any], key: str) -> str:

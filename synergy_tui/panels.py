@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from synergy_tui.conventions import Convention
+from synergy_tui.expect import UndecidedError
 from synergy_tui.identity import identity
+from synergy_tui.metrics import metric
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.widgets.axes import Axis, Floats, compact, covering
 from synergy_tui.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
 SHORT = ("soon", "clear", "learned")
+ARRIVED = 0.985
+"""An arrival curve that has come this far is drawn on to the end of the axis."""
 EARLIER = 4
 """How many earlier arrival curves are drawn faintly behind the newest."""
+DECADES = 100.0
+"""Fidelities with a larger ratio than this get a logarithmic axis, unless the user objects."""
 LONG = 250
 """Arrival curves longer than this many steps get a logarithmic axis."""
 
@@ -35,13 +41,15 @@ class Look:
         Whether the cursor is at the newest step by itself; then it is not drawn.
     layer
         Layer from 1, ``None`` for all together.
+    logarithmic
+        Scale of fidelity and loss; ``None``: logarithmic for a fidelity that spans decades.
     """
 
     step: int
     following: bool
     convention: Convention
     layer: int | None = None
-    logarithmic: bool = False
+    logarithmic: bool | None = None
     ascii_only: bool = False
 
 
@@ -71,6 +79,19 @@ def shown(value: Any) -> str:
     return "–" if value is None else compact(float(value), 3)
 
 
+def learned(run: RunState, step: int) -> tuple[float | None, float | None]:
+    """Loss (nats) and accuracy (0..1) at ``step``, settled over the last reports as in verdicts."""
+
+    def known(name: str) -> float | None:
+        try:
+            value = metric(run, name, step)
+        except UndecidedError:
+            return None
+        return value if isinstance(value, float) and math.isfinite(value) else None
+
+    return known("loss"), known("accuracy")
+
+
 def rows(state: ExperimentState) -> tuple[int, ...]:
     """Which questions the experiment can answer: nothing is learnt where nothing is trained."""
     trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
@@ -93,16 +114,21 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     best = [track(run, look, ("synergy", "best_head_fidelity"))[1] for run in runs]
     losses = [value for run in runs for value in _extent(run.losses)]
     floors = [run.floor for run in runs if run.floor is not None]
-    vertical = "log" if look.logarithmic else "linear"
+    clear = [value for values in [*tracks, *best] for value in _extent(values)]
+    logarithmic = _spans_decades(tracks) if look.logarithmic is None else look.logarithmic
     return Scales(
         arrival=Axis(0, max(longest, 1.0), scale=scale, label="diffusion steps"),  # type: ignore[arg-type]
         steps=Axis(0, total, label="training step"),
         fidelity=covering(
-            [value for track in [*tracks, *best] for value in _extent(track)],
-            scale=vertical,  # type: ignore[arg-type]
+            clear,
+            scale="log" if logarithmic else "linear",  # type: ignore[arg-type]
             include=[0.0],
         ),
-        loss=covering(losses, scale=vertical, include=[0.0, *floors]),  # type: ignore[arg-type]
+        loss=covering(
+            losses,
+            scale="log" if look.logarithmic else "linear",
+            include=[0.0, *floors],
+        ),  # type: ignore[arg-type]
     )
 
 
@@ -118,7 +144,7 @@ def panel(
 def headline_number(question: int, run: RunState, look: Look) -> str:
     """The number a panel is headed by, alone, for the clipboard."""
     if question == 2:
-        loss = run.loss.at(look.step)
+        loss, _ = learned(run, look.step)
         return "" if loss is None else repr(loss)
     probe = run.probe_at(look.step)
     if probe is None:
@@ -145,12 +171,12 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         colour, faint = place.variable, place.variable.replace("run", "faint")
         if alone:
             for earlier in _earlier(run.probes, probe):
-                x, y = arrival_curve(earlier, look, "mean")
+                x, y = _arrival_track(earlier, look, axes, "mean")
                 curves.append(Curve(x, y, faint, faint=True))
             for which, style in (("median", "muted"), ("worst", "text")):
-                x, y = arrival_curve(probe, look, which)
+                x, y = _arrival_track(probe, look, axes, which)
                 curves.append(Curve(x, y, style, label=which))
-        x, y = arrival_curve(probe, look, "mean")
+        x, y = _arrival_track(probe, look, axes, "mean")
         glyph = "" if alone else place.mark(look.ascii_only)
         curves.append(Curve(x, y, colour, glyph=glyph, label="mean" if alone else run.name))
         analysis = look.convention.analysis(probe, look.layer)
@@ -259,11 +285,11 @@ def _has_it_learned(
         curves += _until(
             run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
         )
-        loss, accuracy = run.loss.at(look.step), run.accuracy.at(look.step)
+        loss, accuracy = learned(run, look.step)
         if not alone:
             headline += f"  {glyph} {shown(loss)}"
         else:
-            headline = "" if loss is None else f"loss {compact(loss)}"
+            headline = "" if loss is None else f"loss {compact(loss, 3)}"
             if accuracy is not None and math.isfinite(accuracy):
                 headline += f" · {accuracy:.1%} right"
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}
@@ -350,6 +376,17 @@ def arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, F
     return steps, values
 
 
+def _arrival_track(
+    probe: ProbeRecord, look: Look, axes: Scales, which: str
+) -> tuple[Floats, Floats]:
+    """An arrival curve, drawn on to the end of the axis once it is within a dot of 1: it cannot
+    fall, and another run's may take longer."""
+    steps, values = arrival_curve(probe, look, which)
+    if len(values) and values[-1] >= ARRIVED and steps[-1] < axes.arrival.high:
+        return np.append(steps, axes.arrival.high), np.append(values, values[-1])
+    return steps, values
+
+
 def _earlier(probes: Sequence[ProbeRecord], newest: ProbeRecord) -> Iterable[ProbeRecord]:
     """A few probes from the first on, closer together towards the newest."""
     past = [probe for probe in probes if probe.step < newest.step]
@@ -388,9 +425,14 @@ def _fidelity_text(analysis: Mapping[str, Any]) -> str:
     value = analysis["fidelity"].get("minimax")
     text = f"φ {shown(value)}"
     interval = (analysis.get("intervals") or {}).get("fidelity_minimax")
-    if interval:
-        text += f" [{shown(interval[0])}, {shown(interval[1])}]"
-    return text
+    return text + interval_text(interval)
+
+
+def interval_text(ends: Sequence[Any] | None) -> str:
+    """`` [low, high]``, or nothing for an interval without width: exact numbers need none."""
+    if not ends or shown(ends[0]) == shown(ends[1]):
+        return ""
+    return f" [{shown(ends[0])}, {shown(ends[1])}]"
 
 
 def _layer(look: Look) -> str:
@@ -409,6 +451,12 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState]) -> str:
     if runs[0].kind == "trained":
         return "waiting for the first probe"
     return "waiting for the engine's answer"
+
+
+def _spans_decades(tracks: Sequence[Floats]) -> bool:
+    """Whether the newest values of several runs, or one run's own, are worlds apart."""
+    known = np.concatenate([[], *(track[np.isfinite(track) & (track > 0)] for track in tracks)])
+    return bool(known.size) and bool(known.max() > DECADES * known.min())
 
 
 def _extent(values: np.ndarray) -> list[float]:

@@ -112,6 +112,10 @@ def _dead(state: ExperimentState) -> str:
 
 
 def _failed(state: ExperimentState) -> str:
-    failed = [run for run in state.runs.values() if run.status == "failed"]
-    what = "; ".join(f"{run.name}: {run.reason}" for run in failed) or state.reason
+    reasons: dict[str, list[str]] = {}
+    for run in state.runs.values():
+        if run.status == "failed":
+            reasons.setdefault(run.reason, []).append(run.name)
+    what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
+    what = what or state.reason
     return f"{what or 'The run failed'} (press l for the worker's log)"

@@ -28,6 +28,7 @@ COLUMNS = 4
 NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
+TIME_KEYS = tuple(key.id for key in keys.TABLE if key.group == "Time")
 SMALLEST = (40, 12)
 COMPACT = (76, 22)
 """Below this width or height one panel is shown at a time, with tabs."""
@@ -66,7 +67,7 @@ class DashboardScreen(TimedScreen):
         self.question = 0
         self.overlaid = False
         self.maximised = False
-        self.logarithmic = False
+        self.logarithmic: bool | None = None
         self.chosen_layer: int | None = None
         self.convention_place = 0
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
@@ -124,6 +125,7 @@ class DashboardScreen(TimedScreen):
         told = self.synergy.status
         self.query_one(Header).show(self._header(told))
         self.query_one(TimelineBar).show(self._track(told))
+        self.query_one(KeyBar).hide(*() if self.state.total_steps else TIME_KEYS)
         content = summarise(self.state, look, told.advice)
         strip = self.query_one(SummaryStrip)
         strip.styles.height = summary_height(content, width, self._most_summary(content.alert))
@@ -201,13 +203,14 @@ class DashboardScreen(TimedScreen):
             return "   ".join(marks) or "starting"
         run = group[0]
         parts = [f"{identity(run.index).mark(ascii_only)} {run.name}"]
+        if run.status in ("failed", "stopped"):
+            parts.append(run.status.upper())
         if run.heads:
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.parameters is not None:
-            word = "parameters" if len(self._shown) * NARROW_COLUMN <= self.size.width else "params"
-            parts.append(f"{run.parameters:,} {word}")
-        if run.status in ("failed", "stopped"):
-            parts.append(run.status.upper())
+            narrow = len(self._shown) * NARROW_COLUMN > self.size.width
+            count = panels.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
+            parts.append(f"{count} {'params' if narrow else 'parameters'}")
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
             parts.append(f"{hidden} more: tab")
@@ -303,7 +306,10 @@ class DashboardScreen(TimedScreen):
 
     def action_logarithmic(self) -> None:
         """Change the scale of fidelity and loss."""
-        self.logarithmic = not self.logarithmic
+        following = {None: True, True: False, False: None}
+        self.logarithmic = following[self.logarithmic]
+        named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
+        self.notify(f"axes of fidelity and loss: {named[self.logarithmic]}", timeout=2)
         self.update_now()
 
     def action_inspect(self) -> None:

@@ -134,9 +134,9 @@ def spans(x: Floats, y: Floats, columns: int, rows: int) -> npt.NDArray[np.bool_
     top[:-1] = np.maximum(top[:-1], middle)
     bottom[1:] = np.minimum(bottom[1:], middle)
     top[1:] = np.maximum(top[1:], middle)
-    # Round half towards the line's own end so that two columns do not both take the middle dot.
-    low_dot = np.ceil(bottom - 0.5)
-    high_dot = np.maximum(np.floor(top + 0.5), low_dot)
+    # A meeting point half way between two dots belongs to neither column's far side.
+    low_dot = np.ceil(bottom - 0.5 + 1e-6)
+    high_dot = np.maximum(np.floor(top + 0.5 - 1e-6), low_dot)
     height = np.arange(rows - 1, -1, -1, dtype=np.float64)[:, None]
     dots[:, left : right + 1] = (height >= low_dot) & (height <= high_dot)
     return dots

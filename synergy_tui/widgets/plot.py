@@ -262,12 +262,12 @@ def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str]) -> int:
     across = canvas.width - gutter
     canvas.write(gutter, rows, lines["floor"] * across, style)
     name = f" {plot.x.label}" if plot.x.label else ""
-    if len(name) > across // 2:
+    if len(name) > across * 0.6:
         name = ""
     limit = across - len(name)
     canvas.write(gutter + limit, rows, name, style)
     end = -1
-    for value, label in plot.x.ticks(max(2, across // 10)):
+    for value, label in plot.x.ticks(max(2, across // (8 if plot.x.scale == "linear" else 6))):
         middle = round(float(plot.x.place(value)) * (across - 1))
         start = min(max(middle - len(label) // 2, 0), across - len(label))
         if start > end and start + len(label) < limit:
