@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-CONVENTION = "theory · walks · tv-max, ε 1/4 · sink excluded"
+CONVENTION = "theory · walks · sink excluded"
 HORIZON = 20_000
 """Steps after which a fidelity that has not settled is given as it stands."""
 TOLERANCE = 1e-9
@@ -400,7 +400,7 @@ def arrivals(system: MultiHeadSystem, source: int) -> tuple[Floats, Floats]:
         steps *= 2
     arrived = np.flatnonzero(mixed >= 0.99)
     if arrived.size:
-        steps = max(int(arrived[0]) + 1, 4)
+        steps = min(max(int(arrived[0]) + 1, 4), len(mixed) - 1)
     alone = [engine.arrival(system.head(head), steps)[:, source] for head in range(system.heads)]
     return np.array(alone), mixed[: steps + 1]
 

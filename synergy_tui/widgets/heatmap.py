@@ -103,13 +103,14 @@ class Placement:
         return self.y + pixel // self.halves
 
 
-def pool(values: npt.NDArray[np.floating], block: int) -> npt.NDArray[np.floating]:
-    """The maximum of each ``block`` × ``block`` square; (⌈n/block⌉, ⌈n/block⌉)."""
-    if block == 1:
+def pool(
+    values: npt.NDArray[np.floating], edges: npt.NDArray[np.integer]
+) -> npt.NDArray[np.floating]:
+    """The maximum of each block of rows and columns that starts at ``edges``."""
+    if len(edges) == values.shape[0]:
         return values
-    starts = np.arange(0, values.shape[0], block)
     pooled: npt.NDArray[np.floating] = np.maximum.reduceat(
-        np.maximum.reduceat(values, starts, axis=0), starts, axis=1
+        np.maximum.reduceat(values, edges, axis=0), edges, axis=1
     )
     return pooled
 
@@ -148,13 +149,12 @@ def draw_matrix(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> Non
     shown = place.columns // place.across
     first, left = place.origin
     if place.block > 1:
-        values = pool(heat.values, place.block)
+        edges = np.arange(0, heat.values.shape[0], place.block)
+        levels = _levels(pool(heat.values, edges), edges, heat)
     else:
         values = heat.values[first : first + shown, left : left + shown]
-    levels = levels_of(values, heat.scale, heat.top)
-    queries = first + np.arange(values.shape[0]) * place.block
-    keys = left + np.arange(values.shape[1]) * place.block
-    levels[queries[:, None] + place.block - 1 < keys[None, :]] = 0
+        levels = levels_of(values, heat.scale, heat.top)
+        levels[first + np.arange(shown)[:, None] < left + np.arange(shown)[None, :]] = 0
     if heat.cursor is not None:
         query = (heat.cursor[0] - first) // place.block
         key = (heat.cursor[1] - left) // place.block
@@ -163,7 +163,27 @@ def draw_matrix(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> Non
     pixels = np.repeat(np.repeat(levels, place.down, axis=0), place.across, axis=1)
     _put(canvas, pixels, place.x, place.y, mode)
     if place.across >= 5 and place.block == 1:
-        _write_values(canvas, values, levels, place)
+        _write_values(canvas, values, levels, place, mode)
+
+
+def draw_small(canvas: Canvas, heat: Heat, mode: Mode) -> None:
+    """Fill a canvas with a matrix without axes; blocks may differ by one entry in size."""
+    wide = 1 if mode == "blocks" else 2
+    nodes = heat.values.shape[0]
+    side = max(min(canvas.width // wide, canvas.height * (2 if mode == "blocks" else 1)), 1)
+    shown = min(nodes, side)
+    edges = np.arange(shown) * nodes // shown
+    levels = _levels(pool(heat.values, edges), edges, heat)
+    zoom = side // shown
+    _put(canvas, np.repeat(np.repeat(levels, zoom, axis=0), zoom * wide, axis=1), 0, 0, mode)
+
+
+def _levels(pooled: npt.NDArray[np.floating], edges: npt.NDArray[np.integer], heat: Heat) -> Levels:
+    """Levels of pooled values; blocks that lie above the diagonal are empty."""
+    levels = levels_of(pooled, heat.scale, heat.top)
+    last = np.append(edges[1:], heat.values.shape[0]) - 1
+    levels[last[:, None] < edges[None, :]] = 0
+    return levels
 
 
 def draw_heatmap(
@@ -216,10 +236,12 @@ def _put(canvas: Canvas, pixels: Levels, x: int, y: int, mode: Mode) -> None:
             pixels = np.vstack([pixels, np.zeros((1, pixels.shape[1]), dtype=np.uint8)])
         rows = min(pixels.shape[0] // 2, canvas.height - y)
         top, bottom = pixels[: 2 * rows : 2, :columns], pixels[1 : 2 * rows : 2, :columns]
-        empty = (top == 0) & (bottom == 0)
-        canvas.chars[y : y + rows, x : x + columns] = np.where(empty, ord(" "), ord("▀"))
-        styles = pair_styles(top, bottom)
-        canvas.styles[y : y + rows, x : x + columns] = np.where(empty, _TEXT, styles)
+        # Where the upper half is empty, a lower half block leaves no seam of colour above it.
+        lower = (top == 0) & (bottom > 0)
+        chars = np.where(lower, ord("▄"), np.where(top > 0, ord("▀"), ord(" ")))
+        styles = np.where(lower, pair_styles(bottom, top), pair_styles(top, bottom))
+        canvas.chars[y : y + rows, x : x + columns] = chars
+        canvas.styles[y : y + rows, x : x + columns] = np.where(top + bottom > 0, styles, _TEXT)
         return
     rows = min(pixels.shape[0], canvas.height - y)
     shown = pixels[:rows, :columns]
@@ -228,7 +250,11 @@ def _put(canvas: Canvas, pixels: Levels, x: int, y: int, mode: Mode) -> None:
 
 
 def _write_values(
-    canvas: Canvas, values: npt.NDArray[np.floating], levels: Levels, place: Placement
+    canvas: Canvas,
+    values: npt.NDArray[np.floating],
+    levels: Levels,
+    place: Placement,
+    mode: Mode,
 ) -> None:
     """Write each entry into its square, where squares are large enough."""
     if place.down // place.halves < 1:
@@ -237,7 +263,7 @@ def _write_values(
         y = place.y + (row * place.down + (place.down - 1) // 2) // place.halves
         for column in np.flatnonzero(levels[row]).tolist():
             value = float(values[row, column])
-            text = compact(value) if value else "0"
+            text = compact(value) if mode == "blocks" else f" {compact(value)} "
             x = place.x + column * place.across + (place.across - len(text)) // 2
             canvas.write(x, y, text, level_style(int(levels[row, column])))
 

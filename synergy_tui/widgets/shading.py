@@ -144,11 +144,11 @@ class Palette(Sequence[Style]):
     ansi
         Use the terminal's own colours for heads.
     background
-        ``#RRGGBB`` of what is behind level 0; ``None`` leaves the terminal's.
+        Colour of level 0; ``None`` leaves the terminal's.
     """
 
     def __init__(
-        self, named: Sequence[Style], *, dark: bool, ansi: bool, background: str | None
+        self, named: Sequence[Style], *, dark: bool, ansi: bool, background: Color | None
     ) -> None:
         self._styles: dict[int, Style] = dict(enumerate(named))
         self._dark, self._ansi = dark, ansi
@@ -157,9 +157,8 @@ class Palette(Sequence[Style]):
         mixed = np.column_stack(
             [np.interp(places, np.arange(len(ramp)), ramp[:, part]) for part in range(3)]
         )
-        none = None if background is None else Color.parse(background)
         self._colours: list[Color | None] = [
-            none,
+            background,
             *(Color.from_rgb(*row) for row in np.rint(mixed).astype(int).tolist()),
             Color.parse("#5CF2FF" if dark else "#0050C8"),
         ]
@@ -196,4 +195,4 @@ class Palette(Sequence[Style]):
         head, kind = divmod(index - _FIRST_HEAD, 3)
         on_dark, on_light, terminal = _HEAD_COLOURS[head]
         colour = terminal if self._ansi else (on_dark if self._dark else on_light)
-        return Style(color=colour, bold=kind == 1, reverse=kind == 2)
+        return Style(color=colour, bgcolor=self._colours[0], bold=kind == 1, reverse=kind == 2)

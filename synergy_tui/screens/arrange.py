@@ -1,0 +1,77 @@
+"""Where the panels of the inspector and the stepper lie: sizes in, rectangles out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Rectangle = tuple[int, int, int, int]
+"""x, y, width, height in cells."""
+
+SMALLEST = (40, 12)
+COMPACT = (72, 19)
+"""Below this width or height of the body, one panel is shown at a time."""
+ROOMY = (104, 27)
+"""From this size on, every panel is shown."""
+
+WHAT_IF_COLUMNS, WHAT_IF_ROWS = 54, 9
+"""What the comparison before and after needs, its frame included."""
+
+MAPS, MAP, HEADS, ARRIVAL, PATHS, WHAT_IF = range(6)
+PANELS = ("all heads", "one head", "figures", "arrival", "paths", "what if")
+
+
+def arrange_inspector(
+    width: int, height: int, heads: int, nodes: int, recent: Sequence[int], alone: bool
+) -> dict[int, Rectangle]:
+    """Lay out the inspector's panels.
+
+    Parameters
+    ----------
+    width, height
+        The body's.
+    heads, nodes
+        How many there are.
+    recent
+        Panels, the one selected last first; where panels share a place, the first is shown.
+    alone
+        Give the selected panel everything.
+    """
+    if alone or width < COMPACT[0] or height < COMPACT[1]:
+        return {recent[0]: (0, 0, width, height)}
+    if width < ROOMY[0] or height < ROOMY[1]:
+        return _two_columns(width, height, heads, recent)
+    left = width * (48 if width >= 150 else 40) // 100
+    right = width - left
+    upper = max(min(nodes // 2 + 4, height * 55 // 100), min(heads + 4, height // 2), 12)
+    figures = min(max(right - nodes - 6, 33), 46)
+    lower = height - upper
+    curve = max(lower * 45 // 100, min(WHAT_IF_ROWS, lower // 2))
+    result = {
+        MAPS: (0, 0, left, height),
+        MAP: (left, 0, right - figures, upper),
+        HEADS: (left + right - figures, 0, figures, upper),
+        PATHS: (left, upper + curve, right, lower - curve),
+    }
+    if right >= WHAT_IF_COLUMNS + 44:
+        result[ARRIVAL] = (left, upper, right - WHAT_IF_COLUMNS, curve)
+        result[WHAT_IF] = (left + right - WHAT_IF_COLUMNS, upper, WHAT_IF_COLUMNS, curve)
+    else:
+        result[_first(recent, (ARRIVAL, WHAT_IF))] = (left, upper, right, curve)
+    return result
+
+
+def _two_columns(
+    width: int, height: int, heads: int, recent: Sequence[int]
+) -> dict[int, Rectangle]:
+    """Maps at the left, figures above one of the other panels at the right."""
+    left = max(width * 46 // 100, 34)
+    upper = min(heads + 4, height // 2)
+    return {
+        _first(recent, (MAPS, MAP)): (0, 0, left, height),
+        HEADS: (left, 0, width - left, upper),
+        _first(recent, (ARRIVAL, PATHS, WHAT_IF)): (left, upper, width - left, height - upper),
+    }
+
+
+def _first(recent: Sequence[int], among: Sequence[int]) -> int:
+    return next((panel for panel in recent if panel in among), among[0])
