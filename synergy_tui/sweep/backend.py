@@ -1,0 +1,159 @@
+"""Chooses what runs a sweep on this machine or a cluster, and builds it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.scenario import Scenario
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.driver import Batching, one_by_one
+from synergy_tui.sweep.estimate import PROCESS_BYTES, cost
+from synergy_tui.sweep.executor import Executor
+from synergy_tui.sweep.table import SweepTable
+
+EXECUTORS = ("auto", "ensemble", "pool", "ray")
+# Beyond this a stack of models no longer fits a core's cache, and one failure costs too much.
+LARGEST_BATCH = 8
+SHARE_OF_MEMORY = 0.7
+
+
+@dataclass(frozen=True)
+class Backend:
+    """How a sweep is run.
+
+    Attributes
+    ----------
+    executor
+        ``ensemble``, ``pool`` or ``ray``.
+    workers
+        Batches at a time; 0 lets the cluster decide.
+    threads
+        CPU threads of each worker.
+    together
+        Points at most that train as one ensemble.
+    device
+        Where each trains.
+    ray
+        ``local``, ``auto`` or the address of a cluster; ``None`` without Ray.
+    """
+
+    executor: str
+    workers: int
+    threads: int
+    together: int
+    device: str = "auto"
+    ray: str | None = None
+
+    def as_options(self) -> list[str]:
+        """Command-line options that mean this backend."""
+        options = [
+            f"--executor={self.executor}",
+            f"--workers={self.workers}",
+            f"--threads={self.threads}",
+            f"--together={self.together}",
+            f"--device={self.device}",
+        ]
+        return options + ([f"--ray={self.ray}"] if self.ray else [])
+
+    def __str__(self) -> str:
+        """For a person: ``pool of 2 processes, 1 thread each``."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''} each"
+        if self.executor == "ray":
+            return f"Ray ({self.ray}), {threads}"
+        if self.executor == "ensemble":
+            return (
+                f"ensembles of up to {self.together} points in "
+                f"{self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
+            )
+        return f"pool of {self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
+
+
+def choose(
+    scenario: Scenario,
+    scenarios: Sequence[Scenario],
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    device: str = "auto",
+) -> Backend:
+    """Choose a backend for the points that are to be run.
+
+    Parameters
+    ----------
+    scenario
+        With the ``[sweep]`` table; what the command line gives comes first.
+    scenarios
+        Of the points.
+    executor, workers, ray, device
+        From the command line; ``None`` where it says nothing.
+
+    Raises
+    ------
+    UserError
+        Options contradict each other.
+    """
+    table = scenario.sweep or SweepTable()
+    name = executor or ("ray" if ray else table.executor)
+    if ray and name != "ray":
+        raise UserError(f"--ray needs the executor ray, not {name}.")
+    cores = usable_cores()
+    wanted = workers or table.workers
+    if name == "ray":
+        return Backend("ray", wanted or 0, 1, 1, device, ray or "auto")
+    on_gpu = device.startswith("cuda") or (device == "auto" and _cuda())
+    if name == "auto":
+        name = "ensemble" if on_gpu else "pool"
+    count = wanted or (1 if on_gpu else _that_fit(cores, scenarios))
+    threads = max(1, cores // count)
+    return Backend(name, count, threads, LARGEST_BATCH if name == "ensemble" else 1, device)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
+    """Processes that fit in memory, one a core at most."""
+    import psutil
+
+    largest = max((cost(scenario).memory for scenario in scenarios), default=PROCESS_BYTES)
+    room = psutil.virtual_memory().available * SHARE_OF_MEMORY
+    return max(1, min(cores, int(room // largest), len(scenarios) or 1))
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def build(backend: Backend, sweep: Sweep) -> tuple[Executor, Batching]:
+    """The executor of a backend, and how it wants its points sorted into batches."""
+    if backend.executor == "ray":
+        from synergy_tui.sweep.cluster import RayExecutor
+
+        return RayExecutor(sweep, backend), one_by_one
+    from synergy_tui.sweep.pool import PoolExecutor
+
+    pool = PoolExecutor(
+        backend.workers, threads=backend.threads, device=backend.device, log=sweep.log_path
+    )
+    if backend.together == 1:
+        return pool, one_by_one
+
+    from synergy_tui.sweep.ensemble import batches
+
+    def together(tasks: Sequence[Any]) -> list[Any]:
+        # No larger than what keeps every worker busy.
+        fair = -(-len(tasks) // backend.workers)
+        return batches(tasks, max(1, min(backend.together, fair)))
+
+    return pool, together

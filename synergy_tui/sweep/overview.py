@@ -1,0 +1,116 @@
+"""What a sweep looks like from above: state and numbers of every point, from the logs alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from synergy_tui.events import EventReader
+from synergy_tui.state import ExperimentState
+from synergy_tui.sweep.directory import PlannedPoint, Sweep
+
+
+@dataclass
+class PointView:
+    """A point as its experiment's log tells it.
+
+    Attributes
+    ----------
+    point
+        From the plan.
+    state
+        The experiment so far.
+    status
+        ``waiting``, ``running``, ``finished``, ``failed``, ``stopped`` or ``lost``.
+    attempt
+        The newest.
+    """
+
+    point: PlannedPoint
+    state: ExperimentState = field(default_factory=ExperimentState)
+    status: str = "waiting"
+    attempt: int = 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the training steps made, in [0, 1]."""
+        if self.status == "finished":
+            return 1.0
+        total = self.state.total_steps
+        return min(1.0, self.state.step / total) if total else 0.0
+
+
+class Overview:
+    """Reads the log of a sweep and of its points, incrementally; see :meth:`update`.
+
+    Attributes
+    ----------
+    points
+        Point name → what is known of it, in the order of the plan.
+    backend, machine
+        What runs the sweep, and where, as its log tells.
+    elapsed
+        Seconds that drivers have worked on it.
+    exit_code
+        Of the sweep, once a driver has ended.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.points = {point.name: PointView(point) for point in sweep.points}
+        self.backend = ""
+        self.machine = ""
+        self.elapsed = 0.0
+        self.exit_code: int | None = None
+        self._log = EventReader(sweep.events_path)
+        self._readers = {
+            name: EventReader(sweep.experiment(name).events_path) for name in self.points
+        }
+
+    def update(self, limit_bytes: int = 2**20) -> bool:
+        """Take what is new, out of at most about ``limit_bytes`` a log; whether there was any."""
+        changed = False
+        for event in self._log.read(limit_bytes):
+            changed = True
+            self._apply(event)
+        for name, view in self.points.items():
+            if view.status == "waiting":
+                continue
+            events = self._readers[name].read(limit_bytes)
+            if events:
+                changed = True
+                view.state.apply_all(events)
+        return changed
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Points by status."""
+        return Counter(view.status for view in self.points.values())
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds still needed, from the pace so far; ``None`` while there is none."""
+        done = sum(view.progress for view in self.points.values())
+        if done < 0.05 or self.exit_code is not None:
+            return None
+        return self.elapsed * (len(self.points) - done) / done
+
+    def _apply(self, event: Mapping[str, object]) -> None:
+        kind = event["kind"]
+        self.elapsed = max(self.elapsed, float(str(event.get("t") or 0.0)))
+        if kind == "sweep_started":
+            self.exit_code = None
+            self.backend = str(event.get("backend") or "")
+            self.machine = str(event.get("machine") or "")
+            return
+        if kind == "sweep_finished":
+            self.exit_code = int(str(event.get("exit_code") or 0))
+            return
+        view = self.points.get(str(event.get("point")))
+        if view is None:
+            return
+        if kind == "point_started":
+            view.status, view.attempt = "running", int(str(event.get("attempt") or 1))
+        elif kind == "point_ended":
+            view.status = str(event.get("state"))
