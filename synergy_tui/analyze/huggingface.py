@@ -48,6 +48,7 @@ def read_model(
     """
     transformers = require("transformers", "hf")
     import torch
+    from safetensors import SafetensorError
 
     if not directory.is_dir():
         raise UserError(f"There is no model directory {directory}.")
@@ -62,7 +63,7 @@ def read_model(
             attn_implementation="eager",  # the fused ways never form the attention matrix
             dtype=torch.float32,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{directory} cannot be read as a causal language model: {reason}",

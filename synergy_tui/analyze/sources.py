@@ -96,9 +96,9 @@ def read_source(path: Path, inputs: Inputs) -> Source:
     if suffix in TENSOR_SUFFIXES:
         return _tensor(path, inputs)
     if suffix in GRAPH_SUFFIXES:
-        from engine import graphio
+        import engine
 
-        graph = graphio.read_graph(path, self_loops=inputs.self_loops)
+        graph = engine.read_graph(path, self_loops=inputs.self_loops)
         return Source(str(path), graph=graph)
     known = ", ".join(sorted({*TENSOR_SUFFIXES, *CHECKPOINT_SUFFIXES, *GRAPH_SUFFIXES}))
     raise UserError(f"{path}: files that end in '{suffix}' are not known.", hint=f"Known: {known}.")
@@ -118,9 +118,9 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _tensor(path: Path, inputs: Inputs) -> Source:
-    from engine import graphio
+    import engine
 
-    read = graphio.read_attention(path, tensor=inputs.tensor)
+    read = engine.read_attention(path, tensor=inputs.tensor)
     attention = read.attention
     return Source(
         str(path),

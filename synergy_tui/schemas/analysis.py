@@ -40,7 +40,7 @@ def build() -> Schema:
     four: dict[str, Schema] = {name: {"$ref": "#/$defs/time"} for name in TIMES}
     layer = {
         "required": ["per_head", "arrival"],
-        "properties": {"fidelity": {"required": ["argmin", "time"]}},
+        "properties": {"fidelity": record({"argmin": integer, "time": integer})},
     }
     return {
         "title": "Synergy analysis",
@@ -76,8 +76,8 @@ def build() -> Schema:
                         for name in ("minimax", "normalised", "lower", "upper")
                     },
                     {
-                        "argmin": integer,
-                        "time": integer,
+                        "argmin": {"type": ["integer", "null"]},
+                        "time": {"type": ["integer", "null"]},
                         "unreachable": {"type": "array"},
                     },
                 ),
