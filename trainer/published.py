@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
 
 from .errors import TrainerError
 from .model import Stack
 from .settings import ModelShape
+
+# Of a checkpoint written by `train`: what only training needs.
+_ASIDE = ("adam.", "generator")
+
+# What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
 
 
 class LoadedModel:
@@ -20,11 +41,14 @@ class LoadedModel:
 
     Attributes:
         shape: its sizes.
-        heads: its head count, which no file tells.
+        heads: its head count.
+        about: what a checkpoint written by `train` says of itself (task, seed, step and so on);
+            empty for other files.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, about: Mapping[str, Any] | None = None) -> None:
         self._stack = stack
+        self.about = dict(about or {})
         self.shape = stack.shape
         self.heads = stack.heads[0]
 
@@ -59,7 +83,7 @@ class LoadedModel:
         return inputs[None]
 
 
-def load_published(path: str | Path, heads: int) -> LoadedModel:
+def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
     """Load a `.pt` state dict or a `.safetensors` file under the published parameter names.
 
     Nothing in the file is executed (`weights_only=True`). A checkpoint written by `train` loads
@@ -67,36 +91,48 @@ def load_published(path: str | Path, heads: int) -> LoadedModel:
 
     Args:
         path: the file.
-        heads: head count, which must divide the embedding width.
+        heads: head count, which must divide the embedding width; a checkpoint written by `train`
+            says its own.
 
     Raises:
-        TrainerError: the file is missing or holds something else, or the heads do not divide
-            the width.
+        TrainerError: the file is missing, damaged or holds something else, it does not say how
+            many heads there are, or they do not divide the width.
     """
     path = Path(path)
     if not path.is_file():
         raise TrainerError(f"{path}: there is no such file")
+    about: dict[str, Any] = {}
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-            state = {k: v for k, v in state.items() if not k.startswith(("adam.", "generator"))}
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get("synergy", "{}"))
+                names = [name for name in file.keys() if not name.startswith(_ASIDE)]  # noqa: SIM118
+                state = {name: file.get_tensor(name) for name in names}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        shape = _shape_of_state(path, state, about)
+        count = heads or about.get("heads")
+        if not isinstance(count, int):
+            raise TrainerError(f"heads: {path} does not say how many heads the model has; give it")
+        if count < 1 or shape.embed % count:
+            raise TrainerError(
+                f"heads: {count} heads do not divide the width {shape.embed} of {path}"
+            )
+        stack = Stack(shape, [count])
+        stack.load(0, state)
+    except TrainerError:
+        raise
+    except _UNREADABLE as error:
         raise TrainerError(f"{path}: cannot be read as a checkpoint ({error})") from error
-    shape = _shape_of_state(path, state)
-    if heads < 1 or shape.embed % heads:
-        raise TrainerError(f"heads: {heads} heads do not divide the width {shape.embed} of {path}")
-    stack = Stack(shape, [heads])
-    stack.load(0, state)
-    return LoadedModel(stack)
+    return LoadedModel(stack, about)
 
 
-def _shape_of_state(path: Path, state: object) -> ModelShape:
-    """Read the sizes off a state dict's shapes."""
-    needed = ("token_emb.weight", "pos_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias")
+def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> ModelShape:
+    """Read the sizes off a state dict's shapes, and the rest off what the file says of itself."""
+    needed = ["token_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias"]
+    positions = about.get("positions", "learned")
+    if positions == "learned":
+        needed.append("pos_emb.weight")
     if not isinstance(state, dict) or any(name not in state for name in needed):
         raise TrainerError(
             f"{path}: not a checkpoint of this Transformer; it needs parameters named "
@@ -106,9 +142,11 @@ def _shape_of_state(path: Path, state: object) -> ModelShape:
     layers = {int(m[1]) for name in state if (m := re.match(r"layers\.(\d+)\.", name))}
     return ModelShape(
         tokens=tokens,
-        length=state["pos_emb.weight"].shape[0],
+        length=state["pos_emb.weight"].shape[0] if positions == "learned" else about["length"],
         embed=embed,
         mlp=state["layers.0.mlp.0.weight"].shape[0],
         layers=len(layers),
+        positions=positions,
+        activation=about.get("activation", "relu"),
         tie_weights="out_proj.weight" not in state,
     )

@@ -13,6 +13,7 @@ from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
     from engine import MultiHeadSystem
+    from trainer import LoadedModel
 
 TENSOR_SUFFIXES = (".npy", ".npz", ".safetensors")
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -132,20 +133,30 @@ def _tensor(path: Path, inputs: Inputs) -> Source:
 def _checkpoint(path: Path, inputs: Inputs) -> Source:
     import trainer
 
-    if inputs.heads is None and path.suffix.lower() != ".safetensors":
-        raise UserError(
-            f"{path} does not say how many heads the model has.", hint="Give them with --heads N."
-        )
     model = trainer.load_published(path, inputs.heads)
-    notes: tuple[str, ...] = ()
-    tokens = inputs.tokens
-    if tokens is None:
-        rng = np.random.default_rng(inputs.seed)
-        tokens = rng.integers(0, model.shape.tokens, (inputs.count, model.shape.length))
-        notes = (f"inputs drawn uniformly with seed {inputs.seed}",)
+    tokens, notes = (inputs.tokens, ()) if inputs.tokens is not None else _drawn(model, inputs)
     return Source(
         str(path), attention=model.attention(tokens), learned=model.head_weights(), notes=notes
     )
+
+
+def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return inputs for a model: of its task where its file names one, else uniform tokens."""
+    import torch
+
+    import trainer
+    from trainer.data import Source as Data
+
+    task = trainer.TASKS.get(str(model.about.get("task")))
+    vocabulary = model.about.get("vocabulary")
+    if task is None or not isinstance(vocabulary, int):
+        rng = np.random.default_rng(inputs.seed)
+        drawn = rng.integers(0, model.shape.tokens, (inputs.count, model.shape.length))
+        return drawn, (f"inputs drawn uniformly with seed {inputs.seed}",)
+    made = task(model.shape.length, vocabulary)
+    data = Data(made, inputs.seed, inputs.count, torch.device("cpu"), split="held_out")
+    note = f"held-out inputs of the task {made.name}, drawn with seed {inputs.seed}"
+    return data.batch(1).inputs.numpy(), (note,)
 
 
 def together(sources: Sequence[Source]) -> Source:

@@ -137,7 +137,7 @@ def test_the_paper_code_convention_agrees_with_the_reference(
         steps = truth["mixing"]["paper_code"]["expected_steps_capped_100"]
         assert record["mixing"]["hitting_time_mean"] == pytest.approx(steps, rel=1e-6)
         percent = truth["fidelity"]["paper_code_percent"]
-        assert 100 * record["fidelity"]["minimax"] == pytest.approx(percent, rel=1e-6)
+        assert 100 * record["fidelity"]["minimax"] == pytest.approx(percent, rel=1e-4)
 
 
 def test_json_has_the_keys_that_scripts_rely_on(call: Call, example2: Path) -> None:
@@ -271,7 +271,7 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["attention.npy", "--weights", "-1,2"], ">= 0"),
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),
         (["attention.npy", "--text", "words"], "go together"),
-        (["model.pt"], "--heads N"),
+        (["model.pt"], "cannot be read as a checkpoint"),
         (["model.pt", "--heads", "2"], "model.pt"),
         (["attention.npy", "--tokens", "1,x"], "--tokens 1,x"),
         (["nan.npy"], "not finite"),
