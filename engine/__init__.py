@@ -25,89 +25,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .analysis import (
         Analysis as Analysis,
-    )
-    from .analysis import (
         analyze as analyze,
-    )
-    from .analysis import (
         analyze_batch as analyze_batch,
-    )
-    from .analysis import (
         overall as overall,
     )
-    from .disagreement import Diversity as Diversity
-    from .disagreement import diversity as diversity
+    from .disagreement import Diversity as Diversity, diversity as diversity
     from .errors import (
         EngineError as EngineError,
-    )
-    from .errors import (
         InvalidSystemError as InvalidSystemError,
-    )
-    from .errors import (
         OptionError as OptionError,
-    )
-    from .errors import (
         UnreachableError as UnreachableError,
     )
     from .hitting import (
         backward_hitting_times as backward_hitting_times,
-    )
-    from .hitting import (
         head_hitting_times as head_hitting_times,
-    )
-    from .hitting import (
         hitting_times as hitting_times,
     )
     from .kernels.threads import set_threads as set_threads
     from .minimax import (
         Fidelity as Fidelity,
-    )
-    from .minimax import (
         fidelity as fidelity,
-    )
-    from .minimax import (
         head_fidelities as head_fidelities,
     )
     from .mixing import (
         MixingTime as MixingTime,
-    )
-    from .mixing import (
         arrival as arrival,
-    )
-    from .mixing import (
         head_mixing_times as head_mixing_times,
-    )
-    from .mixing import (
         mixing_time as mixing_time,
     )
-    from .montecarlo import MonteCarlo as MonteCarlo
-    from .montecarlo import monte_carlo as monte_carlo
-    from .optimise import OptimalWeights as OptimalWeights
-    from .optimise import optimal_weights as optimal_weights
+    from .montecarlo import MonteCarlo as MonteCarlo, monte_carlo as monte_carlo
+    from .optimise import OptimalWeights as OptimalWeights, optimal_weights as optimal_weights
     from .paths import (
         Path as Path,
-    )
-    from .paths import (
         PathShare as PathShare,
-    )
-    from .paths import (
         cross_head_share as cross_head_share,
-    )
-    from .paths import (
         novel_path_share as novel_path_share,
-    )
-    from .paths import (
         strongest_paths as strongest_paths,
     )
-    from .predictions import Bound as Bound
-    from .predictions import bounds as bounds
-    from .synergy import amplification as amplification
-    from .synergy import mixing_gain as mixing_gain
+    from .predictions import Bound as Bound, bounds as bounds
+    from .sparse import SparseHead as SparseHead
+    from .synergy import amplification as amplification, mixing_gain as mixing_gain
     from .system import MultiHeadSystem as MultiHeadSystem
-    from .walks import clarity as clarity
-    from .walks import diffusion as diffusion
-    from .walks import spread as spread
-    from .walks import walk as walk
+    from .topologies import topology as topology
+    from .walks import clarity as clarity, diffusion as diffusion, spread as spread, walk as walk
 
 _HOME = {
     "Analysis": "analysis",
@@ -142,9 +102,11 @@ _HOME = {
     "cross_head_share": "paths",
     "novel_path_share": "paths",
     "strongest_paths": "paths",
+    "SparseHead": "sparse",
     "amplification": "synergy",
     "mixing_gain": "synergy",
     "MultiHeadSystem": "system",
+    "topology": "topologies",
     "clarity": "walks",
     "diffusion": "walks",
     "spread": "walks",
