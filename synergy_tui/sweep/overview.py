@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from synergy_tui.events import EventReader
+from synergy_tui.events import Event, EventReader
 from synergy_tui.state import ExperimentState
 from synergy_tui.sweep.directory import PlannedPoint, Sweep
 
@@ -68,20 +68,18 @@ class Overview:
             name: EventReader(sweep.experiment(name).events_path) for name in self.points
         }
 
-    def update(self, limit_bytes: int = 2**20) -> bool:
-        """Take what is new, out of at most about ``limit_bytes`` a log; whether there was any."""
-        changed = False
-        for event in self._log.read(limit_bytes):
-            changed = True
+    def update(self, limit_bytes: int = 2**20) -> list[Event]:
+        """Take what is new, out of at most about ``limit_bytes`` a log.
+
+        Returns the new events of the sweep's own log.
+        """
+        fresh = self._log.read(limit_bytes)
+        for event in fresh:
             self._apply(event)
         for name, view in self.points.items():
-            if view.status == "waiting":
-                continue
-            events = self._readers[name].read(limit_bytes)
-            if events:
-                changed = True
+            if view.status != "waiting" and (events := self._readers[name].read(limit_bytes)):
                 view.state.apply_all(events)
-        return changed
+        return fresh
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -1,0 +1,218 @@
+"""``synergy sweep``: the grid of a scenario, here or on a Ray cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from synergy_tui.arguments import out_option
+from synergy_tui.commands.execution import device_option, quiet_option, terminal_is_interactive
+from synergy_tui.presentation import Examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import Popen
+
+    from synergy_tui.sweep.backend import Backend
+    from synergy_tui.sweep.directory import Sweep
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    synergy sweep scenarios/sweep_heads.toml --dry-run
+    synergy sweep scenarios/sweep_heads.toml
+    synergy sweep --no-ui --set 'sweep.seeds=3' --workers 2 scenarios/sweep_heads.toml
+    synergy sweep --ray local scenarios/sweep_heads.toml
+    synergy sweep --ray auto scenarios/paper_copy.toml   # the cluster that RAY_ADDRESS names
+    synergy sweep last                                   # go on with what is not finished
+    synergy sweep last --watch
+    """,
+)
+@click.argument("scenario", metavar="SCENARIO|SWEEP")
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and what it would cost.")
+@click.option("--no-ui", is_flag=True, help="Stay in the foreground, without the app.")
+@click.option("--watch", is_flag=True, help="Only look at a sweep that runs or has ended.")
+@click.option("--stop", "stop_it", is_flag=True, help="Ask a sweep to checkpoint and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the sweep's events as JSON lines.")
+@quiet_option
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the scenario; may be given several times.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["auto", "ensemble", "pool", "ray"]),
+    help="What runs the points; else what [sweep] says.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Points (or ensembles) at a time.")
+@click.option(
+    "--ray",
+    metavar="auto|local|ADDRESS",
+    help="Run on Ray: a cluster found by RAY_ADDRESS, one made here, or the one at ADDRESS.",
+)
+@device_option
+@out_option
+def command(
+    scenario: str,
+    dry_run: bool,
+    no_ui: bool,
+    watch: bool,
+    stop_it: bool,
+    as_json: bool,
+    quiet: bool,
+    overrides: tuple[str, ...],
+    executor: str | None,
+    workers: int | None,
+    ray: str | None,
+    device: str,
+    out: Path | None,
+) -> int:
+    """Run every point of SCENARIO's [sweep], or go on with the SWEEP of that id or directory.
+
+    Every point is an ordinary experiment. Points that are finished are not run again. Ctrl-C (and
+    SIGTERM) checkpoints everything; the same command with the sweep's directory goes on.
+    """
+    foreground = no_ui or as_json or quiet or not terminal_is_interactive()
+    existing = _existing(scenario, out)
+    if watch or stop_it:
+        from synergy_tui.sweep.directory import find_sweep
+
+        sweep = existing or find_sweep(scenario, out)
+        if stop_it:
+            from synergy_tui.sweep.worker import stop
+
+            stop(sweep)
+            return 0
+        return _follow(sweep, None, as_json, quiet) if foreground else _show(sweep)
+    sweep_or_none, backend = _prepare(
+        scenario, existing, overrides, executor, workers, ray, device, out, dry_run, quiet
+    )
+    if sweep_or_none is None:
+        return 0
+    return _run(sweep_or_none, backend, foreground=foreground, as_json=as_json, quiet=quiet)
+
+
+def _existing(name: str, out: Path | None) -> Sweep | None:
+    """The sweep that is meant, where it is not a scenario."""
+    if Path(name).suffix == ".toml":
+        return None
+    from synergy_tui.errors import UserError
+    from synergy_tui.scenario import find_scenario
+    from synergy_tui.sweep.directory import find_sweep
+
+    try:
+        return find_sweep(name, out)
+    except UserError:
+        find_scenario(name)  # tells what the name could have been
+        return None
+
+
+def _prepare(
+    name: str,
+    existing: Sweep | None,
+    overrides: tuple[str, ...],
+    executor: str | None,
+    workers: int | None,
+    ray: str | None,
+    device: str,
+    out: Path | None,
+    dry_run: bool,
+    quiet: bool,
+) -> tuple[Sweep | None, Backend]:
+    """Check everything, say what it will cost, and make the sweep's directory."""
+    from synergy_tui.errors import UserError
+    from synergy_tui.preflight import check_inputs
+    from synergy_tui.scenario import find_scenario, load_scenario
+    from synergy_tui.sweep.backend import choose
+    from synergy_tui.sweep.directory import create_sweep
+    from synergy_tui.sweep.estimate import estimate
+    from synergy_tui.sweep.follow import announce
+    from synergy_tui.sweep.plan import expand
+
+    if existing is not None and overrides:
+        raise UserError(
+            f"Sweep {existing.id} has begun: --set cannot change it any more.",
+            hint="Start another from its scenario.",
+        )
+    if ray or executor == "ray":
+        from synergy_tui.extras import require
+
+        require("ray", "ray")
+    if existing is not None:
+        whole = existing.scenario()
+    else:
+        whole = load_scenario(find_scenario(name), overrides=overrides)
+        if whole.sweep is None:
+            raise UserError(
+                f"{name} has no [sweep] table.", hint=f"Run it once: `synergy run {name}`."
+            )
+    points = expand(whole)
+    states = existing.states() if existing is not None else {}
+    left = [point for point in points if states.get(point.name) != "finished"]
+    if not left:
+        raise UserError(
+            f"All {len(points)} points are finished.", hint=f"Report: `synergy report {name}`."
+        )
+    backend = choose(
+        whole,
+        [point.scenario for point in left],
+        executor=executor,
+        workers=workers,
+        ray=ray,
+        device=device,
+    )
+    for point in left[:1]:
+        check_inputs(point.scenario)
+    told = estimate(left, workers=max(1, backend.workers), together=backend.together)
+    if not quiet:
+        click.echo(announce(told, finished=len(points) - len(left), backend=str(backend)), err=True)
+    if dry_run:
+        for point in left:
+            click.echo(f"{point.name}  {', '.join(point.columns)}")
+        return None, backend
+    if existing is not None:
+        return existing, backend
+    from synergy_tui.recorder import versions
+
+    stamped = whole.model_copy(update={"versions": versions()})
+    sweep = create_sweep(stamped, points, out)
+    if not quiet:
+        click.echo(f"sweep  {sweep.path}", err=True)
+    return sweep, backend
+
+
+def _run(sweep: Sweep, backend: Backend, *, foreground: bool, as_json: bool, quiet: bool) -> int:
+    from synergy_tui.sweep.worker import launch
+
+    if not foreground:
+        from synergy_tui.terminal import require_terminal
+
+        require_terminal()
+    if foreground:
+        return _follow(sweep, lambda: launch(sweep, backend), as_json, quiet)
+    launch(sweep, backend)
+    return _show(sweep)
+
+
+def _follow(
+    sweep: Sweep, start: Callable[[], Popen[bytes]] | None, as_json: bool, quiet: bool
+) -> int:
+    from synergy_tui.sweep.follow import follow
+
+    code = follow(sweep, start, as_json=as_json, quiet=quiet)
+    if not quiet and not as_json:
+        click.echo(f"sweep  {sweep.path}", err=True)
+        click.echo(f"report with  synergy report {sweep.path}", err=True)
+    return code
+
+
+def _show(sweep: Sweep) -> int:
+    from synergy_tui.screens.sweep import open_sweep
+
+    return open_sweep(sweep)

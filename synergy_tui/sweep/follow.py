@@ -1,0 +1,151 @@
+"""What a sweep without the app shows: a plain line for every point, or its events as JSON."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import click
+
+from synergy_tui.errors import ExitCode
+from synergy_tui.events import EventReader, encode
+from synergy_tui.presentation import number
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.estimate import Estimate
+from synergy_tui.sweep.overview import Overview, PointView
+
+LOOK_SECONDS = 0.25
+PATIENCE_SECONDS = 90.0
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``: for a person, rounded."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = minutes / 60
+    if hours < 48:
+        return f"{int(hours)} h {minutes % 60} min"
+    return f"{int(hours // 24)} d {round(hours % 24)} h"
+
+
+def announce(estimate: Estimate, *, finished: int, backend: str) -> str:
+    """What a sweep will cost, in a sentence."""
+    before = f"{finished} points are finished; " if finished else ""
+    return (
+        f"{before}{estimate.points} points, {estimate.runs} runs to go: about "
+        f"{duration(estimate.seconds)} and {estimate.memory / 2**30:.1f} GiB, {backend} "
+        "(an estimate; within a factor of two on an idle machine)"
+    )
+
+
+def follow(
+    sweep: Sweep,
+    start: Callable[[], subprocess.Popen[bytes]] | None,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Show a sweep until its driver ends, and return its exit code.
+
+    Parameters
+    ----------
+    sweep
+        What to watch.
+    start
+        Starts the driver; Ctrl-C and SIGTERM are then passed on to it as a request to stop.
+        ``None`` only watches, and Ctrl-C only ends the watching.
+    as_json
+        Print the events of the sweep's log on stdout.
+    quiet
+        Say only what went wrong.
+    """
+    show = _json_lines(sweep) if as_json else _plain_lines(sweep, quiet)
+    process = None if start is None else start()
+    stopping: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        stopping.append(number)
+        if process is not None:
+            process.send_signal(signal.SIGTERM if len(stopping) < 2 else signal.SIGKILL)
+
+    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        told = False
+        while True:
+            ended = process.poll() is not None if process is not None else not sweep.running
+            show()
+            if ended:
+                break
+            if stopping and process is None:
+                return int(ExitCode.INTERRUPTED)
+            if stopping and not told:
+                told = True
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                click.echo("stopping: every point writes a checkpoint …", err=True)
+            if told and time.monotonic() > deadline and process is not None:
+                process.kill()
+            time.sleep(LOOK_SECONDS)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if stopping and (process is None or process.returncode not in (0, 1)):
+        again = f"`synergy sweep {sweep.path}`"
+        click.echo(f"stopped; {again} goes on with what is not finished", err=True)
+        interrupted = stopping[0] == signal.SIGINT
+        return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
+    if process is not None:
+        return int(process.returncode)
+    overview = Overview(sweep)
+    overview.update(2**26)
+    return overview.exit_code or 0
+
+
+def _json_lines(sweep: Sweep) -> Callable[[], None]:
+    reader = EventReader(sweep.events_path)
+    list(reader.read_all())
+
+    def show() -> None:
+        for event in reader.read():
+            sys.stdout.buffer.write(encode(event))
+        sys.stdout.buffer.flush()
+
+    return show
+
+
+def _plain_lines(sweep: Sweep, quiet: bool) -> Callable[[], None]:
+    overview = Overview(sweep)
+    overview.update(2**28)
+
+    def show() -> None:
+        for event in overview.update(2**22):
+            if event["kind"] == "point_ended":
+                view = overview.points[event["point"]]
+                wrong = event["state"] not in ("finished", "stopped")
+                if wrong or not quiet:
+                    click.echo(_line(overview, view, event["state"], event["reason"]), err=True)
+
+    return show
+
+
+def _line(overview: Overview, view: PointView, status: str, reason: str) -> str:
+    counts = overview.counts
+    done = counts.get("finished", 0)
+    numbers = ", ".join(
+        f"{run.name} {_loss(run.loss.last)}" for run in view.state.runs.values() if len(run.loss)
+    )
+    left = overview.remaining
+    ahead = f" · about {duration(left)} left" if left else ""
+    said = f": {reason}" if reason else f" · loss {numbers}" if numbers else ""
+    return f"{done}/{len(overview.points)} {view.point.name} {status}{said}{ahead}"
+
+
+def _loss(value: float | None) -> str:
+    return number(math.nan if value is None else value, 3)
