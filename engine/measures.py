@@ -146,8 +146,8 @@ def measure(stacks: Stacks, options: Options) -> Measures:
     """
     chosen = options.convention
     systems, count, n = stacks.systems, stacks.heads, stacks.walk.nodes
-    heads = _survival(stacks.head_walks, options)
-    state = _survival(stacks.walk, options, whole_curve=True)
+    heads = _survival(stacks.head_walks, options, cap=chosen.cap if chosen.published_walk else 0)
+    state = _survival(stacks.walk, options, cap=chosen.cap, whole_curve=True)
     back = _survival(stacks.diffusion, options, pulled=True)
     if chosen.published_walk:
         # The published walks are cut at the cap, so their mean is the capped one.
@@ -193,7 +193,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
 
 
 def _survival(
-    stack: Stack, options: Options, *, pulled: bool = False, whole_curve: bool = False
+    stack: Stack, options: Options, *, cap: int = 0, pulled: bool = False, whole_curve: bool = False
 ) -> Survival:
     """Run survival curves until the four mixing times are known (and the curve's end)."""
     where, of_mean = levels(options.epsilon)
@@ -206,7 +206,7 @@ def _survival(
         stack.nodes,
         levels=where,
         of_mean=of_mean,
-        cap=0 if pulled else options.convention.cap,
+        cap=cap,
         pulled=pulled,
     )
     stack.survive(state, options.max_steps)

@@ -226,19 +226,20 @@ def strongest_paths(system: MultiHeadSystem, source: int, k: int = 5) -> list[Pa
         flat = reach.ravel()
         order = _largest(flat, k)
         best[j, : len(order)] = flat[order]
-        node, head, rank = np.unravel_index(order, reach.shape)
-        came[j, : len(order)] = np.stack([node + source, rank, head], axis=1)
+        origin, carrier, rank = np.unravel_index(order, reach.shape)
+        came[j, : len(order)] = np.stack([origin + source, rank, carrier], axis=1)
     time, clarity = best_time(system, source)
     diagonal = mixture(system, "diffusion").array().diagonal()
     found = []
     for place_at_sink in range(k):
         if best[sink, place_at_sink] == -np.inf:
             break
-        nodes, carried = [sink], []
-        here, place = sink, place_at_sink
-        while here != source:
-            here, place, head = (int(x) for x in came[here, place])
-            nodes.append(here)
+        nodes: list[int] = [sink]
+        carried: list[int] = []
+        place = place_at_sink
+        while nodes[-1] != source:
+            before, place, head = came[nodes[-1], place].tolist()
+            nodes.append(before)
             carried.append(head)
         nodes.reverse()
         carried.reverse()

@@ -37,20 +37,21 @@ def first_copies(heads, low, high, out):
                     break
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def diversity(heads, row_scale, low, high, out):
     """Mean pairwise Jensen-Shannon (bits), Jaccard and cosine distances: ``out`` (S, 3).
 
     ``heads`` (S, H, n, n) raw, ``row_scale`` (S, H, n): diffusion rows are ``row_scale[j] *
-    heads[j]``, and where the scale is 0 the node keeps its own state. The Jensen-Shannon
-    divergence of two rows is summed as ``Σ_i p log2(2p/(p+q)) + q log2(2q/(p+q))``, halved: every
-    term is small where the rows agree, nothing cancels.
+    heads[j]``, and where the scale is 0 the node keeps its own state. With ``f(x) = x log2 x`` the
+    divergence of rows p and q is ``Σ_i (f(p_i) + f(q_i)) / 2 - f((p_i + q_i) / 2)``, exactly 0 for
+    equal rows.
     """
     count, n = heads.shape[1], heads.shape[2]
-    packed = np.empty((count, n))
+    rows = np.empty((count, n))
+    terms = np.empty((count, n))
+    pairs = count * (count - 1) // 2
     for s in range(low, high):
         out[s] = 0.0
-        pairs = count * (count - 1) // 2
         if pairs == 0:
             continue
         divergence = 0.0
@@ -62,23 +63,27 @@ def diversity(heads, row_scale, low, high, out):
                 scale = row_scale[s, h, j]
                 row = heads[s, h, j]
                 for i in range(j + 1):
-                    packed[h, i] = scale * row[i]
+                    rows[h, i] = scale * row[i]
                 if scale == 0.0:
-                    packed[h, j] = 1.0
+                    rows[h, j] = 1.0
+                for i in range(j + 1):
+                    terms[h, i] = _x_log2_x(rows[h, i])
             for a in range(count):
-                p = packed[a]
-                products[a, a] += _dot(p, p, j + 1)
-                for b in range(a + 1, count):
-                    q = packed[b]
-                    divergence += _jensen_shannon(p, q, j + 1)
-                    products[a, b] += _dot(p, q, j + 1)
-                    shared = 0
-                    either = 0
+                p, own = rows[a], terms[a]
+                for b in range(a, count):
+                    q, other = rows[b], terms[b]
+                    gain = 0.0
+                    product = 0.0
+                    for i in range(j + 1):
+                        gain += 0.5 * (own[i] + other[i]) - _x_log2_x(0.5 * (p[i] + q[i]))
+                        product += p[i] * q[i]
+                    divergence += max(0.0, gain)
+                    products[a, b] += product
+                    shared = 0.0
+                    either = 0.0
                     for i in range(j):
-                        in_a = p[i] > 0.0
-                        in_b = q[i] > 0.0
-                        shared += in_a and in_b
-                        either += in_a or in_b
+                        shared += 1.0 if min(p[i], q[i]) > 0.0 else 0.0
+                        either += 1.0 if max(p[i], q[i]) > 0.0 else 0.0
                     common[a, b] += shared
                     union[a, b] += either
         jaccard = 0.0
@@ -87,32 +92,41 @@ def diversity(heads, row_scale, low, high, out):
             for b in range(a + 1, count):
                 if union[a, b] > 0.0:
                     jaccard += 1.0 - common[a, b] / union[a, b]
-                norms = math.sqrt(products[a, a]) * math.sqrt(products[b, b])
                 if products[a, b] != products[a, a] or products[a, a] != products[b, b]:
+                    norms = math.sqrt(products[a, a]) * math.sqrt(products[b, b])
                     cosine += max(0.0, 1.0 - products[a, b] / norms)
         out[s, 0] = divergence / (n * pairs)
         out[s, 1] = jaccard / pairs
         out[s, 2] = cosine / pairs
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _dot(p, q, length):
-    total = 0.0
-    for i in range(length):
-        total += p[i] * q[i]
-    return total
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _x_log2_x(x):
+    """``x log2 x`` with 0 at 0, in operations that the compiler can do four at a time.
 
-
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _jensen_shannon(p, q, length):
-    """Jensen-Shannon divergence of two rows in bits, at least 0."""
-    total = 0.0
-    for i in range(length):
-        a = p[i]
-        b = q[i]
-        if a != b:
-            if a > 0.0:
-                total += a * math.log2(2.0 * a / (a + b))
-            if b > 0.0:
-                total += b * math.log2(2.0 * b / (a + b))
-    return max(0.0, 0.5 * total)
+    Splits ``x = m 2^e`` with ``m`` in [√½, √2) through the bits of the float, and sums ``log2 m =
+    2/ln 2 · atanh(s)``, ``s = (m-1)/(m+1)``, whose series falls by 0.03 a term; a few 1e-16
+    relative, at less than half the time of the library's logarithm (no vector version of that is
+    there).
+    """
+    positive = max(x, 1e-300)
+    bits = np.float64(positive).view(np.uint64)
+    # √½ has the bits 0x3FE6A09E667F3BCD; adding what is missing to 1.0 rounds e up from there on.
+    biased = (bits + np.uint64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)) >> np.uint64(52)
+    mantissa_bits = bits - (biased << np.uint64(52)) + np.uint64(0x3FF0000000000000)
+    m = np.uint64(mantissa_bits).view(np.float64)
+    # 2^52 + k has the bits of k in its mantissa: AVX2 has no other way from integer to float.
+    e = np.uint64(biased | np.uint64(0x4330000000000000)).view(np.float64) - (2.0**52 + 1023.0)
+    s = (m - 1.0) / (m + 1.0)
+    z = s * s
+    series = 1.0 / 19.0
+    series = series * z + 1.0 / 17.0
+    series = series * z + 1.0 / 15.0
+    series = series * z + 1.0 / 13.0
+    series = series * z + 1.0 / 11.0
+    series = series * z + 1.0 / 9.0
+    series = series * z + 1.0 / 7.0
+    series = series * z + 1.0 / 5.0
+    series = series * z + 1.0 / 3.0
+    series = series * z + 1.0
+    return x * (e + 2.8853900817779268 * s * series)

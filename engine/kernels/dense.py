@@ -74,17 +74,15 @@ def mix(heads, weights, row_scale, column_scale, low, high, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _push(matrix, row_scale, column_scale, v, out):
-    """``out = v M``: ``out[i] = Σ_{j>=i} v[j] M[j, i]``, four rows a sweep, zero rows skipped."""
-    n = v.shape[0]
-    out[:] = 0.0
-    top = n
+def row_times(v, matrix, out):
+    """``out[:length] = v @ matrix[:length]`` for ``length = len(v)``: ``out[i] = Σ_{j>=i} v[j]
+    matrix[j, i]``, four rows a sweep, zero rows skipped.
+    """
+    top = v.shape[0]
+    out[:top] = 0.0
     while top >= 4:
         j = top - 4
-        a = v[j] * row_scale[j]
-        b = v[j + 1] * row_scale[j + 1]
-        c = v[j + 2] * row_scale[j + 2]
-        d = v[j + 3] * row_scale[j + 3]
+        a, b, c, d = v[j], v[j + 1], v[j + 2], v[j + 3]
         if a != 0.0 or b != 0.0 or c != 0.0 or d != 0.0:
             row_a, row_b, row_c, row_d = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
             for i in range(j + 1):
@@ -94,11 +92,20 @@ def _push(matrix, row_scale, column_scale, v, out):
             out[j + 3] += d * row_d[j + 3]
         top = j
     for j in range(top - 1, -1, -1):
-        a = v[j] * row_scale[j]
+        a = v[j]
         if a != 0.0:
             row = matrix[j]
             for i in range(j + 1):
                 out[i] += a * row[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _push(matrix, row_scale, column_scale, v, scaled, out):
+    """``out = v M``; ``scaled`` (n) is scratch."""
+    n = v.shape[0]
+    for j in range(n):
+        scaled[j] = v[j] * row_scale[j]
+    row_times(scaled, matrix, out)
     for i in range(n):
         out[i] *= column_scale[i]
         if row_scale[i] == 0.0 or column_scale[i] == 0.0:
@@ -106,10 +113,11 @@ def _push(matrix, row_scale, column_scale, v, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _pull(matrix, row_scale, column_scale, v, out):
-    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``, four rows a sweep."""
+def _pull(matrix, row_scale, column_scale, v, scaled, out):
+    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``, four rows a sweep; ``scaled`` scratch."""
     n = v.shape[0]
-    scaled = v * column_scale
+    for i in range(n):
+        scaled[i] = v[i] * column_scale[i]
     full = n - n % 4
     for j in range(0, full, 4):
         row_a, row_b, row_c, row_d = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
@@ -140,11 +148,12 @@ def _pull(matrix, row_scale, column_scale, v, out):
 @njit(cache=True, nogil=True)
 def trajectory(matrix, row_scale, column_scale, pulled, out):
     """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``."""
+    scaled = np.empty(out.shape[1])
     for t in range(out.shape[0] - 1):
         if pulled:
-            _pull(matrix, row_scale, column_scale, out[t], out[t + 1])
+            _pull(matrix, row_scale, column_scale, out[t], scaled, out[t + 1])
         else:
-            _push(matrix, row_scale, column_scale, out[t], out[t + 1])
+            _push(matrix, row_scale, column_scale, out[t], scaled, out[t + 1])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -205,7 +214,7 @@ def hitting_backward(matrices, row_scale, column_scale, low, high, out):
             h[j] = (1.0 + scale * steps) / leave if leave > 0.0 else np.inf
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nnan"})
 def survive(
     matrices,
     row_scale,
@@ -233,6 +242,7 @@ def survive(
     """
     n = matrices.shape[1]
     following = np.empty(n)
+    scaled = np.empty(n)
     for k in range(low, high):
         v = survival[k]
         while True:
@@ -255,9 +265,9 @@ def survive(
             if t < cap:
                 capped[k] += mean
             if pulled:
-                _pull(matrices[k], row_scale[k], column_scale[k], v, following)
+                _pull(matrices[k], row_scale[k], column_scale[k], v, scaled, following)
             else:
-                _push(matrices[k], row_scale[k], column_scale[k], v, following)
+                _push(matrices[k], row_scale[k], column_scale[k], v, scaled, following)
             for i in range(n):
                 v[i] = following[i] if following[i] >= FLUSH else 0.0
             clock[k] = t + 1
@@ -313,6 +323,7 @@ def peaks(
     """
     n = matrices.shape[1]
     following = np.empty(n)
+    scaled = np.empty(n)
     for k in range(low, high):
         if closed[k]:
             continue
@@ -320,7 +331,7 @@ def peaks(
         best = peak[k]
         when = peak_time[k]
         while clock[k] < last:
-            _push(matrices[k], row_scale[k], column_scale[k], state, following)
+            _push(matrices[k], row_scale[k], column_scale[k], state, scaled, following)
             clock[k] += 1
             t = clock[k]
             for i in range(n):

@@ -10,38 +10,32 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .dense import FLUSH
+from .dense import FLUSH, row_times
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def _square(matrix, out):
     """``out = matrix @ matrix`` for lower-triangular matrices, tiny values flushed to zero."""
-    n = matrix.shape[0]
-    for j in range(n):
+    for j in range(matrix.shape[0]):
         target = out[j]
-        target[:] = 0.0
-        row = matrix[j]
-        for k in range(j + 1):
-            factor = row[k]
-            if factor != 0.0:
-                inner = matrix[k]
-                for i in range(k + 1):
-                    target[i] += factor * inner[i]
+        target[j + 1 :] = 0.0
+        row_times(matrix[j, : j + 1], matrix, target)
         for i in range(j + 1):
             if target[i] < FLUSH:
                 target[i] = 0.0
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _forward(matrix, v, out):
-    """``out = v @ matrix`` for a lower-triangular matrix."""
-    out[:] = 0.0
-    for j in range(v.shape[0]):
-        factor = v[j]
-        if factor != 0.0:
-            row = matrix[j]
-            for i in range(j + 1):
-                out[i] += factor * row[i]
+@njit(cache=True, nogil=True)
+def _stays_above(v, matrix, steps, level, of_mean):
+    """Whether staying put alone keeps survival at ``level`` for ``steps`` steps more."""
+    n = v.shape[0]
+    total = 0.0
+    worst = 0.0
+    for i in range(n):
+        still = v[i] * matrix[i, i] ** steps
+        total += still
+        worst = max(worst, still)
+    return (total / n if of_mean else worst) >= level
 
 
 @njit(cache=True, nogil=True)
@@ -92,8 +86,8 @@ def survive_far(
     """What `engine.kernels.dense.survive` does without a cap, by bisection over powers.
 
     For every level still open, the largest number of steps that does not cross it is built from
-    powers of two, largest first; one step more crosses it. ``survival`` and ``clock`` end at the
-    last crossing, or at ``last`` when a level stays open.
+    powers of two, largest first; one step more crosses it. A level that self-loops alone keep open
+    to the end needs no powers at all. ``survival`` and ``clock`` end at the last state looked at.
     """
     n = matrices.shape[1]
     most = 1
@@ -117,10 +111,12 @@ def survive_far(
             if known == 0:
                 _dense(matrices[k], row_scale[k], column_scale[k], pulled, powers[0])
                 known = 1
+            if _stays_above(start, powers[0], remaining, levels[c], of_mean[c]):
+                continue
             # Powers are added until one jump from the start crosses the level.
             top = 0
             while True:
-                _forward(powers[top], start, ahead)
+                row_times(start, powers[top], ahead)
                 if _below(ahead, levels[c], of_mean[c]) or (1 << (top + 1)) > remaining:
                     break
                 top += 1
@@ -132,12 +128,12 @@ def survive_far(
             for power in range(top, -1, -1):
                 if taken + (1 << power) > remaining:
                     continue
-                _forward(powers[power], state, ahead)
+                row_times(state, powers[power], ahead)
                 if not _below(ahead, levels[c], of_mean[c]):
                     state[:] = ahead
                     taken += 1 << power
             if taken < remaining:
-                _forward(powers[0], state, ahead)
+                row_times(state, powers[0], ahead)
                 state[:] = ahead
                 taken += 1
                 if _below(state, levels[c], of_mean[c]):
@@ -174,7 +170,7 @@ def survival_at(matrices, row_scale, column_scale, survival, times, low, high, o
                     _square(powers[power - 1], powers[power])
                     known += 1
                 if (gap >> power) & 1:
-                    _forward(powers[power], state, ahead)
+                    row_times(state, powers[power], ahead)
                     state[:] = ahead
                 power += 1
             t = times[place]

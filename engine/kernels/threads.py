@@ -82,10 +82,21 @@ def over_ranges(
         return
     pieces = min(count, pieces or 8 * workers)
     edges = [count * k // pieces for k in range(pieces + 1)]
-    futures = [_shared_pool().submit(task, low, high) for low, high in pairwise(edges)]
+    ranges = iter(list(pairwise(edges)))  # next() on a list iterator is atomic
+
+    def take() -> None:
+        for low, high in ranges:
+            task(low, high)
+
+    helpers = [_shared_pool().submit(take) for _ in range(workers - 1)]
     try:
-        for future in futures:
-            future.result()
+        take()
     finally:
-        for future in futures:
-            future.cancel()
+        # After an error or Ctrl-C nobody starts another range; those under way must end before
+        # the caller's arrays may go.
+        for _ in ranges:
+            pass
+        errors = [helper.exception() for helper in helpers if not helper.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
