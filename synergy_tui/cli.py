@@ -7,6 +7,8 @@ textual.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -106,10 +108,23 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         click.echo("interrupted", err=True)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (`| head`) has what it wanted.
+        _leave_stdout()
         return int(ExitCode.OK)
+    except OSError as error:
+        # Whatever a command did not foresee about files: said in words, never as a traceback.
+        _leave_stdout()
+        what = f"{error.filename}: " if error.filename else ""
+        click.echo(f"{name}: {what}{error.strerror or error}.", err=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        return int(ExitCode.RUN_FAILED if full else ExitCode.BAD_INPUT)
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
+
+
+def _leave_stdout() -> None:
+    """Drop what stdout still holds: Python would try, and complain, again when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -204,13 +204,19 @@ class Experiment:
         return abs(now - modified) < seconds
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, announce: bool = True) -> Iterator[None]:
         """Hold the experiment for writing, and write down who does.
+
+        Parameters
+        ----------
+        announce
+            Write down that this process is its worker; not for what only removes it, which must
+            work on a full disk too.
 
         Raises
         ------
         UserError
-            Another process holds it.
+            Another process holds it, or there is no room to write down who does.
         """
         import filelock
 
@@ -230,12 +236,23 @@ class Experiment:
                 f"Experiment {self.id} cannot be written: {error.strerror or error}."
             ) from error
         try:
-            me = Worker.this_process()
-            record = {"pid": me.pid, "created": me.created, "host": me.host}
-            write_whole(self.path / WORKER, orjson.dumps(record))
+            if announce:
+                self._announce()
             yield
         finally:
             guard.release()
+
+    def _announce(self) -> None:
+        me = Worker.this_process()
+        record = {"pid": me.pid, "created": me.created, "host": me.host}
+        try:
+            write_whole(self.path / WORKER, orjson.dumps(record))
+        except OSError as error:
+            raise UserError(
+                f"Experiment {self.id} cannot be written: {error.strerror or error}.",
+                hint=f"Make room, then go on with `synergy resume {self.id}`.",
+                exit_code=ExitCode.RUN_FAILED,
+            ) from error
 
     def attention(self, path: str) -> dict[str, np.ndarray]:
         """Read an attention file that an event names.

@@ -65,7 +65,7 @@ def _remove(experiment: Experiment) -> None:
         if path.is_symlink():
             path.unlink()
             return
-        with experiment.lock():
+        with experiment.lock(announce=False):
             aside = path.with_name(f".removing-{path.name}")
             path.rename(aside)
         shutil.rmtree(aside)

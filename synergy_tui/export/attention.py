@@ -10,7 +10,7 @@ import numpy as np
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiment import Experiment
-from synergy_tui.output import write_output_with
+from synergy_tui.output import write_output, write_output_with
 from synergy_tui.state import ExperimentState
 
 SUFFIXES = (".safetensors", ".npz", ".npy")
@@ -97,10 +97,10 @@ def write_attention(path: Path, kept: Kept) -> None:
         arrays["tokens"] = kept.tokens
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        write_output_with(path, lambda target: save_file(whole, target, kept.metadata))
+        write_output(path, save(whole, kept.metadata))
     elif suffix == ".npz":
         write_output_with(path, lambda target: np.savez_compressed(target, **arrays))
     elif suffix == ".npy":
