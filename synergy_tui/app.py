@@ -10,13 +10,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
@@ -27,6 +28,7 @@ from synergy_tui.screens.base import LiveScreen
 from synergy_tui.state import ExperimentState
 from synergy_tui.tail import Tail
 from synergy_tui.timeline import Timeline
+from synergy_tui.widgets.ascii import AsciiFilter
 
 REDRAWS_PER_SECOND = 4
 PACE_WINDOW = 20.0
@@ -98,8 +100,14 @@ class SynergyApp(App[None]):
         self._seen_version = -1
         self._shown_word = ""
         self._progress: deque[tuple[float, int]] = deque()
+        self._ascii_filter = AsciiFilter()
         self._no_state = ExperimentState()
         self._no_lock = threading.Lock()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, and one for terminals without braille and boxes."""
+        filters = list(super().get_line_filters())
+        return [*filters, self._ascii_filter] if self.ascii_only else filters
 
     # Start and end
 

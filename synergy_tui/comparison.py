@@ -19,9 +19,8 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
         return Summary(alert, waiting, _expectations(state), _table(state, look))
     told = verdict(state, look.step)
     notes = [f"mixed: {look.convention.name} (c) · {told.convention}"]
-    return Summary(
-        alert, told.line, [*notes, *told.details, *_expectations(state)], _table(state, look)
-    )
+    line = told.line.replace("∞", "inf") if look.ascii_only else told.line
+    return Summary(alert, line, [*notes, *told.details, *_expectations(state)], _table(state, look))
 
 
 def _expectations(state: ExperimentState) -> list[str]:

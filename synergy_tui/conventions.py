@@ -45,14 +45,17 @@ class Convention:
 
     def analysis(self, probe: ProbeRecord, layer: int | None) -> Mapping[str, Any]:
         """The analysis object of ``probe`` for a layer (from 1), or over all layers."""
-        other = probe.conventions.get(self.source)
-        if other is not None and layer is None:
-            return other
+        if self.source != probe.overall.get("convention", self.source):
+            # Measured over all layers only, and not at every probe: what was not measured is
+            # missing, never another convention's number.
+            other = probe.conventions.get(self.source) if layer is None else None
+            return {**_UNMEASURED, **(other or {})}
         if layer is None:
             return probe.overall
         return probe.layers[min(layer, len(probe.layers)) - 1]
 
 
+_UNMEASURED: Mapping[str, Any] = {"mixing": {}, "fidelity": {}}
 _TIMES = (("tv", "max"), ("tv", "mean"), ("l1", "max"), ("l1", "mean"))
 
 

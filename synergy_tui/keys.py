@@ -44,6 +44,8 @@ class Key:
         Where it works.
     footer
         Place in the footer: small numbers survive in narrow terminals; 0 keeps it out.
+    pair
+        Id of the key that undoes it, named with it in the footer.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Key:
     group: str
     screens: tuple[str, ...]
     footer: int = 0
+    pair: str = ""
 
 
 _TIMED = ("dashboard", "inspector")
@@ -63,10 +66,10 @@ TABLE: tuple[Key, ...] = (
     Key("time.pause", "space", "toggle_pause", "pause",
         "Freeze what is shown; the log goes on growing. Again: follow the newest step",
         "Time", _TIMED, 1),
-    Key("time.back", "left_square_bracket", "step(-1)", "back",
-        "Go to the probe before", "Time", _TIMED, 4),
+    Key("time.back", "left_square_bracket", "step(-1)", "step",
+        "Go to the probe before", "Time", _TIMED, 4, "time.forward"),
     Key("time.forward", "right_square_bracket", "step(1)", "forward",
-        "Go to the next probe", "Time", _TIMED, 5),
+        "Go to the next probe", "Time", _TIMED),
     Key("time.jump_back", "left_curly_bracket", "jump(-1)", "jump back",
         "Go back a tenth of the run", "Time", _TIMED),
     Key("time.jump_forward", "right_curly_bracket", "jump(1)", "jump on",

@@ -121,14 +121,14 @@ def scales(state: ExperimentState, look: Look) -> Scales:
         steps=Axis(0, total, label="training step"),
         fidelity=covering(
             clear,
-            scale="log" if logarithmic else "linear",  # type: ignore[arg-type]
+            scale="log" if logarithmic else "linear",
             include=[0.0],
         ),
         loss=covering(
             losses,
             scale="log" if look.logarithmic else "linear",
             include=[0.0, *floors],
-        ),  # type: ignore[arg-type]
+        ),
     )
 
 
@@ -196,7 +196,10 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
             0, Marker("y", level, f"{compact(level, 3)} arrived", "axis", minor=not alone)
         )
         headline = f"{headline.strip()} steps to sink"
+    main = _newest(runs, look).overall.get("convention") if curves else None
     what = f"arrival at the sink{_layer(look)}"
+    if main not in (None, look.convention.source):
+        what += f" ({main})"
     plot = Plot(axes.arrival, Axis(0, 1), curves, markers, empty=_waiting(state, runs))
     return Panel(QUESTIONS[0], what, headline.strip(), plot, SHORT[0])
 
@@ -299,7 +302,7 @@ def _has_it_learned(
     if runs and all(run.kind != "trained" for run in runs):
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
-    return Panel(QUESTIONS[2], "training loss, nats a token", headline.strip(), plot, SHORT[2])
+    return Panel(QUESTIONS[2], "training loss, nats", headline.strip(), plot, SHORT[2])
 
 
 def smooth(values: Floats, share: float = 0.04) -> Floats:

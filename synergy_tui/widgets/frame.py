@@ -77,9 +77,15 @@ def key_fields(
 ) -> list[Field]:
     """Footer of a screen as fields: what is less useful is left out first."""
     rows = [key for key in keys.footer_for(screen) if key.id not in hidden]
+    every = {key.id: key for key in keys.TABLE}
+
+    def named(key: keys.Key) -> str:
+        other = f" {keys.shown(every[key.pair], keymap)}" if key.pair else ""
+        return f"{keys.shown(key, keymap)}{other} {key.label}"
+
     return [
         Field(
-            f"{keys.shown(key, keymap)} {key.label}",
+            named(key),
             style="key",
             weight=1000 - key.footer,
             action=key.action,

@@ -107,9 +107,10 @@ def test_layers_are_drawn_together_or_alone(state: ExperimentState) -> None:
     both = plot(panel(1, state, "multi-head"))
     assert {"layer 1", "layer 2"} <= {curve.label for curve in both.curves}
     assert panel(0, state, "multi-head", layer=2).detail.endswith("layer 2")
-    assert panel(0, state, "multi-head", layer=2).headline != panel(
-        0, state, "multi-head", layer=1
-    ).headline
+    assert (
+        panel(0, state, "multi-head", layer=2).headline
+        != panel(0, state, "multi-head", layer=1).headline
+    )
 
 
 def test_runs_in_one_chart_carry_their_glyphs(state: ExperimentState) -> None:
