@@ -159,6 +159,21 @@ class EventWriter:
             self._listener(event)
         return event
 
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Append an event that was made elsewhere (a worker on another machine), its time kept.
+
+        Raises
+        ------
+        OSError
+            The line could not be written whole; nothing of it is left in the log.
+        """
+        with self._guard:
+            self._append(encode(event))
+            if event["kind"] in SYNCED:
+                os.fsync(self._descriptor)
+        if self._listener is not None:
+            self._listener(dict(event))
+
     def _append(self, line: bytes) -> None:
         before = os.fstat(self._descriptor).st_size
         try:
