@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checkpoint import Saved
+from .cpu_dropout import Masks
+from .cpu_step import CpuStep
 from .data import Batch, Source
 from .errors import TrainerError
 from .events import Probe, RunStarted
@@ -76,6 +78,11 @@ class Cohort:
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
+        self._by_hand: CpuStep | None = None
+        if CpuStep.serves(self.stack) and settings.precision == "float32":
+            rank = 0 if parallel is None else parallel.rank
+            masks = Masks(self.seeds, settings.dropout, rank) if settings.dropout else None
+            self._by_hand = CpuStep(self.stack, self.task.scored_from, masks)
         self._optimiser = torch.optim.Adam(
             list(self.stack.banks.values()), lr=self.learning_rate, fused=True
         )
@@ -110,11 +117,25 @@ class Cohort:
     def update(self, measure: bool) -> Measured | None:
         """Make one update of every model; report on its batch where `measure` asks for it."""
         batch = self._batch(self.step + 1)
+        if self._by_hand is not None:
+            losses, accuracies = self._by_hand.run(batch, self.step + 1, measure)
+        else:
+            losses, accuracies = self._by_autograd(batch, measure)
+        if self._parallel is not None:
+            gradients = [bank.grad for bank in self.stack.banks.values()]
+            self._parallel.average_([gradient for gradient in gradients if gradient is not None])
+        self._optimiser.step()
+        self.step += 1
+        if accuracies is None:
+            return None
+        if self._parallel is not None:
+            self._parallel.average_([losses, accuracies])
+        return Measured(losses, accuracies)
+
+    def _by_autograd(self, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None]:
+        settings = self.settings
         logits = self.stack.logits(
-            batch.inputs,
-            self.task.scored_from,
-            self.settings.dropout,
-            _DTYPES[self.settings.precision],
+            batch.inputs, self.task.scored_from, settings.dropout, _DTYPES[settings.precision]
         )
         targets = batch.targets.flatten(1)
         losses = F.cross_entropy(
@@ -122,19 +143,11 @@ class Cohort:
         ).view(targets.shape)
         self._optimiser.zero_grad(set_to_none=True)
         losses.mean(1).sum().backward()
-        if self._parallel is not None:
-            gradients = [bank.grad for bank in self.stack.banks.values()]
-            self._parallel.average_([gradient for gradient in gradients if gradient is not None])
-        self._optimiser.step()
-        self.step += 1
         if not measure:
-            return None
+            return losses, None
         with torch.no_grad():
             accuracies = (logits.argmax(-1) == targets).float().mean(1)
-        measured = [losses.detach().mean(1), accuracies]
-        if self._parallel is not None:
-            self._parallel.average_(measured)
-        return Measured(*measured)
+        return losses.detach().mean(1), accuracies
 
     def probe(self) -> list[Probe]:
         """Extract attention on the held-out inputs, which are the same at every probe."""

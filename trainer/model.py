@@ -92,6 +92,8 @@ class Stack:
     Attributes:
         banks: name → parameters (M, …), leaves that ask for gradients. Queries, keys and values
             share a bank `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints.
+        groups: models of equal head count, as (start, stop, heads).
+        token_offsets: added to tokens (M, B, n), gives rows of the flattened embedding bank.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class Stack:
             else None
         )
         offsets = torch.arange(len(self.heads), device=self.device) * shape.tokens
-        self._token_offsets = offsets[:, None, None]
+        self.token_offsets = offsets[:, None, None]
 
     def state(self, model: int) -> dict[str, Tensor]:
         """Views of one model's parameters under their published names."""
@@ -234,12 +236,17 @@ class Stack:
         """Token and position embeddings (M, B·n, d)."""
         length = inputs.shape[-1]
         bank = self.banks["token_emb.weight"]
-        x = F.embedding(inputs + self._token_offsets, bank.flatten(0, 1))
-        if self.shape.positions == "learned":
-            x = x + self.banks["pos_emb.weight"][:, None, :length]
-        elif self._fixed_positions is not None:
-            x = x + self._fixed_positions[:length]
+        x = F.embedding(inputs + self.token_offsets, bank.flatten(0, 1))
+        positions = self.position_table()
+        if positions is not None:
+            x = x + positions[:, None, :length]
         return x.flatten(1, 2)
+
+    def position_table(self) -> Tensor | None:
+        """What is added to the tokens' embeddings, (M or 1, length, d); None with rotation."""
+        if self.shape.positions == "learned":
+            return self.banks["pos_emb.weight"]
+        return None if self._fixed_positions is None else self._fixed_positions[None]
 
     def _product(self, x: Tensor, name: str, dtype: torch.dtype, norm: str | None = None) -> Tensor:
         """Apply the affine map `name` to (M, T, i), after RMSNorm where `norm` names its scale."""

@@ -1,0 +1,388 @@
+"""Loss and gradients of a stack on a CPU, written out by hand.
+
+The same mathematics as :meth:`trainer.model.Stack.logits` followed by `backward()`, which the tests
+hold it to. Written out because a small Transformer on a CPU spends most of its time beside the
+matrix products: here every large intermediate lives in a buffer that the next step uses again,
+scales are folded into matrices, the residual stream and its gradient are updated in place, and
+attention runs in tiles (:mod:`trainer.cpu_attention`).
+
+Shapes: M models, B sequences, n tokens, T = B·n, d = embed, m = mlp, H heads, w = d/H, V tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .cpu_attention import CausalAttention, Kept, row_blocks
+from .cpu_dropout import Masks
+from .data import Batch
+from .model import RMS_EPSILON, Stack
+from .workspace import Workspace
+
+_ATTENTION, _MLP = 0, 1  # where a layer drops
+
+
+@dataclass
+class _Normed:
+    """RMSNorm's output x̂ (M, T, d) and the factor 1/rms (M, T, 1) that made it."""
+
+    values: Tensor
+    factor: Tensor
+
+
+@dataclass
+class _Group:
+    """What the models of one head count keep of attention until the backward pass."""
+
+    models: slice
+    weight: Tensor
+    qkv: Tensor
+    out: Tensor
+    kept: list[Kept]
+
+
+class CpuStep:
+    """Computes losses and writes gradients for one stack.
+
+    Args:
+        stack: float32 models on the CPU, with learned or sinusoidal positions and ReLU.
+        scored_from: first position with a target.
+        masks: of dropout; None for none.
+    """
+
+    def __init__(self, stack: Stack, scored_from: int, masks: Masks | None = None) -> None:
+        self._stack = stack
+        self._banks = {name: bank.detach() for name, bank in stack.banks.items()}
+        self._scored_from = scored_from
+        self._masks = masks
+        self._workspace = Workspace(stack.device)
+        self._attention = CausalAttention(self._workspace)
+        for bank in stack.banks.values():
+            bank.grad = torch.zeros_like(bank)
+        self._grads = {name: _grad(bank) for name, bank in stack.banks.items()}
+
+    @staticmethod
+    def serves(stack: Stack) -> bool:
+        """Say whether this step knows the stack's options."""
+        shape = stack.shape
+        return (
+            stack.device.type == "cpu"
+            and shape.positions != "rotary"
+            and shape.activation == "relu"
+        )
+
+    @torch.no_grad()
+    def run(self, batch: Batch, step: int, measure: bool) -> tuple[Tensor, Tensor | None]:
+        """Compute mean losses (M,), write every bank's gradient, and say the accuracies (M,).
+
+        Args:
+            batch: inputs (M, B, n) and targets (M, B, scored positions).
+            step: number of the update, which dropout depends on.
+            measure: whether accuracies are wanted; None otherwise.
+        """
+        models, sequences, length = batch.inputs.shape
+        width = self._stack.shape.embed
+        x = self._take("x", models, sequences * length, width)
+        self._embed(batch.inputs, x)
+        normed: list[tuple[_Normed, list[_Group], _Normed, Tensor, Tensor | None]] = []
+        for layer in range(self._stack.shape.layers):
+            before = self._norm(x, f"{layer}.ln1")
+            groups = self._mix(layer, step, before, x, sequences, length)
+            between = self._norm(x, f"{layer}.ln2")
+            hidden, mask = self._mlp(layer, step, between, x)
+            normed.append((before, groups, between, hidden, mask))
+        losses, accuracies, gradient = self._head(x, batch, measure)
+        for layer in reversed(range(self._stack.shape.layers)):
+            before, groups, between, hidden, mask = normed[layer]
+            self._mlp_back(layer, between, hidden, mask, gradient)
+            self._mix_back(layer, before, groups, gradient, sequences, length)
+        self._embed_back(batch.inputs, gradient)
+        return losses, accuracies
+
+    def _take(self, name: str, *shape: int) -> Tensor:
+        return self._workspace.take(name, *shape)
+
+    def _embed(self, inputs: Tensor, x: Tensor) -> None:
+        tokens = self._banks["token_emb.weight"].flatten(0, 1)
+        torch.index_select(tokens, 0, self._rows(inputs), out=x.view(-1, x.shape[-1]))
+        positions = self._stack.position_table()
+        if positions is not None:
+            shaped = x.view(*inputs.shape, -1)
+            shaped.add_(positions.detach()[:, None, : inputs.shape[-1]])
+
+    def _embed_back(self, inputs: Tensor, gradient: Tensor) -> None:
+        if "pos_emb.weight" in self._grads:
+            shaped = gradient.view(*inputs.shape, -1)
+            grad = self._grads["pos_emb.weight"]
+            grad[:, inputs.shape[-1] :].zero_()
+            grad[:, : inputs.shape[-1]] = shaped.sum(1)
+        tokens = self._grads["token_emb.weight"]
+        if not self._stack.shape.tie_weights:
+            tokens.zero_()
+        flat = gradient.view(-1, gradient.shape[-1])
+        tokens.flatten(0, 1).index_add_(0, self._rows(inputs), flat)
+
+    def _rows(self, inputs: Tensor) -> Tensor:
+        """Row of each token in the flattened bank of embeddings."""
+        return (inputs + self._stack.token_offsets).flatten()
+
+    def _norm(self, x: Tensor, name: str) -> _Normed:
+        factor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        factor.square_().div_(x.shape[-1]).add_(RMS_EPSILON).rsqrt_()
+        return _Normed(torch.mul(x, factor, out=self._take(name, *x.shape)), factor)
+
+    def _norm_back(self, normed: _Normed, arriving: Tensor, gradient: Tensor) -> None:
+        """Add RMSNorm's gradient to the residual's: (g - x̂ mean(g x̂)) / rms. Spoils `arriving`."""
+        product = torch.mul(arriving, normed.values, out=self._take("product", *arriving.shape))
+        share = product.sum(-1, keepdim=True).div_(arriving.shape[-1])
+        arriving.addcmul_(normed.values, share, value=-1.0)
+        gradient.addcmul_(arriving, normed.factor)
+
+    def _mix(
+        self, layer: int, step: int, normed: _Normed, x: Tensor, sequences: int, length: int
+    ) -> list[_Group]:
+        """Add attention to the residual stream."""
+        at = f"layers.{layer}.attn."
+        width = x.shape[-1]
+        projection = self._banks[at + "out_proj.weight"]
+        groups = []
+        for start, stop, heads in self._stack.groups:
+            models = slice(start, stop)
+            weight, bias = self._folded(layer, models, heads)
+            count = (stop - start) * sequences
+            flat = normed.values[models].reshape(count, length, width)
+            qkv = self._take(f"{layer}.{heads}.qkv", count, 3 * width, length)
+            torch.baddbmm(
+                _spread(bias, sequences)[:, :, None], _spread(weight, sequences), flat.mT, out=qkv
+            )
+            qkv = qkv.view(count * heads, 3, width // heads, length)
+            out = self._take(f"{layer}.{heads}.out", count * heads, width // heads, length)
+            kept = self._attention_masks(layer, step, models, sequences * heads, length)
+            self._attention.forward(qkv, out, kept)
+            mixed = out.view(count, width, length).mT
+            x[models].view(count, length, width).baddbmm_(
+                mixed, _spread(projection[models].mT, sequences)
+            )
+            groups.append(_Group(models, weight, qkv, out, kept))
+        x.add_(self._banks[at + "out_proj.bias"][:, None])
+        return groups
+
+    def _mix_back(
+        self,
+        layer: int,
+        normed: _Normed,
+        groups: list[_Group],
+        gradient: Tensor,
+        sequences: int,
+        length: int,
+    ) -> None:
+        at = f"layers.{layer}.attn."
+        width = gradient.shape[-1]
+        torch.sum(gradient, 1, out=self._grads[at + "out_proj.bias"])
+        arriving = self._take("arriving", *gradient.shape)
+        projection = self._banks[at + "out_proj.weight"]
+        for group in groups:
+            models, qkv, out = group.models, group.qkv, group.out
+            members, count = models.stop - models.start, (models.stop - models.start) * sequences
+            flat = gradient[models].view(count, length, width)
+            mixed = out.view(count, width, length)
+            self._grads[at + "out_proj.weight"][models] = self._summed(flat.mT, mixed.mT, members)
+            to_out = self._take("to_out", count, width, length)
+            torch.bmm(_spread(projection[models].mT, sequences), flat.mT, out=to_out)
+            to_qkv = self._take("to_qkv", *qkv.shape)
+            self._attention.backward(qkv, out, to_out.view(out.shape), to_qkv, group.kept)
+            to_qkv = to_qkv.view(count, 3 * width, length)
+            values = normed.values[models].reshape(count, length, width)
+            self._unfold(
+                layer,
+                models,
+                qkv.shape[2],
+                self._summed(to_qkv, values, members),
+                to_qkv.sum(2).view(members, sequences, -1).sum(1),
+            )
+            torch.bmm(
+                to_qkv.mT,
+                _spread(group.weight, sequences),
+                out=arriving[models].view(count, length, width),
+            )
+        self._norm_back(normed, arriving, gradient)
+
+    def _summed(self, left: Tensor, right: Tensor, members: int) -> Tensor:
+        """Sum the products of all sequences of each model: (S, a, n) × (S, n, b) → (M, a, b)."""
+        out = self._take("per_sequence", left.shape[0], left.shape[1], right.shape[2])
+        torch.bmm(left, right, out=out)
+        return out.view(members, -1, *out.shape[1:]).sum(1)
+
+    def _scales(self, width: int) -> Tensor:
+        """Factors (3, 1, 1) of queries, keys and values: 1/√w, 1, and 1/share kept by dropout."""
+        kept = 1.0 if self._masks is None else self._masks.kept_share
+        return torch.tensor([width**-0.5, 1.0, 1.0 / kept])[:, None, None]
+
+    def _folded(self, layer: int, models: slice, heads: int) -> tuple[Tensor, Tensor]:
+        """Weight (M, 3d, d) and bias (M, 3d) of q, k, v by head, with norm and scales folded in."""
+        at = f"layers.{layer}."
+        width = self._stack.shape.embed // heads
+        scales = self._scales(width)
+        weight = self._banks[at + "attn.qkv.weight"][models].unflatten(1, (3, heads, width))
+        bias = self._banks[at + "attn.qkv.bias"][models].unflatten(1, (3, heads, width))
+        norm = self._banks[at + "ln1.weight"][models][:, None, None, None]
+        weight = (weight * norm * scales[..., None]).transpose(1, 2)
+        return weight.flatten(1, 3), (bias * scales).transpose(1, 2).flatten(1)
+
+    def _unfold(
+        self, layer: int, models: slice, width: int, to_weight: Tensor, to_bias: Tensor
+    ) -> None:
+        """Write the gradients that :meth:`_folded`'s results received to the banks."""
+        at = f"layers.{layer}."
+        embed = self._stack.shape.embed
+        scales = self._scales(width)
+        split = (embed // width, 3, width)
+        to_weight = to_weight.unflatten(1, split).transpose(1, 2) * scales[..., None]
+        to_bias = to_bias.unflatten(1, split).transpose(1, 2) * scales
+        self._grads[at + "attn.qkv.bias"][models] = to_bias.flatten(1)
+        self._scale_back(at + "attn.qkv.weight", at + "ln1.weight", models, to_weight.flatten(1, 3))
+
+    def _scale_back(self, name: str, norm: str, models: slice, to_weight: Tensor) -> None:
+        """Share the gradient of weight · norm's scale between the two."""
+        weight, scale = self._banks[name][models], self._banks[norm][models]
+        self._grads[norm][models] = (to_weight * weight).sum(1)
+        torch.mul(to_weight, scale[:, None], out=self._grads[name][models])
+
+    def _attention_masks(
+        self, layer: int, step: int, models: slice, pairs: int, length: int
+    ) -> list[Kept]:
+        """What dropout keeps of each row block, for all pairs of the models."""
+        masks = self._masks
+        if masks is None:
+            return []
+        return [
+            (
+                masks.lanes(
+                    step,
+                    (layer, _ATTENTION, block),
+                    range(models.start, models.stop),
+                    (pairs, last - first, last),
+                ).flatten(0, 1),
+                masks.threshold,
+            )
+            for block, (first, last) in enumerate(row_blocks(length))
+        ]
+
+    def _mlp(
+        self, layer: int, step: int, normed: _Normed, x: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Add the MLP to the residual stream; return its hidden layer and what dropout kept."""
+        at = f"layers.{layer}.mlp."
+        weight = self._banks[at + "0.weight"] * self._banks[f"layers.{layer}.ln2.weight"][:, None]
+        hidden = self._take(f"{layer}.hidden", *x.shape[:2], weight.shape[1])
+        _affine(normed.values, weight, self._banks[at + "0.bias"], hidden)
+        hidden.relu_()
+        last, bias = self._banks[at + "2.weight"], self._banks[at + "2.bias"]
+        if self._masks is None:
+            _add_product(x, hidden, last.mT)
+            x.add_(bias[:, None])
+            return hidden, None
+        made = self._take("made", *x.shape)
+        _affine(hidden, last, bias, made)
+        models, tokens, width = x.shape
+        lanes = self._masks.lanes(step, (layer, _MLP), range(models), (tokens, width))
+        mask = self._take(f"{layer}.mask", *x.shape)
+        torch.ge(lanes, self._masks.threshold, out=mask)
+        x.addcmul_(made, mask, value=1.0 / self._masks.kept_share)
+        return hidden, mask
+
+    def _mlp_back(
+        self, layer: int, normed: _Normed, hidden: Tensor, mask: Tensor | None, gradient: Tensor
+    ) -> None:
+        at = f"layers.{layer}.mlp."
+        norm = f"layers.{layer}.ln2.weight"
+        to_made = gradient
+        if mask is not None and self._masks is not None:
+            to_made = torch.mul(gradient, mask, out=self._take("made", *gradient.shape))
+            to_made.mul_(1.0 / self._masks.kept_share)
+        torch.sum(to_made, 1, out=self._grads[at + "2.bias"])
+        _product(to_made.mT, hidden, self._grads[at + "2.weight"])
+        to_hidden = self._take("to_hidden", *hidden.shape)
+        _product(to_made, self._banks[at + "2.weight"], to_hidden)
+        torch.ops.aten.threshold_backward.grad_input(to_hidden, hidden, 0, grad_input=to_hidden)
+        torch.sum(to_hidden, 1, out=self._grads[at + "0.bias"])
+        weight = self._banks[at + "0.weight"]
+        to_weight = self._take("to_weight", *weight.shape)
+        _product(to_hidden.mT, normed.values, to_weight)
+        self._scale_back(at + "0.weight", norm, slice(None), to_weight)
+        arriving = self._take("arriving", *gradient.shape)
+        _product(to_hidden, weight * self._banks[norm][:, None], arriving)
+        self._norm_back(normed, arriving, gradient)
+
+    def _head(self, x: Tensor, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Cross-entropy and accuracy of each model, and the gradient of the residual stream."""
+        models, sequences, length = batch.inputs.shape
+        tied = self._stack.shape.tie_weights
+        name = "token_emb.weight" if tied else "out_proj.weight"
+        scored = x
+        if self._scored_from:
+            shaped = x.view(models, sequences, length, -1)[:, :, self._scored_from :]
+            scored = self._take("scored", models, shaped.shape[1] * shaped.shape[2], x.shape[-1])
+            scored.view(shaped.shape).copy_(shaped)
+        weight, targets = self._banks[name], batch.targets.flatten(1)[:, :, None]
+        logits = self._take("logits", *scored.shape[:2], weight.shape[1])
+        _affine(scored, weight, self._banks["out_proj.bias"], logits)
+        accuracies = None
+        if measure:
+            accuracies = (logits.argmax(-1, keepdim=True) == targets).float().mean((1, 2))
+        torch.log_softmax(logits, -1, out=logits)
+        losses = logits.gather(-1, targets).mean((1, 2)).neg_()
+        to_logits = logits.exp_()
+        to_logits.scatter_add_(-1, targets, _minus_one(targets))
+        scale = 1.0 / targets.shape[1]
+        _product(to_logits.mT, scored, self._grads[name], scale)
+        torch.sum(to_logits, 1, out=self._grads["out_proj.bias"]).mul_(scale)
+        gradient = self._take("gradient", *x.shape)
+        if not self._scored_from:
+            _product(to_logits, weight, gradient, scale)
+            return losses, accuracies, gradient
+        to_scored = self._take("to_scored", *scored.shape)
+        _product(to_logits, weight, to_scored, scale)
+        shaped = gradient.view(models, sequences, length, -1)
+        shaped[:, :, : self._scored_from] = 0.0
+        shaped[:, :, self._scored_from :] = to_scored.view(models, sequences, -1, x.shape[-1])
+        return losses, accuracies, gradient
+
+
+def _grad(bank: Tensor) -> Tensor:
+    assert bank.grad is not None
+    return bank.grad
+
+
+def _minus_one(like: Tensor) -> Tensor:
+    return torch.full((), -1.0).expand(like.shape)
+
+
+def _spread(banks: Tensor, sequences: int) -> Tensor:
+    """Repeat each model's matrix for each of its sequences: (M, …) → (M·B, …)."""
+    return banks[:, None].expand(-1, sequences, *banks.shape[1:]).flatten(0, 1)
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:
+    """Write x Wᵀ + b; one model alone goes the faster unbatched way."""
+    if len(x) == 1:
+        torch.addmm(bias[0], x[0], weight[0].T, out=out[0])
+    else:
+        torch.baddbmm(bias[:, None], x, weight.mT, out=out)
+
+
+def _product(left: Tensor, right: Tensor, out: Tensor, scale: float = 1.0) -> None:
+    if len(out) == 1:
+        torch.addmm(out[0], left[0], right[0], beta=0.0, alpha=scale, out=out[0])
+    else:
+        torch.baddbmm(out, left, right, beta=0.0, alpha=scale, out=out)
+
+
+def _add_product(to: Tensor, left: Tensor, right: Tensor) -> None:
+    if len(to) == 1:
+        to[0].addmm_(left[0], right[0])
+    else:
+        to.baddbmm_(left, right)
