@@ -136,7 +136,8 @@ def _heads(layers: Sequence[Record]) -> None:
 def _bounds(layers: Sequence[Record], *, details: bool) -> None:
     """Print what theory predicts beside what is measured, where a bound applies.
 
-    Without details, one line says whether the bounds hold, and only those that do not are listed.
+    Without details, one line says how many hold, and only those that do not are listed. A bound is
+    open where the measurement stopped before it (``> 10000``).
     """
     applying = [
         (record["layer"], name, bound)
@@ -144,7 +145,7 @@ def _bounds(layers: Sequence[Record], *, details: bool) -> None:
         for name, bound in (record.get("bounds") or {}).items()
         if bound.get("applies")
     ]
-    shown = [each for each in applying if details or not each[2]["holds"]]
+    shown = [each for each in applying if details or each[2]["holds"] is False]
     if shown:
         print_table(
             ["layer", "bound", "measured", "at most", "holds"],
@@ -154,14 +155,17 @@ def _bounds(layers: Sequence[Record], *, details: bool) -> None:
                     name.replace("_", " "),
                     number(bound["measured"]),
                     number(bound["bound"]),
-                    "yes" if bound["holds"] else "NO",
+                    {True: "yes", False: "NO"}.get(bound["holds"], "open"),
                 ]
                 for layer, name, bound in shown
             ],
             left=2,
         )
-    elif applying:
-        click.echo(f"bounds: all {len(applying)} that apply hold (--details shows them)")
+    if applying and not details:
+        still_open = sum(bound["holds"] is None for _, _, bound in applying)
+        rest = f", {still_open} open" if still_open else ""
+        held = sum(bound["holds"] is True for _, _, bound in applying)
+        click.echo(f"bounds: {held} of {len(applying)} hold{rest} (--details shows them)")
 
 
 def _paths(layers: Sequence[Record]) -> None:
