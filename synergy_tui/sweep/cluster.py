@@ -7,8 +7,11 @@ submits the point again with what has arrived so far.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synergy_tui.errors import ExitCode, UserError
@@ -25,6 +28,20 @@ from synergy_tui.sweep.table import SweepTable
 # Packets that may wait for the driver; then the worker waits.
 AHEAD = 16
 LOCAL_OBJECT_STORE = 100 * 2**20
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back our handlers of SIGTERM and Ctrl-C, which Ray replaces by ones that just die."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 class RayExecutor:
@@ -116,7 +133,8 @@ class RayExecutor:
         else:
             options["address"] = where
         try:
-            self._ray.init(**options)
+            with _signals_kept():
+                self._ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"There is no Ray cluster at '{where}': {str(error).splitlines()[0]}",
