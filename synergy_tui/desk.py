@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from synergy_tui.errors import UserError
+
 Result = TypeVar("Result")
 
 
@@ -81,3 +83,11 @@ class Desk(Generic[Result]):
     def _overtaken(self) -> bool:
         with self._changed:
             return self._closed or self._waiting is not None
+
+
+def reason(error: Exception) -> str:
+    """What went wrong in a request, in one line for a person."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return f"{text} {error.hint or ''}".strip()
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

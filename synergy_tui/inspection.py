@@ -1,4 +1,4 @@
-"""What the inspector and the stepper ask of the engine, as plain functions of arrays.
+"""What the inspector asks of the engine, and the attention it asks about.
 
 Everything here may take a while and loads Numba: call it off the event loop (see
 :mod:`synergy_tui.desk`). Measures follow the ``theory`` convention of the engine: walks mixed after
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
-    from engine import Fidelity, MultiHeadSystem
+    from engine import MultiHeadSystem
     from engine.paths import Path as HeadPath
     from synergy_tui.experiment import Experiment
 
@@ -403,148 +402,3 @@ def arrivals(system: MultiHeadSystem, source: int) -> tuple[Floats, Floats]:
         steps = min(max(int(arrived[0]) + 1, 4), len(mixed) - 1)
     alone = [engine.arrival(system.head(head), steps)[:, source] for head in range(system.heads)]
     return np.array(alone), mixed[: steps + 1]
-
-
-@dataclass(frozen=True, eq=False)
-class Diffusion:
-    """How a signal spreads from a source over each head alone and over the mixture.
-
-    Attributes
-    ----------
-    source
-        The node it starts at.
-    heads
-        (H, T, n): share of each node's state that is the source's, by step.
-    mixed
-        (T, n) the same over all heads.
-    fidelity
-        Of the mixture; ``alone`` of each head.
-    weights
-        (H,) head weights.
-    matrices
-        (H, n, n) diffusion matrix of each head.
-    """
-
-    source: int
-    heads: Floats
-    mixed: Floats
-    fidelity: Fidelity
-    alone: list[Fidelity]
-    weights: Floats
-    matrices: Floats
-
-    @property
-    def steps(self) -> int:
-        """The last step."""
-        return self.mixed.shape[0] - 1
-
-    def best(self, head: int | None) -> tuple[int, float]:
-        """The step at which the sink hears the source best, and how clearly.
-
-        Parameters
-        ----------
-        head
-            ``None`` for the mixture.
-        """
-        fidelity = self.fidelity if head is None else self.alone[head]
-        return int(fidelity.time[self.source]), float(fidelity.node[self.source])
-
-    def share(self, head: int | None) -> Floats:
-        """(T, n) of a head, or of the mixture."""
-        return self.mixed if head is None else self.heads[head]
-
-
-LONGEST_SPREAD = 1000
-
-
-@dataclass
-class Stepper:
-    """Computes what the diffusion stepper shows; remembers what does not depend on weights.
-
-    Not for several threads at once.
-    """
-
-    base: MultiHeadSystem
-
-    @cached_property
-    def alone(self) -> list[Fidelity]:
-        """Fidelity of each head alone, every node settled."""
-        import engine
-
-        return [
-            engine.fidelity(self.base.head(head), tolerance=TOLERANCE, horizon=HORIZON)
-            for head in range(self.base.heads)
-        ]
-
-    @cached_property
-    def matrices(self) -> Floats:
-        """(H, n, n) diffusion matrix of each head."""
-        import engine
-
-        return np.stack([engine.diffusion(self.base.head(h)) for h in range(self.base.heads)])
-
-    @cached_property
-    def optimal(self) -> Floats:
-        """(H,) the weights of greatest minimax fidelity that the engine finds."""
-        import engine
-
-        return np.asarray(engine.optimal_weights(self.base, objective="fidelity").weights)
-
-    def diffuse(self, weights: npt.ArrayLike, source: int) -> Diffusion:
-        """Let a signal spread from ``source`` under these head weights."""
-        import engine
-
-        system = self.base.with_weights(weights)
-        fidelity = engine.fidelity(system, tolerance=TOLERANCE, horizon=HORIZON)
-        times = [int(each.time[source]) for each in (fidelity, *self.alone)]
-        steps = min(max(12, max(times) + 3), LONGEST_SPREAD)
-        return Diffusion(
-            source=source,
-            heads=np.stack(
-                [engine.spread(system.head(h), source, steps) for h in range(system.heads)]
-            ),
-            mixed=engine.spread(system, source, steps),
-            fidelity=fidelity,
-            alone=self.alone,
-            weights=system.weights,
-            matrices=self.matrices,
-        )
-
-    def fidelity_along(
-        self, weights: npt.ArrayLike, head: int, points: int = 41
-    ) -> tuple[Floats, Floats]:
-        """Minimax fidelity as the weight of one head goes from 0 to 1, the others in proportion.
-
-        Returns
-        -------
-        tuple
-            (points,) weights of ``head``, and (points,) φ_min.
-        """
-        import engine
-
-        shares = np.linspace(0.0, 1.0, points)
-        values = np.array(
-            [
-                engine.fidelity(
-                    self.base.with_weights(reweigh(weights, head, float(share))),
-                    tolerance=1e-6,
-                    horizon=2000,
-                ).minimax
-                for share in shares
-            ]
-        )
-        return shares, values
-
-
-def reweigh(weights: npt.ArrayLike, head: int, share: float) -> Floats:
-    """Give ``head`` this share and scale the others, so that all sum to one.
-
-    Others that are all zero become equal. A single head keeps the weight 1.
-    """
-    old = np.asarray(weights, dtype=np.float64)
-    if old.size == 1:
-        return np.ones(1)
-    share = min(max(share, 0.0), 1.0)
-    rest = np.delete(old, head)
-    rest = rest / rest.sum() if rest.sum() > 0 else np.full(rest.size, 1.0 / rest.size)
-    return np.insert(rest * (1.0 - share), head, share)

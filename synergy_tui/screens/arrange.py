@@ -75,3 +75,42 @@ def _two_columns(
 
 def _first(recent: Sequence[int], among: Sequence[int]) -> int:
     return next((panel for panel in recent if panel in among), among[0])
+
+
+FIRST_STAGE = 2
+WEIGHTS, RESPONSE = 0, 1
+STAGES = 8
+"""Panels of heads that can ever be beside each other, the mixture included."""
+
+
+def arrange_stepper(
+    width: int, height: int, heads: int, nodes: int
+) -> tuple[int, dict[int, Rectangle]]:
+    """Lay out the stepper: stages in a row, weights and their response beneath.
+
+    Returns
+    -------
+    tuple
+        How many stages there are, the mixture included, and the rectangle of each panel: of the
+        weights, the response, and the stages from :data:`FIRST_STAGE` on.
+    """
+    narrowest = 26 if nodes <= 4 else 36
+    stages = max(min(width // narrowest, heads + 1, STAGES), 1)
+    if heads == 1:
+        stages = 1
+    lower = max(min(heads + 4, height * 3 // 10), height * 3 // 10 if width >= 72 else 0, 8)
+    if height < 20:
+        lower = max(min(heads + 4, height // 3), 4)
+    upper = height - lower
+    edges = [width * place // stages for place in range(stages + 1)]
+    result = {
+        FIRST_STAGE + place: (edges[place], 0, edges[place + 1] - edges[place], upper)
+        for place in range(stages)
+    }
+    figures = min(max(width * 45 // 100, 36), 61)
+    if width < 72:
+        result[WEIGHTS] = (0, upper, width, lower)
+    else:
+        result[WEIGHTS] = (0, upper, figures, lower)
+        result[RESPONSE] = (figures, upper, width - figures, lower)
+    return stages, result

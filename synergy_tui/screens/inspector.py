@@ -12,8 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from synergy_tui import keys
-from synergy_tui.desk import Desk
-from synergy_tui.errors import UserError
+from synergy_tui.desk import Desk, reason
 from synergy_tui.identity import identity
 from synergy_tui.inspection import Answer, Bench, Question, Snapshot, load_snapshot
 from synergy_tui.inspector_view import InspectorView
@@ -120,7 +119,7 @@ class InspectorScreen(TimedScreen):
         self._view: InspectorView | None = None
         self._desk: Desk[tuple[Asked, Snapshot, Answer]] = Desk(
             lambda result: self.post_message(Answered(*result)),
-            lambda error: self.post_message(Refused(_reason(error))),
+            lambda error: self.post_message(Refused(reason(error))),
         )
 
     def compose(self) -> ComposeResult:
@@ -514,10 +513,3 @@ class InspectorScreen(TimedScreen):
         """Redraw now, and again once the panels have their new sizes."""
         self.update_now()
         self.call_after_refresh(self.update_now)
-
-
-def _reason(error: Exception) -> str:
-    """An error in one line, for a person."""
-    if isinstance(error, UserError):
-        return f"{error.message} {error.hint or ''}".strip()
-    return f"{type(error).__name__}: {error}"

@@ -56,8 +56,8 @@ class Arc:
     ----------
     text
         Written on the arc where it fits: its head or heads.
-    style, strong
-        Style numbers of the canvas for the line and for its text.
+    style
+        Style number of the canvas.
     strength
         Which arcs stay when there is no room for all, and which lie on top.
     """
@@ -108,17 +108,32 @@ def keep_strongest(arcs: Sequence[Arc], lanes: int) -> list[Arc]:
     return ranked[:low]
 
 
+def has_boxes(nodes: Sequence[Node], width: int) -> bool:
+    """Whether nodes get boxes at this width; otherwise each is a column of shade."""
+    return _Boxes.fit(nodes, width).roomy
+
+
+def natural_rows(arcs: Sequence[Arc]) -> int:
+    """Rows that show all these arcs on one side of the nodes."""
+    return max(lanes_of(arcs)) + 2 if arcs else 0
+
+
 def natural_height(dag: Dag) -> int:
     """Rows that show every arc."""
     rows = 2 if any(node.value for node in dag.nodes) else 1
-    for arcs in (dag.above, dag.below):
-        if arcs:
-            rows += max(lanes_of(arcs)) + 2
-    return rows
+    return rows + natural_rows(dag.above) + natural_rows(dag.below)
 
 
-def draw_dag(dag: Dag, width: int, height: int, mode: Mode = "blocks") -> tuple[Canvas, int]:
+def draw_dag(
+    dag: Dag, width: int, height: int, mode: Mode = "blocks", *, above: int | None = None
+) -> tuple[Canvas, int]:
     """Draw a DAG into ``width`` × ``height`` characters.
+
+    Parameters
+    ----------
+    above
+        Rows above the nodes, so that DAGs beside each other stand on one line; by default what
+        the arcs need.
 
     Returns
     -------
@@ -130,15 +145,17 @@ def draw_dag(dag: Dag, width: int, height: int, mode: Mode = "blocks") -> tuple[
         return canvas, 0
     boxes = _Boxes.fit(dag.nodes, width)
     rows = 2 if boxes.with_values or not boxes.roomy else 1
-    spare = height - rows
-    wanted = [max(lanes_of(arcs), default=-2) + 2 for arcs in (dag.above, dag.below)]
-    if sum(wanted) > spare:
-        shares = sum(wanted)
-        first = min(wanted[0], max(spare * wanted[0] // shares, spare - wanted[1]))
-        wanted = [first, min(wanted[1], spare - first)]
-    top = min(wanted[0] + (spare - sum(wanted)) // 2, max(spare, 0))
+    spare = max(height - rows, 0)
+    if above is None:
+        wanted = [natural_rows(dag.above), natural_rows(dag.below)]
+        if sum(wanted) > spare:
+            first = max(spare * wanted[0] // sum(wanted), spare - wanted[1])
+            wanted = [min(wanted[0], first), spare - min(wanted[0], first)]
+        top = wanted[0] + (spare - sum(wanted)) // 2
+    else:
+        top = min(above, spare)
     shown = 0
-    for arcs, room, up in ((dag.above, wanted[0], True), (dag.below, wanted[1], False)):
+    for arcs, room, up in ((dag.above, top, True), (dag.below, spare - top, False)):
         kept = keep_strongest([arc for arc in arcs if boxes.apart(arc)], room - 1)
         shown += len(kept)
         _draw_arcs(canvas, kept, boxes, top if up else top + rows, up, mode)
@@ -169,7 +186,9 @@ class _Boxes:
             size = max(size, 3)
             if count == 1 or (width - size) / (count - 1) >= size + 2:
                 return cls(_spread(count, width - size), size, True, values and valued > 0)
-        return cls(_spread(count, width - 1), 1, False, False)
+        # Whole columns between nodes, where there are any, leave no gaps of uneven size.
+        even = (width - 1) // (count - 1) * (count - 1)
+        return cls(_spread(count, even or width - 1), 1, False, False)
 
     def leaves(self, node: int) -> int:
         """Column in which arcs leave a node."""

@@ -22,6 +22,11 @@ NARROWEST = 4
 """Columns that a node's number needs, its gap included."""
 
 
+def lead_of(steps: int) -> int:
+    """Columns before the first node: the mark of the step shown, and its number."""
+    return len(str(steps - 1)) + 2
+
+
 def window(step: int, last: int, rows: int) -> range:
     """The steps to show in ``rows`` rows, with ``step`` among them."""
     first = min(max(step - rows // 2, 0), max(last - rows + 1, 0))
@@ -61,11 +66,11 @@ def draw_spread(
     if height < 2 or width < 10:
         return canvas
     here, star = (">", "*") if mode == "ascii" else ("▸", "★")
-    lead = len(str(steps - 1)) + 2
+    lead = lead_of(steps)
     room = width - lead - 1
     canvas.write(lead - 2, 0, "t", _MUTED)
     shown = window(step, steps - 1, height - 1)
-    size = min(room // nodes, 8)
+    size = min(room // nodes, 10)
     numbers = size >= NARROWEST
     _write_names(canvas, names, lead, size if numbers else 0, room)
     levels = levels_of(share[shown.start : shown.stop])
