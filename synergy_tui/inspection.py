@@ -110,22 +110,27 @@ def load_snapshot(experiment: Experiment, path: str) -> Snapshot:
     weights = np.asarray(arrays.get("head_weights", np.ones(heads)), dtype=np.float64)
     if weights.shape != heads:
         raise UserError(f"{path}: head weights have shape {weights.shape}, not {heads}.")
-    names = _names(experiment, path, attention.shape[-1])
-    designed = path.endswith("-designed.safetensors")
+    about = _about(experiment, path)
+    names = _names(about.get("names", ""), attention.shape[-1])
+    designed = about.get("rows") == "raw weights"
     return Snapshot(path, attention, weights, arrays.get("tokens"), names, designed)
 
 
-def _names(experiment: Experiment, path: str, nodes: int) -> tuple[str, ...]:
-    """Node names from the file's metadata; none when there are none."""
+def _about(experiment: Experiment, path: str) -> dict[str, str]:
+    """What an attention file says about itself."""
     from safetensors import safe_open
 
     with safe_open(experiment.path / path, framework="numpy") as file:
-        told = (file.metadata() or {}).get("names", "")
+        return dict(file.metadata() or {})
+
+
+def _names(told: str, nodes: int) -> tuple[str, ...]:
+    """Node names from the JSON list in the file's metadata; none when they do not fit."""
     try:
         names = json.loads(told) if told else []
     except ValueError:
-        names = told.split(",")
-    return tuple(map(str, names)) if len(names) == nodes else ()
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) and len(names) == nodes else ()
 
 
 @dataclass(frozen=True, slots=True)

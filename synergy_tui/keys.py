@@ -200,6 +200,8 @@ TABLE: tuple[Key, ...] = (
         ("stepper",), 10),
     Key("stepper.reset", "r", "reset", "reset",
         "Back to the run's own weights and to step 0", "Diffusion", ("stepper",), 11),
+    Key("stepper.inspect", "enter", "inspect", "inspect",
+        "Open the head inspector on these heads", "Diffusion", ("stepper",), 12),
     Key("stepper.run", "n", "run", "run", "The same for the next run", "Diffusion",
         ("stepper",), 13),
     Key("stepper.layer", "v", "layer", "layer", "Next layer (attention)", "Diffusion",

@@ -542,6 +542,16 @@ class StepperScreen(LiveScreen):
             self.input = (self.input + 1) % self.snapshot.inputs
             self.update_now()
 
+    def action_inspect(self) -> None:
+        """Open the inspector on these heads."""
+        from synergy_tui.screens.inspector import InspectorScreen
+
+        if self.run_name is not None:
+            timeline = self.synergy.timeline
+            self.app.push_screen(
+                InspectorScreen(self.experiment, self.state, timeline, self.run_name)
+            )
+
     def action_export(self) -> None:
         """Write the picture as SVG and the spread as CSV."""
         if self.spread is not None:

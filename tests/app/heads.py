@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import synthetic
 from safetensors.numpy import save_file
 
 from synergy_tui.experiment import Experiment
+from tests.app import synthetic
 
 EXAMPLE2 = np.array(
     [
@@ -90,6 +90,6 @@ def write_designed(
             "head_weights": np.full((1, count), 1.0 / count),
         },
         path / "attention/both-designed.safetensors",
-        metadata={"names": json.dumps(list(names))},
+        metadata={"names": json.dumps(list(names)), "rows": "raw weights"},
     )
     return Experiment(path)
