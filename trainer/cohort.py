@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checkpoint import Saved
-from .cpu_dropout import Masks
-from .cpu_step import CpuStep
+from .cpu_step import CpuStep, cpu_steps, run_all
 from .data import Batch, Source
 from .errors import TrainerError
 from .events import Probe, RunStarted
@@ -78,11 +77,17 @@ class Cohort:
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
-        self._by_hand: CpuStep | None = None
+        self._by_hand: list[CpuStep] = []
         if CpuStep.serves(self.stack) and settings.precision == "float32":
-            rank = 0 if parallel is None else parallel.rank
-            masks = Masks(self.seeds, settings.dropout, rank) if settings.dropout else None
-            self._by_hand = CpuStep(self.stack, self.task.scored_from, masks)
+            rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
+            self._by_hand = cpu_steps(
+                self.stack,
+                self.tokens_per_step // size,
+                self.task.scored_from,
+                self.seeds,
+                settings.dropout,
+                rank,
+            )
         self._optimiser = torch.optim.Adam(
             list(self.stack.banks.values()), lr=self.learning_rate, fused=True
         )
@@ -91,6 +96,11 @@ class Cohort:
             for seed in self.seeds
         }
         self._held_out: Batch | None = None
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Input tokens that one model sees in one update."""
+        return self.settings.batch * self.settings.length
 
     def started(self, device: torch.device) -> list[RunStarted]:
         """Announce every run, from the step it is at."""
@@ -117,8 +127,8 @@ class Cohort:
     def update(self, measure: bool) -> Measured | None:
         """Make one update of every model; report on its batch where `measure` asks for it."""
         batch = self._batch(self.step + 1)
-        if self._by_hand is not None:
-            losses, accuracies = self._by_hand.run(batch, self.step + 1, measure)
+        if self._by_hand:
+            losses, accuracies = run_all(self._by_hand, batch, self.step + 1, measure)
         else:
             losses, accuracies = self._by_autograd(batch, measure)
         if self._parallel is not None:

@@ -11,6 +11,7 @@ Shapes: M models, B sequences, n tokens, T = B·n, d = embed, m = mlp, H heads, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from .cpu_attention import CausalAttention, Kept, row_blocks
 from .cpu_dropout import Masks
 from .data import Batch
-from .model import RMS_EPSILON, Stack
+from .model import RMS_EPSILON, Stack, head_groups, token_offsets
 from .workspace import Workspace
 
 _ATTENTION, _MLP = 0, 1  # where a layer drops
@@ -44,25 +45,76 @@ class _Group:
     kept: list[Kept]
 
 
+# Tokens of several models that are worked on together: beyond, their activations leave the cache.
+TOGETHER = 2**13
+
+
+def cpu_steps(
+    stack: Stack, tokens: int, scored_from: int, seeds: Sequence[int], dropout: float, stream: int
+) -> list[CpuStep]:
+    """Steps for all models of a stack, small ones many at a time.
+
+    Args:
+        stack: the models.
+        tokens: of one model in one batch.
+        scored_from: first position with a target.
+        seeds: of each model's dropout.
+        dropout: its probability.
+        stream: tells apart processes that share a batch.
+    """
+    workspace = Workspace(stack.device)
+    together = max(1, TOGETHER // tokens)
+    steps = []
+    for start in range(0, len(stack.heads), together):
+        models = slice(start, min(start + together, len(stack.heads)))
+        masks = Masks(seeds[models], dropout, stream) if dropout else None
+        steps.append(CpuStep(stack, models, scored_from, workspace, masks))
+    return steps
+
+
+def run_all(
+    steps: Sequence[CpuStep], batch: Batch, step: int, measure: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Run the steps of all models on their parts of the batch; as :meth:`CpuStep.run`."""
+    found = [
+        one.run(Batch(batch.inputs[one.models], batch.targets[one.models]), step, measure)
+        for one in steps
+    ]
+    accuracies = [accuracy for _, accuracy in found if accuracy is not None]
+    return torch.cat([loss for loss, _ in found]), torch.cat(accuracies) if accuracies else None
+
+
 class CpuStep:
     """Computes losses and writes gradients for one stack.
 
     Args:
         stack: float32 models on the CPU, with learned or sinusoidal positions and ReLU.
+        models: those of the stack that this step is for.
         scored_from: first position with a target.
-        masks: of dropout; None for none.
+        workspace: where buffers come from; steps that run one after another may share it.
+        masks: of these models' dropout; None for none.
     """
 
-    def __init__(self, stack: Stack, scored_from: int, masks: Masks | None = None) -> None:
-        self._stack = stack
-        self._banks = {name: bank.detach() for name, bank in stack.banks.items()}
+    def __init__(
+        self,
+        stack: Stack,
+        models: slice,
+        scored_from: int,
+        workspace: Workspace,
+        masks: Masks | None = None,
+    ) -> None:
+        self.models = models
+        self._shape = stack.shape
+        self._groups = list(head_groups(stack.heads[models]))
+        self._banks = {name: bank.detach()[models] for name, bank in stack.banks.items()}
+        self._grads = {name: _grad(bank)[models] for name, bank in stack.banks.items()}
+        self._positions = stack.fixed_positions
+        if stack.shape.positions == "learned":
+            self._positions = self._banks["pos_emb.weight"]
         self._scored_from = scored_from
         self._masks = masks
-        self._workspace = Workspace(stack.device)
-        self._attention = CausalAttention(self._workspace)
-        for bank in stack.banks.values():
-            bank.grad = torch.zeros_like(bank)
-        self._grads = {name: _grad(bank) for name, bank in stack.banks.items()}
+        self._workspace = workspace
+        self._attention = CausalAttention(workspace)
 
     @staticmethod
     def serves(stack: Stack) -> bool:
@@ -84,18 +136,18 @@ class CpuStep:
             measure: whether accuracies are wanted; None otherwise.
         """
         models, sequences, length = batch.inputs.shape
-        width = self._stack.shape.embed
+        width = self._shape.embed
         x = self._take("x", models, sequences * length, width)
         self._embed(batch.inputs, x)
         normed: list[tuple[_Normed, list[_Group], _Normed, Tensor, Tensor | None]] = []
-        for layer in range(self._stack.shape.layers):
+        for layer in range(self._shape.layers):
             before = self._norm(x, f"{layer}.ln1")
             groups = self._mix(layer, step, before, x, sequences, length)
             between = self._norm(x, f"{layer}.ln2")
             hidden, mask = self._mlp(layer, step, between, x)
             normed.append((before, groups, between, hidden, mask))
         losses, accuracies, gradient = self._head(x, batch, measure)
-        for layer in reversed(range(self._stack.shape.layers)):
+        for layer in reversed(range(self._shape.layers)):
             before, groups, between, hidden, mask = normed[layer]
             self._mlp_back(layer, between, hidden, mask, gradient)
             self._mix_back(layer, before, groups, gradient, sequences, length)
@@ -108,10 +160,9 @@ class CpuStep:
     def _embed(self, inputs: Tensor, x: Tensor) -> None:
         tokens = self._banks["token_emb.weight"].flatten(0, 1)
         torch.index_select(tokens, 0, self._rows(inputs), out=x.view(-1, x.shape[-1]))
-        positions = self._stack.position_table()
-        if positions is not None:
+        if self._positions is not None:
             shaped = x.view(*inputs.shape, -1)
-            shaped.add_(positions.detach()[:, None, : inputs.shape[-1]])
+            shaped.add_(self._positions[:, None, : inputs.shape[-1]])
 
     def _embed_back(self, inputs: Tensor, gradient: Tensor) -> None:
         if "pos_emb.weight" in self._grads:
@@ -120,14 +171,14 @@ class CpuStep:
             grad[:, inputs.shape[-1] :].zero_()
             grad[:, : inputs.shape[-1]] = shaped.sum(1)
         tokens = self._grads["token_emb.weight"]
-        if not self._stack.shape.tie_weights:
+        if not self._shape.tie_weights:
             tokens.zero_()
         flat = gradient.view(-1, gradient.shape[-1])
         tokens.flatten(0, 1).index_add_(0, self._rows(inputs), flat)
 
     def _rows(self, inputs: Tensor) -> Tensor:
         """Row of each token in the flattened bank of embeddings."""
-        return (inputs + self._stack.token_offsets).flatten()
+        return (inputs + token_offsets(inputs, self._shape.tokens)).flatten()
 
     def _norm(self, x: Tensor, name: str) -> _Normed:
         factor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -149,23 +200,24 @@ class CpuStep:
         width = x.shape[-1]
         projection = self._banks[at + "out_proj.weight"]
         groups = []
-        for start, stop, heads in self._stack.groups:
+        for start, stop, heads in self._groups:
             models = slice(start, stop)
             weight, bias = self._folded(layer, models, heads)
             count = (stop - start) * sequences
             flat = normed.values[models].reshape(count, length, width)
             qkv = self._take(f"{layer}.{heads}.qkv", count, 3 * width, length)
-            torch.baddbmm(
-                _spread(bias, sequences)[:, :, None], _spread(weight, sequences), flat.mT, out=qkv
-            )
+            for one, rows in _each(models, sequences):
+                spread = weight[one].expand(sequences, -1, -1)
+                torch.baddbmm(bias[one][:, None], spread, flat[rows].mT, out=qkv[rows])
             qkv = qkv.view(count * heads, 3, width // heads, length)
             out = self._take(f"{layer}.{heads}.out", count * heads, width // heads, length)
             kept = self._attention_masks(layer, step, models, sequences * heads, length)
             self._attention.forward(qkv, out, kept)
             mixed = out.view(count, width, length).mT
-            x[models].view(count, length, width).baddbmm_(
-                mixed, _spread(projection[models].mT, sequences)
-            )
+            stream = x[models].view(count, length, width)
+            for one, rows in _each(models, sequences):
+                spread = projection[models][one].T.expand(sequences, -1, -1)
+                stream[rows].baddbmm_(mixed[rows], spread)
             groups.append(_Group(models, weight, qkv, out, kept))
         x.add_(self._banks[at + "out_proj.bias"][:, None])
         return groups
@@ -191,7 +243,9 @@ class CpuStep:
             mixed = out.view(count, width, length)
             self._grads[at + "out_proj.weight"][models] = self._summed(flat.mT, mixed.mT, members)
             to_out = self._take("to_out", count, width, length)
-            torch.bmm(_spread(projection[models].mT, sequences), flat.mT, out=to_out)
+            for one, rows in _each(models, sequences):
+                spread = projection[models][one].T.expand(sequences, -1, -1)
+                torch.bmm(spread, flat[rows].mT, out=to_out[rows])
             to_qkv = self._take("to_qkv", *qkv.shape)
             self._attention.backward(qkv, out, to_out.view(out.shape), to_qkv, group.kept)
             to_qkv = to_qkv.view(count, 3 * width, length)
@@ -203,11 +257,10 @@ class CpuStep:
                 self._summed(to_qkv, values, members),
                 to_qkv.sum(2).view(members, sequences, -1).sum(1),
             )
-            torch.bmm(
-                to_qkv.mT,
-                _spread(group.weight, sequences),
-                out=arriving[models].view(count, length, width),
-            )
+            to_values = arriving[models].view(count, length, width)
+            for one, rows in _each(models, sequences):
+                spread = group.weight[one].expand(sequences, -1, -1)
+                torch.bmm(to_qkv[rows].mT, spread, out=to_values[rows])
         self._norm_back(normed, arriving, gradient)
 
     def _summed(self, left: Tensor, right: Tensor, members: int) -> Tensor:
@@ -224,7 +277,7 @@ class CpuStep:
     def _folded(self, layer: int, models: slice, heads: int) -> tuple[Tensor, Tensor]:
         """Weight (M, 3d, d) and bias (M, 3d) of q, k, v by head, with norm and scales folded in."""
         at = f"layers.{layer}."
-        width = self._stack.shape.embed // heads
+        width = self._shape.embed // heads
         scales = self._scales(width)
         weight = self._banks[at + "attn.qkv.weight"][models].unflatten(1, (3, heads, width))
         bias = self._banks[at + "attn.qkv.bias"][models].unflatten(1, (3, heads, width))
@@ -237,7 +290,7 @@ class CpuStep:
     ) -> None:
         """Write the gradients that :meth:`_folded`'s results received to the banks."""
         at = f"layers.{layer}."
-        embed = self._stack.shape.embed
+        embed = self._shape.embed
         scales = self._scales(width)
         split = (embed // width, 3, width)
         to_weight = to_weight.unflatten(1, split).transpose(1, 2) * scales[..., None]
@@ -320,7 +373,7 @@ class CpuStep:
     def _head(self, x: Tensor, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None, Tensor]:
         """Cross-entropy and accuracy of each model, and the gradient of the residual stream."""
         models, sequences, length = batch.inputs.shape
-        tied = self._stack.shape.tie_weights
+        tied = self._shape.tie_weights
         name = "token_emb.weight" if tied else "out_proj.weight"
         scored = x
         if self._scored_from:
@@ -353,7 +406,9 @@ class CpuStep:
 
 
 def _grad(bank: Tensor) -> Tensor:
-    assert bank.grad is not None
+    """The bank's gradient, made where there is none yet."""
+    if bank.grad is None:
+        bank.grad = torch.zeros_like(bank)
     return bank.grad
 
 
@@ -361,9 +416,14 @@ def _minus_one(like: Tensor) -> Tensor:
     return torch.full((), -1.0).expand(like.shape)
 
 
-def _spread(banks: Tensor, sequences: int) -> Tensor:
-    """Repeat each model's matrix for each of its sequences: (M, …) → (M·B, …)."""
-    return banks[:, None].expand(-1, sequences, *banks.shape[1:]).flatten(0, 1)
+def _each(models: slice, sequences: int) -> Iterator[tuple[int, slice]]:
+    """Each model of a group, counted from 0, with the rows of its sequences.
+
+    A product of one matrix with many sequences reads that matrix in place; for several models at
+    once it would have to be copied for every sequence.
+    """
+    for one in range(models.stop - models.start):
+        yield one, slice(one * sequences, (one + 1) * sequences)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:

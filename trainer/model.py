@@ -93,7 +93,7 @@ class Stack:
         banks: name → parameters (M, …), leaves that ask for gradients. Queries, keys and values
             share a bank `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints.
         groups: models of equal head count, as (start, stop, heads).
-        token_offsets: added to tokens (M, B, n), gives rows of the flattened embedding bank.
+        fixed_positions: sinusoids (1, length, d) that are added to the embeddings, if any.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Stack:
         self.shape = shape
         self.heads = tuple(heads)
         self.device = torch.device(device)
-        self.groups = list(_groups(self.heads))
+        self.groups = list(head_groups(self.heads))
         if len(self.groups) != len(set(self.heads)):
             raise TrainerError("heads: models with equal head counts must stand together")
         sizes: dict[str, tuple[int, ...]] = {}
@@ -116,13 +116,11 @@ class Stack:
             name: torch.zeros((len(self.heads), *size), device=self.device, requires_grad=True)
             for name, size in sizes.items()
         }
-        self._fixed_positions = (
-            sinusoids(shape.length, shape.embed, self.device)
+        self.fixed_positions = (
+            sinusoids(shape.length, shape.embed, self.device)[None]
             if shape.positions == "sinusoidal"
             else None
         )
-        offsets = torch.arange(len(self.heads), device=self.device) * shape.tokens
-        self.token_offsets = offsets[:, None, None]
 
     def state(self, model: int) -> dict[str, Tensor]:
         """Views of one model's parameters under their published names."""
@@ -236,17 +234,12 @@ class Stack:
         """Token and position embeddings (M, B·n, d)."""
         length = inputs.shape[-1]
         bank = self.banks["token_emb.weight"]
-        x = F.embedding(inputs + self.token_offsets, bank.flatten(0, 1))
-        positions = self.position_table()
+        x = F.embedding(inputs + token_offsets(inputs, self.shape.tokens), bank.flatten(0, 1))
+        learned = self.banks.get("pos_emb.weight")
+        positions = self.fixed_positions if learned is None else learned
         if positions is not None:
             x = x + positions[:, None, :length]
         return x.flatten(1, 2)
-
-    def position_table(self) -> Tensor | None:
-        """What is added to the tokens' embeddings, (M or 1, length, d); None with rotation."""
-        if self.shape.positions == "learned":
-            return self.banks["pos_emb.weight"]
-        return None if self._fixed_positions is None else self._fixed_positions[None]
 
     def _product(self, x: Tensor, name: str, dtype: torch.dtype, norm: str | None = None) -> Tensor:
         """Apply the affine map `name` to (M, T, i), after RMSNorm where `norm` names its scale."""
@@ -278,8 +271,13 @@ class Stack:
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
 
 
-def _groups(heads: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Runs of equal head counts as (start, stop, heads)."""
+def token_offsets(inputs: Tensor, tokens: int) -> Tensor:
+    """What to add to inputs (M, B, n) to get rows of the models' embeddings laid end to end."""
+    return torch.arange(len(inputs), device=inputs.device)[:, None, None] * tokens
+
+
+def head_groups(heads: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Stretches of models with equal head counts, as (start, stop, heads)."""
     start = 0
     for count, members in groupby(heads):
         stop = start + len(list(members))
