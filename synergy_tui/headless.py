@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Literal, Protocol
 
+from synergy_tui.errors import ExitCode
 from synergy_tui.events import Event, encode
 from synergy_tui.expect import UndecidedError, Value
 from synergy_tui.metrics import metric
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.table import Table
+
+    from synergy_tui.experiment import Experiment
 
 Style = Literal["progress", "plain", "quiet", "json"]
 # A plain line tells of every tenth of a training, and nothing in between.
@@ -330,11 +333,18 @@ def _progress(state: ExperimentState) -> str:
     return f"step {state.step}/{state.total_steps}  {state.elapsed:.0f} s  " + "  |  ".join(runs)
 
 
-def failure_hint(experiment_id: str, exit_code: int, state: ExperimentState) -> list[str]:
-    """Return what a person does next after a run that did not come to its end."""
-    resume = f"go on with `synergy resume {experiment_id}`"
-    if exit_code in (130, 143):
-        return [f"Stopped at step {state.step} after a checkpoint; {resume}."]
-    if exit_code == 3:
-        return [f"The run failed: {state.reason}", f"See worker.log; {resume}."]
-    return []
+def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:
+    """Return what a person can do after a run that did not come to its end."""
+    kept = any(experiment.checkpoints.glob("*.safetensors"))
+    resume = f"Go on with `synergy resume {experiment.id}`."
+    lines = []
+    if any(run.status == "stopped" for run in state.runs.values()):
+        kept_at = " after a checkpoint" if kept else ""
+        lines.append(f"Stopped at step {state.step}{kept_at}: {state.reason}. {resume}")
+    elif exit_code == ExitCode.RUN_FAILED:
+        lines.append(f"The run failed: {state.reason}")
+        if experiment.log_path.exists():
+            lines.append(f"Details: {experiment.log_path}")
+        if kept:
+            lines.append(f"Its checkpoints are kept. {resume}")
+    return lines

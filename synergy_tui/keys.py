@@ -209,6 +209,8 @@ TABLE: tuple[Key, ...] = (
     Key("stepper.input", "i", "input", "input", "Next input (attention)", "Diffusion",
         ("stepper",)),
     # Picker
+    Key("picker.close", "escape", "app.back", "back",
+        "Back to the dashboard", "Picker", ("picker",)),
     Key("picker.open", "enter", "open", "open",
         "Run the scenario, or open the experiment", "Picker", ("picker",), 1),
     Key("picker.reload", "r", "reload", "reload",
@@ -324,7 +326,7 @@ def load_keymap(path: Path | None = None, table: Iterable[Key] = TABLE) -> dict[
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from error
     # Imported here: its package brings pydantic, which the first frame need not wait for.
-    from synergy_tui.scenario.nearest import did_you_mean
+    from synergy_tui.nearest import did_you_mean
 
     known = {key.id: key for key in table}
     problems = []

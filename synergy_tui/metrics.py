@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from synergy_tui.expect import AtLeast, UndecidedError, Value
-from synergy_tui.scenario.nearest import did_you_mean
+from synergy_tui.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from synergy_tui.state import RunState

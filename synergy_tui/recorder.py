@@ -156,13 +156,17 @@ class Recorder:
         self._attention("simulated", run, 0, tensors, loaded.label, final=True)
         self.end("finished", run, 0)
 
-    def finish(self, exit_code: int, reason: str = "") -> int:
+    def finish(self, exit_code: int, reason: str = "", *, complete: bool = True) -> int:
         """Decide the expectations where the runs came to an end, and close the log.
 
         Parameters
         ----------
         exit_code
             What is known so far; 0 becomes 1 when an expectation fails, or 3 when a run failed.
+        reason
+            Why it did not end well, for a person.
+        complete
+            Whether every run came to its end; expectations are left undecided otherwise.
 
         Returns
         -------
@@ -171,12 +175,11 @@ class Recorder:
         """
         from synergy_tui.verdict import verdict
 
-        stopped = exit_code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
         failed = [run for run in self.state.runs.values() if run.status == "failed"]
         if exit_code == ExitCode.OK and failed:
             exit_code = ExitCode.RUN_FAILED
             reason = reason or "; ".join(f"{run.name}: {run.reason}" for run in failed)
-        if not stopped and exit_code in (ExitCode.OK, ExitCode.RUN_FAILED):
+        if complete and exit_code in (ExitCode.OK, ExitCode.RUN_FAILED):
             held = [self._expectation(each.that, each.because) for each in self.scenario.expect]
             if exit_code == ExitCode.OK and not all(held):
                 exit_code = ExitCode.EXPECTATION_FAILED

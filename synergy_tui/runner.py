@@ -141,12 +141,13 @@ class _Execution:
     def run(self) -> int:
         recorder = self._recorder
         monitor = ResourceMonitor(lambda **fields: recorder.write("resources", **fields))
-        code, reason = int(ExitCode.OK), ""
+        code, reason, stopped = int(ExitCode.OK), "", False
         try:
             recorder.started()
             monitor.start()
             self._runs()
-            if self._stopper():
+            stopped = any(self._unended(run.name) for run in self._scenario.runs)
+            if stopped and self._stopper():
                 code, reason = self._stopper.exit_code, self._stopper.reason
         except UserError as error:
             code, reason = int(error.exit_code), error.message
@@ -163,22 +164,20 @@ class _Execution:
             code, reason = _classified(error)
         finally:
             monitor.stop()
-        return self._close(code, reason)
+        return self._close(code, reason, stopped)
 
-    def _close(self, code: int, reason: str) -> int:
+    def _close(self, code: int, reason: str, stopped: bool) -> int:
         recorder = self._recorder
         for line in recorder.details:
             append_log(recorder.experiment, line)
         try:
-            if code not in (ExitCode.OK, ExitCode.EXPECTATION_FAILED):
-                how = "failed" if code in (ExitCode.BAD_INPUT, ExitCode.RUN_FAILED) else "stopped"
-                if self._stopper.reason:
-                    how = "stopped"
+            if code != ExitCode.OK:
                 for run in self._scenario.runs:
                     state = recorder.state.runs.get(run.name)
                     if state is None or state.status in ("running", "waiting"):
+                        how = "stopped" if stopped else "failed"
                         recorder.end(how, run.name, state.step if state else 0, reason)
-            return recorder.finish(code, reason)
+            return recorder.finish(code, reason, complete=not stopped)
         except OSError as error:
             # Not even the closing word fits. What is in the log stays readable and resumable.
             with suppress(OSError):
@@ -207,6 +206,10 @@ class _Execution:
     def _unfinished(self, name: str) -> bool:
         run = self._recorder.state.runs.get(name)
         return run is None or run.status != "finished"
+
+    def _unended(self, name: str) -> bool:
+        run = self._recorder.state.runs.get(name)
+        return run is None or run.status not in ("finished", "failed")
 
     def _measure(self, run: DesignedRun | FamilyRun | LoadedRun) -> None:
         from synergy_tui.systems import build_system, load_run

@@ -135,6 +135,8 @@ class RunState:
     ----------
     status
         ``waiting``, ``running``, ``finished``, ``failed`` or ``stopped``.
+    ended_at
+        Step at which the run finished, stopped or failed.
     floor, ceiling
         Loss that no model can go below and accuracy none can exceed, for the task.
     """
@@ -155,6 +157,7 @@ class RunState:
     total_steps: int | None = None
     status: str = "waiting"
     reason: str = ""
+    ended_at: int = 0
     loss: Series = field(default_factory=Series)
     accuracy: Series = field(default_factory=Series)
     speed: Series = field(default_factory=Series)
@@ -185,7 +188,7 @@ class RunState:
     def step(self) -> int:
         """The newest step that any event has told of."""
         last = int(self.loss.steps[-1]) if len(self.loss) else 0
-        return max(last, self.probes[-1].step if self.probes else 0)
+        return max(last, self.ended_at, self.probes[-1].step if self.probes else 0)
 
     @property
     def probe(self) -> ProbeRecord | None:
@@ -219,6 +222,7 @@ class RunState:
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step``: the run went on from a checkpoint there."""
+        self.ended_at = 0
         for series in (self.loss, self.accuracy, self.speed):
             series.drop_after(step)
         while self.probes and self.probes[-1].step > step:
@@ -467,6 +471,7 @@ class ExperimentState:
         run = self._run(event)
         run.status = status
         run.reason = event.get("reason") or ""
+        run.ended_at = max(0, int(event.get("step") or 0))
 
     def _on_experiment_finished(self, event: Event) -> None:
         self.exit_code = event["exit_code"]

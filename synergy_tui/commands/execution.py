@@ -132,7 +132,7 @@ def execute_in_foreground(
             click.echo(f"experiment  {experiment.path}", err=True)
     if code == ExitCode.BAD_INPUT:
         raise UserError(view.state.reason)
-    for line in headless.failure_hint(experiment.id, code, view.state):
+    for line in headless.next_steps(experiment, code, view.state):
         click.echo(line, err=True)
     return code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synergy_tui.errors import UserError
-from synergy_tui.scenario.nearest import did_you_mean
+from synergy_tui.nearest import did_you_mean
 
 
 def bundled() -> dict[str, Path]:

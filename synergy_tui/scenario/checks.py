@@ -12,8 +12,8 @@ from typing import Any
 
 from engine.catalogue import FAMILIES
 from synergy_tui import expect, metrics
+from synergy_tui.nearest import did_you_mean
 from synergy_tui.scenario.models import Train, run_kind
-from synergy_tui.scenario.nearest import did_you_mean
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
 from trainer.catalogue import TASKS

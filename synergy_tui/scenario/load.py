@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from synergy_tui.errors import UserError
+from synergy_tui.nearest import did_you_mean
 from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
-from synergy_tui.scenario.nearest import did_you_mean
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from engine.catalogue import FAMILIES
 from synergy_tui.expect import check_syntax
-from synergy_tui.scenario.nearest import did_you_mean
+from synergy_tui.nearest import did_you_mean
 from synergy_tui.sweep.table import SweepTable
 from trainer.catalogue import TASKS
 
