@@ -29,12 +29,29 @@ if TYPE_CHECKING:
         analyze_batch as analyze_batch,
         overall as overall,
     )
+    from .catalogue import FAMILIES as FAMILIES
+    from .convert import (
+        from_networkx as from_networkx,
+        from_scipy as from_scipy,
+        to_networkx as to_networkx,
+        to_scipy as to_scipy,
+    )
     from .disagreement import Diversity as Diversity, diversity as diversity
     from .errors import (
+        AttentionFileError as AttentionFileError,
+        Cancelled as Cancelled,
         EngineError as EngineError,
+        GraphFileError as GraphFileError,
         InvalidSystemError as InvalidSystemError,
         OptionError as OptionError,
+        TooLargeError as TooLargeError,
         UnreachableError as UnreachableError,
+    )
+    from .graphio import (
+        AttentionFile as AttentionFile,
+        read_attention as read_attention,
+        read_graph as read_graph,
+        write_graph as write_graph,
     )
     from .hitting import (
         backward_hitting_times as backward_hitting_times,
@@ -63,6 +80,9 @@ if TYPE_CHECKING:
         strongest_paths as strongest_paths,
     )
     from .predictions import Bound as Bound, bounds as bounds
+    from .progress import watch as watch
+    from .reordering import Reordering as Reordering, reorder as reorder
+    from .soundness import Structure as Structure, structure as structure
     from .sparse import SparseHead as SparseHead
     from .synergy import amplification as amplification, mixing_gain as mixing_gain
     from .system import MultiHeadSystem as MultiHeadSystem
@@ -70,6 +90,24 @@ if TYPE_CHECKING:
     from .walks import clarity as clarity, diffusion as diffusion, spread as spread, walk as walk
 
 _HOME = {
+    "AttentionFile": "graphio",
+    "read_attention": "graphio",
+    "read_graph": "graphio",
+    "write_graph": "graphio",
+    "from_networkx": "convert",
+    "to_networkx": "convert",
+    "from_scipy": "convert",
+    "to_scipy": "convert",
+    "Structure": "soundness",
+    "structure": "soundness",
+    "Reordering": "reordering",
+    "reorder": "reordering",
+    "watch": "progress",
+    "FAMILIES": "catalogue",
+    "AttentionFileError": "errors",
+    "GraphFileError": "errors",
+    "TooLargeError": "errors",
+    "Cancelled": "errors",
     "Analysis": "analysis",
     "analyze": "analysis",
     "analyze_batch": "analysis",

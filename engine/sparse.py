@@ -213,6 +213,25 @@ class SparseHead:
         looped[filled] = self.indices[self.indptr[filled + 1] - 1] == filled
         return looped
 
+    def with_self_loops(self) -> SparseHead:
+        """The same head, each node without a self-loop given one of weight 1."""
+        bare = ~self.has_self_loop()
+        if not bare.any():
+            return self
+        indptr = self.indptr.copy()
+        indptr[1:] += np.cumsum(bare)
+        # A self-loop is its row's last entry.
+        added = indptr[1:][bare] - 1
+        old = np.ones(indptr[-1], dtype=bool)
+        old[added] = False
+        indices = np.empty(len(old), dtype=np.int32)
+        indices[added], indices[old] = np.flatnonzero(bare), self.indices
+        weights = None
+        if self.weights is not None:
+            weights = np.ones(len(old))
+            weights[old] = self.weights
+        return SparseHead(indptr, indices, weights)
+
     def without_unit_weights(self) -> SparseHead:
         """The same head, without its weights when all of them are exactly one."""
         if self.weights is None or np.any(self.weights != 1.0):

@@ -125,7 +125,7 @@ def topology_heads(
         redrawn = rng.random(nodes) < share
         fresh = _one(name, nodes, rng, resolved, head)
         if name != "learned" and _same_edges(first, fresh):
-            fresh = draw.with_self_loops(draw.same_in_degrees(np.diff(first.indptr) - 1, rng))
+            fresh = draw.same_in_degrees(np.diff(first.indptr) - 1, rng).with_self_loops()
         drawn.append(fresh if share == 1 else _choose_rows(first, fresh, redrawn))
     return drawn
 
@@ -138,7 +138,8 @@ def _one(
         if pattern == "cycle":
             pattern = PATTERNS[head % len(PATTERNS)]
         return draw.learned(nodes, rng, **{**resolved, "pattern": pattern})  # type: ignore[arg-type]
-    return draw.with_self_loops(getattr(draw, name)(nodes, rng, **resolved))
+    drawn: SparseHead = getattr(draw, name)(nodes, rng, **resolved)
+    return drawn.with_self_loops()
 
 
 def _same_edges(one: SparseHead, other: SparseHead) -> bool:

@@ -154,18 +154,18 @@ def learned(
     weights: npt.NDArray[np.floating]
     if pattern == "uniform":
         _refuse(nodes, 2.0 * nodes * nodes)
-        head = with_self_loops(_band(nodes, order))
+        head = _band(nodes, order).with_self_loops()
         rows = head.receivers().astype(np.int64)
         weights = strength / (rows + 1.0)
     elif pattern == "first":
         counts = np.minimum(order, 1)
-        head = with_self_loops(_from_counts(counts, np.zeros(counts.sum(), dtype=np.int64)))
+        head = _from_counts(counts, np.zeros(counts.sum(), dtype=np.int64)).with_self_loops()
         rows = head.receivers().astype(np.int64)
         weights = np.where(head.indices < rows, strength, 0.0)
     else:
         reach = 1 if pattern == "previous" else window
         _refuse(nodes, 2.0 * nodes * min(reach, nodes))
-        head = with_self_loops(_band(nodes, np.minimum(order, reach)))
+        head = _band(nodes, np.minimum(order, reach)).with_self_loops()
         rows = head.receivers().astype(np.int64)
         away = rows - head.indices
         weights = np.where(away > 0, np.ldexp(1.0, -np.minimum(away, 1000)), 0.0)
@@ -174,7 +174,7 @@ def learned(
     own = head.indptr[1:] - 1
     weights[own] += 1.0 - strength
     weights[0] = 1.0
-    return _without_zeros(head, rows, weights)
+    return _without_zeros(head, rows, weights.astype(np.float64))
 
 
 def _funsearch_edges(
@@ -314,23 +314,11 @@ def _from_counts(counts: Ints, senders: npt.NDArray[np.integer]) -> SparseHead:
     return SparseHead(indptr, senders.astype(np.int32))
 
 
-def with_self_loops(head: SparseHead) -> SparseHead:
-    """Self-loops after the last entry of each row, where order wants them."""
-    nodes = head.nodes
-    indptr = head.indptr + np.arange(nodes + 1, dtype=np.int64)
-    indices = np.empty(head.edges + nodes, dtype=np.int32)
-    own = np.zeros(len(indices), dtype=bool)
-    own[indptr[1:] - 1] = True
-    indices[own] = np.arange(nodes, dtype=np.int32)
-    indices[~own] = head.indices
-    return SparseHead(indptr, indices)
-
-
 def _without_zeros(head: SparseHead, rows: Ints, weights: npt.NDArray[np.float64]) -> SparseHead:
     kept = weights > 0
     counts = np.bincount(rows[kept], minlength=head.nodes)
     thinned = _from_counts(counts, head.indices[kept])
-    return SparseHead(thinned.indptr, thinned.indices, weights[kept].astype(np.float64))
+    return SparseHead(thinned.indptr, thinned.indices, weights[kept])
 
 
 def _refuse(nodes: int, edges: float) -> None:

@@ -1,0 +1,57 @@
+"""Reading text of bounded size, and writing files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.errors import GraphFileError
+from engine.memory import refuse_if_too_large
+
+MEMORY_PER_BYTE = 12
+"""What a byte of a text file may take once parsed (measured on edge lists of short names)."""
+
+
+def size_of(path: Path) -> int:
+    """Size in bytes of something that can be read.
+
+    Raises
+    ------
+    GraphFileError
+        Where there is no such file, or it may not be read.
+    """
+    try:
+        if not path.is_file():
+            raise GraphFileError(f"{path}: there is no such file")
+        return path.stat().st_size
+    except OSError as error:
+        raise GraphFileError(f"{path}: {error.strerror or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """The whole of a UTF-8 file, refused when it would not fit in memory once parsed."""
+    refuse_if_too_large(MEMORY_PER_BYTE * size_of(path), f"{path}, read")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GraphFileError(f"{path}: not UTF-8 text (byte {error.start:,})") from None
+    except OSError as error:
+        raise GraphFileError(f"{path}: {error.strerror or error}") from None
+
+
+def write_text(path: Path, lines: Iterable[str]) -> None:
+    """Write lines beside ``path`` and rename: there is the old file or the whole new one."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as out:
+                out.writelines(lines)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,201 @@
+"""One head as a sparse matrix ``A[receiver, sender]``: Matrix Market and SciPy ``.npz``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.errors import AttentionFileError, GraphFileError
+from engine.memory import refuse_if_too_large
+from engine.sparse import MAX_NODES, SparseHead
+
+from .files import size_of
+from .table import EdgeTable
+from .tensors import TensorFile, load, open_tensors
+
+if TYPE_CHECKING:
+    import scipy.sparse
+
+_PARTS = {
+    "csr": ("indptr", "indices", "data"),
+    "csc": ("indptr", "indices", "data"),
+    "coo": ("row", "col", "data"),
+}
+
+
+def read_market(path: Path) -> scipy.sparse.coo_array:
+    """Read a Matrix Market file; its header is believed only as far as the file is long."""
+    from scipy.io import mmread
+
+    rows, columns, entries = _market_header(path)
+    _check_shape(path, rows, columns)
+    # A coordinate entry takes at least "1 1\n", an array entry at least "1\n".
+    if entries > size_of(path):
+        raise GraphFileError(
+            f"{path}: says it has {entries:,} entries, which {size_of(path):,} bytes cannot hold"
+        )
+    refuse_if_too_large(48 * entries + 40 * rows, f"{path}: {entries:,} entries, read")
+    try:
+        matrix = mmread(path, spmatrix=False)
+    except (ValueError, TypeError, IndexError, OverflowError, UnicodeDecodeError) as error:
+        raise GraphFileError(f"{path}: not a whole Matrix Market file: {error}") from None
+    except OSError as error:
+        raise GraphFileError(f"{path}: {error.strerror or error}") from None
+    return _coo(path, matrix)
+
+
+def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
+    """Read a matrix written by ``scipy.sparse.save_npz``.
+
+    A lower-triangular CSR matrix in order is taken as it is, without going through an edge list:
+    that is how 10^8 edges are read.
+    """
+    try:
+        file = open_tensors(path)
+        format_name = _format(path, file)
+        shape = np.asarray(load(path, file.tensors["shape"])).ravel().tolist()
+        if len(shape) != 2 or not all(isinstance(length, int) for length in shape):
+            raise GraphFileError(f"{path}: says shape {shape}; a head is a square matrix")
+        _check_shape(path, shape[0], shape[1])
+        parts = [load(path, file.tensors[name]) for name in _PARTS[format_name]]
+    except AttentionFileError as error:
+        raise GraphFileError(error.problems) from None
+    if format_name == "csr":
+        head = _csr_head(parts, shape[0])
+        if head is not None:
+            return head
+    return _coo(path, _assembled(path, format_name, parts, shape))
+
+
+def table_of(matrix: scipy.sparse.coo_array) -> EdgeTable:
+    """Edges of a matrix whose rows are receivers; names are numbers."""
+    values = np.asarray(matrix.data, dtype=np.float64)
+    return EdgeTable(
+        [str(node) for node in range(matrix.shape[0])],
+        matrix.col.astype(np.int64),
+        matrix.row.astype(np.int64),
+        None if np.all(values == 1.0) else values,
+    )
+
+
+def write_market(head: SparseHead, path: Path) -> None:
+    """Write a head as a Matrix Market file; pattern only when it is uniform."""
+    from scipy.io import mmwrite
+
+    field = "pattern" if head.weights is None else "real"
+    with path.open("wb") as out:
+        mmwrite(out, head.to_scipy(), field=field, precision=17, symmetry="general")
+
+
+def write_scipy(head: SparseHead, path: Path) -> None:
+    """Write a head as ``scipy.sparse.save_npz`` would; a uniform one with a byte an edge."""
+    values = np.ones(head.edges, dtype=np.int8) if head.weights is None else head.weights
+    with path.open("wb") as out:
+        np.savez(
+            out,
+            indices=head.indices,
+            indptr=head.indptr,
+            format=np.array("csr"),
+            shape=np.array([head.nodes, head.nodes]),
+            data=values,
+        )
+
+
+def _market_header(path: Path) -> tuple[int, int, int]:
+    size_of(path)
+    try:
+        with path.open("rb") as file:
+            banner = file.readline(1024).decode("ascii").lower().split()
+            if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
+                raise GraphFileError(f"{path}: does not begin with %%MatrixMarket matrix")
+            if banner[3] == "complex":
+                raise GraphFileError(f"{path}: holds complex numbers; weights are real")
+            line = file.readline(1 << 16)
+            while line.strip().startswith(b"%") or (line and not line.strip()):
+                line = file.readline(1 << 16)
+            sizes = [int(word) for word in line.split()]
+    except (ValueError, UnicodeDecodeError):
+        raise GraphFileError(f"{path}: its size line is not whole numbers") from None
+    except OSError as error:
+        raise GraphFileError(f"{path}: {error.strerror or error}") from None
+    if len(sizes) != (3 if banner[2] == "coordinate" else 2) or min(sizes) < 0:
+        raise GraphFileError(f"{path}: its size line is {sizes}")
+    return sizes[0], sizes[1], sizes[2] if len(sizes) == 3 else sizes[0] * sizes[1]
+
+
+def _check_shape(path: Path, rows: int, columns: int) -> None:
+    if rows != columns:
+        raise GraphFileError(f"{path}: the matrix is not square ({rows:,} × {columns:,})")
+    if not 1 <= rows <= MAX_NODES:
+        raise GraphFileError(f"{path}: a graph has 1 to {MAX_NODES:,} nodes, not {rows:,}")
+    refuse_if_too_large(40 * rows, f"{path}: a graph of {rows:,} nodes")
+
+
+def _format(path: Path, file: TensorFile) -> str:
+    stored = file.tensors.get("format")
+    name = "" if stored is None or stored.shape != () else load(path, stored).item()
+    name = name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+    if name not in _PARTS:
+        kinds = ", ".join(_PARTS)
+        raise GraphFileError(
+            f"{path}: no sparse matrix in format {kinds}; attention tensors are read by "
+            "read_attention"
+        )
+    missing = [part for part in (*_PARTS[name], "shape") if part not in file.tensors]
+    if missing:
+        raise GraphFileError(f"{path}: holds no {', '.join(missing)}; it is no whole matrix")
+    return name
+
+
+def _csr_head(parts: list[np.ndarray[Any, Any]], nodes: int) -> SparseHead | None:
+    """The head, when rows are sorted and lower triangular already."""
+    from engine.kernels.order import SORTED, check_rows
+
+    indptr, indices, data = parts
+    if any(part.ndim != 1 for part in parts) or indptr.dtype.kind != "i":
+        return None
+    if indices.dtype.kind != "i" or data.dtype.kind not in "fiub":
+        return None
+    indptr = indptr.astype(np.int64, copy=False)
+    ordered = len(indptr) == nodes + 1 and indptr[0] == 0 and indptr[-1] == len(indices)
+    if not ordered or len(data) != len(indices) or np.any(indptr[1:] < indptr[:-1]):
+        return None
+    if check_rows(indptr, indices, 0, nodes) != SORTED:
+        return None
+    uniform = bool(np.all(data == 1))
+    if not uniform and not np.all((data > 0) & np.isfinite(data)):
+        return None
+    weights = None if uniform else data.astype(np.float64, copy=False)
+    return SparseHead(indptr, indices.astype(np.int32, copy=False), weights)
+
+
+def _assembled(path: Path, name: str, parts: list[np.ndarray[Any, Any]], shape: list[int]) -> Any:
+    from scipy import sparse
+
+    try:
+        if name == "coo":
+            row, column, data = parts
+            return sparse.coo_array((data, (row, column)), shape=tuple(shape))
+        indptr, indices, data = parts
+        build = sparse.csr_array if name == "csr" else sparse.csc_array
+        matrix = build((data, indices, indptr), shape=tuple(shape))
+        matrix.check_format(full_check=True)
+        return matrix
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise GraphFileError(f"{path}: not a whole sparse matrix: {error}") from None
+
+
+def _coo(path: Path, matrix: Any) -> scipy.sparse.coo_array:
+    from scipy import sparse
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        entries = sparse.coo_array(matrix)
+    if np.iscomplexobj(entries.data) or entries.data.dtype.kind not in "fiub":
+        raise GraphFileError(f"{path}: holds {entries.data.dtype}; weights are real numbers")
+    if entries.data.dtype.kind != "f":
+        entries.data = entries.data.astype(np.float64)
+    return entries
