@@ -98,7 +98,7 @@ class SynergyApp(App[None]):
         self._clock = clock
         self._ticked_at = clock()
         self._seen_version = -1
-        self._shown_word = ""
+        self._told = ("", 0)
         self._progress: deque[tuple[float, int]] = deque()
         self._ascii_filter = AsciiFilter()
         self._no_state = ExperimentState()
@@ -207,6 +207,14 @@ class SynergyApp(App[None]):
             replay=self.mode == "replay",
         )
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the experiment started; a live one's clock runs between events too."""
+        if self.tail is None:
+            return 0.0
+        live = self.state.live and self.tail.condition == "running"
+        return self.state.elapsed + (self.tail.silent_for if live else 0.0)
+
     def on_grown(self) -> None:
         """Draw the first data at once; later ones wait for the timer."""
         if self._seen_version < 0:
@@ -225,10 +233,10 @@ class SynergyApp(App[None]):
                 self._seen_version = version
                 self._observe(tail.state)
             moved = self.timeline.advance(passed)
-            word = self.status.word
+            told = (self.status.word, int(self.elapsed))
             screen = self.screen
-            if (grown or moved or word != self._shown_word) and isinstance(screen, LiveScreen):
-                self._shown_word = word
+            if (grown or moved or told != self._told) and isinstance(screen, LiveScreen):
+                self._told = told
                 screen.refresh_view()
 
     def _observe(self, state: ExperimentState) -> None:

@@ -49,7 +49,7 @@ def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
         [Cell(name, "muted"), *(Cell(column.get(name, "–")) for column in columns)]
         for name in names
     ]
-    return [head, *body]
+    return [head, *body] if body else []
 
 
 def _numbers(run: RunState, look: Look) -> dict[str, str]:

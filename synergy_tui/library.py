@@ -55,9 +55,14 @@ def read(path: Path) -> Entry:
         return Entry(
             path=path,
             title=str(table.get("title", path.stem)),
-            description=str(table.get("description", "")).strip(),
+            description=_joined(str(table.get("description", ""))),
             runs=tuple(runs),
             sweep="sweep" in table,
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError) as error:
         return Entry(path, path.stem, "", (), problem=str(error))
+
+
+def _joined(text: str) -> str:
+    """Paragraphs on one line each, so that they can be wrapped to any width."""
+    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))

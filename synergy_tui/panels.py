@@ -450,7 +450,7 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState]) -> str:
     if failed:
         return f"{failed[0].name} {failed[0].status} before its first probe"
     if all(run.status == "waiting" for run in runs):
-        return "waiting for the worker to start the run"
+        return "the worker is starting: loading torch takes a few seconds"
     if runs[0].kind == "trained":
         return "waiting for the first probe"
     return "waiting for the engine's answer"

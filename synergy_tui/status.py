@@ -54,7 +54,7 @@ def status_of(
         return Status("STOPPED", "pill-warning", f"Go on with: synergy resume {state.id}")
     if not live:
         return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
-    if not state.events:
+    if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
     if silent_for > STALE_SECONDS:
         return Status(

@@ -125,7 +125,8 @@ class DashboardScreen(TimedScreen):
         told = self.synergy.status
         self.query_one(Header).show(self._header(told))
         self.query_one(TimelineBar).show(self._track(told))
-        self.query_one(KeyBar).hide(*() if self.state.total_steps else TIME_KEYS)
+        timeless = 2 not in panels.rows(self.state)
+        self.query_one(KeyBar).hide(*TIME_KEYS if timeless else ())
         content = summarise(self.state, look, told.advice)
         strip = self.query_one(SummaryStrip)
         strip.styles.height = summary_height(content, width, self._most_summary(content.alert))
@@ -148,7 +149,7 @@ class DashboardScreen(TimedScreen):
     def _most_summary(self, alert: str) -> int:
         """Rows that the summary may take from the charts; trouble may take two more."""
         height = self.size.height
-        most = 2 if self.compact else 4 if height < 34 else height // 3
+        most = 2 if self.compact else 5 if height < 34 else height // 3
         return most + (2 if alert else 0)
 
     def _arrange(self) -> None:
@@ -235,7 +236,8 @@ class DashboardScreen(TimedScreen):
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
             fields.append(Field(f"{panels.compact(speed, 3)} tokens/s", "text", 30, right=True))
-        fields.append(Field(f"{status.clock(state.elapsed)} elapsed", "muted", 28, right=True))
+        elapsed = status.clock(self.synergy.elapsed)
+        fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
         left = status.remaining(state, timeline.pace)
         if left is not None and told.word in ("LIVE", "PAUSED"):
             fields.append(Field(f"{status.clock(left)} left", "text", 45, right=True))
@@ -247,6 +249,7 @@ class DashboardScreen(TimedScreen):
     def _track(self, told: status.Status) -> Track:
         timeline = self.timeline
         total = max(self.state.total_steps or 0, timeline.last)
+        nothing = "" if 2 in panels.rows(self.state) else "nothing is trained"
         new = f" · {timeline.behind} newer" if timeline.behind else ""
         return Track(
             step=timeline.step,
@@ -255,7 +258,7 @@ class DashboardScreen(TimedScreen):
             stops=timeline.stops,
             lead=f" {told.word} ",
             lead_style=told.style,
-            tail=f"step {timeline.step} of {total}{new}" if total else "nothing is trained",
+            tail=f"step {timeline.step} of {total}{new}" if total else nothing,
         )
 
     # What keys do

@@ -186,7 +186,7 @@ class PickerScreen(Screen[None]):
     def _open(self, name: str) -> None:
         if name in self._found:
             state = self._found[name]["state"]
-            self._attach(Experiment(self._found[name]["path"]), state)
+            self._follow(Experiment(self._found[name]["path"]), state)
         elif name in self._entries and not self._starting:
             entry = self._entries[name]
             if entry.sweep:

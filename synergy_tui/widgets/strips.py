@@ -220,6 +220,10 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
         for note in content.notes
         for line in textwrap.wrap(note, max(width - len(lead) - 1, 10))
     ]
+    if len(rows) >= height > 1 and notes and not content.alert:
+        # No number without its convention: the verdict is cut, not what it is measured by.
+        rows = rows[: height - 1]
+        rows[-1] = [(text[: max(len(text) - 2, 0)] + " …", style) for text, style in rows[-1]]
     rows += notes[:1]
     if fits and table:
         rows += table

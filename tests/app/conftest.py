@@ -69,6 +69,7 @@ def opened(tmp_path: Path) -> Opened:
         recording = Recording(folder, condition)
         options.setdefault("keymap", {})
         options.setdefault("ascii_only", False)
+        options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
             await until(lambda: app.tail is not None and app.tail.caught_up, pilot)

@@ -152,7 +152,11 @@ def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
 @pytest.mark.parametrize(
     ("events", "question", "said"),
     [
-        (synthetic.trained(upto=0)[:1], 0, "waiting for the worker to start the run"),
+        (
+            synthetic.trained(upto=0)[:1],
+            0,
+            "the worker is starting: loading torch takes a few seconds",
+        ),
         (synthetic.trained(upto=0)[:3], 0, "waiting for the first probe"),
         (synthetic.designed()[:2], 1, "waiting for the engine's answer"),
     ],
