@@ -21,8 +21,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .catalogue import ACTIVATIONS, DEVICES, POSITIONS, PRECISIONS, TASKS
+from .checks import check
 from .errors import TrainerError
-from .settings import ModelShape, RunSettings, TrainSettings, check, count_parameters
+from .matching import Match, match_parameters
+from .settings import ModelShape, RunSettings, TrainSettings, count_parameters
 from .tasks import Task
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         Warned,
     )
     from .loop import train
+    from .parallel import Parallel
     from .published import LoadedModel, load_published
 
 _LAZY = {
@@ -49,6 +52,7 @@ _LAZY = {
         "events",
     ),
     "train": "loop",
+    "Parallel": "parallel",
     "LoadedModel": "published",
     "load_published": "published",
 }  # fmt: skip
@@ -62,7 +66,9 @@ __all__ = [
     "Checkpoint",
     "Event",
     "LoadedModel",
+    "Match",
     "ModelShape",
+    "Parallel",
     "Probe",
     "RunFailed",
     "RunFinished",
@@ -77,6 +83,7 @@ __all__ = [
     "check",
     "count_parameters",
     "load_published",
+    "match_parameters",
     "train",
 ]
 

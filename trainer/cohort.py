@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from .checkpoint import Saved
 from .cpu_step import CpuStep, cpu_steps, run_all
-from .data import Batch, Source
+from .cuda_graph import GraphedUpdate
+from .data import Batch, Source, key_of
+from .device import modes
 from .errors import TrainerError
 from .events import Probe, RunStarted
 from .model import Stack, initial_state, split_banks
@@ -26,7 +29,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 # Settings that a resume may change: they decide what is told and when it ends, not what is learnt.
 _FREE = (
     "steps", "probe_every", "probe_at", "probe_inputs", "checkpoint_every", "log_every",
-    "cuda_graphs", "compile", "deterministic",
+    "cuda_graphs", "compile", "deterministic", "parameter_difference",
 )  # fmt: skip
 
 
@@ -77,30 +80,33 @@ class Cohort:
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
+        self._logits = self.stack.logits
+        if settings.compile:
+            self._logits = torch.compile(self.stack.logits)
         self._by_hand: list[CpuStep] = []
-        if CpuStep.serves(self.stack) and settings.precision == "float32":
+        if CpuStep.serves(self.stack) and settings.precision == "float32" and not settings.compile:
             rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
             self._by_hand = cpu_steps(
                 self.stack,
-                self.tokens_per_step // size,
+                settings.batch * settings.length // size,
                 self.task.scored_from,
                 self.seeds,
                 settings.dropout,
                 rank,
             )
+        self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
+        self._graphed: GraphedUpdate | None = None
         self._optimiser = torch.optim.Adam(
-            list(self.stack.banks.values()), lr=self.learning_rate, fused=True
+            list(self.stack.banks.values()),
+            lr=self.learning_rate,
+            fused=True,
+            capturable=self._graphs,
         )
         self._sources = {
             seed: Source(self.task, seed, settings.batch, device, sequences=settings.sequences)
             for seed in self.seeds
         }
         self._held_out: Batch | None = None
-
-    @property
-    def tokens_per_step(self) -> int:
-        """Input tokens that one model sees in one update."""
-        return self.settings.batch * self.settings.length
 
     def started(self, device: torch.device) -> list[RunStarted]:
         """Announce every run, from the step it is at."""
@@ -127,24 +133,62 @@ class Cohort:
     def update(self, measure: bool) -> Measured | None:
         """Make one update of every model; report on its batch where `measure` asks for it."""
         batch = self._batch(self.step + 1)
-        if self._by_hand:
-            losses, accuracies = run_all(self._by_hand, batch, self.step + 1, measure)
-        else:
-            losses, accuracies = self._by_autograd(batch, measure)
-        if self._parallel is not None:
-            gradients = [bank.grad for bank in self.stack.banks.values()]
-            self._parallel.average_([gradient for gradient in gradients if gradient is not None])
-        self._optimiser.step()
+        losses: Tensor
+        accuracies: Tensor | None
+        with modes(self.settings, self.device):
+            if self._graphs:
+                losses, accuracies = self._replayed(batch)
+            elif self._by_hand:
+                losses, accuracies = run_all(self._by_hand, batch, self.step + 1, measure)
+                self._apply()
+            else:
+                with self._seeded():
+                    losses, accuracies = self._by_autograd(batch, measure)
+                self._apply()
         self.step += 1
-        if accuracies is None:
+        if accuracies is None or not measure:
             return None
         if self._parallel is not None:
             self._parallel.average_([losses, accuracies])
         return Measured(losses, accuracies)
 
+    def _apply(self) -> None:
+        """Update the parameters with the gradients at hand."""
+        if self._parallel is not None:
+            gradients = [bank.grad for bank in self.stack.banks.values()]
+            self._parallel.average_([gradient for gradient in gradients if gradient is not None])
+        self._optimiser.step()
+
+    def _replayed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self._graphed is None:
+            banks = list(self.stack.banks.values())
+            state: list[Tensor] = list(banks)
+            for bank in banks:
+                state += [self._moment(bank, moment) for moment in (*_MOMENTS, "step")]
+
+            def update(batch: Batch) -> tuple[Tensor, Tensor]:
+                losses, accuracies = self._by_autograd(batch, measure=True)
+                assert accuracies is not None
+                self._optimiser.step()
+                return losses, accuracies
+
+            self._graphed = GraphedUpdate(update, batch, state)
+        return self._graphed.run(batch)
+
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Let PyTorch's dropout depend on seeds and step alone, and the caller's generators be."""
+        if not self.settings.dropout:
+            yield
+            return
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(key_of(self.step, *self.seeds) >> 1)
+            yield
+
     def _by_autograd(self, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None]:
         settings = self.settings
-        logits = self.stack.logits(
+        logits = self._logits(
             batch.inputs, self.task.scored_from, settings.dropout, _DTYPES[settings.precision]
         )
         targets = batch.targets.flatten(1)

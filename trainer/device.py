@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from .errors import TrainerError
@@ -39,6 +43,13 @@ def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
     found = []
     if settings.deterministic and device.type == "mps":
         found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
+    if settings.deterministic and device.type == "cuda" and not _cublas_is_deterministic():
+        found.append(
+            "deterministic: set CUBLAS_WORKSPACE_CONFIG=:4096:8 before starting, or products on "
+            "CUDA may vary in their last bits"
+        )
+    if settings.deterministic and settings.dropout and device.type != "cpu":
+        found.append("deterministic: dropout on this device is repeatable only from the beginning")
     if settings.precision == "bf16" and device.type == "cpu":
         capability = torch.backends.cpu.get_cpu_capability()
         if "AMX" not in capability and "AVX512" not in capability:
@@ -51,3 +62,26 @@ def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
             if getattr(settings, option):
                 found.append(f"{option}: needs a CUDA device; ignored on {device.type}")
     return found
+
+
+def _cublas_is_deterministic() -> bool:
+    return os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
+
+
+@contextmanager
+def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
+    """Set PyTorch's process-wide modes for one update, and set them back after it."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cuda.matmul.allow_tf32
+    try:
+        if settings.deterministic:
+            torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+        yield
+    finally:
+        if settings.deterministic:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = tf32

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from .checkpoint import CheckpointFolder, DamagedCheckpoint
+from .checks import check
 from .cohort import Cohort, Measured, gather
 from .device import pick_device, warnings_for
 from .errors import TrainerError
@@ -27,7 +28,7 @@ from .events import (
 )
 from .failures import Failure, diverged, explain
 from .parallel import Parallel
-from .settings import RunSettings, TrainSettings, check
+from .settings import RunSettings, TrainSettings
 
 OfRun = TypeVar("OfRun", RunStarted, TrainStep, Probe, Checkpoint, RunFailed)
 
