@@ -158,7 +158,7 @@ class HeadFigures:
     diversity: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Mixture:
     """What a set of heads does together.
 

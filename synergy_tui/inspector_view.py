@@ -156,10 +156,10 @@ class InspectorView:
             return canvas
 
         if self.selected is None:
-            return paint, "the mixture: who hears whom", ""
+            return paint, "mixture", "row hears column"
         weight = compact(self.answer.figures[self.selected].weight, 3)
         weight = "off" if self.selected in self.off else f"weight {weight}"
-        return paint, f"head {self.selected + 1}: who hears whom", weight
+        return paint, f"head {self.selected + 1}", f"row hears column, {weight}"
 
     def _heads(self) -> Shown:
         order = order_heads(self.answer.figures, self.order_by)

@@ -250,7 +250,11 @@ def _write_text(
     starts = [x for x in range(left + 1, right - size + 1) if free[x : x + size].all()]
     if size and starts:
         middle = (left + right + 1 - size) / 2
-        x = min(starts, key=lambda start: abs(start - middle))
+        # Two cells off the middle are well spent on not touching a crossing.
+        x = min(
+            starts,
+            key=lambda x: abs(x - middle) + 2 * (not free[x - 1]) + 2 * (not free[x + size]),
+        )
         canvas.write(x, row, arc.text, arc.style)
 
 
@@ -284,6 +288,8 @@ def _draw_columns(
     if mode == "blocks":
         canvas.chars[top, used] = ord(" ")
         canvas.styles[top, used] = [level_style(int(level)) for level in levels[used]]
+    if top + 1 >= canvas.height:
+        return
     free = 0
     last = len(nodes) - 1
     marked = [index for index, node in enumerate(nodes) if node.marked]

@@ -220,36 +220,47 @@ def draw_what_if(
     phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
     before, after = answer.before, answer.after
     source = answer.question.source
-    labels = (
-        f"minimax fidelity {phi}_min",
-        "steps to the sink (mean)",
-        f"{phi} of token {name}",
-        "best head alone",
-        "amplification",
-    )
+    if width >= 51:
+        labels = (
+            f"minimax fidelity {phi}_min",
+            "steps to the sink (mean)",
+            f"{phi} of token {name}",
+            "best head alone",
+            "amplification",
+            "mixing time tv-max, 1/4",
+        )
+    else:
+        labels = (
+            f"{phi}_min",
+            "steps to sink",
+            f"{phi} of token {name}",
+            f"best head's {phi}_min",
+            "amplification",
+            "mixing time",
+        )
     olds = _measures(before, source)
     news = None if after is None else _measures(after, source)
-    lead = min(max(map(len, labels)) + 2, max(width - 22, 8))
+    lead = min(max(map(len, labels)) + 2, max(width - 25, 8))
     off = sorted(answer.question.off)
-    canvas.write(lead, 0, "all heads".rjust(9), _MUTED)
+    canvas.write(lead, 0, "all".rjust(8), _MUTED)
     if off:
         listed = "without " + ",".join(str(head + 1) for head in off)
-        canvas.write(lead + 10, 0, listed[: width - lead - 10], _CURSOR)
-    for y, (label, old) in enumerate(zip(labels, olds, strict=True), start=1):
+        canvas.write(lead + 9, 0, listed[: width - lead - 9], _CURSOR)
+    for y, (label, old) in enumerate(zip(labels, olds, strict=False), start=1):
         canvas.write(0, y, label[: lead - 1], _MUTED)
-        canvas.write(lead, y, compact(old, 3).rjust(9), _TEXT)
+        canvas.write(lead, y, compact(old, 3).rjust(8), _TEXT)
         if news is None:
             continue
         new = news[y - 1]
-        canvas.write(lead + 10, y, f"{arrow} {compact(new, 3)}", _TITLE)
+        canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", _TITLE)
         if old > 0 and math.isfinite(old) and math.isfinite(new):
             ratio = f"{times}{compact(new / old, 3)}"
-            canvas.write(lead + 20, y, ratio, _change(label, new / old))
-    y = len(labels) + 1
-    canvas.write(0, y, "mixing time tv-max, 1/4"[: lead - 1], _MUTED)
-    canvas.write(lead, y, before.mixing_time.rjust(9), _TEXT)
+            canvas.write(lead + 19, y, ratio, _change(label, new / old))
+    y = len(labels)
+    canvas.write(0, y, labels[-1][: lead - 1], _MUTED)
+    canvas.write(lead, y, before.mixing_time.rjust(8), _TEXT)
     if after is not None:
-        canvas.write(lead + 10, y, f"{arrow} {after.mixing_time}", _TITLE)
+        canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", _TITLE)
     elif height > y + 1:
         canvas.write(0, y + 1, "x switches the selected head off", _MUTED)
     return canvas

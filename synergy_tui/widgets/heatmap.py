@@ -167,15 +167,14 @@ def draw_matrix(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> Non
 
 
 def draw_small(canvas: Canvas, heat: Heat, mode: Mode) -> None:
-    """Fill a canvas with a matrix without axes; blocks may differ by one entry in size."""
+    """Fill a canvas with a matrix without axes; entries may differ by one pixel in size."""
     wide = 1 if mode == "blocks" else 2
     nodes = heat.values.shape[0]
     side = max(min(canvas.width // wide, canvas.height * (2 if mode == "blocks" else 1)), 1)
-    shown = min(nodes, side)
-    edges = np.arange(shown) * nodes // shown
+    edges = np.arange(min(nodes, side)) * nodes // min(nodes, side)
     levels = _levels(pool(heat.values, edges), edges, heat)
-    zoom = side // shown
-    _put(canvas, np.repeat(np.repeat(levels, zoom, axis=0), zoom * wide, axis=1), 0, 0, mode)
+    entry = np.arange(side) * len(edges) // side
+    _put(canvas, np.repeat(levels[entry][:, entry], wide, axis=1), 0, 0, mode)
 
 
 def _levels(pooled: npt.NDArray[np.floating], edges: npt.NDArray[np.integer], heat: Heat) -> Levels:
