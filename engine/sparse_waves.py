@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from .kernels import sparse as kernels
 from .kernels.dense import _certificate
@@ -20,7 +19,9 @@ from .kernels.sparse_rows import STEPS
 from .kernels.threads import over_ranges
 from .operators import Peaks, Survival
 from .progress import report
-from .sparse_layout import Floats, Layout
+from .sparse_layout import Floats, Layout, Longs
+
+Task = Callable[[int, int, int, int, Floats, Floats, Longs], object]
 
 
 def hitting(layout: Layout) -> Floats:
@@ -46,6 +47,9 @@ class Waves:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.rings = [layout.new_ring() for _ in range(layout.together)]
+        longest = int(np.diff(layout.pieces).max()) if layout.far else 0
+        self._sums = np.empty((longest, STEPS))
+        self._resume = np.empty(longest, dtype=np.int64)
 
     def blocks(self, steps: int) -> list[int]:
         """Lengths of the blocks that make up a wave of at most ``steps`` steps."""
@@ -57,12 +61,12 @@ class Waves:
         cuts = self.layout.pieces
         return [first, *cuts[(cuts > first) & (cuts < end)].tolist(), end]
 
-    def run(
-        self, bounds: list[int], blocks: int, task: Callable[[int, int, Floats], object]
-    ) -> None:
-        """``task(block, piece, ring)`` for every block and piece, in an order that respects both.
+    def run(self, bounds: list[int], blocks: int, task: Task) -> None:
+        """``task(block, piece, low, high, ring, sums, resume)`` for every block and piece.
 
-        Histories of places before the first one are zero.
+        Histories of places before the first one are zero. Where histories are far from the
+        processor, one block runs at a time, and threads share what a piece gathers from the pieces
+        before it; ``sums`` and ``resume`` hold that, and are empty elsewhere.
         """
         pieces = len(bounds) - 1
         for ring in self.rings[:blocks]:
@@ -76,9 +80,26 @@ class Waves:
 
             def some(low: int, high: int, due: list[tuple[int, int]] = due) -> None:
                 for block, piece in due[low:high]:
-                    task(block, piece, self.rings[block])
+                    first, end = bounds[piece], bounds[piece + 1]
+                    count = min(end - first, len(self._sums))
+                    sums, resume = self._sums[:count], self._resume[:count]
+                    task(block, piece, first, end, self.rings[block], sums, resume)
 
+            if self.layout.far:
+                self._begin(bounds[diagonal], bounds[diagonal + 1], self._work(bounds))
             over_ranges(some, len(due), len(due) * self._work(bounds))
+
+    def _begin(self, border: int, end: int, work: float) -> None:
+        layout = self.layout
+
+        def gather(low: int, high: int) -> None:
+            kernels.begin(
+                layout.starts, layout.ends, layout.indices, layout.weights, layout.descending,
+                layout.far, border, border + low, border + high, self.rings[0], layout.slots - 1,
+                self._sums, self._resume,
+            )  # fmt: skip
+
+        over_ranges(gather, end - border, work)
 
     def _work(self, bounds: list[int]) -> float:
         """Rough multiplications of one block of one piece."""
@@ -107,16 +128,19 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
         def task(
             block: int,
             piece: int,
+            low: int,
+            high: int,
             ring: Floats,
+            sums: Floats,
+            resume: Longs,
             clock: int = clock,
             blocks: list[int] = blocks,
-            bounds: list[int] = bounds,
         ) -> None:
             kernels.peaks(
                 layout.starts, layout.ends, layout.indices, layout.weights,
                 layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
-                bounds[piece], bounds[piece + 1],
-                v, clock + STEPS * block, blocks[block], ring, layout.slots - 1, peak, when,
+                low, high, v, clock + STEPS * block, blocks[block],
+                ring, layout.slots - 1, sums, resume, peak, when,
             )  # fmt: skip
 
         waves.run(bounds, len(blocks), task)
@@ -164,17 +188,19 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
         def task(
             block: int,
             piece: int,
+            low: int,
+            high: int,
             ring: Floats,
+            sums: Floats,
+            resume: Longs,
             blocks: list[int] = blocks,
-            bounds: list[int] = bounds,
-            totals: npt.NDArray[np.float64] = totals,
-            worst: npt.NDArray[np.float64] = worst,
+            totals: Floats = totals,
+            worst: Floats = worst,
         ) -> None:
             kernels.survive(
                 layout.starts, layout.ends, layout.indices, layout.weights,
                 layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
-                bounds[piece], bounds[piece + 1],
-                v, blocks[block], ring, layout.slots - 1,
+                low, high, v, blocks[block], ring, layout.slots - 1, sums, resume,
                 totals[piece, block], worst[piece, block],
             )  # fmt: skip
 

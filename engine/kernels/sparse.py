@@ -254,20 +254,51 @@ def _gather(total, ring, indices, weights, start, end, mask, far):
         near_row(total, ring, indices, weights, start, end, mask)
 
 
+@njit(cache=True, nogil=True)
+def begin(
+    starts, ends, indices, weights, descending, far, border, low, high, ring, mask, sums, resume,
+):  # fmt: skip
+    """Gather for places ``low..high-1`` what comes from places before ``border``.
+
+    Those are finished, so places may be shared between threads. ``sums`` (places, STEPS) and
+    ``resume`` (places) tell :func:`peaks` and :func:`survive`, which start from ``border``, what
+    has been summed and from which edge to go on: the order of the sum is the same.
+    """
+    n = starts.shape[0]
+    for place in range(low, high):
+        i = n - 1 - place if descending else place
+        cut = ends[i]
+        while cut > starts[i]:
+            k = np.int64(indices[cut - 1])
+            if (n - 1 - k if descending else k) < border:
+                break
+            cut -= 1
+        total = sums[place - border]
+        total[:] = 0.0
+        _gather(total, ring, indices, weights, starts[i], cut, mask, far)
+        resume[place - border] = cut
+
+
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def peaks(
     starts, ends, indices, weights, inner, outer, diagonal, descending, far, low, high,
-    v, clock, steps, ring, mask, peak, peak_time,
+    v, clock, steps, ring, mask, sums, resume, peak, peak_time,
 ):  # fmt: skip
     """Take ``steps <= STEPS`` steps of places ``low..high-1`` and keep each node's largest value.
 
     ``peak`` and ``peak_time`` are updated with the values at times ``clock + 1 .. clock + steps``.
+    ``sums`` and ``resume`` come from :func:`begin`, or are empty.
     """
     n = v.shape[0]
-    total = np.zeros(STEPS)
+    scratch = np.zeros(STEPS)
+    begun = sums.shape[0] > 0
     for place in range(low, high):
         i = n - 1 - place if descending else place
-        _gather(total, ring, indices, weights, starts[i], ends[i], mask, far)
+        total = sums[place - low] if begun else scratch
+        start = resume[place - low] if begun else starts[i]
+        if not begun:
+            total[:] = 0.0
+        _gather(total, ring, indices, weights, start, ends[i], mask, far)
         x = v[i]
         out = outer[i]
         own = diagonal[i]
@@ -290,15 +321,16 @@ def peaks(
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def survive(
     starts, ends, indices, weights, inner, outer, diagonal, descending, far, low, high,
-    v, steps, ring, mask, totals, worst,
+    v, steps, ring, mask, sums, resume, totals, worst,
 ):  # fmt: skip
     """Take ``steps <= STEPS`` steps of places ``low..high-1`` of survival probabilities.
 
     Place 0 has arrived and stays so. ``totals`` and ``worst`` (STEPS) receive the sum and the
-    largest value of these places after each step.
+    largest value of these places after each step. ``sums`` and ``resume`` are as in :func:`peaks`.
     """
     n = v.shape[0]
-    total = np.zeros(STEPS)
+    scratch = np.zeros(STEPS)
+    begun = sums.shape[0] > 0
     for place in range(low, high):
         i = n - 1 - place if descending else place
         history = (i & mask) * STEPS
@@ -306,7 +338,11 @@ def survive(
             ring[history : history + STEPS] = 0.0
             v[i] = 0.0
             continue
-        _gather(total, ring, indices, weights, starts[i], ends[i], mask, far)
+        total = sums[place - low] if begun else scratch
+        start = resume[place - low] if begun else starts[i]
+        if not begun:
+            total[:] = 0.0
+        _gather(total, ring, indices, weights, start, ends[i], mask, far)
         x = v[i]
         out = outer[i]
         own = diagonal[i]

@@ -26,7 +26,7 @@ _ir = cgutils.ir
 
 
 def _emit(ctx: Any, b: Any, sig: Any, args: Any, *, weighted: bool, far: bool) -> Any:
-    """Emit ``out[k] = Σ_{start<=e<stop} w_e · ring[(indices[e] & mask) · STEPS + k]``.
+    """Emit ``out[k] += Σ_{start<=e<stop} w_e · ring[(indices[e] & mask) · STEPS + k]``.
 
     ``far`` fetches histories ahead of their use. Lanes are steps, so every sum is taken in the
     order of the edges: the same bits on every machine, whatever its vectors.
@@ -37,11 +37,13 @@ def _emit(ctx: Any, b: Any, sig: Any, args: Any, *, weighted: bool, far: bool) -
     start, stop, mask = args[4:]
     long, word = _ir.IntType(64), _ir.IntType(32)
     vector = _ir.VectorType(_ir.DoubleType(), _LANES)
-    zero = _ir.Constant(vector, [0.0] * _LANES)
     parts = range(STEPS // _LANES)
-    sums = [cgutils.alloca_once_value(b, zero) for _ in parts]
-    for place in sums:
-        b.store(zero, place)
+    ends = [
+        b.bitcast(b.gep(out.data, [long(part * _LANES)]), vector.as_pointer()) for part in parts
+    ]
+    sums = [cgutils.alloca_once(b, vector) for _ in parts]
+    for place, end in zip(sums, ends, strict=True):
+        b.store(b.load(end, align=8), place)
 
     def history(edge: Any) -> Any:
         node = b.zext(b.load(b.gep(indices.data, [edge])), long)
@@ -73,9 +75,8 @@ def _emit(ctx: Any, b: Any, sig: Any, args: Any, *, weighted: bool, far: bool) -
             if weighted:
                 value = b.fmul(spread, value, flags=("contract",))
             b.store(b.fadd(b.load(sums[part]), value, flags=("contract",)), sums[part])
-    for part in parts:
-        address = b.bitcast(b.gep(out.data, [long(part * _LANES)]), vector.as_pointer())
-        b.store(b.load(sums[part]), address, align=8)
+    for place, end in zip(sums, ends, strict=True):
+        b.store(b.load(place), end, align=8)
     return ctx.get_dummy_value()
 
 
