@@ -12,7 +12,7 @@ from .convention import Convention
 from .disagreement import diversity
 from .errors import EngineError
 from .minimax import TOLERANCE, Minima, minima, run_peaks
-from .mixing import CONVENTIONS, levels
+from .mixing import CONVENTIONS, arrived, levels
 from .operators import DenseStack, Stack, Survival
 from .system import MultiHeadSystem
 
@@ -188,7 +188,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         leaving=stacks.head_walks.leaving().reshape(systems, count, n),
         one_source=bool(np.isfinite(stacks.diffusion.hitting_backward()).all()),
         curve_steps=curve_steps,
-        curve=1.0 - stacks.walk.survival_at(curve_steps),
+        curve=arrived(stacks.walk.survival_at(curve_steps)),
     )
 
 

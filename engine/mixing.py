@@ -89,7 +89,13 @@ def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") 
         raise EngineError(f"steps is {steps}; it must be 0 or more.")
     start = np.ones(system.nodes)
     start[-1] = 0.0
-    return 1.0 - mixture(system, "walk", combine).trajectory(start, steps, pulled=False)
+    survival = mixture(system, "walk", combine).trajectory(start, steps, pulled=False)
+    return arrived(survival)
+
+
+def arrived(survival: Floats) -> Floats:
+    """Arrival from survival; rounding may put a survival an ulp above 1, never a probability."""
+    return np.maximum(1.0 - survival, 0.0)
 
 
 def mixing_times(

@@ -1,0 +1,181 @@
+"""The analysis object: batches, intervals, means over layers, conventions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+
+
+def attention(*shape: int, seed: int = 0, sharp: float = 3.0) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, sharp, shape)
+    weights = np.tril(np.exp(logits - logits.max(axis=-1, keepdims=True)))
+    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def numbers(value: Any, path: str = "") -> dict[str, float]:
+    """Every number of an analysis under its path."""
+    if isinstance(value, dict):
+        return {
+            k: v for key, item in value.items() for k, v in numbers(item, f"{path}.{key}").items()
+        }
+    if isinstance(value, list):
+        return {
+            k: v
+            for key, item in enumerate(value)
+            for k, v in numbers(item, f"{path}.{key}").items()
+        }
+    return {path: value} if isinstance(value, int | float) and not isinstance(value, bool) else {}
+
+
+@pytest.mark.parametrize("convention", ["theory", "feedforward", "paper-code"])
+def test_a_batch_of_one_is_the_single_system(convention: str) -> None:
+    a = attention(1, 3, 4, 20, 20)
+    weights = np.random.default_rng(1).random((3, 4))
+    for layer, found in enumerate(engine.analyze_batch(a, weights, convention=convention)):
+        system = engine.MultiHeadSystem.from_attention(a[0, layer], weights[layer])
+        single = engine.analyze(system, convention=convention, layer=layer + 1)
+        assert found.as_dict() == single.as_dict()
+
+
+def test_numbers_of_a_batch_are_means_over_inputs() -> None:
+    a = attention(5, 1, 3, 15, 15)
+    (found,) = engine.analyze_batch(a)
+    singles = [engine.analyze(engine.MultiHeadSystem.from_attention(x[0])) for x in a]
+    for group, name in (
+        ("mixing", "hitting_time_mean"),
+        ("mixing", "hitting_time_capped_mean"),
+        ("fidelity", "minimax"),
+        ("synergy", "fidelity_amplification"),
+        ("diversity", "jaccard"),
+    ):
+        assert found[group][name] == pytest.approx(np.mean([s[group][name] for s in singles]))
+    assert found["mixing"]["mixing_time_tv_max"] == np.median(
+        [s["mixing"]["mixing_time_tv_max"] for s in singles]
+    )
+    assert found["inputs"] == 5
+    share = np.mean([s["synergy"]["fidelity_amplification"] > 1 for s in singles])
+    assert found["synergy"]["beats_best_head"] == pytest.approx(share)
+
+
+def test_intervals_are_student_t_over_inputs() -> None:
+    from scipy import stats
+
+    a = attention(6, 1, 2, 12, 12)
+    (found,) = engine.analyze_batch(a)
+    values = [
+        engine.analyze(engine.MultiHeadSystem.from_attention(x[0]))["fidelity"]["minimax"]
+        for x in a
+    ]
+    truth = stats.t.interval(0.95, 5, loc=np.mean(values), scale=stats.sem(values))
+    assert found["intervals"]["fidelity_minimax"] == pytest.approx(truth, rel=1e-9)
+    (alone,) = engine.analyze_batch(a[:1])
+    low, high = alone["intervals"]["fidelity_minimax"]
+    assert low == high == alone["fidelity"]["minimax"]
+
+
+def test_the_object_has_what_others_read() -> None:
+    (found,) = engine.analyze_batch(attention(2, 1, 2, 9, 9), weights_label="learned")
+    text = json.dumps(found.as_dict(), allow_nan=False)
+    assert list(json.loads(text)) == [
+        *("layer", "heads", "nodes", "inputs", "head_weights", "weights", "convention", "combine"),
+        *("epsilon", "sink", "mixing", "fidelity", "per_head", "synergy", "diversity", "bounds"),
+        *("arrival", "intervals"),
+    ]
+    assert found["weights"] == "learned"
+    assert [head["head"] for head in found["per_head"]] == [1, 2]
+    assert set(found["bounds"]) == {"thm_2_9", "sharper", "fidelity_backward"}
+    assert set(found["mixing"]["backward"]) < set(found["mixing"])
+
+
+def test_conventions_differ_where_they_should() -> None:
+    a = attention(1, 1, 3, 30, 30, sharp=6)[0, 0]
+    system = engine.MultiHeadSystem.from_attention(a)
+    theory = engine.analyze(system)
+    assert theory["sink"] == "excluded"
+    code = engine.analyze(system, convention="paper-code")
+    assert (code["sink"], code["combine"]) == ("included", "attention")
+    assert code["fidelity"]["minimax"] <= a.mean(axis=0)[-1, -1] * (1 + 1e-6)
+    assert code["fidelity"]["horizon"] == 100
+    # Start 0 hears only itself, so the published walk never leaves it: 100 steps of 100.
+    assert code["mixing"]["hitting_time_mean"] >= 100 / 30
+    feedforward = engine.analyze(system, convention="feedforward")
+    assert feedforward["mixing"] == theory["mixing"]
+    heads = [engine.mixing_time(system.head(h), distance="l1", aggregate="mean") for h in range(3)]
+    both = engine.mixing_time(system, distance="l1", aggregate="mean")
+    assert feedforward["synergy"]["mixing_gain"] == pytest.approx(
+        min(float(t.steps or 0) for t in heads) / float(both.steps or 0)
+    )
+
+
+def test_the_published_walk_against_its_plain_description() -> None:
+    """Sample the transposed mean attention row by row; what is left jumps to the sink."""
+    a = attention(1, 1, 2, 12, 12, seed=3)[0, 0].astype(np.float64)
+    rows = a.mean(axis=0).T
+    chain = np.diff(np.minimum(np.cumsum(rows, axis=1), 1), axis=1, prepend=0)
+    chain[:, -1] += 1 - chain.sum(axis=1)
+    survival, expected = (np.arange(12) < 11).astype(float), 0.0
+    for _ in range(100):
+        expected += survival.mean()
+        survival = chain @ survival * (np.arange(12) < 11)
+    found = engine.analyze(engine.MultiHeadSystem.from_attention(a), convention="paper-code")
+    assert found["mixing"]["hitting_time_mean"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_arrival_curves_agree_with_arrival() -> None:
+    system = engine.MultiHeadSystem.from_attention(attention(1, 1, 3, 25, 25, sharp=5)[0, 0])
+    curve = engine.analyze(system)["arrival"]
+    arrived = engine.arrival(system, curve["steps"][-1])[curve["steps"]]
+    np.testing.assert_allclose(curve["mean"], arrived.mean(axis=1), rtol=1e-10)
+    np.testing.assert_allclose(curve["worst"], arrived.min(axis=1), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(curve["median"], np.median(arrived, axis=1), rtol=1e-10)
+    assert curve["mean"][-1] >= 0.99
+
+
+def test_median_arrival_is_when_half_have_arrived() -> None:
+    system = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])
+    step = engine.analyze(system)["mixing"]["arrival_median"]
+    mean = engine.arrival(system, 20).mean(axis=1)
+    assert mean[step] >= 0.5 > mean[step - 1]
+
+
+def test_overall_averages_layers() -> None:
+    layers = engine.analyze_batch(attention(3, 2, 2, 10, 10))
+    whole = engine.overall(layers)
+    assert whole["layer"] == "overall"
+    assert (whole["heads"], whole["nodes"], whole["inputs"], whole["layers"]) == (2, 10, 3, 2)
+    assert isinstance(whole["heads"], int)
+    assert whole["fidelity"]["minimax"] == pytest.approx(
+        np.mean([layer["fidelity"]["minimax"] for layer in layers])
+    )
+    assert whole["per_head"] == []
+    assert set(whole) - {"layers"} == set(layers[0])
+    steps = whole["arrival"]["steps"]
+    assert steps == max((layer["arrival"]["steps"] for layer in layers), key=lambda s: s[-1])
+    json.dumps(whole, allow_nan=False)
+    assert engine.overall(layers[:1])["per_head"] == layers[0]["per_head"]
+
+
+def test_overall_keeps_censoring_and_open_questions() -> None:
+    quick = engine.MultiHeadSystem.from_weights([[0.5, 0], [0.5, 1]])
+    slow = engine.MultiHeadSystem.from_weights([[1 - 1e-9, 0], [1e-9, 1]])
+    whole = engine.overall([engine.analyze(quick), engine.analyze(slow)])
+    assert whole["mixing"]["mixing_time_tv_max"] == "> 10000"
+    assert whole["bounds"]["thm_2_9"]["holds"] is None
+
+
+def test_certificates_close_on_diffuse_attention() -> None:
+    (found,) = engine.analyze_batch(attention(4, 1, 4, 40, 40, sharp=1))
+    clear = found["fidelity"]
+    assert clear["converged"] == 1.0
+    assert clear["lower"] <= clear["minimax"] <= clear["upper"] * (1 + 1e-12)
+
+
+def test_every_number_is_plain_python() -> None:
+    (found,) = engine.analyze_batch(attention(2, 1, 2, 9, 9))
+    for path, value in numbers(found.as_dict()).items():
+        assert type(value) in (int, float), path

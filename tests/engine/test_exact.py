@@ -1,0 +1,173 @@
+"""Every measure against exact rational arithmetic, on hundreds of small random systems."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import engine
+from tests.engine import exact
+
+Case = tuple[np.ndarray, list[int]]
+many = settings(max_examples=250, deadline=None)
+several = settings(max_examples=100, deadline=None)
+
+
+def build(case: Case) -> tuple[engine.MultiHeadSystem, list[exact.Matrix], list[Fraction]]:
+    heads, weights = case
+    system = engine.MultiHeadSystem.from_weights(heads, weights)
+    shares = [Fraction(w, sum(weights)) for w in weights]
+    return system, [exact.fractions(head) for head in heads], shares
+
+
+def close(value: float, truth: Fraction | None, relative: float = 1e-13) -> bool:
+    if truth is None:
+        return value == float("inf")
+    return abs(Fraction(value) - truth) <= Fraction(relative) * abs(truth) + Fraction(1e-29)
+
+
+@many
+@given(exact.systems(), st.sampled_from(["walks", "attention"]))
+def test_hitting_times(case: Case, combine: str) -> None:
+    system, heads, shares = build(case)
+    truth = exact.hitting(exact.walk(heads, shares, combine))
+    got = engine.hitting_times(system, combine=combine)
+    assert all(close(g, t) for g, t in zip(got, truth, strict=True)), (got, truth)
+
+
+@several
+@given(exact.systems())
+def test_hitting_times_of_heads_and_backwards(case: Case) -> None:
+    system, heads, shares = build(case)
+    for h, got in enumerate(engine.head_hitting_times(system)):
+        truth = exact.hitting(exact.walk([heads[h]], [Fraction(1)]))
+        assert all(close(g, t) for g, t in zip(got, truth, strict=True))
+    d = exact.diffusion(heads, shares)
+    mirrored = [row[::-1] for row in d[::-1]]
+    truth = exact.hitting(mirrored)[::-1]
+    got = engine.backward_hitting_times(system)
+    assert all(close(g, t) for g, t in zip(got, truth, strict=True))
+
+
+@several
+@given(exact.systems(), st.sampled_from(["walks", "attention"]))
+def test_walk_and_diffusion(case: Case, combine: str) -> None:
+    system, heads, shares = build(case)
+    for got, truth in (
+        (engine.walk(system, combine=combine), exact.walk(heads, shares, combine)),
+        (engine.diffusion(system), exact.diffusion(heads, shares)),
+    ):
+        assert all(
+            close(g, t, 1e-14)
+            for row, true_row in zip(got, truth, strict=True)
+            for g, t in zip(row, true_row, strict=True)
+        )
+        np.testing.assert_allclose(got.sum(axis=1), 1, rtol=1e-14)
+
+
+@several
+@given(exact.systems())
+def test_arrival_spread_and_clarity(case: Case) -> None:
+    system, heads, shares = build(case)
+    p, d = exact.walk(heads, shares), exact.diffusion(heads, shares)
+    n, steps = system.nodes, 6
+    arrived = [Fraction(int(i == n - 1)) for i in range(n)]
+    share = [Fraction(int(i == 0)) for i in range(n)]
+    arrival, spread = engine.arrival(system, steps), engine.spread(system, 0, steps)
+    for t in range(steps + 1):
+        np.testing.assert_allclose(arrival[t], [float(a) for a in arrived], atol=1e-15)
+        np.testing.assert_allclose(spread[t], [float(x) for x in share], rtol=1e-13, atol=1e-29)
+        arrived, share = exact.matrix_times(p, arrived), exact.matrix_times(d, share)
+    np.testing.assert_array_equal(engine.clarity(system, 0, steps), spread[:, -1])
+
+
+@many
+@given(exact.systems(), st.integers(0, 12))
+def test_fidelity_up_to_a_horizon(case: Case, horizon: int) -> None:
+    system, heads, shares = build(case)
+    d = exact.diffusion(heads, shares)
+    n = system.nodes
+    v = [Fraction(int(i == n - 1)) for i in range(n)]
+    best = list(v)
+    for _ in range(horizon):
+        v = exact.vector_times(v, d)
+        best = [max(a, b) for a, b in zip(best, v, strict=True)]
+    got = engine.fidelity(system, horizon=horizon, tolerance=0)
+    for j in range(n):
+        # Tolerance 0 stops only where φ is final, so what later steps bring cannot be missed.
+        assert close(got.node[j], best[j]) or (got.converged and got.node[j] >= float(best[j]))
+    if n > 1:
+        assert close(got.minimax, min(best[:-1])) or got.converged
+
+
+@several
+@given(exact.systems(most_nodes=5))
+def test_the_certificate_holds_what_many_more_steps_find(case: Case) -> None:
+    system, heads, shares = build(case)
+    if system.nodes == 1:
+        return
+    short = engine.fidelity(system, horizon=8)
+    d = exact.diffusion(heads, shares)
+    v = [Fraction(int(i == system.sink)) for i in range(system.nodes)]
+    best = list(v)
+    for _ in range(60):
+        v = [Fraction(float(x)) for x in exact.vector_times(v, d)]  # keeps denominators small
+        best = [max(a, b) for a, b in zip(best, v, strict=True)]
+    later = float(min(best[:-1]))
+    assert short.lower <= short.upper
+    assert short.lower <= later * (1 + 1e-12)
+    assert later <= short.upper * (1 + 1e-12) + 1e-28
+
+
+@several
+@given(exact.systems(), st.sampled_from(["tv", "l1"]), st.sampled_from(["max", "mean"]))
+def test_mixing_times_forward_and_backward(case: Case, distance: str, aggregate: str) -> None:
+    system, heads, shares = build(case)
+    n, limit = system.nodes, 40
+    level = Fraction(1, 4) / (2 if distance == "l1" else 1)
+    for direction, chain, target in (
+        ("forward", exact.walk(heads, shares), n - 1),
+        ("backward", exact.diffusion(heads, shares), 0),
+    ):
+        survival = [Fraction(int(i != target)) for i in range(n)]
+        truth, close_call = None, False
+        for t in range(limit + 1):
+            reached = max(survival) if aggregate == "max" else sum(survival) / n
+            close_call |= abs(reached - level) < Fraction(1e-12)
+            if reached < level:
+                truth = t
+                break
+            survival = exact.matrix_times(chain, survival)
+            survival = [Fraction(float(s)) for s in survival] if t > 10 else survival
+        got = engine.mixing_time(
+            system,
+            distance=distance,
+            aggregate=aggregate,
+            direction=direction,
+            max_steps=limit,
+        )
+        if not close_call:
+            assert got.steps == truth
+
+
+def test_a_self_loop_of_almost_one_costs_no_digits() -> None:
+    for gap in (1e-3, 1e-8, 1e-14, 2.0**-60):
+        heads = np.array([[[1.0, 0, 0], [gap, 1.0, 0], [gap / 3, gap, 1.0]]])
+        truth = exact.hitting(exact.walk([exact.fractions(heads[0])], [Fraction(1)]))
+        got = engine.hitting_times(engine.MultiHeadSystem.from_weights(heads))
+        np.testing.assert_allclose(got, [float(t) for t in truth], rtol=1e-15)
+
+
+@pytest.mark.parametrize("loop", [1 - 1e-3, 1 - 1e-9])
+def test_mixing_times_far_out_are_found_by_squaring(loop: float) -> None:
+    """Two nodes: P(not arrived) = loop^t, so the mixing time is a logarithm."""
+    weights = np.array([[loop, 0], [1 - loop, 1]])
+    system = engine.MultiHeadSystem.from_weights(weights)
+    stay = engine.walk(system)[0, 0]
+    expected = int(np.floor(np.log(0.25) / np.log(stay))) + 1
+    got = engine.mixing_time(system, max_steps=10**12).steps
+    assert got is not None
+    assert abs(got - expected) <= max(1, 1e-6 * expected)

@@ -1,0 +1,179 @@
+"""Building systems, and everything that is wrong with the others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import engine
+
+
+def test_one_matrix_is_one_head() -> None:
+    system = engine.MultiHeadSystem.from_attention(np.eye(3))
+    assert (system.heads, system.nodes, system.sink) == (1, 3, 2)
+    assert system.weights.tolist() == [1.0]
+
+
+def test_weights_are_normalised_and_labelled() -> None:
+    system = engine.MultiHeadSystem.from_attention([np.eye(2), np.eye(2)], [1, 3])
+    assert system.weights.tolist() == [0.25, 0.75]
+    assert system.weights_label == "given"
+    assert system.with_weights("uniform").weights_label == "uniform"
+    assert system.subset([1]).weights.tolist() == [1.0]
+    assert system.with_weights([0, 1]).subset([0]).weights.tolist() == [1.0]
+
+
+def test_edges_carry_information_from_a_to_b() -> None:
+    system = engine.MultiHeadSystem.from_edges([[(0, 1, 2.5), (1, 2)]], names=["a", "b", "c"])
+    assert system.head_array(0).tolist() == [[1, 0, 0], [2.5, 1, 0], [0, 1, 1]]
+    kept = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 1, 3.0)]], self_loops="keep")
+    assert kept.head_array(0).tolist() == [[0, 0], [1, 3]]
+    assert system.name(2) == "c"
+
+
+def test_float32_attention_stays_float32() -> None:
+    assert engine.MultiHeadSystem.from_attention(np.eye(3, dtype=np.float32)).dense.dtype == "f4"
+    assert engine.MultiHeadSystem.from_attention(np.eye(3, dtype=np.float16)).dense.dtype == "f8"
+
+
+def test_a_sink_without_a_self_loop_is_absorbing_and_silence_keeps_its_state() -> None:
+    system = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]], self_loops="keep")
+    assert engine.walk(system).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    assert engine.hitting_times(system).tolist() == [2, 1, 0]
+    assert engine.diffusion(system).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (np.ones((2, 3)), ["shape (2, 3)", "square"]),
+        (np.ones(3), ["shape (3,)"]),
+        (np.zeros((0, 0)), ["nothing in them"]),
+        ([["a", "b"], ["c", "d"]], ["not an array of numbers"]),
+        (np.ones((2, 2, 3, 3)) / 3, ["Not causal"]),
+        ([[1, 0], [np.nan, 1]], ["not finite at [1, 0]", "NaN"]),
+        ([[1, 0], [np.inf, 1]], ["not finite at [1, 0]"]),
+        ([[1, 0], [1.5, -0.5]], ["negative at [1, 1]"]),
+        ([[0.5, 0.5], [0.5, 0.5]], ["Not causal", "[0, 1]", "transpose"]),
+        ([[1, 0], [0.2, 0.2]], ["do not sum to one", "off by 0.6", "normalise"]),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(weights: object, words: list[str]) -> None:
+    with pytest.raises(engine.InvalidSystemError) as caught:
+        engine.MultiHeadSystem.from_attention(weights)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    bad = np.eye(4)
+    bad[0, 3], bad[2, 1], bad[3, 3] = 0.5, -2, 0.1
+    with pytest.raises(engine.EngineError) as caught:
+        engine.MultiHeadSystem.from_attention(bad)
+    assert len(caught.value.problems) == 3
+
+
+def test_rows_are_renormalised_on_request() -> None:
+    a = np.array([[2.0, 0], [1, 3]])
+    system = engine.MultiHeadSystem.from_attention(a, rows="normalise")
+    assert system.head_array(0).tolist() == [[1, 0], [0.25, 0.75]]
+    with pytest.raises(engine.InvalidSystemError, match="all zero"):
+        engine.MultiHeadSystem.from_attention([[0, 0], [1, 0]], rows="normalise")
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1, 2, 3], "shape"),
+        ([-1, 2], "finite, >= 0"),
+        ([0, 0], "not all zero"),
+        ([np.nan, 1], "finite"),
+        ("learned", "uniform"),
+    ],
+)
+def test_head_weights_are_checked(weights: object, words: str) -> None:
+    with pytest.raises(engine.InvalidSystemError, match=words):
+        engine.MultiHeadSystem.from_attention(np.stack([np.eye(2)] * 2), weights)
+
+
+def test_bad_edges_are_listed() -> None:
+    with pytest.raises(engine.EngineError) as caught:
+        engine.MultiHeadSystem.from_edges([[(0, 9), (2, 1), (0, 1, -1)]], nodes=3)
+    text = str(caught.value)
+    assert "0 → 9" in text
+    assert "runs backwards" in text
+    assert "weight is -1" in text
+    assert len(caught.value.problems) == 3
+
+
+def test_a_node_without_a_way_to_the_sink_is_named() -> None:
+    with pytest.raises(engine.UnreachableError, match=r"cannot reach the sink τ.*: b"):
+        engine.MultiHeadSystem.from_edges([[(0, 2)]], nodes=3, names=["a", "b", "τ"])
+    kept = engine.MultiHeadSystem.from_edges([[(0, 2)]], nodes=3, unreachable="allow")
+    assert kept.unreachable() == [1]
+    assert engine.hitting_times(kept)[1] == np.inf
+    found = engine.analyze(kept)
+    assert found["fidelity"]["unreachable"] == [1]
+    assert found["fidelity"]["minimax"] == 0
+    assert found["mixing"]["hitting_time_mean"] == float("inf")
+    assert engine.mixing_time(kept).infinite
+    assert str(engine.mixing_time(kept)) == "inf"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: engine.mixing_time(s, epsilon=0),
+        lambda s: engine.mixing_time(s, distance="l2"),
+        lambda s: engine.mixing_time(s, max_steps=-1),
+        lambda s: engine.arrival(s, -1),
+        lambda s: engine.fidelity(s, horizon=-1),
+        lambda s: engine.fidelity(s, sink="maybe"),
+        lambda s: engine.spread(s, 7, 1),
+        lambda s: engine.walk(s, combine="heads"),
+        lambda s: engine.analyze(s, convention="papercode"),
+        lambda s: engine.analyze(s, max_steps=0),
+        lambda s: engine.strongest_paths(s, 0, k=0),
+        lambda s: engine.monte_carlo(s, walks=1),
+        lambda s: engine.optimal_weights(s, "speed"),
+        lambda s: s.subset([]),
+        lambda s: s.subset([4]),
+        lambda s: engine.analyze_batch(s.dense),
+        lambda s: engine.analyze_batch(s.dense[None, None], np.ones((2, 5))),
+        lambda s: engine.overall([]),
+    ],
+)
+def test_bad_options_are_refused_in_words(call: object) -> None:
+    system = engine.MultiHeadSystem.from_attention(np.stack([np.eye(3)] * 2))
+    with pytest.raises(engine.EngineError) as caught:
+        call(system)  # type: ignore[operator]
+    assert caught.value.problems[0].endswith(".")
+
+
+def test_importing_the_engine_is_free() -> None:
+    code = (
+        "import sys, engine\n"
+        "heavy = {'numba', 'scipy', 'networkx', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "engine.fidelity, engine.minimax\n"
+    )
+    subprocess.run([sys.executable, "-c", code.replace(", engine.minimax", "")], check=True)
+
+
+def test_functions_keep_their_names_when_modules_are_imported() -> None:
+    import engine.analysis
+    import engine.minimax
+
+    for name in engine.__all__:
+        value = getattr(engine, name)
+        assert callable(value) or isinstance(value, dict | tuple | list), name
+
+
+def test_analysis_is_plain_json() -> None:
+    system = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)], [(0, 2), (1, 2)]])
+    text = json.dumps(engine.analyze(system).as_dict(), allow_nan=False)
+    assert json.loads(text)["heads"] == 2
