@@ -48,7 +48,7 @@ def load_scenario(
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ScenarioError(file, [_syntax_problem(error)]) from error
+        raise ScenarioError(file, [_syntax_problem(error, text)]) from error
     positions = Positions(text)
     changed: set[Key] = set()
     problems: list[Problem] = []
@@ -214,8 +214,11 @@ def _siblings(path: Path) -> list[str]:
         return []
 
 
-def _syntax_problem(error: Exception) -> Problem:
+def _syntax_problem(error: Exception, source: str) -> Problem:
     text = str(error)
+    if text.endswith(" (at end of document)"):
+        last = source.rstrip().count("\n") + 1
+        return Problem((), f"not valid TOML: {text}", line=last)
     place = re.search(r"\s*\(at line (\d+), column (\d+)\)", text)
     if place is None:
         return Problem((), f"not valid TOML: {text}")

@@ -104,7 +104,7 @@ Activation = Literal["relu", "gelu"]
 class Table(BaseModel):
     """A table whose keys are all known: a typo is an error, not a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Train(Table):
@@ -182,6 +182,7 @@ class Graph(Table):
     model_config = ConfigDict(
         extra="allow",
         frozen=True,
+        strict=True,
         allow_inf_nan=False,
         json_schema_extra=lambda schema: _add_parameters(schema),
     )
@@ -219,6 +220,7 @@ class Head(Table):
     model_config = ConfigDict(
         extra="allow",
         frozen=True,
+        strict=True,
         allow_inf_nan=False,
         json_schema_extra=lambda schema: _add_parameters(schema),
     )
