@@ -197,9 +197,8 @@ def _head_trend(
     convention: str,
 ) -> Finding | None:
     """A trend over head counts within seeds, with every contrast against the fewest heads."""
-    trained = [member for member in members if member.redrawn is None]
-    blocks, heads, table = complete_blocks(trained, "heads", value)
-    if len(heads) < 2 or len(blocks) < 2:
+    blocks, heads, table = complete_blocks(members, "heads", value)
+    if len(heads) < 2 or len(blocks) < 2 or len({member.redrawn for member in members}) > 1:
         return None
     trend = ordered_trend(table)
     details = []
@@ -214,11 +213,13 @@ def _head_trend(
             + (f"; {contrast.undefined} seeds undefined" if contrast.undefined else "")
         )
     for column in range(1, len(heads)):
-        step = np.sign(table[:, column] - table[:, column - 1]) * sign
-        if (step < 0).sum() > (step > 0).sum():
+        before, after = table[:, column - 1], table[:, column]
+        rises, falls = int((after > before).sum()), int((after < before).sum())
+        with_it, against_it = (rises, falls) if sign > 0 else (falls, rises)
+        if against_it > with_it:
             details.append(
                 f"from {heads[column - 1]:g} to {heads[column]:g} heads it moves the other way in "
-                f"{int((step < 0).sum())} of {len(blocks)} seeds"
+                f"{against_it} of {len(blocks)} seeds"
             )
     return Finding(
         prediction=prediction,

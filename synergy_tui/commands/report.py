@@ -1,0 +1,56 @@
+"""``synergy report``: the evidence of experiments and sweeps, for reviewers."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from synergy_tui.arguments import experiments_argument, out_option
+from synergy_tui.presentation import Examples
+
+
+@click.command(
+    cls=Examples,
+    examples="""
+    synergy report last
+    synergy report 2026-11-23-2010-sweep_heads --output heads.html
+    synergy report sweep_heads sweep_diversity --output evidence.html
+    synergy report last --figure soon-theory --output soon.pdf
+    """,
+)
+@experiments_argument
+@out_option
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The HTML file (Markdown goes beside it), or the figure's; ./report.html unless given.",
+)
+@click.option("--figure", metavar="FIGURE", help="Write only this figure: SVG, PDF or PNG.")
+def command(
+    names: tuple[str, ...], out: Path | None, output: Path | None, figure: str | None
+) -> None:
+    """Write what sweeps and experiments NAME… show: verdicts, figures, tables, and their origin.
+
+    Each of the theory's predictions is supported, contradicted or undecided, under every
+    convention that the runs were measured with.
+    """
+    from synergy_tui.extras import require
+    from synergy_tui.report.document import compose
+    from synergy_tui.report.evidence import gather
+    from synergy_tui.report.figures import plots
+    from synergy_tui.report.write import write_figure, write_report
+
+    require("matplotlib.figure", "report")
+    evidence = gather(names, out)
+    if figure is not None:
+        write_figure(plots(evidence), figure, output or Path(f"{figure}.svg"))
+        return
+    sources = [source.id for source in evidence.sources]
+    document = compose(evidence, command=shlex.join(["synergy", "report", *sources]))
+    for verdict, sentence in document.headline:
+        click.echo(f"{verdict:<13} {sentence}", err=True)
+    for path in write_report(document, output or Path("report.html")):
+        click.echo(str(path))

@@ -1,0 +1,1 @@
+"""Evidence from experiments and sweeps, written as one HTML file and Markdown."""

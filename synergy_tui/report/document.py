@@ -1,0 +1,250 @@
+"""A report as data: what the templates fill in, the same for HTML and Markdown."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from synergy_tui.report.evidence import MEASURES, Evidence, Row, Source
+from synergy_tui.report.figures import Plot, plots
+from synergy_tui.statistics.decide import Verdict
+from synergy_tui.statistics.predictions import (
+    ALPHA,
+    STATEMENTS,
+    Finding,
+    Summary,
+    examine,
+    summarise,
+)
+
+MARKS = {Verdict.SUPPORTED: "✔", Verdict.CONTRADICTED: "✘", Verdict.UNDECIDED: "?"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; the first ``words`` columns hold words, the others numbers."""
+
+    title: str
+    note: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything that a report says.
+
+    Attributes
+    ----------
+    title, created
+        Of the report.
+    command
+        What writes it again.
+    sources
+        Where the evidence comes from.
+    settings
+        Group → what its runs share.
+    conventions
+        Convention → how it measures "how soon".
+    headline
+        Sentences that say what was found, contradictions among them.
+    summaries
+        Prediction → convention → summary.
+    findings
+        Every test, by prediction.
+    tables
+        Numbers by group, one table a convention.
+    figures
+        Drawn when rendered.
+    tests
+        How many tests Holm's correction ran over, by convention.
+    """
+
+    title: str
+    created: str
+    command: str
+    sources: Sequence[Source]
+    settings: Mapping[str, str]
+    conventions: Mapping[str, str]
+    headline: Sequence[tuple[Verdict, str]]
+    summaries: Mapping[str, Mapping[str, Summary]]
+    findings: Mapping[str, Sequence[Finding]]
+    tables: Sequence[Table]
+    figures: Sequence[Plot]
+    tests: Mapping[str, int]
+    alpha: float = ALPHA
+
+
+def compose(evidence: Evidence, *, command: str) -> Document:
+    """Examine the evidence and arrange what was found.
+
+    Parameters
+    ----------
+    evidence
+        From :func:`synergy_tui.report.evidence.gather`.
+    command
+        What writes the report again, printed in it.
+    """
+    findings = [
+        finding
+        for convention in evidence.conventions
+        for finding in examine(evidence.observations(convention), convention)
+    ]
+    summaries: dict[str, dict[str, Summary]] = {}
+    for summary in summarise(findings):
+        summaries.setdefault(summary.prediction, {})[summary.convention] = summary
+    titles = [source.title for source in evidence.sources]
+    return Document(
+        title=titles[0] if len(titles) == 1 else f"Evidence from {len(titles)} sources",
+        created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        command=command,
+        sources=evidence.sources,
+        settings=evidence.settings,
+        conventions={
+            name: MEASURES.get(name, MEASURES["theory"])[0] for name in evidence.conventions
+        },
+        headline=_headline(summaries),
+        summaries=summaries,
+        findings={
+            prediction: [finding for finding in findings if finding.prediction == prediction]
+            for prediction in STATEMENTS
+            if any(finding.prediction == prediction for finding in findings)
+        },
+        tables=[_table(evidence, convention) for convention in evidence.conventions],
+        figures=plots(evidence),
+        tests={
+            convention: sum(
+                finding.convention == convention and not math.isnan(finding.p_value)
+                for finding in findings
+            )
+            for convention in evidence.conventions
+        },
+    )
+
+
+def _headline(
+    summaries: Mapping[str, Mapping[str, Summary]],
+) -> list[tuple[Verdict, str]]:
+    """One sentence a prediction: what all conventions say, or how they differ."""
+    lines = []
+    for prediction, by_convention in summaries.items():
+        verdicts = {summary.verdict for summary in by_convention.values()}
+        statement = STATEMENTS[prediction].rstrip(".")
+        if len(verdicts) == 1:
+            (verdict,) = verdicts
+            which = next(iter(by_convention.values()))
+            where = "in every convention" if len(by_convention) > 1 else "in the one convention"
+            lines.append((verdict, f"{statement}: {verdict} {where} ({which.sentence})."))
+            continue
+        # Conventions disagree: the least favourable decides the mark, and all are named.
+        worst = next(
+            each
+            for each in (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)
+            if each in verdicts
+        )
+        told = "; ".join(
+            f"{summary.verdict} under {name} ({summary.sentence})"
+            for name, summary in by_convention.items()
+        )
+        lines.append((worst, f"{statement}: {told}."))
+    return lines
+
+
+def _table(evidence: Evidence, convention: str) -> Table:
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for row in evidence.rows:
+        if convention in row.observations:
+            rows.setdefault((row.group, row.run), []).append(row)
+    trained = any(not math.isnan(row.observations[convention].loss) for row in evidence.rows)
+    headings = ["group", "run", "seeds", "steps to sink", "minimax fidelity", "amplification"]
+    headings += ["diversity"] + (["loss (nats)", "accuracy"] if trained else [])
+    body = []
+    for (group, run), members in rows.items():
+        own = [member.observations[convention] for member in members]
+        cells = [
+            group,
+            run,
+            str(len(members)),
+            spread([one.steps_to_sink for one in own]),
+            spread([one.fidelity for one in own]),
+            spread([one.fidelity_amplification for one in own]),
+            spread([one.diversity for one in own]),
+        ]
+        if trained:
+            cells.append(spread([one.loss for one in own]))
+            cells.append(spread([member.accuracy for member in members]))
+        body.append(tuple(cells))
+    return Table(
+        title=f"Numbers ({convention})",
+        note=(
+            "Median over seeds [smallest, largest]; steps to the sink: "
+            f"{MEASURES.get(convention, MEASURES['theory'])[0]}."
+        ),
+        headings=tuple(headings),
+        rows=tuple(body),
+        words=2,
+    )
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median and range of seeds, as text: ``3.2 [2.9, 4.1]``."""
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return "–"
+    middle, low, high = float(np.median(known)), min(known), max(known)
+    if low == high:
+        return number(middle)
+    return f"{number(middle)} [{number(low)}, {number(high)}]"
+
+
+def number(value: float) -> str:
+    """Three significant digits; ∞ and – for what has none."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}"
+    return f"{value:.3g}"
+
+
+def interval(finding: Finding) -> str:
+    """``[low, high]`` or nothing."""
+    low, high = finding.interval
+    return "" if math.isnan(low) else f"[{number(low)}, {number(high)}]"
+
+
+def p_value(value: float) -> str:
+    """A p-value for people; – for what was checked, not tested."""
+    if math.isnan(value):
+        return "–"
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def needed(finding: Finding) -> str:
+    """The sample that would decide, in words."""
+    if finding.verdict is not Verdict.UNDECIDED or math.isnan(finding.p_value):
+        return ""
+    unit = "runs" if "runs" in finding.unit else "seeds"
+    return f"≈ {finding.needed:,} {unit}" if finding.needed else f"no effect within 10,000 {unit}"
+
+
+def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:
+    """What both templates are filled with."""
+    return {
+        "report": document,
+        "images": images,
+        "marks": MARKS,
+        "number": number,
+        "interval": interval,
+        "p_value": p_value,
+        "needed": needed,
+        "statements": STATEMENTS,
+        "Verdict": Verdict,
+    }

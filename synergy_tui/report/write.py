@@ -1,0 +1,82 @@
+"""Writes a report: one self-contained HTML file, and Markdown with its figures beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.errors import UserError
+from synergy_tui.extras import require
+from synergy_tui.output import write_output
+from synergy_tui.report.document import Document, context
+from synergy_tui.report.figures import Plot
+
+FORMATS = ("svg", "pdf", "png")
+
+
+def write_report(document: Document, html: Path) -> list[Path]:
+    """Write ``REPORT.html``, and ``REPORT.md`` with ``REPORT-figures/`` beside it.
+
+    Raises
+    ------
+    UserError
+        matplotlib or jinja2 is not installed, or a file cannot be written.
+    """
+    require("matplotlib.figure", "report")
+    pictures = {plot.name: plot.render() for plot in document.figures}
+    markdown, folder = html.with_suffix(".md"), html.with_name(f"{html.stem}-figures")
+    inline = {name: _inline(name, picture) for name, picture in pictures.items()}
+    write_output(html, _fill("report.html.j2", document, inline))
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror or error}.") from error
+    for name, picture in pictures.items():
+        write_output(folder / f"{name}.svg", picture)
+    named = {name: f"{folder.name}/{name}.svg" for name in pictures}
+    write_output(markdown, _fill("report.md.j2", document, named))
+    return [html, markdown, folder]
+
+
+def write_figure(plots: Sequence[Plot], name: str, file: Path) -> None:
+    """Write one figure, in the format that the file's suffix names.
+
+    Raises
+    ------
+    UserError
+        There is no such figure, or no such format.
+    """
+    require("matplotlib.figure", "report")
+    plot = next((each for each in plots if each.name == name), None)
+    if plot is None:
+        known = ", ".join(each.name for each in plots)
+        raise UserError(f"There is no figure '{name}' (there are: {known}).")
+    suffix = file.suffix.removeprefix(".")
+    if suffix not in FORMATS:
+        raise UserError(f"{file}: a figure is written as {', '.join(FORMATS)}.")
+    write_output(file, plot.render(suffix))
+
+
+def _fill(template: str, document: Document, images: Mapping[str, Any]) -> str:
+    jinja2 = require("jinja2", "report")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("synergy_tui.report"),
+        autoescape=template.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text: str = environment.get_template(template).render(**context(document, images))
+    return text if template.endswith(".html.j2") else re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _inline(name: str, picture: bytes) -> str:
+    """An SVG for the inside of an HTML page: no prologue, and ids that no other figure has."""
+    svg = picture.decode()
+    svg = svg[svg.index("<svg") :]
+    prefix = re.sub(r"[^\w-]", "_", name)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(xlink:href|href)="#', rf'\1="#{prefix}-', svg)
+    return re.sub(r"url\(#", f"url(#{prefix}-", svg)
