@@ -1,0 +1,101 @@
+"""The plain way: the published Transformer as a textbook writes it, one model at a time.
+
+Tests hold the trainer's numbers to it and benchmarks its speed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-8) * self.weight
+
+
+class Attention(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.W_q = nn.Linear(width, width)
+        self.W_k = nn.Linear(width, width)
+        self.W_v = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        q, k, v = (
+            product(x).view(batch, length, self.heads, -1).transpose(1, 2)
+            for product in (self.W_q, self.W_k, self.W_v)
+        )
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+        attention = scores.masked_fill(future, -math.inf).softmax(-1)
+        attention = F.dropout(attention, self.dropout, self.training)
+        return self.out_proj((attention @ v).transpose(1, 2).reshape(batch, length, width))
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, hidden: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.ln1 = RMSNorm(width)
+        self.attn = Attention(width, heads, dropout)
+        self.ln2 = RMSNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.Dropout(dropout)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.ln1(x))
+        return x + self.mlp(self.ln2(x))
+
+
+class PlainTransformer(nn.Module):
+    def __init__(
+        self,
+        tokens: int,
+        length: int,
+        width: int,
+        hidden: int,
+        layers: int,
+        heads: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.token_emb = nn.Embedding(tokens, width)
+        self.pos_emb = nn.Embedding(length, width)
+        self.layers = nn.ModuleList(Block(width, hidden, heads, dropout) for _ in range(layers))
+        self.out_proj = nn.Linear(width, tokens)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = self.token_emb(inputs) + self.pos_emb(torch.arange(inputs.shape[1]))
+        for layer in self.layers:
+            x = layer(x)
+        return self.out_proj(x)
+
+
+def train_plainly(
+    model: PlainTransformer, inputs: Tensor, targets: Tensor, batch: int, learning_rate: float
+) -> list[tuple[float, float]]:
+    """One pass over the rows in their order: loss and accuracy of every step."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    told = []
+    for tokens, wanted in DataLoader(TensorDataset(inputs, targets), batch_size=batch):
+        logits = model(tokens)[:, -wanted.shape[1] :]
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        accuracy = (logits.argmax(-1) == wanted).float().mean().item()
+        told.append((loss.item(), accuracy))
+    return told

@@ -1,0 +1,44 @@
+"""Small trainings that tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from trainer import RunSettings, TrainSettings
+from trainer.events import Event
+
+SMALL = TrainSettings(
+    task="sort",
+    length=9,
+    vocabulary=8,
+    steps=30,
+    batch=4,
+    embed=16,
+    mlp=16,
+    layers=2,
+    checkpoint_every=10,
+    probe_every=10,
+    probe_inputs=3,
+)
+PAIR = [RunSettings("multi", heads=8), RunSettings("single", heads=1)]
+
+
+def small(**changes: object) -> TrainSettings:
+    return replace(SMALL, **changes)  # type: ignore[arg-type]
+
+
+def of_kind(events: Iterable[Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def weights(directory: Path, run: str, step: int) -> dict[str, torch.Tensor]:
+    return load_file(directory / "checkpoints" / f"{run}-{step:08d}.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

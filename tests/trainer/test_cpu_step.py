@@ -1,0 +1,130 @@
+"""The step written out for CPUs against automatic differentiation of the readable model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer import ModelShape, cpu_attention, cpu_step
+from trainer.cpu_dropout import Masks
+from trainer.data import Batch
+from trainer.model import Stack, initial_state
+
+
+def make_stack(heads: list[int], tied: bool = False, positions: str = "learned") -> Stack:
+    shape = ModelShape(13, 40, 16, 24, 2, positions, "relu", tied)
+    stack = Stack(shape, heads)
+    for model in range(len(heads)):
+        stack.load(model, initial_state(shape, seed=model))
+    return stack
+
+
+def make_batch(models: int, scored_from: int) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(13, (models, 3, 40), generator=generator)
+    return Batch(inputs, torch.randint(13, (models, 3, 40 - scored_from), generator=generator))
+
+
+def differentiate(stack: Stack, losses: Tensor) -> dict[str, Tensor]:
+    banks = stack.banks
+    return dict(zip(banks, torch.autograd.grad(losses.sum(), list(banks.values())), strict=True))
+
+
+def mean_losses(logits: Tensor, batch: Batch) -> Tensor:
+    losses = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), reduction="none")
+    return losses.view(len(logits), -1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("heads", "scored_from", "tied", "positions"),
+    [
+        ([1], 0, False, "learned"),
+        ([16], 5, False, "learned"),
+        ([1, 2, 2, 8], 3, False, "learned"),
+        ([2, 8], 0, True, "sinusoidal"),
+    ],
+)
+@pytest.mark.parametrize("together", [1, 2**13])
+def test_losses_and_gradients(
+    heads: list[int],
+    scored_from: int,
+    tied: bool,
+    positions: str,
+    together: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu_step, "TOGETHER", together)
+    monkeypatch.setattr(cpu_attention, "TILE", 3 * 40**2)
+    monkeypatch.setattr(cpu_attention, "ROWS", 15)
+    stack, batch = make_stack(heads, tied, positions), make_batch(len(heads), scored_from)
+    logits = stack.logits(batch.inputs, scored_from)
+    wanted = differentiate(stack, mean_losses(logits, batch))
+    steps = cpu_step.cpu_steps(stack, 120, scored_from, range(len(heads)), 0.0, 0)
+    for _ in range(2):  # the second time in used buffers
+        losses, accuracies = cpu_step.run_all(steps, batch, 1, measure=True)
+    assert torch.allclose(losses, mean_losses(logits, batch), atol=1e-6)
+    assert accuracies is not None
+    right = logits.argmax(-1) == batch.targets.flatten(1)
+    assert torch.allclose(accuracies, right.float().mean(1))
+    for name, gradient in wanted.items():
+        found = stack.banks[name].grad
+        assert found is not None
+        assert torch.allclose(found, gradient, atol=2e-7, rtol=1e-4), name
+
+
+def with_masks(stack: Stack, batch: Batch, masks: Masks, step: int) -> Tensor:
+    """The readable model with the masks of the hand-written step put in by hand."""
+    share = masks.kept_share
+
+    def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        pairs = queries.shape[0] * queries.shape[1]
+        mask = torch.zeros(pairs, 40, 40)
+        for block, (first, last) in enumerate(cpu_attention.row_blocks(40)):
+            lanes = masks.lanes(step, (layer, 0, block), range(1), (pairs, last - first, last))
+            mask[:, first:last, :last] = (lanes[0] >= masks.threshold).float() / share
+        scores = queries @ keys.mT / queries.shape[-1] ** 0.5
+        future = torch.ones(40, 40, dtype=torch.bool).triu(1)
+        attention = scores.masked_fill(future, -torch.inf).softmax(-1)
+        return (attention * mask.view(attention.shape)) @ values
+
+    layers = iter(range(stack.shape.layers))
+
+    def dropout(x: Tensor, probability: float) -> Tensor:
+        lanes = masks.lanes(step, (next(layers), 1), range(1), tuple(x.shape[1:]))
+        return x * (lanes >= masks.threshold).float() / share
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "dropout", dropout)
+        return stack._forward(batch.inputs, 0, 0.3, torch.float32, attend)
+
+
+def test_dropout_drops_the_same_in_both_directions() -> None:
+    stack, batch = make_stack([4]), make_batch(1, 0)
+    masks = Masks([5], 0.3)
+    logits = with_masks(stack, batch, masks, step=7)
+    wanted = differentiate(stack, mean_losses(logits, batch))
+    steps = cpu_step.cpu_steps(stack, 120, 0, [5], 0.3, 0)
+    losses, _ = cpu_step.run_all(steps, batch, 7, measure=False)
+    assert torch.allclose(losses, mean_losses(logits, batch), atol=1e-6)
+    for name, gradient in wanted.items():
+        found = stack.banks[name].grad
+        assert found is not None
+        assert torch.allclose(found, gradient, atol=2e-7, rtol=1e-4), name
+
+
+def test_masks_keep_the_share_they_say_and_depend_on_everything() -> None:
+    masks = Masks([1, 2], 0.1)
+    lanes = masks.lanes(3, (0, 1), range(2), (1000, 50))
+    kept = (lanes >= masks.threshold).float()
+    assert kept.mean().item() == pytest.approx(masks.kept_share, abs=3e-3)
+    assert masks.kept_share == pytest.approx(0.9, abs=1e-5)
+    assert not torch.equal(lanes[0], lanes[1])
+    assert torch.equal(lanes[1:], masks.lanes(3, (0, 1), range(1, 2), (1000, 50)))
+    for other in (
+        masks.lanes(4, (0, 1), range(2), (1000, 50)),
+        masks.lanes(3, (1, 1), range(2), (1000, 50)),
+        Masks([1, 2], 0.1, stream=1).lanes(3, (0, 1), range(2), (1000, 50)),
+    ):
+        assert not torch.equal(lanes, other)
