@@ -111,6 +111,8 @@ def fraction(value: float, largest: int = 1000) -> str:
     Designed graphs have such numbers; measured ones are not among them but by chance, so only
     denominators up to ``largest`` that match to the last bits count.
     """
+    if not math.isfinite(value):
+        return short_number(value)
     near = Fraction(value).limit_denominator(largest)
     if near.denominator > 1 and math.isclose(float(near), value, rel_tol=1e-12):
         return f"{near.numerator}/{near.denominator}"

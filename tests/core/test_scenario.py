@@ -225,8 +225,9 @@ def test_a_scenario_needs_runs(write: Any) -> None:
         ('nodes = ', 'weights = [0, 0]\nnodes = ', 3, "runs[0].weights", "not all of them 0"),
         ('nodes = ', 'weights = "learned"\nnodes = ', 3, "runs[0].weights", "learnt nothing"),
         ('nodes = ', 'weights = "best"\nnodes = ', 3, "runs[0].weights", "uniform"),
-        ('edges = [\n  ["u", "t"],\n]', 'topology = "lien"', 9, "runs[0].heads[1].topology", "line"),
-        ('edges = [\n  ["u", "t"],\n]', "", 8, "runs[0].heads[1]", "one of topology, edges and file"),
+        ('edges = [\n  ["u", "t"],\n]', 'topology = "lien"', 9, "runs[0].heads[1].topology",
+         "line"),
+        ('edges = [\n  ["u", "t"],\n]', "", 8, "runs[0].heads[1]", "one of topology"),
         (
             'edges = [\n  ["u", "t"],\n]', 'topology = "sliding_window"\nwindow = 0', 10,
             "runs[0].heads[1].window", "at least 1",
@@ -249,7 +250,7 @@ def test_mistakes_in_designed_graphs(
 
 def test_a_node_that_cannot_reach_the_sink_is_named(write: Any) -> None:
     text = DESIGNED.replace('["u", "v"], ["v", "t"]', '["u", "v"]')
-    line, key, message = the_problem(write(text))
+    _, key, message = the_problem(write(text))
     assert key == "runs[0].heads"
     assert "cannot reach the sink t" in message
     assert ": v;" in message
