@@ -123,13 +123,23 @@ class Recorder:
                 + (" …" if len(unreached) > 10 else ""),
                 run,
             )
-        analysis = engine.analyze(
-            system,
-            convention=options.convention,
-            combine=options.combine,
-            epsilon=options.epsilon,
-            max_steps=options.max_steps,
-        ).as_dict()
+
+        def measure(convention: str) -> dict[str, Any]:
+            return engine.analyze(
+                system,
+                convention=convention,
+                combine=options.combine,
+                epsilon=options.epsilon,
+                max_steps=options.max_steps,
+            ).as_dict()
+
+        analysis = measure(options.convention)
+        # The published code's convention reads attention; the weights of a graph are none.
+        others: dict[str, Any] = {
+            name: _brief(engine.overall([measure(name)]))
+            for name in options.also
+            if name not in (options.convention, "paper-code")
+        }
         file = None
         if system.dense is not None and system.dense.nbytes <= LARGEST_KEPT:
             raw = np.stack([system.head_array(h) for h in range(system.heads)])
@@ -143,7 +153,7 @@ class Recorder:
                 names=list(system.names) if system.names else None,
                 rows="raw weights",
             )
-        self._measured("simulated", run, 0, 1, [analysis], file, {})
+        self._measured("simulated", run, 0, 1, [analysis], file, others)
         self.end("finished", run, 0)
 
     def load(self, run: str, loaded: Any, *, note: str = "") -> None:

@@ -13,14 +13,8 @@ import numpy as np
 from synergy_tui.report.evidence import MEASURES, Evidence, Row, Source
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.statistics.decide import Verdict
-from synergy_tui.statistics.predictions import (
-    ALPHA,
-    STATEMENTS,
-    Finding,
-    Summary,
-    examine,
-    summarise,
-)
+from synergy_tui.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
+from synergy_tui.statistics.predictions import examine
 
 MARKS = {Verdict.SUPPORTED: "✔", Verdict.CONTRADICTED: "✘", Verdict.UNDECIDED: "?"}
 
@@ -232,7 +226,13 @@ def needed(finding: Finding) -> str:
     if finding.verdict is not Verdict.UNDECIDED or math.isnan(finding.p_value):
         return ""
     unit = "runs" if "runs" in finding.unit else "seeds"
-    return f"≈ {finding.needed:,} {unit}" if finding.needed else f"no effect within 10,000 {unit}"
+    if not math.isfinite(finding.effect):
+        return "not to be told (infinite or constant differences)"
+    if finding.needed is None:
+        return f"more than 10,000 {unit}"
+    if finding.needed <= finding.samples:
+        return f"a few more {unit} (the t-test's model says {finding.needed})"
+    return f"≈ {finding.needed:,} {unit}"
 
 
 def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
+from synergy_tui.events import EventReader
 from synergy_tui.experiment import Experiment, find_experiment, is_experiment
 from synergy_tui.scenario import FamilyRun, Scenario
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
@@ -196,9 +197,26 @@ def _add_sweep(evidence: Evidence, sweep: Sweep) -> None:
     command = f"synergy sweep scenarios/{scenario.name}.toml"
     evidence.sources.append(
         _source(
-            sweep.id, scenario.title, sweep.path, command, states, len(sweep.points), unfinished
+            sweep.id,
+            scenario.title,
+            sweep.path,
+            command,
+            states,
+            len(sweep.points),
+            unfinished,
+            _machines(sweep),
         )
     )
+
+
+def _machines(sweep: Sweep) -> tuple[str, ...]:
+    """Machines whose drivers ran the sweep, with what ran the points there."""
+    told = [
+        f"{event['machine']} ({event.get('backend')})"
+        for event in EventReader(sweep.events_path).read_all()
+        if event["kind"] == "sweep_started" and event.get("machine")
+    ]
+    return tuple(dict.fromkeys(told))
 
 
 def _add_experiment(evidence: Evidence, experiment: Experiment) -> None:
@@ -291,7 +309,13 @@ def _add_runs(
 def _settings(scenario: Scenario) -> str:
     train = scenario.train
     if train is None:
-        return "designed graphs"
+        graphs = [run for run in scenario.runs if isinstance(run, FamilyRun)]
+        sizes = sorted({run.graph.nodes for run in graphs})
+        heads = sorted({run.heads for run in graphs})
+        return (
+            f"designed graphs of {', '.join(map(str, sizes))} nodes, "
+            f"{', '.join(map(str, heads))} heads"
+        )
     return (
         f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "
@@ -380,6 +404,7 @@ def _source(
     states: Sequence[ExperimentState],
     points: int,
     unfinished: Mapping[str, str],
+    hardware: tuple[str, ...] = (),
 ) -> Source:
     versions: dict[str, str] = {}
     for state in states:
@@ -393,7 +418,7 @@ def _source(
         seeds=tuple(sorted({state.seed for state in states if state.seed is not None})),
         versions=versions,
         devices=tuple(sorted(devices)),
-        hardware=tuple(sorted({h for state in states if (h := getattr(state, "hardware", None))})),
+        hardware=hardware,
         points=points,
         finished=len(states),
         unfinished=dict(unfinished),

@@ -120,7 +120,7 @@ def _by_heads(evidence: Evidence, convention: str) -> list[Plot]:
         (
             "amplification",
             "amplification",
-            "Amplification: the mixture against its own best head",
+            "Amplification over the best head",
             _amplification,
             1.0,
         ),
@@ -376,9 +376,7 @@ def _plane(evidence: Evidence, convention: str) -> list[Plot]:
                     (s, c) for s, c in zip(soon, clear, strict=True) if math.isfinite(s) and c > 0
                 ]
                 seeds = np.array(kept or [(math.nan, math.nan)])
-                axes.scatter(
-                    seeds[:, 0], seeds[:, 1], s=5, color=colour, alpha=0.35, linewidths=0
-                )
+                axes.scatter(seeds[:, 0], seeds[:, 1], s=5, color=colour, alpha=0.35, linewidths=0)
                 if kept:
                     middle = np.exp(np.log(kept).mean(axis=0))
                     path.append((*middle, nodes))

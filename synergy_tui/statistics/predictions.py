@@ -10,105 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from synergy_tui.statistics.decide import Verdict, decide, holm, samples_to_decide
-from synergy_tui.statistics.intervals import Interval, clustered_interval, proportion_interval
+from synergy_tui.statistics.findings import ALPHA, Finding, computed, exact, exact_trend
+from synergy_tui.statistics.intervals import clustered_interval, proportion_interval
 from synergy_tui.statistics.observations import Observation, by_group, complete_blocks
 from synergy_tui.statistics.paired import log_ratio, one_sample
 from synergy_tui.statistics.trends import grouped_rank_correlation, ordered_trend
-
-ALPHA = 0.05
-
-STATEMENTS = {
-    "P1": "Steps to the sink fall as the head count rises.",
-    "P2": "Minimax fidelity rises as the head count rises.",
-    "P3": "The mixture hears more clearly than its own best head (amplification above 1).",
-    "P4": "Amplification grows with the diversity of the heads.",
-    "P4-control": "With identical heads, diversity is 0 and amplification exactly 1.",
-    "P5": "The bounds of the theory hold.",
-    "P6-mixing": "Runs that take more steps to the sink have a higher task loss.",
-    "P6-fidelity": "Runs with a higher minimax fidelity have a lower task loss.",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One prediction in one group and convention.
-
-    Attributes
-    ----------
-    prediction
-        Key of :data:`STATEMENTS`.
-    group, convention
-        Where it was tested.
-    verdict
-        After correction.
-    estimate, interval, unit
-        The size of the effect, its 95 % interval over seeds, and what it is a size of.
-    direction
-        Positive when the estimate points where the prediction says.
-    effect
-        Standardised (Hedges' g); nan where the prediction is not about a mean.
-    p_value, adjusted_p
-        Two-sided; nan for statements that are checked, not tested.
-    samples
-        Seeds (blocks) that count.
-    needed
-        Seeds at which an effect of this size would be decided with 80 % power; ``None`` when no
-        realistic number would do.
-    test
-        Name of the test.
-    details
-        Sentences for a person: contrasts, exceptions, what was left out.
-    """
-
-    prediction: str
-    group: str
-    convention: str
-    verdict: Verdict
-    estimate: float
-    interval: Interval
-    unit: str
-    direction: float
-    effect: float
-    p_value: float
-    samples: int
-    test: str
-    adjusted_p: float = math.nan
-    needed: int | None = None
-    details: tuple[str, ...] = ()
-
-    @property
-    def statement(self) -> str:
-        """The prediction in words."""
-        return STATEMENTS[self.prediction]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One prediction over all groups of one convention."""
-
-    prediction: str
-    convention: str
-    verdict: Verdict
-    findings: tuple[Finding, ...] = field(default=())
-
-    @property
-    def counts(self) -> dict[Verdict, int]:
-        """Groups by verdict."""
-        return {
-            verdict: sum(finding.verdict is verdict for finding in self.findings)
-            for verdict in Verdict
-        }
-
-    @property
-    def sentence(self) -> str:
-        """The counts in words: ``supported in 2 of 3 groups, contradicted in 1``."""
-        parts = [f"{verdict} in {count}" for verdict, count in self.counts.items() if count]
-        return f"{', '.join(parts)} of {len(self.findings)}" if parts else "not tested"
 
 
 def examine(
@@ -147,36 +58,11 @@ def examine(
     ]
 
 
-def summarise(findings: Sequence[Finding]) -> list[Summary]:
-    """One line a prediction and convention; a universal claim is as good as its worst group."""
-    summaries = []
-    for prediction in STATEMENTS:
-        for convention in dict.fromkeys(finding.convention for finding in findings):
-            group = tuple(
-                finding
-                for finding in findings
-                if finding.prediction == prediction and finding.convention == convention
-            )
-            if group:
-                verdicts = {finding.verdict for finding in group}
-                verdict = (
-                    Verdict.CONTRADICTED
-                    if Verdict.CONTRADICTED in verdicts
-                    else Verdict.SUPPORTED
-                    if verdicts == {Verdict.SUPPORTED}
-                    else Verdict.UNDECIDED
-                )
-                summaries.append(Summary(prediction, convention, verdict, group))
-    return summaries
-
-
 def _decided(finding: Finding, adjusted: float, alpha: float, family: int) -> Finding:
     verdict = decide(finding.direction, adjusted, alpha=alpha)
-    needed = (
-        samples_to_decide(finding.effect, alpha=alpha / family)
-        if verdict is Verdict.UNDECIDED
-        else None
-    )
+    needed = None
+    if verdict is Verdict.UNDECIDED and math.isfinite(finding.effect):
+        needed = samples_to_decide(finding.effect, alpha=alpha / family)
     return replace(finding, verdict=verdict, adjusted_p=adjusted, needed=needed)
 
 
@@ -200,11 +86,18 @@ def _head_trend(
     blocks, heads, table = complete_blocks(members, "heads", value)
     if len(heads) < 2 or len(blocks) < 2 or len({member.redrawn for member in members}) > 1:
         return None
+    if fixed := computed(table):
+        return exact_trend(prediction, sign, heads, fixed, "head count", group, convention)
     trend = ordered_trend(table)
     details = []
     for column in range(1, len(heads)):
         contrast = one_sample(log_ratio(table[:, column], table[:, 0]))
-        against = "" if sign * contrast.median >= 0 or contrast.samples == 0 else " — the other way"
+        if contrast.samples == 0:
+            details.append(
+                f"{heads[column]:g} heads against {heads[0]:g}: no ratio in any seed (0/0 or ∞/∞)"
+            )
+            continue
+        against = "" if sign * contrast.median >= 0 else " — the other way"
         details.append(
             f"{heads[column]:g} heads against {heads[0]:g}: ×{_factor(contrast.mean)} "
             f"[{_factor(contrast.interval[0])}, {_factor(contrast.interval[1])}], "
@@ -250,30 +143,27 @@ def _p3(members: Sequence[Observation], group: str, convention: str) -> Finding 
     blocks = list(dict.fromkeys(member.block for member in several))
     if len(blocks) < 2:
         return None
-    logs = [
-        float(np.mean(log_ratio([m.fidelity_amplification for m in several if m.block == b], 1.0)))
-        for b in blocks
-    ]
+    logs = _block_means(several, blocks)
     sample = one_sample(logs)
     details = []
     for heads in sorted({member.heads for member in several}):
         these = [member for member in several if member.heads == heads]
-        one = one_sample(log_ratio([m.fidelity_amplification for m in these], 1.0))
+        one = one_sample(_block_means(these, blocks))
         wins = [m.beats_best_head for m in these if m.beats_best_head.size]
         share = ""
         if wins:
             low, high = clustered_interval(wins)
-            share = (
-                f"; beats its best head on {np.mean([w.mean() for w in wins]):.0%} of inputs "
-                f"[{low:.0%}, {high:.0%}]"
-                if not math.isnan(low)
-                else f"; beats its best head on {np.mean([w.mean() for w in wins]):.0%} of inputs"
-            )
+            mean = float(np.mean([w.mean() for w in wins]))
+            of = "graphs" if all(math.isnan(m.loss) for m in these) else "inputs"
+            interval = "" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]"
+            share = f"; beats its best head on {mean:.0%} of {of}{interval}"
         details.append(
             f"{heads} heads: ×{_factor(one.mean)} [{_factor(one.interval[0])}, "
             f"{_factor(one.interval[1])}] over {one.samples} seeds, p = {one.p_value:.2g} "
             f"uncorrected{share}"
         )
+    if np.ptp(np.nan_to_num(logs)) == 0 and not np.isnan(logs).any():
+        return exact("P3", math.exp(logs[0]), "amplification", logs[0], details, group, convention)
     return Finding(
         prediction="P3",
         group=group,
@@ -299,6 +189,8 @@ def _p4(members: Sequence[Observation], group: str, convention: str) -> Finding 
         blocks, levels, table = complete_blocks(several, "redrawn", "fidelity_amplification")
         if len(blocks) < 2 or len(levels) < 2:
             return None
+        if fixed := computed(table):
+            return exact_trend("P4", +1, levels, fixed, "redrawn", group, convention)
         trend = ordered_trend(table)
         means = ", ".join(
             f"{level:g}: ×{_factor(float(np.mean(log_ratio(table[:, column], 1.0))))}"
@@ -365,6 +257,9 @@ def _p5(members: Sequence[Observation], group: str, convention: str) -> Finding 
         these = [bound for _, bound in applicable if bound.name == name]
         tightest = [b.measured / b.bound for b in these if b.bound > 0 and math.isfinite(b.bound)]
         inapplicable = sum(bound.name == name and not bound.applies for _, bound in checks)
+        if not these:
+            details.append(f"{name}: applies to none of {inapplicable}")
+            continue
         details.append(
             f"{name}: holds in {sum(b.holds for b in these)} of {len(these)}"
             + (f", measured at most {max(tightest):.2g} of the bound" if tightest else "")
@@ -464,5 +359,16 @@ def _correlation(
     )
 
 
+def _block_means(members: Sequence[Observation], blocks: Sequence[str]) -> list[float]:
+    """Mean log amplification of each block, so that seeds are the sample, not runs."""
+    means = []
+    for block in blocks:
+        own = [m.fidelity_amplification for m in members if m.block == block]
+        means.append(float(np.mean(log_ratio(own, 1.0))) if own else math.nan)
+    return means
+
+
 def _factor(log_value: float) -> str:
-    return "?" if math.isnan(log_value) else f"{math.exp(min(log_value, 700.0)):.3g}"
+    if math.isnan(log_value):
+        return "?"
+    return f"{math.exp(log_value):.3g}" if log_value < 700 else "∞"

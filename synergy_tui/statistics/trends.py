@@ -77,7 +77,7 @@ def ordered_trend(table: ArrayLike) -> Trend:
         with np.errstate(invalid="ignore"):
             step: Difference = one_sample(np.nan_to_num(values[:, 1] - values[:, 0], nan=0.0))
         p_value, test = step.p_value, step.test
-    elif not np.any(scores):
+    elif len(values) < 2 or not np.any(scores):
         p_value, test = 1.0, "Page's L"
     else:
         up = float(stats.page_trend_test(values).pvalue)

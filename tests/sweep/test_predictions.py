@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from synergy_tui.statistics.decide import Verdict
+from synergy_tui.statistics.findings import Finding, summarise
 from synergy_tui.statistics.observations import BoundCheck, Observation
-from synergy_tui.statistics.predictions import Finding, examine, summarise
+from synergy_tui.statistics.predictions import examine
 
 HEADS = (1, 2, 4, 8)
 
@@ -197,3 +198,26 @@ def test_a_single_seed_tests_no_trend() -> None:
     assert {f.prediction for f in examine(sweep(seeds=1), "theory")} <= {
         "P4", "P5", "P6-mixing", "P6-fidelity",
     }  # fmt: skip
+
+
+def test_numbers_that_no_seed_changes_are_one_fact_not_ten_observations() -> None:
+    observations = [
+        Observation(
+            group="star",
+            block=f"seed {seed}",
+            seed=seed,
+            heads=heads,
+            run=f"{heads}",
+            steps_to_sink=10.0 / heads,
+            fidelity=(0.1, 0.3, 0.2, 0.4)[HEADS.index(heads)],
+            fidelity_amplification=2.0 if heads > 1 else math.nan,
+        )
+        for seed in range(10)
+        for heads in HEADS
+    ]
+    falls, turns, above = (find(observations, name) for name in ("P1", "P2", "P3"))
+    assert (falls.verdict, falls.samples) == (Verdict.SUPPORTED, 1)
+    assert math.isnan(falls.p_value)
+    assert turns.verdict is Verdict.UNDECIDED
+    assert "it turns" in turns.details[0]
+    assert (above.verdict, above.samples) == (Verdict.SUPPORTED, 1)
