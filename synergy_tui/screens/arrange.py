@@ -42,9 +42,10 @@ def arrange_inspector(
         return _two_columns(width, height, heads, recent)
     left = width * (48 if width >= 150 else 40) // 100
     right = width - left
-    upper = max(min(nodes // 2 + 4, height * 55 // 100), min(heads + 4, height // 2), 12)
     # Small matrices are enlarged by whole numbers until they are worth looking at.
-    figures = min(max(right - nodes * max(34 // nodes, 1) - 6, 33), 46)
+    side = nodes * max(34 // nodes, 1)
+    upper = max(min(side // 2 + 4, height * 55 // 100), min(heads + 4, height // 2), 12)
+    figures = min(max(right - side - 6, 33), 46)
     lower = height - upper
     curve = max(lower * 45 // 100, min(WHAT_IF_ROWS, lower // 2))
     result = {

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from synergy_tui.inspection import Answer, Bench, Question, Snapshot
 from synergy_tui.screens.arrange import (
