@@ -18,6 +18,14 @@ from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
 
 LARGEST = 16 * 2**20
+DEEPEST_KEY = 64
+# Looking up the nearest name takes time; what has more problems is no scenario with typos.
+MOST_PROBLEMS = 1000
+
+# The parser's time grows with the square of a dotted key's parts. Possessive, and only from where a
+# part begins: one pass.
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_DEEP_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{DEEPEST_KEY - 1}}}")
 
 
 def load_scenario(
@@ -97,7 +105,10 @@ def resolve(
     try:
         scenario = Scenario.model_validate(raw)
     except ValidationError as error:
-        problems += [_problem(raw, each) for each in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        problems += [_problem(raw, each) for each in found[:MOST_PROBLEMS]]
+        if len(found) > MOST_PROBLEMS:
+            problems.append(Problem((), f"{len(found) - MOST_PROBLEMS:,} problems more"))
     covered = {problem.path for problem in problems}
     problems += [each for each in checks.check(raw) if each.path not in covered]
     if scenario is None or problems:
@@ -193,9 +204,14 @@ def _value(text: str) -> Any:
 
 def _read(path: Path, file: str) -> str:
     try:
-        if path.stat().st_size > LARGEST:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)  # the size of a device says nothing
+        if len(data) > LARGEST:
             raise UserError(f"{file}: larger than {LARGEST // 2**20} MiB; not a scenario.")
-        return path.read_text(encoding="utf-8-sig")
+        text = data.decode("utf-8-sig")
+        if _DEEP_KEY.search(text):
+            raise UserError(f"{file}: a key of {DEEPEST_KEY} parts or more; not a scenario.")
+        return text.replace("\r\n", "\n")
     except FileNotFoundError as error:
         near = did_you_mean(path.name, _siblings(path)).removeprefix("; ").capitalize()
         raise UserError(f"{file}: there is no such file.", hint=near or None) from error

@@ -9,6 +9,9 @@ from typing import Any
 from synergy_tui.errors import UserError
 from synergy_tui.scenario.positions import Key
 
+# Beyond these a file is not a scenario with mistakes, and nobody reads on.
+MOST_SHOWN = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -74,11 +77,13 @@ class ScenarioError(UserError):
     def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.file = file
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
-        lines = [problem.text(file) for problem in self.problems]
-        if len(lines) == 1:
+        count = len(self.problems)
+        lines = [problem.text(file) for problem in self.problems[:MOST_SHOWN]]
+        if count == 1:
             message = lines[0]
         else:
-            message = "\n  ".join([f"{file} has {len(lines)} problems:", *lines])
+            rest = [f"… and {count - MOST_SHOWN:,} more"] if count > MOST_SHOWN else []
+            message = "\n  ".join([f"{file} has {count:,} problems:", *lines, *rest])
         super().__init__(message, hint=hint)
 
 

@@ -195,18 +195,19 @@ def finished(make: Callable[..., Experiment]) -> Experiment:
     return experiment
 
 
+def invoke(*arguments: str | Path, input: str | None = None) -> Result:
+    """Call ``synergy`` in this process, as its entry point does: ``invoke("ls", "--json")``."""
+    runner = CliRunner()
+    with runner.isolation(input=input) as streams:
+        code = _invoke(synergy, [str(each) for each in arguments], "synergy")
+        out, err = streams[0].getvalue(), streams[1].getvalue()
+    return Result(runner, out, err, out + err, None, code, None)
+
+
 @pytest.fixture
 def call() -> Callable[..., Result]:
-    """Call ``synergy`` in this process, as its entry point does: ``call("ls", "--json")``."""
-
-    def called(*arguments: str | Path, input: str | None = None) -> Result:
-        runner = CliRunner()
-        with runner.isolation(input=input) as streams:
-            code = _invoke(synergy, [str(each) for each in arguments], "synergy")
-            out, err = streams[0].getvalue(), streams[1].getvalue()
-        return Result(runner, out, err, out + err, None, code, None)
-
-    return called
+    """The command line, in this process."""
+    return invoke
 
 
 def shell(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
