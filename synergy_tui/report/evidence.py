@@ -325,7 +325,10 @@ def _settings(scenario: Scenario) -> str:
 
 def _by_convention(probe: ProbeRecord) -> dict[str, Mapping[str, Any]]:
     main = str(probe.overall.get("convention", "theory"))
-    return {main: probe.overall, **probe.conventions}
+    # How different heads are does not depend on how they are combined.
+    diversity = probe.overall.get("diversity")
+    others = {name: {"diversity": diversity, **told} for name, told in probe.conventions.items()}
+    return {main: probe.overall, **others}
 
 
 def _observation(
