@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.widgets import Static
 
 from synergy_tui import conventions, keys, panels, status
@@ -39,7 +40,15 @@ class RunColumn(Vertical):
 
     def __init__(self, place: int) -> None:
         super().__init__(id=f"column-{place}", classes="run-column")
+        self._titles = ("", "")
         self.charts = [Chart(classes=f"question-{question}") for question in range(3)]
+
+    def entitle(self, title: str, subtitle: str) -> None:
+        """Write on the border, if that differs: setting a title redraws the whole column."""
+        if (title, subtitle) != self._titles:
+            self._titles = (title, subtitle)
+            # Content, not text: a run may have brackets in its name.
+            self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
     def compose(self) -> ComposeResult:
         """A chart for each question."""
@@ -170,9 +179,11 @@ class DashboardScreen(TimedScreen):
             column.display = False
         for column, group in self._shown:
             column.display = True
-            column.border_title = self._column_title(group)
             paused = self.has_class("-paused")
-            column.border_subtitle = f"PAUSED at step {self.timeline.step}" if paused else ""
+            column.entitle(
+                self._column_title(group),
+                f"PAUSED at step {self.timeline.step}" if paused else "",
+            )
             for number in range(COLUMNS):
                 column.set_class(
                     len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"

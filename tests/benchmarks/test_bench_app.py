@@ -110,21 +110,30 @@ def test_opening_a_log_of_a_million_events(benchmark: Any, tmp_path: Path) -> No
 @contextlib.contextmanager
 def growing(folder: Path, rate: float, probe_every: int = 20) -> Iterator[None]:
     """Append to the log of ``folder`` as a worker would: ``rate`` steps a second of two runs."""
-    events = iter(synthetic.trained(upto=10**4, steps=10**4, probe_every=probe_every)[3:])
     stop = threading.Event()
+    noise = np.random.default_rng(1)
+    runs = {"single-head": 1, "multi-head": 8}
+
+    def events(step: int) -> Iterator[dict[str, Any]]:
+        for name, heads in runs.items():
+            fading = float(np.exp(-step / 3000) * (1 + 0.05 * noise.normal()))
+            common = {"v": 1, "t": step / rate, "run": name, "step": step}
+            yield {**common, "kind": "train_step", "loss": 2.7 * fading + 0.1 / heads,
+                   "accuracy": 1 - fading, "tokens_per_second": 1e4 * (1 + fading)}  # fmt: skip
+            if step % probe_every == 0:
+                measured = synthetic.analysis(8 + 30 * fading, 0.04 * (1 - fading), heads, 1)
+                yield {**common, "kind": "probe", "inputs": 16, "layers": [measured],
+                       "overall": measured, "attention": None}  # fmt: skip
 
     def write() -> None:
         with (folder / "events.jsonl").open("ab", buffering=0) as file:
             begun, step = time.perf_counter(), 0
-            for event in events:
-                if event["kind"] == "train_step" and event["run"] == "single-head":
-                    step += 1
-                    ahead = step / rate - (time.perf_counter() - begun)
-                    if ahead > 0 and stop.wait(ahead):
-                        return
-                if stop.is_set():
-                    return
-                file.write(encode(event))
+            while not stop.is_set():
+                step += 1
+                file.write(b"".join(encode(event) for event in events(step)))
+                ahead = step / rate - (time.perf_counter() - begun)
+                if ahead > 0:
+                    stop.wait(ahead)
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
@@ -138,7 +147,7 @@ def growing(folder: Path, rate: float, probe_every: int = 20) -> Iterator[None]:
 @pytest.fixture
 def live(tmp_path: Path) -> Iterator[Path]:
     """An experiment that this process holds, as a worker does."""
-    folder = synthetic.write(synthetic.trained(upto=0, steps=10**4), tmp_path / "2026-11-23-live")
+    folder = synthetic.write(synthetic.trained(upto=0, steps=10**5), tmp_path / "2026-11-23-live")
     with Experiment(folder).lock():
         yield folder
 
