@@ -9,7 +9,9 @@ on nodes met before it. That is what lets :func:`peaks` and :func:`survive` take
 one pass over the edges: each node's short history is finished before the next node needs it.
 
 Histories lie in a ring of a power of two of at least ``reach + 1`` nodes, ``STEPS`` values each,
-scaled by ``inner``. Every function works on a range and keeps its state in the arrays it is given,
+scaled by ``inner``. Values below ``FLUSH`` become zero at the end of a block: in between, the test
+would lie on the longest chain of dependent instructions. Every
+function works on a range and keeps its state in the arrays it is given,
 so that callers can interleave ranges over threads, report progress and hear Ctrl-C.
 """
 
@@ -309,13 +311,13 @@ def peaks(
         for k in range(steps):
             ring[history + k] = within * x
             x = out * total[k] + own * x
-            x = x if x >= FLUSH else 0.0
             if x > best:
                 best = x
                 when = clock + k + 1
-        v[i] = x
-        peak[i] = best
-        peak_time[i] = when
+        v[i] = x if x >= FLUSH else 0.0
+        if best >= FLUSH:
+            peak[i] = best
+            peak_time[i] = when
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -350,10 +352,9 @@ def survive(
         for k in range(steps):
             ring[history + k] = within * x
             x = out * total[k] + own * x
-            x = x if x >= FLUSH else 0.0
             totals[k] += x
             worst[k] = max(worst[k], x)
-        v[i] = x
+        v[i] = x if x >= FLUSH else 0.0
 
 
 @njit(cache=True, nogil=True)
