@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         read_graph as read_graph,
         write_graph as write_graph,
     )
+    from .headlines import Headline as Headline, headline as headline
     from .hitting import (
         backward_hitting_times as backward_hitting_times,
         head_hitting_times as head_hitting_times,
@@ -123,6 +124,8 @@ _HOME = {
     "Fidelity": "minimax",
     "fidelity": "minimax",
     "head_fidelities": "minimax",
+    "Headline": "headlines",
+    "headline": "headlines",
     "backward_hitting_times": "hitting",
     "head_hitting_times": "hitting",
     "hitting_times": "hitting",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from . import validation
 from .convention import convention as named_convention
-from .errors import EngineError, InvalidSystemError, choose
+from .errors import EngineError, choose
 from .measures import MEDIAN, Measures, Options, Stacks, dense_stacks, measure, sparse_stacks
 from .mixing import CONVENTIONS, MAX_STEPS, levels
 from .operators import COMBINATIONS
@@ -123,25 +123,8 @@ def analyze_batch(
         What to call the weights, say ``"learned"``.
     """
     options = _options(convention, combine, epsilon, max_steps, horizon)
-    batch = validation.dense_heads(
-        attention, rows=choose("rows", rows, ("check", "normalise", "any"))
-    )
-    if batch.ndim != 5:
-        raise InvalidSystemError(
-            f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."
-        )
-    inputs, layers, count = batch.shape[:3]
-    if isinstance(weights, str):
-        shares = np.tile(validation.head_weights(weights, count), (layers, 1))
-    else:
-        given = np.asarray(weights, dtype=np.float64)
-        if given.shape not in ((count,), (layers, count)):
-            raise InvalidSystemError(
-                f"There are {layers} layers of {count} heads but the head weights have shape "
-                f"{given.shape}; expected ({layers}, {count}) or ({count},)."
-            )
-        rows_of_weights = np.broadcast_to(given, (layers, count))
-        shares = np.stack([validation.head_weights(row, count) for row in rows_of_weights])
+    batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
+    inputs, layers = batch.shape[:2]
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
     for layer in range(layers):

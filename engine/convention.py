@@ -46,6 +46,13 @@ class Convention:
     cap: int
     about: str
 
+    def fidelity_steps(self, nodes: int) -> int:
+        """Steps at most for fidelity: the convention's horizon, else a few n.
+
+        A line needs 2n steps, so 4n settle what can be settled soon; `engine.fidelity` goes on.
+        """
+        return self.horizon or max(256, 4 * nodes)
+
 
 CONVENTIONS: dict[str, Convention] = {
     convention.name: convention

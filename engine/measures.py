@@ -40,13 +40,6 @@ class Options:
     max_steps: int
     horizon: int | None
 
-    def fidelity_steps(self, nodes: int) -> int:
-        """Steps at most for fidelity: the convention's, what was asked for, or a few n.
-
-        A line needs 2n steps, so 4n settle what can be settled soon; `engine.fidelity` goes on.
-        """
-        return self.convention.horizon or self.horizon or max(256, 4 * nodes)
-
 
 @dataclass(frozen=True)
 class Stacks:
@@ -157,7 +150,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         hitting = stacks.walk.hitting()
         hitting_mean, hitting_median = hitting.mean(axis=1), np.median(hitting, axis=1)
         head_hitting = stacks.head_walks.hitting().mean(axis=1).reshape(systems, count)
-    steps = options.fidelity_steps(n)
+    steps = chosen.horizon or options.horizon or chosen.fidelity_steps(n)
     tolerance = -1.0 if chosen.horizon else TOLERANCE
     peaks = run_peaks(stacks.diffusion, tolerance=tolerance, horizon=steps, every_node=False)
     head_peaks = run_peaks(

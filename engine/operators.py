@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import choose
-from .kernels import compare, far
-from .kernels import dense as kernels
+from .kernels import compare, dense as kernels, far
 from .kernels.threads import over_ranges
 from .system import MultiHeadSystem
 

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError
-from .kernels import dense as dense_kernels
-from .kernels import paths as kernels
+from .kernels import dense as dense_kernels, paths as kernels
 from .minimax import HORIZON, TOLERANCE, run_peaks
 from .operators import heads, mixture
 from .system import MultiHeadSystem

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidSystemError
+from .errors import InvalidSystemError, choose
 from .kernels.check import flaws
 from .kernels.threads import over_ranges
 
@@ -104,6 +104,28 @@ def head_weights(weights: str | npt.ArrayLike, heads: int) -> npt.NDArray[np.flo
             f"Head weights are {given.tolist()}; they must be finite, >= 0 and not all zero."
         )
     return given / given.sum()
+
+
+def batch_of_heads(
+    attention: npt.ArrayLike, weights: str | npt.ArrayLike, *, rows: str
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]:
+    """Check attention (B, L, H, n, n) and head weights (L, H), (H,) or ``"uniform"``."""
+    batch = dense_heads(attention, rows=choose("rows", rows, ("check", "normalise", "any")))
+    if batch.ndim != 5:
+        raise InvalidSystemError(
+            f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."
+        )
+    layers, count = batch.shape[1:3]
+    if isinstance(weights, str):
+        return batch, np.tile(head_weights(weights, count), (layers, 1))
+    given = np.asarray(weights, dtype=np.float64)
+    if given.shape not in ((count,), (layers, count)):
+        raise InvalidSystemError(
+            f"There are {layers} layers of {count} heads but the head weights have shape "
+            f"{given.shape}; expected ({layers}, {count}) or ({count},)."
+        )
+    by_layer = np.broadcast_to(given, (layers, count))
+    return batch, np.stack([head_weights(row, count) for row in by_layer])
 
 
 def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:
