@@ -157,13 +157,18 @@ class Layout:
 
     @cached_property
     def slots(self) -> int:
-        """Histories in a ring: a power of two, enough for the reach of every edge."""
+        """Size of the ring that histories wrap around in: a power of two above every reach."""
         return 1 << self.reach.bit_length()
+
+    @property
+    def histories(self) -> int:
+        """Histories that are kept: nothing wraps around when the ring is longer than the graph."""
+        return min(self.slots, self.nodes)
 
     @cached_property
     def far(self) -> bool:
         """Whether histories have to be fetched from beyond the cache."""
-        return self.slots * STEPS * 8 > NEAR_BYTES
+        return self.histories * STEPS * 8 > NEAR_BYTES
 
     @cached_property
     def pieces(self) -> Longs:
@@ -190,7 +195,7 @@ class Layout:
 
     def new_ring(self) -> Floats:
         """Histories that are all zero, aligned to cache lines."""
-        size = self.slots * STEPS
+        size = self.histories * STEPS
         raw = np.zeros(size + 16)
         shift = -(raw.ctypes.data // 8) % 16
         return raw[shift : shift + size]
@@ -199,7 +204,7 @@ class Layout:
         """Zero the histories that places from ``first`` on may still look back at."""
         places = np.arange(max(0, first - self.reach), first)
         nodes = self.nodes - 1 - places if self.descending else places
-        ring.reshape(self.slots, STEPS)[nodes & (self.slots - 1)] = 0.0
+        ring.reshape(self.histories, STEPS)[nodes & (self.slots - 1)] = 0.0
 
 
 def lay_out(

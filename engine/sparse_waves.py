@@ -61,17 +61,19 @@ class Waves:
         cuts = self.layout.pieces
         return [first, *cuts[(cuts > first) & (cuts < end)].tolist(), end]
 
-    def run(self, bounds: list[int], blocks: int, task: Task) -> None:
+    def run(self, bounds: list[int], blocks: int, task: Task, stage: str, clock: int) -> None:
         """``task(block, piece, low, high, ring, sums, resume)`` for every block and piece.
 
         Histories of places before the first one are zero. Where histories are far from the
         processor, one block runs at a time, and threads share what a piece gathers from the pieces
-        before it; ``sums`` and ``resume`` hold that, and are empty elsewhere.
+        before it; ``sums`` and ``resume`` hold that, and are empty elsewhere. The watcher hears of
+        ``stage`` and ``clock`` at every piece; when it stops the work, the state is left half done.
         """
         pieces = len(bounds) - 1
         for ring in self.rings[:blocks]:
             self.layout.clear(ring, bounds[0])
         for diagonal in range(pieces + blocks - 1):
+            report(stage, clock)
             due = [
                 (block, diagonal - block)
                 for block in range(blocks)
@@ -120,7 +122,6 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
     since_look = 0
     while state.clock[k] < last and first < end:
         clock = int(state.clock[k])
-        report("following the sink's row", clock)
         blocks = waves.blocks(last - clock)
         end = min(n, end + layout.reach * sum(blocks))
         bounds = waves.bounds(first, end)
@@ -143,7 +144,7 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
                 ring, layout.slots - 1, sums, resume, peak, when,
             )  # fmt: skip
 
-        waves.run(bounds, len(blocks), task)
+        waves.run(bounds, len(blocks), task, "following the sink's row", clock)
         state.clock[k] += sum(blocks)
         since_look += (end - first) * sum(blocks)
         reached = end
@@ -177,7 +178,6 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
             return
         if clock < state.cap:
             state.capped[k] += means[-1]
-        report("following the walk", clock)
         blocks = waves.blocks(last - clock)
         # Places before `first` have arrived; the target itself is among them.
         end = min(n, max(end, first + 1) + layout.reach * sum(blocks))
@@ -204,7 +204,7 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
                 totals[piece, block], worst[piece, block],
             )  # fmt: skip
 
-        waves.run(bounds, len(blocks), task)
+        waves.run(bounds, len(blocks), task, "following the walk", clock)
         steps = sum(blocks)
         state.clock[k] += steps
         certain = n - end

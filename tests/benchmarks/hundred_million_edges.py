@@ -1,7 +1,7 @@
 """A run on 10^8 edges with time and peak memory.
 
-``python -m tests.benchmarks.hundred_million_edges [FAMILY]`` builds a graph, writes and loads it, and
-measures; prints a table. Takes a minute or two, 4 GB of memory and 1 GB of disk.
+``python -m tests.benchmarks.hundred_million_edges [FAMILY]`` builds a graph, writes and loads
+it, and measures; prints a table. Takes a minute or two, 4 GB of memory and 1 GB of disk.
 """
 
 from __future__ import annotations
