@@ -11,6 +11,7 @@ M models, B sequences, n tokens, d = embed, H heads, V tokens in the vocabulary.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -39,8 +40,8 @@ def initial_state(shape: ModelShape, seed: int) -> dict[str, Tensor]:
     """
     state = {}
     for name, size in shape.parameter_shapes().items():
-        stream = int.from_bytes(name.encode(), "little")
-        generator = torch.Generator().manual_seed(key_of(seed, stream % 2**61, len(name)) >> 1)
+        stream = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+        generator = torch.Generator().manual_seed(key_of(seed, stream) >> 1)
         values = torch.empty(size)
         if name.endswith("_emb.weight"):
             scale = shape.embed**-0.5 if shape.tie_weights else 1.0
