@@ -176,6 +176,8 @@ def diversity(system: MultiHeadSystem) -> tuple[float, float, float]:
     """
     assert system.sparse is not None
     pairs = list(combinations(system.sparse, 2))
+    if not pairs:
+        return 0.0, 0.0, 0.0
     found = np.array([_differences(one, other) for one, other in pairs])
     divergence, jaccard, cosine = found.mean(axis=0).tolist()
     return divergence, jaccard, cosine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from synergy_tui.errors import UserError
 if TYPE_CHECKING:
     from engine import MultiHeadSystem
 
+Rows = Literal["check", "normalise", "any"]
 CONVENTIONS = ("theory", "paper-code", "feedforward")
 COMBINATIONS = ("walks", "attention")
 
@@ -65,8 +66,8 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """
     import engine
 
-    layers = _layers(source, options)
-    batch = _batch(source, options)
+    rows: Rows = "normalise" if options.renormalise else source.rows
+    layers = _layers(source, options, rows)
     for convention in options.conventions:
         chosen: dict[str, Any] = {
             "convention": convention,
@@ -74,12 +75,14 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             "epsilon": options.epsilon,
             "max_steps": options.max_steps,
         }
-        if batch is None:
+        if source.attention is None:
             analyses = [engine.analyze(layers[0], **chosen)]
         else:
             weights = np.stack([layer.weights for layer in layers])
             label = layers[0].weights_label
-            analyses = engine.analyze_batch(batch, weights, weights_label=label, **chosen)
+            analyses = engine.analyze_batch(
+                source.attention, weights, weights_label=label, rows=rows, **chosen
+            )
         for analysis, layer in zip(analyses, layers, strict=True):
             record = {"file": source.name, **analysis.as_dict()}
             if options.top_paths:
@@ -88,16 +91,7 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
         yield {"file": source.name, **engine.overall(analyses)}
 
 
-def _batch(source: Source, options: Options) -> np.ndarray | None:
-    """Return the attention to measure, rows divided by their sums where that was asked for."""
-    if source.attention is None or not options.renormalise:
-        return source.attention
-    from engine.validation import dense_heads
-
-    return dense_heads(source.attention, rows="normalise")
-
-
-def _layers(source: Source, options: Options) -> list[MultiHeadSystem]:
+def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSystem]:
     """Return a system for each layer, of the first input, with the head weights to use."""
     import engine
 
@@ -106,9 +100,7 @@ def _layers(source: Source, options: Options) -> list[MultiHeadSystem]:
     else:
         assert source.attention is not None
         systems = [
-            engine.MultiHeadSystem.from_attention(
-                layer, rows="normalise" if options.renormalise else "check"
-            )
+            engine.MultiHeadSystem.from_attention(layer, rows=rows, names=source.names)
             for layer in source.attention[0]
         ]
     given = options.weights
@@ -119,15 +111,15 @@ def _layers(source: Source, options: Options) -> list[MultiHeadSystem]:
         return _optimised(source, systems)
     if given == "uniform":
         return [each.with_weights("uniform") for each in systems]
-    rows = _learned(source) if given == "learned" else np.atleast_2d(_given_weights(given))
-    if len(rows) not in (1, len(systems)):
+    shares = _learned(source) if given == "learned" else np.atleast_2d(_given_weights(given))
+    if len(shares) not in (1, len(systems)):
         raise UserError(
-            f"--weights {given}: {len(rows)} rows for {len(systems)} layers.",
+            f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
             hint="Give one row for all layers, or one row a layer.",
         )
-    rows = np.broadcast_to(rows, (len(systems), rows.shape[1]))
+    shares = np.broadcast_to(shares, (len(systems), shares.shape[1]))
     label = "learned" if given == "learned" else "given"
-    return [each.with_weights(row, label=label) for each, row in zip(systems, rows, strict=True)]
+    return [each.with_weights(row, label=label) for each, row in zip(systems, shares, strict=True)]
 
 
 def _learned(source: Source) -> np.ndarray:

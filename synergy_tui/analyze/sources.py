@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,6 +38,11 @@ class Source:
         (L, H) head weights of the output projection, or ``None`` where they are not known.
     graph
         The system of a graph file; ``None`` for attention.
+    rows
+        What is asked of row sums: ``check`` (attention), ``normalise``, or ``any`` (raw weights of
+        graphs).
+    names
+        Of the nodes, where they have any.
     notes
         Sentences that belong beside the numbers.
     """
@@ -45,6 +51,8 @@ class Source:
     attention: np.ndarray | None = None
     learned: np.ndarray | None = None
     graph: MultiHeadSystem | None = None
+    rows: Literal["check", "normalise", "any"] = "check"
+    names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -64,6 +72,8 @@ class Inputs:
         Name or pattern of the tensors to read from a file that holds several.
     self_loops
         ``add`` or ``keep``: self-loops of graph files.
+    renormalise
+        Divide each row of attention by its sum, instead of refusing rows that do not sum to one.
     """
 
     heads: int | None = None
@@ -72,6 +82,7 @@ class Inputs:
     seed: int = 0
     tensor: str | None = None
     self_loops: str = "add"
+    renormalise: bool = False
 
 
 def read_source(path: Path, inputs: Inputs) -> Source:
@@ -94,13 +105,13 @@ def read_source(path: Path, inputs: Inputs) -> Source:
     suffix = path.suffix.lower()
     if suffix in CHECKPOINT_SUFFIXES and _is_checkpoint(path):
         return _checkpoint(path, inputs)
-    if suffix in TENSOR_SUFFIXES:
+    if suffix in TENSOR_SUFFIXES and not _is_sparse_matrix(path):
         return _tensor(path, inputs)
-    if suffix in GRAPH_SUFFIXES:
+    if suffix in (*GRAPH_SUFFIXES, ".npz"):
         import engine
 
         graph = engine.read_graph(path, self_loops=inputs.self_loops)
-        return Source(str(path), graph=graph)
+        return Source(str(path), graph=graph, notes=tuple(engine.structure(graph).notes))
     known = ", ".join(sorted({*TENSOR_SUFFIXES, *CHECKPOINT_SUFFIXES, *GRAPH_SUFFIXES}))
     raise UserError(f"{path}: files that end in '{suffix}' are not known.", hint=f"Known: {known}.")
 
@@ -118,15 +129,27 @@ def _is_checkpoint(path: Path) -> bool:
         return False  # what reads attention will say what is wrong with it
 
 
+def _is_sparse_matrix(path: Path) -> bool:
+    """Say whether a ``.npz`` holds a SciPy sparse matrix, which is a graph."""
+    if path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return {"format.npy", "shape.npy"} <= set(archive.namelist())
+
+
 def _tensor(path: Path, inputs: Inputs) -> Source:
     import engine
 
-    read = engine.read_attention(path, tensor=inputs.tensor)
-    attention = read.attention
+    rows: Literal["normalise", "auto"] = "normalise" if inputs.renormalise else "auto"
+    read = engine.read_attention(path, tensor=inputs.tensor, rows=rows)
+    raw = read.rows == "any"
     return Source(
         str(path),
-        attention=attention if attention.ndim == 5 else attention[None],
+        attention=read.attention,
         learned=read.head_weights,
+        rows="any" if raw else "check",
+        names=None if read.names is None else tuple(read.names),
+        notes=("rows are raw weights of a graph, not attention",) if raw else (),
     )
 
 

@@ -161,6 +161,7 @@ def command(
         seed=seed,
         tensor=tensor,
         self_loops=self_loops,
+        renormalise=renormalise,
     )
     with as_user_errors():
         for each in _sources(files, model, texts, length, inputs, together):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from synergy_tui.experiment import Experiment
 from synergy_tui.output import write_output, write_output_with
 from synergy_tui.state import ExperimentState
 
+_ABOUT = ("rows", "names")
 SUFFIXES = (".safetensors", ".npz", ".npy")
 
 
@@ -30,6 +32,8 @@ class Kept:
         (L, H) float64.
     tokens
         (B, n) int64, or ``None`` for graphs.
+    about
+        What the kept file says of itself: ``rows`` (attention or raw weights) and ``names``.
     """
 
     experiment: str
@@ -38,11 +42,23 @@ class Kept:
     attention: np.ndarray
     head_weights: np.ndarray
     tokens: np.ndarray | None
+    about: dict[str, str]
+
+    @property
+    def names(self) -> list[str] | None:
+        """Node names, for graphs that have them."""
+        try:
+            named = json.loads(self.about.get("names", "null"))
+        except ValueError:
+            return None
+        whole = isinstance(named, list) and len(named) == self.attention.shape[-1]
+        return [str(name) for name in named] if whole else None
 
     @property
     def metadata(self) -> dict[str, str]:
         """What a file of it says about itself."""
         return {
+            **self.about,
             "experiment": self.experiment,
             "run": self.run,
             "step": str(self.step),
@@ -72,6 +88,8 @@ def kept_attention(
     if probe.attention is None:
         raise UserError(f"The attention of {chosen.name} at step {probe.step} was not kept.")
     arrays = experiment.attention(probe.attention)
+    from safetensors import safe_open
+
     try:
         attention, weights = arrays["attention"], arrays["head_weights"]
     except KeyError as error:
@@ -81,7 +99,11 @@ def kept_attention(
             f"{probe.attention} holds attention of shape {attention.shape} and head weights of "
             f"shape {weights.shape}; expected (B, L, H, n, n) and (L, H)."
         )
-    return Kept(experiment.id, chosen.name, probe.step, attention, weights, arrays.get("tokens"))
+    with safe_open(experiment.path / probe.attention, "numpy") as stored:
+        about = {key: value for key, value in (stored.metadata() or {}).items() if key in _ABOUT}
+    return Kept(
+        experiment.id, chosen.name, probe.step, attention, weights, arrays.get("tokens"), about
+    )
 
 
 def write_attention(path: Path, kept: Kept) -> None:

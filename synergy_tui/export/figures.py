@@ -131,7 +131,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     figure, grid = _figure(columns, len(shown), width=2.3)
     for row, each in zip(grid, shown, strict=True):
         whole = engine.MultiHeadSystem.from_attention(
-            each.attention[0, 0], each.head_weights[0], rows="any"
+            each.attention[0, 0], each.head_weights[0], rows="any", names=each.names
         )
         systems = [(f"head {h + 1}", whole.head(h)) for h in range(_alone(each))]
         systems.append((f"{each.run}: together" if systems else each.run, whole))

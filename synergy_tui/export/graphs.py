@@ -33,8 +33,8 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
     Returns
     -------
     networkx.MultiDiGraph
-        Nodes 0..n-1 with their token; an edge for each head that carries it, with ``head`` (from
-        1), ``weight`` (of attention) and ``head_weight``.
+        Nodes 0..n-1 with their token or name; an edge for each head that carries it, with ``head``
+        (from 1), ``weight`` (of attention) and ``head_weight``.
     """
     import networkx as nx
 
@@ -52,8 +52,12 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
         sink=nodes - 1,
     )
     for node in range(nodes):
-        token = {} if kept.tokens is None else {"token": int(kept.tokens[example, node])}
-        graph.add_node(node, **token)
+        known: dict[str, int | str] = {}
+        if kept.tokens is not None:
+            known["token"] = int(kept.tokens[example, node])
+        if kept.names is not None:
+            known["name"] = kept.names[node]
+        graph.add_node(node, **known)
     for head, matrix in enumerate(kept.attention[example, layer - 1]):
         share = float(kept.head_weights[layer - 1, head])
         hearers, heard = np.nonzero(matrix > threshold)

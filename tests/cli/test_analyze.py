@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from jsonschema import Draft202012Validator
 from synergy_tui.schemas import schema_path
 
 Call = Callable[..., Result]
+RECORDINGS = Path(__file__).resolve().parents[1] / "data" / "recordings"
 
 # The keys that issue-writers and scripts rely on, group by group.
 KEYS = {
@@ -72,20 +74,21 @@ def compare(
     """Compare layers under the theory convention with the reference.
 
     Attention computed ``again`` from a checkpoint differs in its last float32 bits; where a token
-    leaves itself once in 10^13 steps, those are what the hitting time consists of.
+    leaves itself once in 10^13 steps, those are what the hitting time consists of. There the
+    reference itself, which forms 1 - P_ii, is good to three digits.
     """
     assert [record["layer"] for record in found] == [*range(1, len(wanted) + 1), "overall"]
     for record, truth in zip(found, wanted, strict=False):
         mixing = truth["mixing"][combine]
         steps = mixing["mean_hitting_time"]
-        close = 1e-6 if not again or steps < 1e4 else 1e-2
+        close = 1e-6 if steps < (1e4 if again else 1e8) else 1e-2
         assert record["mixing"]["hitting_time_mean"] == pytest.approx(steps, rel=close)
         for key, name in (("tv_max", "mixing_time_tv_max"), ("l1_mean", "mixing_time_l1_mean")):
             time = mixing[f"{key}_quarter"]
             if time is not None and not isinstance(record["mixing"][name], str):
                 assert record["mixing"][name] == time
         fidelity = truth["fidelity"]["theory_excluding_sink"]
-        assert record["fidelity"]["minimax"] == pytest.approx(fidelity, rel=1e-4 if again else 1e-6)
+        assert record["fidelity"]["minimax"] == pytest.approx(fidelity, rel=1e-4)
         np.testing.assert_allclose(record["head_weights"], truth["head_weights"], atol=1e-6)
 
 
@@ -122,7 +125,7 @@ def test_published_attention_agrees_with_the_reference(
         np.testing.assert_allclose(
             [head["fidelity_minimax"] for head in record["per_head"]],
             layer["fidelity"]["per_head_excluding_sink"],
-            rtol=1e-6,
+            rtol=1e-4,
         )
 
 
@@ -234,6 +237,27 @@ def test_a_graph_file(call: Call, tmp_path: Path) -> None:
     times = [layer["mixing"][key] for key in KEYS["mixing"].split()[2:]]
     assert times == [16, 11, 18, 13]
     assert layer["fidelity"]["normalised"] == pytest.approx(1.8046875, rel=1e-12)
+
+
+def test_a_sparse_matrix_is_a_graph(call: Call, tmp_path: Path) -> None:
+    from scipy import sparse
+
+    file = tmp_path / "line.npz"
+    sparse.save_npz(file, sparse.csr_array(np.eye(8) + np.eye(8, k=-1)))
+    [layer, _] = records(call("analyze", file, "--json"))
+    assert layer["mixing"]["mixing_time_tv_max"] == 16
+
+
+def test_an_exported_graph_is_measured_with_its_raw_weights(call: Call, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(RECORDINGS / "example2", home / "example2")
+    file = tmp_path / "both.safetensors"
+    arguments = ["--out", home, "--run", "both", "--attention", file]
+    assert call("export", "example2", *arguments).exit_code == 0
+    [layer, _] = records(call("analyze", file, "--json"))
+    assert layer["fidelity"]["minimax"] == pytest.approx(5 / 12, rel=1e-12)
+    assert layer["mixing"]["hitting_time_mean"] == pytest.approx(17 / 7, rel=1e-12)
 
 
 def test_our_own_checkpoint_says_its_heads(call: Call, tmp_path: Path) -> None:
