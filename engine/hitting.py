@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .operators import heads, mixture
+from .operators import heads, mixture, raw_hitting
 from .system import MultiHeadSystem
 from .walks import Combine
 
@@ -30,6 +30,8 @@ def hitting_times(system: MultiHeadSystem, *, combine: Combine = "walks") -> Flo
 
 def head_hitting_times(system: MultiHeadSystem) -> Floats:
     """Expected steps to the sink in every head alone: (H, n) float64."""
+    if system.dense is not None:
+        return raw_hitting(system.dense)
     return heads(system, "walk").hitting()
 
 

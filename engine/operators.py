@@ -330,6 +330,16 @@ class DenseStack(Stack):
         return scaled
 
 
+def raw_hitting(heads: npt.NDArray[np.floating]) -> Floats:
+    """Hitting times (K, n) of the walks of raw heads (K, n, n), without normalising them first."""
+    count, n = heads.shape[0], heads.shape[-1]
+    out = np.empty((count, n))
+    over_ranges(
+        lambda low, high: kernels.hitting_of_raw(heads, low, high, out), count, count * n * n
+    )
+    return out
+
+
 def scales(heads: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Reciprocal row and column sums (K, n) of raw weights (K, n, n), in float64."""
     count, n = heads.shape[0], heads.shape[-1]

@@ -190,6 +190,37 @@ def hitting(matrices, row_scale, column_scale, low, high, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
+def hitting_of_raw(heads, low, high, out):
+    """`hitting` of the walks of raw heads, in one pass: ``h_i = (Σ_{j>=i} A_ji + Σ_{j>i} A_ji h_j)
+    / Σ_{j>i} A_ji``.
+
+    When row ``j`` is read, the rows below it have been, so that column ``j`` is complete but for
+    its own diagonal: no pass for the column sums is needed.
+    """
+    n = heads.shape[1]
+    leave = np.empty(n)
+    for k in range(low, high):
+        h = out[k]
+        h[:] = 0.0
+        leave[:] = 0.0
+        for j in range(n - 1, -1, -1):
+            row = heads[k, j]
+            if j < n - 1:
+                stay = row[j]
+                h[j] = (stay + leave[j] + h[j]) / leave[j] if leave[j] > 0.0 else np.inf
+            arrived = h[j]
+            if arrived == np.inf:
+                for i in range(j):
+                    if row[i] > 0.0:
+                        h[i] = np.inf
+                        leave[i] += row[i]
+            else:
+                for i in range(j):
+                    leave[i] += row[i]
+                    h[i] += arrived * row[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def hitting_backward(matrices, row_scale, column_scale, low, high, out):
     """Expected steps of the reversed chain (rows ``M[j, :]``) to node 0.
 
