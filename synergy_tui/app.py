@@ -64,6 +64,8 @@ class SynergyApp(App[None]):
         The user's keys; by default read from ``keys.toml``.
     clock
         Seconds, monotonic; injected by tests.
+    opening
+        Makes the first screen, where it is neither the picker nor a dashboard.
     """
 
     CSS_PATH = "app.tcss"
@@ -81,6 +83,7 @@ class SynergyApp(App[None]):
         theme: str | None = None,
         keymap: dict[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        opening: Callable[[], Screen[None]] | None = None,
     ) -> None:
         if not terminal.has_colour():
             os.environ.setdefault("NO_COLOR", "1")
@@ -94,6 +97,7 @@ class SynergyApp(App[None]):
         self.tail: Tail | None = None
         self.keymap: dict[str, str] = {}
         self._given_keymap = keymap
+        self._opening = opening
         self._first_theme = theme or os.environ.get("SYNERGY_THEME") or themes.DEFAULT
         self._clock = clock
         self._ticked_at = clock()
@@ -129,13 +133,20 @@ class SynergyApp(App[None]):
         except UserError as error:
             self.notify(f"{error.message}\n{error.hint or ''}", severity="warning", timeout=15)
         self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
-        if self.experiment is None:
+        if self._opening is not None:
+            self.push_screen(self._opening())
+        elif self.experiment is None:
             self.action_picker()
         else:
             self.open_experiment(self.experiment, self.mode)
 
-    def open_experiment(self, experiment: Experiment, mode: Mode = "live") -> None:
-        """Follow ``experiment`` from now on, and show its dashboard."""
+    def open_experiment(
+        self, experiment: Experiment, mode: Mode = "live", *, over: bool = False
+    ) -> None:
+        """Follow ``experiment`` from now on, and show its dashboard.
+
+        ``over`` keeps the screen that is in front, to come back to; else all are left.
+        """
         from synergy_tui.screens.dashboard import DashboardScreen
 
         self._stop_tail()
@@ -146,6 +157,9 @@ class SynergyApp(App[None]):
         self.tail = Tail(experiment, grown=self._tell_grown, clock=self._clock)
         self.run_worker(self.tail.run, name="tail", group="tail", thread=True, exit_on_error=False)
         screen = DashboardScreen(experiment, self.tail.state, self.timeline)
+        if over:
+            self.push_screen(screen)
+            return
         while len(self.screen_stack) > 2:
             self.pop_screen()
         if len(self.screen_stack) == 2:
@@ -236,6 +250,8 @@ class SynergyApp(App[None]):
             told = (self.status.word, int(self.elapsed))
             screen = self.screen
             if (grown or moved or told != self._told) and isinstance(screen, LiveScreen):
+                if not screen.is_running:
+                    return
                 self._told = told
                 screen.refresh_view()
 

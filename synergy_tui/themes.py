@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synergy_tui.identity import ANSI_COLOURS, COLOURS
 
 if TYPE_CHECKING:
+    from rich.style import Style
     from textual.theme import Theme
 
 DEFAULT = "synergy-dark"
@@ -95,3 +97,60 @@ def themes() -> list[Theme]:
             },
         ),
     ]
+
+
+_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
+_SHADES = {"muted": 0.62, "axis": 0.46, "key": 0.86}
+"""How much of the foreground remains in what should stand back."""
+_FAINT = 0.42
+
+
+def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
+    """Styles of charts and strips under a theme.
+
+    They are made once a theme, not by the stylesheet: as component classes they would be matched
+    again for every widget whenever a class changes anywhere above it.
+
+    Parameters
+    ----------
+    variables
+        The theme's variables, as ``App.theme_variables`` has them.
+    names
+        Names of :data:`synergy_tui.widgets.plot.STYLES`; the styles come in their order.
+    """
+    from rich.style import Style
+    from textual.color import Color
+
+    foreground = Color.parse(variables["foreground"])
+    background = Color.parse(variables["background"])
+    native = foreground.ansi is not None
+
+    def coloured(color: Color, share: float = 1.0, *, bold: bool = False) -> Style:
+        if native:
+            # The terminal's own colours cannot be mixed: dim them instead.
+            return Style(color=color.rich_color, bold=bold or None, dim=share < 0.8 or None)
+        return Style(color=background.blend(color, share).rich_color, bold=bold or None)
+
+    def style(name: str) -> Style:
+        kind, _, which = name.partition("-")
+        if kind == "run":
+            return coloured(Color.parse(variables[name]))
+        if kind == "faint":
+            return coloured(Color.parse(variables[f"run-{which}"]), _FAINT)
+        if kind == "pill":
+            behind = Color.parse(variables[_PILLS[which]])
+            return (
+                Style(color=behind.rich_color, bold=True, reverse=True)
+                if native
+                else Style(color=background.rich_color, bgcolor=behind.rich_color, bold=True)
+            )
+        if name in _SHADES:
+            return coloured(foreground, _SHADES[name])
+        if name in ("marker", "cursor"):
+            return coloured(Color.parse(variables["accent"]), bold=name == "cursor")
+        if name in ("warning", "error", "good"):
+            variable = "success" if name == "good" else name
+            return coloured(Color.parse(variables[variable]), bold=name == "error")
+        return coloured(foreground, bold=name in ("title", "headline"))
+
+    return [style(name) for name in names]

@@ -79,19 +79,26 @@ class DashboardScreen(TimedScreen):
         self.logarithmic: bool | None = None
         self.chosen_layer: int | None = None
         self.convention_place = 0
+        # Held, not queried for: the timer may draw once more while the screen is taken down.
+        self._header = Header(id="header")
+        self._tabs = FieldStrip(id="tabs")
+        self._summary = SummaryStrip(id="summary")
+        self._timeline_bar = TimelineBar(id="timeline")
+        self._keys = KeyBar("dashboard", id="keys")
+        self._too_small = Static(id="too-small")
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
 
     def compose(self) -> ComposeResult:
         """The frame with as many columns as can ever be shown."""
-        yield Header(id="header")
-        yield FieldStrip(id="tabs")
+        yield self._header
+        yield self._tabs
         with Horizontal(id="columns"):
             yield from self._columns
-        yield SummaryStrip(id="summary")
-        yield TimelineBar(id="timeline")
-        yield KeyBar("dashboard", id="keys")
-        yield Static(id="too-small")
+        yield self._summary
+        yield self._timeline_bar
+        yield self._keys
+        yield self._too_small
 
     # What is on the screen
 
@@ -132,12 +139,12 @@ class DashboardScreen(TimedScreen):
         self.set_class(False, "-too-small")
         look = self.look()
         told = self.synergy.status
-        self.query_one(Header).show(self._header(told))
-        self.query_one(TimelineBar).show(self._track(told))
+        self._header.show(self._header_fields(told))
+        self._timeline_bar.show(self._track(told))
         timeless = 2 not in panels.rows(self.state)
-        self.query_one(KeyBar).hide(*TIME_KEYS if timeless else ())
+        self._keys.hide(*TIME_KEYS if timeless else ())
         content = summarise(self.state, look, told.advice)
-        strip = self.query_one(SummaryStrip)
+        strip = self._summary
         strip.styles.height = summary_height(content, width, self._most_summary(content.alert))
         self.set_class(told.word == "PAUSED", "-paused")
         self._arrange()
@@ -150,7 +157,7 @@ class DashboardScreen(TimedScreen):
 
     def _say_too_small(self, width: int, height: int) -> None:
         self.set_class(True, "-too-small")
-        self.query_one("#too-small", Static).update(
+        self._too_small.update(
             f"Synergy needs {SMALLEST[0]} columns and {SMALLEST[1]} rows; "
             f"this terminal has {width} and {height}. q leaves; the run goes on."
         )
@@ -193,7 +200,7 @@ class DashboardScreen(TimedScreen):
                 chart.selected = question == self.question and (
                     len(group) != 1 or group[0] is self.selected_run
                 )
-        tabs = self.query_one("#tabs", FieldStrip)
+        tabs = self._tabs
         tabs.display = alone
         if alone:
             tabs.show(
@@ -231,7 +238,7 @@ class DashboardScreen(TimedScreen):
     def _columns_that_fit(self) -> list[RunState]:
         return self.runs[: max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))]
 
-    def _header(self, told: status.Status) -> list[Field]:
+    def _header_fields(self, told: status.Status) -> list[Field]:
         state, timeline = self.state, self.timeline
         run = self.selected_run
         total = state.total_steps
@@ -301,7 +308,10 @@ class DashboardScreen(TimedScreen):
         self._relayout()
 
     def action_restore(self) -> None:
-        """Back to columns."""
+        """Back to columns; from columns back to the screen that this one was opened over."""
+        if not (self.maximised or self.overlaid):
+            self.call_later(self.synergy.action_back)
+            return
         self.maximised = self.overlaid = False
         self._relayout()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from rich.segment import Segment
@@ -15,9 +14,13 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from synergy_tui.themes import chart_styles
 from synergy_tui.widgets.axes import Axis
 from synergy_tui.widgets.canvas import Canvas
 from synergy_tui.widgets.plot import STYLES, Panel, Plot, draw_panel
+
+_newest: tuple[str, list[Style]] | None = None
+"""The theme last drawn with, and its styles: all widgets share them."""
 
 _NOTHING = Panel("", "", "", Plot(Axis(0, 1), Axis(0, 1)))
 
@@ -43,8 +46,6 @@ class CanvasView(Widget):
     A subclass gives :meth:`paint` and calls :meth:`repaint` when what it shows may have changed.
     """
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{name}" for name in STYLES}
-
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._canvas: Canvas | None = None
@@ -57,7 +58,11 @@ class CanvasView(Widget):
 
     def make_styles(self) -> Sequence[Style]:
         """The styles that the canvas refers to; asked again when the theme changes."""
-        return [self.get_component_rich_style(f"chart--{name}") for name in STYLES]
+        global _newest
+        app = self.app
+        if _newest is None or _newest[0] != app.theme:
+            _newest = (app.theme, chart_styles(app.theme_variables, STYLES))
+        return _newest[1]
 
     @property
     def ascii_only(self) -> bool:
