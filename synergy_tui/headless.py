@@ -113,7 +113,7 @@ class PlainLines:
         elif self._quiet:
             return
         elif kind == "experiment_started":
-            _say(f"{event['id']}: {state.title}")
+            _say(state.title)
         elif kind in ("run_started", "run_resumed"):
             _say(_started(state.runs[event["run"]], event))
         elif kind == "train_step" and self._due(event, state):
@@ -167,7 +167,7 @@ class ProgressBars:
         if kind in ("warning", "run_failed"):
             self._print(_incident(event), style="yellow" if kind == "warning" else "red")
         elif kind == "experiment_started":
-            self._print(f"{event['id']}: {state.title}", style="bold")
+            self._print(state.title, style="bold")
         elif kind in ("run_started", "run_resumed"):
             run = state.runs[event["run"]]
             self._print(_started(run, event))

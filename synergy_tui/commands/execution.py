@@ -97,6 +97,9 @@ def execute_in_foreground(
     junit: Path | None = None,
 ) -> int:
     """Run the worker in this process and show it without the app; return its exit code."""
+    if style in ("plain", "progress"):
+        # What follows imports for seconds; nobody should wonder whether anything happens.
+        click.echo(f"starting {experiment.id} …", err=True)
     from synergy_tui import headless
     from synergy_tui.runner import Stopper, run_experiment
     from synergy_tui.signals import stop_on_signals

@@ -31,7 +31,7 @@ mlp = 8
 layers = 1
 probe_every = 0
 probe_inputs = 2
-checkpoint_every = 20
+checkpoint_every = 250
 log_every = 1
 
 [[runs]]

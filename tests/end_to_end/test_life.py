@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from synergy_tui.events import EventReader
 from synergy_tui.experiment import Experiment
 from synergy_tui.launch import launch
 from tests.end_to_end.conftest import SYNERGY, Shell, wait_for
 
-STEPS = 3000
+STEPS = 1500
 
 
 def detached(shell: Shell) -> Experiment:
@@ -41,6 +42,7 @@ def wait_for_end(experiment: Experiment) -> None:
     wait_for(lambda: experiment.state() != "running")
 
 
+@pytest.mark.slow
 def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell) -> None:
     experiment = detached(shell)
     worker = experiment.worker()
@@ -96,10 +98,11 @@ def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell)
         np.testing.assert_array_equal(run.losses, other.fold().runs[name].losses)
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_leaves_an_experiment_that_can_go_on(shell: Shell) -> None:
     command = f"ulimit -f 120; exec {SYNERGY} run --no-ui "
     done = subprocess.run(
-        ["bash", "-c", command + shell.scenario(STEPS)], env=shell.environment, cwd=shell.folder,
+        ["bash", "-c", command + shell.scenario(500)], env=shell.environment, cwd=shell.folder,
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 3
