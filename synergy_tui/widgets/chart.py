@@ -62,7 +62,8 @@ class CanvasView(Widget):
         app = self.app
         if _newest is None or _newest[0] != app.theme:
             _newest = (app.theme, chart_styles(app.theme_variables, STYLES))
-        return _newest[1]
+        behind = Style(bgcolor=self.background_colors[1].rich_color)
+        return [behind + style for style in _newest[1]]
 
     @property
     def ascii_only(self) -> bool:
