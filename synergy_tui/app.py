@@ -238,7 +238,7 @@ class SynergyApp(App[None]):
         now = self._clock()
         passed, self._ticked_at = now - self._ticked_at, now
         tail = self.tail
-        if tail is None:
+        if tail is None or not self.screen_stack:
             return
         with tail.lock:
             version = tail.version

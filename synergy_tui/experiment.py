@@ -8,7 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -240,6 +240,9 @@ class Experiment:
                 self._announce()
             yield
         finally:
+            # A process may go on to other experiments; it is no longer the worker of this one.
+            with suppress(OSError):
+                (self.path / WORKER).unlink(missing_ok=True)
             guard.release()
 
     def _announce(self) -> None:

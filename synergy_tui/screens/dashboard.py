@@ -351,14 +351,15 @@ class DashboardScreen(TimedScreen):
             )
 
     def action_stepper(self) -> None:
-        """Open the diffusion stepper, where there is a designed graph."""
+        """Open the diffusion stepper on the selected run."""
         run = self.selected_run
-        if run is None or run.kind != "designed":
-            self.notify("The diffusion stepper is for designed graphs; enter inspects heads.")
+        if run is None or not run.probes:
+            self.notify("There is nothing to step through before the first probe.")
             return
         from synergy_tui.screens.stepper import StepperScreen
 
-        self.app.push_screen(StepperScreen(self.experiment, self.state, run.name))
+        step = self.timeline.step if run.kind == "trained" else None
+        self.app.push_screen(StepperScreen(self.experiment, self.state, run.name, step=step))
 
     def action_copy(self) -> None:
         """Copy the selected panel's number."""

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ class Sweep:
     def scenario(self) -> Scenario:
         """The scenario with its ``[sweep]``."""
         return load_scenario(self.path / SCENARIO)
+
+    @cached_property
+    def scenario_title(self) -> str:
+        """The scenario's title."""
+        return self.scenario().title
 
     @property
     def points(self) -> list[PlannedPoint]:

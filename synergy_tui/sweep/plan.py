@@ -15,7 +15,7 @@ from synergy_tui.sweep.table import AXES, Override, Scalar, SweepTable
 
 # How a value of an axis is written in a point's name: 64 wide, 4 layers, 33 tokens.
 _PREFIXES = {"widths": "w", "layers": "l", "lengths": "n", "nodes": "n", "diversity": "d"}
-MANY = 100_000
+MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def expand(scenario: Scenario) -> list[Point]:
     ------
     UserError
         A point is no valid scenario (with all that is wrong in it), two points are the same, or
-        there are more than 100,000.
+        there are more than 10,000.
     """
     table = scenario.sweep or SweepTable(seeds=[scenario.seed])
     base = scenario.model_dump(exclude_none=True, exclude={"sweep", "versions"})
@@ -75,8 +75,8 @@ def expand(scenario: Scenario) -> list[Point]:
         )
     names: set[str] = set()
     points = []
-    for number, (settings, seeds) in enumerate(_combinations(table)):
-        if number * len(seeds) > MANY:
+    for settings, seeds in _combinations(table):
+        if len(points) + len(seeds) > MANY:
             raise UserError(f"{scenario.name}: [sweep] has more than {MANY:,} points.")
         for seed in seeds:
             name = "-".join([*_words(settings), f"s{seed}"])
