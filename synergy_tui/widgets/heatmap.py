@@ -8,7 +8,7 @@ than its room shows the maximum of each block, so that no spike is lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,12 +63,11 @@ class Placement:
     ----------
     x, y
         Column and row of its upper left corner.
-    columns, rows
-        Characters it takes.
-    block
-        Matrix rows (and columns) that share one pixel; 1 when every entry is seen.
+    blocks, entries
+        How many squares a side has, and how many entries of the matrix they stand for: each
+        stands for one when the two are equal, else for their maximum.
     across, down
-        Characters across and pixels down that one block takes.
+        Characters across and pixels down that one square takes.
     halves
         Pixels in a character: 2 with half blocks, else 1.
     origin
@@ -77,29 +76,50 @@ class Placement:
 
     x: int
     y: int
-    columns: int
-    rows: int
-    block: int
+    blocks: int
+    entries: int
     across: int
     down: int
     halves: int
     origin: tuple[int, int] = (0, 0)
+
+    @property
+    def columns(self) -> int:
+        """Characters across."""
+        return self.blocks * self.across
+
+    @property
+    def rows(self) -> int:
+        """Characters down."""
+        return -(-self.blocks * self.down // self.halves)
+
+    @property
+    def edges(self) -> npt.NDArray[np.int64]:
+        """(blocks,) the first entry of each square, counted from the origin."""
+        return np.arange(self.blocks, dtype=np.int64) * self.entries // self.blocks
+
+    def square_of(self, entry: int) -> int:
+        """The square that shows an entry, counted from the origin."""
+        return ((entry + 1) * self.blocks - 1) // self.entries
 
     def entry_at(self, column: int, row: int) -> tuple[int, int] | None:
         """The (query, key) at a character of the canvas; ``None`` outside the matrix."""
         column, row = column - self.x, row - self.y
         if not (0 <= column < self.columns and 0 <= row < self.rows):
             return None
-        query = self.origin[0] + row * self.halves // self.down * self.block
-        return query, self.origin[1] + column // self.across * self.block
+        across = column // self.across
+        down = min(row * self.halves // self.down, self.blocks - 1)
+        query, key = (square * self.entries // self.blocks for square in (down, across))
+        return self.origin[0] + query, self.origin[1] + key
 
     def column_of(self, key: int) -> int:
         """The middle column of a key."""
-        return self.x + (key - self.origin[1]) // self.block * self.across + (self.across - 1) // 2
+        square = self.square_of(key - self.origin[1])
+        return self.x + square * self.across + (self.across - 1) // 2
 
     def row_of(self, query: int) -> int:
         """The middle row of a query."""
-        pixel = (query - self.origin[0]) // self.block * self.down + (self.down - 1) // 2
+        pixel = self.square_of(query - self.origin[0]) * self.down + (self.down - 1) // 2
         return self.y + pixel // self.halves
 
 
@@ -126,8 +146,7 @@ def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False
     halves = 2 if mode == "blocks" else 1
     wide = 1 if mode == "blocks" else 2
     room = max(min(width // wide, height * halves), 1)
-    block = 1 if zoomed else -(-nodes // room)
-    shown = min(-(-nodes // block), room)
+    shown = min(nodes, room)
     zoom = max(room // shown, 1)
     if zoom > 2 and halves == 2:
         # Whole rows let a number stand inside its square.
@@ -135,9 +154,8 @@ def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False
     return Placement(
         x=0,
         y=0,
-        columns=min(shown * zoom * wide, max(width, 1)),
-        rows=-(-shown * zoom // halves),
-        block=block,
+        blocks=shown,
+        entries=shown if zoomed else nodes,
         across=zoom * wide,
         down=zoom,
         halves=halves,
@@ -146,23 +164,20 @@ def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False
 
 def draw_matrix(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> None:
     """Draw the squares of a matrix, without axes, where ``place`` says."""
-    shown = place.columns // place.across
     first, left = place.origin
-    if place.block > 1:
-        edges = np.arange(0, heat.values.shape[0], place.block)
-        levels = _levels(pool(heat.values, edges), edges, heat)
-    else:
-        values = heat.values[first : first + shown, left : left + shown]
-        levels = levels_of(values, heat.scale, heat.top)
-        levels[first + np.arange(shown)[:, None] < left + np.arange(shown)[None, :]] = 0
+    view = heat.values[first : first + place.entries, left : left + place.entries]
+    edges = place.edges
+    values = pool(view, edges)
+    levels = levels_of(values, heat.scale, heat.top)
+    last = first + np.append(edges[1:], place.entries) - 1
+    levels[last[:, None] < left + edges[None, :]] = 0
     if heat.cursor is not None:
-        query = (heat.cursor[0] - first) // place.block
-        key = (heat.cursor[1] - left) // place.block
-        if 0 <= query < levels.shape[0] and 0 <= key < levels.shape[1]:
-            levels[query, key] = CURSOR
+        query, key = heat.cursor[0] - first, heat.cursor[1] - left
+        if 0 <= query < place.entries and 0 <= key < place.entries:
+            levels[place.square_of(query), place.square_of(key)] = CURSOR
     pixels = np.repeat(np.repeat(levels, place.down, axis=0), place.across, axis=1)
     _put(canvas, pixels, place.x, place.y, mode)
-    if place.across >= 5 and place.block == 1:
+    if place.across >= 5 and place.blocks == place.entries:
         _write_values(canvas, values, levels, place, mode)
 
 
@@ -199,12 +214,8 @@ def draw_heatmap(
     if width < gutter + 4 or height < 4:
         return canvas, fit(nodes, 1, 1, mode)
     inner = fit(nodes, width - gutter, height - 1, mode, zoomed=zoomed)
-    shown = inner.columns // inner.across
-    origin = _window(heat.cursor, nodes, shown) if zoomed else (0, 0)
-    place = Placement(
-        x=gutter, y=0, columns=inner.columns, rows=inner.rows, block=inner.block,
-        across=inner.across, down=inner.down, halves=inner.halves, origin=origin,
-    )  # fmt: skip
+    origin = _window(heat.cursor, nodes, inner.blocks) if zoomed else (0, 0)
+    place = replace(inner, x=gutter, origin=origin)
     draw_matrix(canvas, heat, place, mode)
     _draw_ticks(canvas, heat, place, labels)
     _draw_legend(canvas, heat, place, mode)
@@ -276,9 +287,8 @@ def _window(cursor: tuple[int, int] | None, nodes: int, shown: int) -> tuple[int
 
 def _draw_ticks(canvas: Canvas, heat: Heat, place: Placement, labels: list[str]) -> None:
     """Label queries and keys, as many as there is room for; the cursor's always."""
-    shown = place.columns // place.across * place.block
-    queries = range(place.origin[0], min(place.origin[0] + shown, len(labels)))
-    keys = range(place.origin[1], min(place.origin[1] + shown, len(labels)))
+    queries = range(place.origin[0], min(place.origin[0] + place.entries, len(labels)))
+    keys = range(place.origin[1], min(place.origin[1] + place.entries, len(labels)))
     taken: set[int] = set()
     every = _stride(len(queries), place.rows)
     chosen = [(query, _AXIS) for query in queries if query % every == 0]
@@ -319,10 +329,8 @@ def _draw_legend(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> No
     """Say what is what in the empty triangle, as far as each line fits above the diagonal."""
     arrow = ("v", ">") if mode == "ascii" else ("↓", "→")
     lines = [f"query {arrow[0]} hears", f"key {arrow[1]} is heard"]
-    if place.block > 1:
-        lines.append(
-            f"max of {place.block}×{place.block}".replace("×", "x" if mode == "ascii" else "×")
-        )
+    if place.blocks < place.entries:
+        lines.append(f"maxima of {place.entries / place.blocks:.2g} entries")
     if heat.cursor is not None:
         query, key = heat.cursor
         names = list(heat.names) or [str(node) for node in range(heat.values.shape[0])]

@@ -52,7 +52,7 @@ def test_a_legend_names_the_value_of_a_shade(share: float, scale: str) -> None:
 
 def test_a_matrix_keeps_its_shape_two_rows_a_line() -> None:
     canvas, place = draw_heatmap(Heat(patterns(1, 33)[0]), 40, 18)
-    assert (place.columns, place.rows, place.block) == (33, 17, 1)
+    assert (place.columns, place.rows, place.entries) == (33, 17, 33)
     lines = canvas.lines()
     assert lines[0].split()[:2] == ["0", "▀▄"]
     for query in range(1, 17):
@@ -109,10 +109,11 @@ def test_large_matrices_show_the_largest_of_each_block() -> None:
     values = np.tri(500) * 1e-6
     values[401, 123] = 1.0
     canvas, place = draw_heatmap(Heat(values, "linear"), 60, 20, "ascii")
-    assert place.block == 27
+    assert place.entries == 500
+    assert place.blocks == 19
     row, column = place.row_of(401), place.column_of(123)
     assert canvas.lines()[row][column] == "@"
-    assert "max of 27x27" in "\n".join(canvas.lines())
+    assert "maxima of 26 entries" in "\n".join(canvas.lines())
     assert sum(line.count("@") for line in canvas.lines()) == 2
 
 
@@ -121,7 +122,7 @@ def test_full_size_shows_every_entry_around_the_cursor() -> None:
     values[401, 123] = 1.0
     heat = Heat(values, "linear", cursor=(403, 125))
     canvas, place = draw_heatmap(heat, 60, 20, "ascii", zoomed=True)
-    assert place.block == 1
+    assert place.entries == place.blocks
     assert place.origin[0] < 401 < place.origin[0] + place.rows
     assert canvas.lines()[place.row_of(401)][place.column_of(123)] == "@"
     assert place.entry_at(place.column_of(123), place.row_of(401)) == (401, 123)
@@ -132,11 +133,12 @@ def test_every_entry_is_found_where_it_is_drawn(nodes: int, width: int, height: 
     place = fit(nodes, width, height, "blocks")
     for node in {0, nodes // 2, nodes - 1}:
         column, row = place.column_of(node), place.row_of(node)
-        assert 0 <= row < max(place.rows, 1) <= max(height, 1)
+        assert 0 <= row < place.rows <= height
         entry = place.entry_at(column, row)
         assert entry is not None
-        assert abs(entry[1] - node) < place.block
-        assert abs(entry[0] - node) < 2 * place.block
+        block = -(-place.entries // place.blocks)
+        assert abs(entry[1] - node) < block
+        assert abs(entry[0] - node) < 2 * block
 
 
 @given(st.integers(1, 80), st.integers(1, 50), st.integers(1, 40))

@@ -113,6 +113,8 @@ async def test_keys_select_sort_and_choose(four: Experiment) -> None:
 async def test_switching_a_head_off_shows_before_and_after(four: Experiment) -> None:
     async with inspecting(four, "heads-4") as pilot:
         before = screen(pilot).answer.before
+        await pressed(pilot, "x")
+        assert screen(pilot).question.off == frozenset()
         text = await pressed(pilot, "down", "x")
         assert "without 1" in text
         assert "x1 off" in text
@@ -127,12 +129,6 @@ async def test_switching_a_head_off_shows_before_and_after(four: Experiment) -> 
         text = await pressed(pilot, "X")
         assert "without" not in text
         assert screen(pilot).answer.after is None
-
-
-async def test_the_mixture_cannot_be_switched_off(four: Experiment) -> None:
-    async with inspecting(four, "heads-4") as pilot:
-        await pressed(pilot, "x")
-        assert screen(pilot).question.off == frozenset()
 
 
 async def test_the_step_cursor_is_followed(four: Experiment) -> None:
@@ -180,16 +176,17 @@ def displayed(pilot: Pilot[None]) -> set[int]:
     return {panel.number for panel in pilot.app.screen.query(ShadedPanel) if panel.display}
 
 
-@pytest.mark.parametrize(
-    ("size", "panels"), [((60, 20), 1), ((80, 24), 3), ((120, 40), 5), ((200, 60), 6)]
-)
-async def test_any_size_is_used(four: Experiment, size: tuple[int, int], panels: int) -> None:
-    async with inspecting(four, "heads-8", size=size) as pilot:
-        assert len(displayed(pilot)) == panels
-        lines = screen_lines(pilot.app)
-        assert len(lines) == size[1]
-        assert {len(line) for line in lines} == {size[0]}
-        assert "q leave" in lines[-1]
+async def test_any_size_is_used(four: Experiment) -> None:
+    async with inspecting(four, "heads-8", size=(38, 10)) as pilot:
+        assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
+        for size, panels in (((60, 20), 1), ((80, 24), 3), ((120, 40), 5), ((200, 60), 6)):
+            await pilot.resize_terminal(*size)
+            await until(lambda: len(displayed(pilot)) == panels, pilot)  # noqa: B023
+            await until(lambda: "Σ of 8" in screen_text(pilot.app), pilot)
+            lines = screen_lines(pilot.app)
+            assert len(lines) == size[1]
+            assert {len(line) for line in lines} == {size[0]}
+            assert "q leave" in lines[-1]
 
 
 async def test_tab_brings_up_the_panels_that_share_a_place(four: Experiment) -> None:
@@ -205,21 +202,11 @@ async def test_tab_brings_up_the_panels_that_share_a_place(four: Experiment) -> 
         assert displayed(pilot) == {screen(pilot).recent[0]}
         await pressed(pilot, "m")
         assert len(displayed(pilot)) == 3
-
-
-async def test_switching_off_brings_up_the_comparison(four: Experiment) -> None:
-    async with inspecting(four, "heads-8", size=(80, 24)) as pilot:
+        screen(pilot).action_show_panel(PATHS)
+        await pressed(pilot, "down")
         assert WHAT_IF not in displayed(pilot)
-        await pressed(pilot, "down", "x")
+        await pressed(pilot, "x")
         assert WHAT_IF in displayed(pilot)
-
-
-async def test_too_small_is_said_and_resizing_recovers(four: Experiment) -> None:
-    async with inspecting(four, "heads-8", size=(38, 10)) as pilot:
-        assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
-        await pilot.resize_terminal(80, 24)
-        await until(lambda: len(displayed(pilot)) == 3, pilot)
-        await until(lambda: "Σ of 8" in screen_text(pilot.app), pilot)
 
 
 async def test_the_map_is_clicked(four: Experiment) -> None:
@@ -259,7 +246,7 @@ async def test_a_missing_attention_file_is_named(four: Experiment) -> None:
         assert "cannot be read" not in screen_text(pilot.app)
 
 
-async def test_only_the_newest_question_is_answered(
+async def test_only_the_newest_question_is_answered_and_trouble_is_shown(
     four: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with inspecting(four, "heads-8") as pilot:
@@ -286,12 +273,6 @@ async def test_only_the_newest_question_is_answered(
         assert asked == [1, 6]
         assert screen(pilot).answer.question.source == 6
 
-
-async def test_trouble_of_the_engine_is_shown(
-    four: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with inspecting(four, "heads-8") as pilot:
-
         def fail(bench: Any, question: Any) -> Any:
             raise UserError("the rows do not sum to one", hint="check the file")
 
@@ -300,7 +281,7 @@ async def test_trouble_of_the_engine_is_shown(
         assert "the rows do not sum to one" in text
 
 
-async def test_exports_are_written(four: Experiment) -> None:
+async def test_exports_and_the_way_to_the_stepper_and_back(four: Experiment) -> None:
     async with inspecting(four, "heads-4") as pilot:
         await pressed(pilot, "down", "x", "e")
         rows = list(csv.DictReader(io.StringIO(screen(pilot).as_csv())))
@@ -308,10 +289,6 @@ async def test_exports_are_written(four: Experiment) -> None:
         assert float(rows[-1]["minimax_fidelity"]) == screen(pilot).answer.after.fidelity
         written = sorted(path.suffix for path in (four.path / "exports").iterdir())
         assert written == [".csv", ".svg"]
-
-
-async def test_the_way_to_the_stepper_and_back(four: Experiment) -> None:
-    async with inspecting(four, "heads-2") as pilot:
         await pressed(pilot, "v", "right")
         await pilot.press("d")
         await until(lambda: isinstance(pilot.app.screen, StepperScreen), pilot)

@@ -71,7 +71,7 @@ async def test_single_heads_stand_beside_the_mixture(example2: Experiment) -> No
         assert "×1.11 the best head alone" in text
 
 
-async def test_the_signal_spreads_step_by_step(example2: Experiment) -> None:
+async def test_the_signal_spreads_step_by_step_from_any_node(example2: Experiment) -> None:
     async with stepping_through(example2) as pilot:
         text = await pressed(pilot, "right", "right", "right")
         assert screen(pilot).t == 3
@@ -86,10 +86,6 @@ async def test_the_signal_spreads_step_by_step(example2: Experiment) -> None:
         assert screen(pilot).t == screen(pilot).diffusion.best(None).step
         screen(pilot).action_move(1000)
         assert screen(pilot).t == screen(pilot).diffusion.steps
-
-
-async def test_another_source_is_chosen(example2: Experiment) -> None:
-    async with stepping_through(example2) as pilot:
         text = await pressed(pilot, "s", "s")
         assert "signal w → τ" in text
         assert screen(pilot).diffusion.source == 2
@@ -147,22 +143,16 @@ async def test_runs_can_be_changed(example2: Experiment) -> None:
         assert screen(pilot).diffusion.weights.tolist() == [1.0]
 
 
-@pytest.mark.parametrize(
-    ("size", "stages"), [((60, 20), 2), ((80, 24), 3), ((120, 40), 3), ((200, 60), 3)]
-)
-async def test_any_size_is_used(example2: Experiment, size: tuple[int, int], stages: int) -> None:
-    async with stepping_through(example2, size=size) as pilot:
-        shown = [p for p in screen(pilot).query(ShadedPanel) if p.display and p.number >= 2]
-        assert len(shown) == stages
-        lines = screen_lines(pilot.app)
-        assert {len(line) for line in lines} == {size[0]}
-        assert "both heads mixed" in "\n".join(lines)
-        assert "▼" in "\n".join(lines)
-
-
-async def test_too_small_is_said(example2: Experiment) -> None:
+async def test_any_size_is_used(example2: Experiment) -> None:
     async with stepping_through(example2, size=(30, 10)) as pilot:
         assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
+        for size, stages in (((60, 20), 2), ((80, 24), 3), ((120, 40), 3), ((200, 60), 3)):
+            await pilot.resize_terminal(*size)
+            await until(lambda: "both heads mixed" in screen_text(pilot.app), pilot)
+            await until(lambda: "▼" in screen_text(pilot.app), pilot)
+            shown = [p for p in screen(pilot).query(ShadedPanel) if p.display and p.number >= 2]
+            assert len(shown) == stages
+            assert {len(line) for line in screen_lines(pilot.app)} == {size[0]}
 
 
 async def test_ascii_terminals_get_ascii(example2: Experiment) -> None:
