@@ -327,3 +327,10 @@ def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
         except ValueError:
             continue
     return events
+
+
+def status_of(exit_code: int | None) -> str:
+    """Return the state that a closing exit code means: finished, failed or stopped."""
+    if exit_code in (0, 1):
+        return "finished"
+    return "stopped" if exit_code in (130, 143) else "failed"

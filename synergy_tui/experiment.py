@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from synergy_tui.errors import ExitCode, UserError
-from synergy_tui.events import Event, EventReader, last_events
+from synergy_tui.events import Event, EventReader, last_events, status_of
 from synergy_tui.paths import DIRECTORY_MODE, FILE_MODE, home, make_private, write_whole
-from synergy_tui.state import ExperimentState, status_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from synergy_tui.scenario import Scenario
+    from synergy_tui.state import ExperimentState
 
 SCENARIO = "scenario.toml"
 EVENTS = "events.jsonl"
@@ -66,6 +66,12 @@ class Worker:
         """Whether the process still runs; ``False`` when that cannot be known from here."""
         if not self.here:
             return False
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            pass  # somebody else's: perhaps a later process with this id
         import psutil
 
         try:
@@ -133,6 +139,8 @@ class Experiment:
 
     def fold(self) -> ExperimentState:
         """Read the whole log into a state."""
+        from synergy_tui.state import ExperimentState  # brings numpy, which `ls` does without
+
         state = ExperimentState.read(self.events_path)
         state.id = state.id or self.id
         return state

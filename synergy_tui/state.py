@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.events import Event, EventReader
+from synergy_tui.events import Event, EventReader, status_of
 
 _STEP_COLUMNS = ("step", "loss", "accuracy", "tokens_per_second")
 LIVE = ("new", "running")
@@ -478,10 +478,3 @@ class ExperimentState:
         self.status = status_of(self.exit_code)
         self.reason = event.get("reason") or ""
         self.verdict = event.get("verdict") or ""
-
-
-def status_of(exit_code: int | None) -> str:
-    """Return the state that a closing exit code means: finished, failed or stopped."""
-    if exit_code in (0, 1):
-        return "finished"
-    return "stopped" if exit_code in (130, 143) else "failed"

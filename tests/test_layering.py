@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from synergy_tui.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "engine": {"engine", "numpy", "numba", "scipy", "networkx"},
@@ -38,8 +40,18 @@ def test_libraries_import_only_what_the_design_allows(package: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["validate", "scenarios/example2.toml"], ["ls", "--json"]],
-    ids=lambda arguments: arguments[0],
+    [
+        ["--help"],
+        ["validate", "scenarios/example2.toml"],
+        ["ls", "--json"],
+        ["ls"],
+        ["init", "-", "--task", "copy"],
+        ["init", "-", "--topology", "star"],
+        ["schema", "scenario"],
+        ["completion", "bash"],
+        *([command, "--help"] for command in COMMANDS),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     code = (
