@@ -256,7 +256,7 @@ def _numba() -> Finding:
     kept = size(sum(each.stat().st_size for each in folder.rglob("*.nb?"))) if writable else "-"
     data = {
         "version": numba.__version__,
-        "threads": numba.config.NUMBA_NUM_THREADS,
+        "threads": numba.get_num_threads(),
         "cache": str(folder),
         "cache_writable": writable,
     }

@@ -164,7 +164,7 @@ def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
     assert run.checkpoint is not None
     train = scenario.train
     assert train is not None
-    model = trainer.load_published(Path(run.checkpoint), run.heads)  # type: ignore[arg-type]
+    model = trainer.load_published(Path(run.checkpoint), run.heads)
     task = trainer.TASKS[train.task](train.length, train.vocabulary)
     source = Source(task, scenario.seed, train.probe_inputs, torch.device("cpu"), split="held_out")
     tokens = source.batch(1).inputs.numpy()

@@ -74,7 +74,7 @@ def expand(scenario: Scenario) -> list[Point]:
             hint="Give heads = [1, 8] or topologies = […] in [sweep], or list [[runs]].",
         )
     names: set[str] = set()
-    points = []
+    points: list[Point] = []
     for settings, seeds in _combinations(table):
         if len(points) + len(seeds) > MANY:
             raise UserError(f"{scenario.name}: [sweep] has more than {MANY:,} points.")

@@ -107,8 +107,9 @@ def dag_of(stage: Stage) -> Dag:
     if stage.head is not None:
         arcs = _arcs(heads[stage.head], moved, stage.head)
         # The second of two heads runs below, as it does in the mixture beside it.
-        below = len(weights) == 2 and stage.head == 1
-        return Dag(nodes, [], arcs) if below else Dag(nodes, arcs)
+        if len(weights) == 2 and stage.head == 1:
+            return Dag(nodes, [], arcs)
+        return Dag(nodes, arcs)
     if len(weights) == 2:
         above, below = (_arcs(heads[head], weights[head] * moved, head) for head in (0, 1))
         return Dag(nodes, above if weights[0] > 0 else [], below if weights[1] > 0 else [])
