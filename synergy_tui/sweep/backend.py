@@ -39,6 +39,8 @@ class Backend:
         Where each trains.
     ray
         ``local``, ``auto`` or the address of a cluster; ``None`` without Ray.
+    processes
+        That train each point together.
     """
 
     executor: str
@@ -47,6 +49,7 @@ class Backend:
     together: int
     device: str = "auto"
     ray: str | None = None
+    processes: int = 1
 
     def as_options(self) -> list[str]:
         """Command-line options that mean this backend."""
@@ -56,6 +59,7 @@ class Backend:
             f"--threads={self.threads}",
             f"--together={self.together}",
             f"--device={self.device}",
+            f"--processes={self.processes}",
         ]
         return options + ([f"--ray={self.ray}"] if self.ray else [])
 
@@ -69,7 +73,9 @@ class Backend:
                 f"ensembles of up to {self.together} points in "
                 f"{self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
             )
-        return f"pool of {self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
+        together = f" groups of {self.processes}" if self.processes > 1 else ""
+        plural = "es" if self.workers * self.processes > 1 else ""
+        return f"pool of {self.workers}{together} process{plural}, {threads}"
 
 
 def choose(
@@ -103,14 +109,21 @@ def choose(
         raise UserError(f"--ray needs the executor ray, not {name}.")
     cores = usable_cores()
     wanted = workers or table.workers
+    processes = table.data_parallel
+    if processes > 1 and name in ("ensemble", "ray"):
+        raise UserError(
+            f"[sweep] data_parallel = {processes} needs the executor pool, not {name}.",
+            hint="An ensemble fills one device with many points; data_parallel is the opposite.",
+        )
     if name == "ray":
         return Backend("ray", wanted or 0, 1, 1, device, ray or "auto")
     on_gpu = device.startswith("cuda") or (device == "auto" and _cuda())
     if name == "auto":
-        name = "ensemble" if on_gpu else "pool"
-    count = wanted or (1 if on_gpu else _that_fit(cores, scenarios))
-    threads = max(1, cores // count)
-    return Backend(name, count, threads, LARGEST_BATCH if name == "ensemble" else 1, device)
+        name = "ensemble" if on_gpu and processes == 1 else "pool"
+    count = wanted or (1 if on_gpu else max(1, _that_fit(cores, scenarios) // processes))
+    threads = max(1, cores // (count * processes))
+    together = LARGEST_BATCH if name == "ensemble" else 1
+    return Backend(name, count, threads, together, device, processes=processes)
 
 
 def usable_cores() -> int:
@@ -144,7 +157,11 @@ def build(backend: Backend, sweep: Sweep) -> tuple[Executor, Batching]:
     from synergy_tui.sweep.pool import PoolExecutor
 
     pool = PoolExecutor(
-        backend.workers, threads=backend.threads, device=backend.device, log=sweep.log_path
+        backend.workers,
+        threads=backend.threads,
+        device=backend.device,
+        log=sweep.log_path,
+        processes=backend.processes,
     )
     if backend.together == 1:
         return pool, one_by_one

@@ -46,10 +46,15 @@ class PoolExecutor:
         Where each trains: ``auto``, ``cpu``, ``cuda``, …
     log
         File that takes what the workers print.
+    processes
+        That train each point together; see :mod:`synergy_tui.sweep.data_parallel`.
     """
 
-    def __init__(self, workers: int, *, threads: int, device: str, log: Path) -> None:
+    def __init__(
+        self, workers: int, *, threads: int, device: str, log: Path, processes: int = 1
+    ) -> None:
         self._limit = workers
+        self._processes = processes
         self._threads = threads
         self._device = device
         self._log: IO[bytes] = log.open("ab")
@@ -113,6 +118,7 @@ class PoolExecutor:
     def _start(self) -> _Worker:
         threads = str(self._threads)
         options = ["--device", self._device, "--threads", threads]
+        options += ["--processes", str(self._processes)]
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "synergy_tui.sweep.pool_worker", *options],
             stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what standard input tells of until it ends or a signal asks to stop."""
     parser = argparse.ArgumentParser(prog="synergy_tui.sweep.pool_worker", description=__doc__)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1, help="that train each point together")
     options = parser.parse_args(arguments)
     os.umask(0o077)
     # Answers go to the pipe that was standard output; what libraries print goes to the log.
@@ -40,34 +41,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with stop_on_signals(stopper, detached=True):
         while not stopper() and (line := sys.stdin.buffer.readline()):
             paths = orjson.loads(line)["paths"]
-            _run(paths, options.device, options.threads, stopper, answer)
+            _run(paths, options, stopper, answer)
     return int(ExitCode.OK)
 
 
 def _run(
     paths: list[str],
-    device: str,
-    threads: int | None,
+    options: argparse.Namespace,
     stopper: Stopper,
     answer: Callable[..., None],
 ) -> None:
     """Run one batch and answer for each of its experiments."""
+    how: dict[str, Any] = {"device": options.device, "threads": options.threads}
+    experiments = [Experiment(path) for path in paths]
     try:
-        if len(paths) == 1:
-            codes = [
-                run_experiment(
-                    Experiment(paths[0]), device=device, threads=threads, should_stop=stopper
-                )
-            ]
-        else:
+        if len(paths) > 1:
             from synergy_tui.sweep.ensemble import run_together
 
-            codes = run_together(
-                [Experiment(path) for path in paths],
-                device=device,
-                threads=threads,
-                should_stop=stopper,
-            )
+            codes = run_together(experiments, should_stop=stopper, **how)
+        elif options.processes > 1:
+            from synergy_tui.sweep.data_parallel import run_parallel
+
+            codes = [run_parallel(experiments[0], options.processes, stopper=stopper, **how)]
+        else:
+            codes = [run_experiment(experiments[0], should_stop=stopper, **how)]
     except UserError as error:
         for path in paths:
             answer(path, error.exit_code, error.message)
@@ -77,8 +74,8 @@ def _run(
         for path in paths:
             answer(path, ExitCode.RUN_FAILED, f"{type(error).__name__}: {error} (see sweep.log)")
         return
-    for path, code in zip(paths, codes, strict=True):
-        ending = Experiment(Path(path)).ending() or {}
+    for path, experiment, code in zip(paths, experiments, codes, strict=True):
+        ending = experiment.ending() or {}
         answer(path, code, str(ending.get("reason") or ""))
 
 

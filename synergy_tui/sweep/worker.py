@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--together", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--ray")
     options = parser.parse_args(arguments)
     os.umask(0o077)
