@@ -19,6 +19,7 @@ from synergy_tui.paths import FILE_MODE
 from synergy_tui.recorder import NO_ROOM, Recorder
 from synergy_tui.resources import ResourceMonitor
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
+from synergy_tui.scenario.training import training_of
 from synergy_tui.state import ExperimentState
 
 Train = Callable[..., Iterator[Any]]
@@ -241,18 +242,6 @@ class _Execution:
                 self._recorder.end("stopped", event.run, event.step, self._stopper.reason)
             else:
                 self._recorder.record(event)
-
-
-def training_of(scenario: Scenario) -> tuple[Any, list[Any]]:
-    """Return the :class:`trainer.TrainSettings` and :class:`trainer.RunSettings` of a scenario."""
-    import trainer
-
-    assert scenario.train is not None
-    shared = scenario.train.model_dump()
-    shared["probe_at"] = tuple(shared["probe_at"])
-    settings = trainer.TrainSettings(**shared, seed=scenario.seed)
-    runs = [trainer.RunSettings(**run.model_dump(exclude={"note"})) for run in scenario.trained]
-    return settings, runs
 
 
 def append_log(experiment: Experiment, text: str) -> None:

@@ -16,6 +16,7 @@ from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
+from synergy_tui.scenario.training import training_problems
 
 LARGEST = 16 * 2**20
 DEEPEST_KEY = 64
@@ -111,6 +112,8 @@ def resolve(
             problems.append(Problem((), f"{len(found) - MOST_PROBLEMS:,} problems more"))
     covered = {problem.path for problem in problems}
     problems += [each for each in checks.check(raw) if each.path not in covered]
+    if scenario is not None and not problems:
+        problems += training_problems(scenario)
     if scenario is None or problems:
         return None, problems
     updates: dict[str, Any] = {}

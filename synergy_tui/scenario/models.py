@@ -133,6 +133,9 @@ class Train(Table):
     precision: Literal["float32", "bf16"] = Field(
         default="float32", description="bf16 multiplies in bfloat16; attention stays float32."
     )
+    parameter_difference: Annotated[int, Field(ge=0)] | Literal["any"] = Field(
+        default=0, description="By how many parameters the runs may differ; any: by any number."
+    )
     probe_every: Annotated[int, Field(ge=0)] = Field(
         default=20, description="Steps between probes of attention; 0: the start and the end."
     )

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiment import Experiment
-from synergy_tui.runner import Stopper, run_experiment, training_of
+from synergy_tui.runner import Stopper, run_experiment
+from synergy_tui.scenario.training import training_of
 from synergy_tui.signals import stop_on_signals
 
 if TYPE_CHECKING:

@@ -207,6 +207,15 @@ def test_a_run_that_is_trained_needs_a_train_table(write: Any) -> None:
     assert "[train]" in message
 
 
+def test_runs_with_different_parameter_counts_are_refused_unless_meant(write: Any) -> None:
+    wider = TRAINED.replace("heads = 8", "heads = 8\nembed = 128")
+    line, key, message = the_problem(write(wider))
+    assert (line, key) in ((4, "train"), (13, "runs[1]"))
+    assert "parameters" in message
+    meant = wider.replace("embed = 64", 'embed = 64\nparameter_difference = "any"')
+    assert load_scenario(write(meant))
+
+
 def test_a_scenario_needs_runs(write: Any) -> None:
     assert "at least one" in the_problem(write('title = "empty"\n'))[2]
 
