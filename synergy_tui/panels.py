@@ -19,8 +19,8 @@ from synergy_tui.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
 SHORT = ("soon", "clear", "learned")
-ARRIVED = 0.985
-"""An arrival curve that has come this far is drawn on to the end of the axis."""
+ARRIVED = 0.97
+"""An arrival curve that has come this far is drawn on, level, to the end of the axis."""
 EARLIER = 4
 """How many earlier arrival curves are drawn faintly behind the newest."""
 DECADES = 100.0

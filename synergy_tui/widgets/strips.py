@@ -223,7 +223,8 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     if len(rows) >= height > 1 and notes and not content.alert:
         # No number without its convention: the verdict is cut, not what it is measured by.
         rows = rows[: height - 1]
-        rows[-1] = [(text[: max(len(text) - 2, 0)] + " …", style) for text, style in rows[-1]]
+        *before, (text, style) = rows[-1]
+        rows[-1] = [*before, (f"{text[: max(width - len(_LEAD) - 3, 0)].rstrip()} …", style)]
     rows += notes[:1]
     if fits and table:
         rows += table
