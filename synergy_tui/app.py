@@ -381,6 +381,7 @@ def open_app(
         There is no terminal, or it cannot be drawn on.
     """
     terminal.require_terminal()
+    terminal.follow_size()
     app = SynergyApp(experiment, mode, ascii_only=ascii_only, home=home)
     app.run()
     return app.return_code or 0

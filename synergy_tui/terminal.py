@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from synergy_tui.errors import UserError
 
@@ -24,6 +24,22 @@ def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
     if environment.get("TERM", "") in ("dumb", "unknown", ""):
         term = environment.get("TERM") or "empty"
         raise UserError(f"The app cannot be drawn here: TERM is {term}.", hint=headless)
+
+
+def follow_size(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Make the terminal's own size the one that is used, now and after it is resized.
+
+    An exported ``COLUMNS`` or ``LINES`` would be believed instead, for ever. With stdout
+    redirected the size can only be asked of stderr, once.
+    """
+    environment.pop("COLUMNS", None)
+    environment.pop("LINES", None)
+    if not sys.stdout.isatty():
+        try:
+            columns, lines = os.get_terminal_size(sys.stderr.fileno())
+        except OSError:
+            return
+        environment["COLUMNS"], environment["LINES"] = str(columns), str(lines)
 
 
 def prefers_ascii(environment: Mapping[str, str] = os.environ) -> bool:

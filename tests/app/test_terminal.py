@@ -36,6 +36,8 @@ class Tmux:
     """A tmux server of its own with one window."""
 
     def __init__(self, size: tuple[int, int], command: str) -> None:
+        # As in shells that export their size: the app must follow the terminal all the same.
+        command = f"export COLUMNS={size[0]} LINES={size[1]}; {command}"
         self.socket = f"synergy-{uuid.uuid4().hex[:8]}"
         self.run(
             "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]),
