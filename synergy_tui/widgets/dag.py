@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -80,18 +81,20 @@ class Dag:
 
 def lanes_of(arcs: Sequence[Arc]) -> list[int]:
     """The lane of each arc, 0 next to the nodes: short arcs inside, long ones around them."""
-    lanes = [0] * len(arcs)
+    return list(_lanes(tuple((arc.start, arc.end) for arc in arcs)))
+
+
+@lru_cache(maxsize=1024)
+def _lanes(ends: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Lanes by (start, end) of each arc; the same from step to step of a diffusion."""
+    lanes = [0] * len(ends)
     placed: list[int] = []
-    for index in sorted(range(len(arcs)), key=lambda i: (arcs[i].end - arcs[i].start, i)):
-        arc = arcs[index]
-        under = [
-            lanes[other]
-            for other in placed
-            if arcs[other].start < arc.end and arc.start < arcs[other].end
-        ]
+    for index in sorted(range(len(ends)), key=lambda i: (ends[i][1] - ends[i][0], i)):
+        start, end = ends[index]
+        under = [lanes[p] for p in placed if ends[p][0] < end and start < ends[p][1]]
         lanes[index] = max(under, default=-1) + 1
         placed.append(index)
-    return lanes
+    return tuple(lanes)
 
 
 def keep_strongest(arcs: Sequence[Arc], lanes: int) -> list[Arc]:
