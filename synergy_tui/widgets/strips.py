@@ -187,10 +187,23 @@ def summary_height(content: Summary, width: int, most: int) -> int:
 
     When the table does not fit, what is asked for is room for the verdict and its convention.
     """
-    brief = len(_verdict_rows(content, width)) + 1
-    full = brief + len(content.table) + max(len(content.notes) - 1, 0)
+    convention, *others = _note_rows(content, width) or [[]]
+    brief = len(_verdict_rows(content, width)) + len(convention)
     enough = brief + len(content.table)
+    full = enough + sum(map(len, others))
     return min(full, most) if enough <= most else min(brief, most)
+
+
+def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
+    """The rows of each note."""
+    indent = " " * len(_LEAD)
+    return [
+        [
+            [(indent, "muted"), (line, "muted")]
+            for line in textwrap.wrap(note, max(width - len(_LEAD) - 1, 10))
+        ]
+        for note in content.notes
+    ]
 
 
 def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
@@ -209,26 +222,21 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
 def summary(content: Summary, width: int, height: int) -> Canvas:
     """Draw the alert, the verdict, the table when it fits, and as many notes as there is room."""
     canvas = Canvas.blank(max(width, 0), max(height, 0))
-    lead = _LEAD
     rows = _verdict_rows(content, width)
+    convention, *others = _note_rows(content, width) or [[]]
     table = _table(content.table)
-    fits = len(rows) + len(table) + 1 <= height and all(
+    fits = len(rows) + len(convention) + len(table) <= height and all(
         sum(len(text) for text, _ in row) < width for row in table
     )
-    notes = [
-        [(" " * len(lead), "muted"), (line, "muted")]
-        for note in content.notes
-        for line in textwrap.wrap(note, max(width - len(lead) - 1, 10))
-    ]
-    if len(rows) >= height > 1 and notes and not content.alert:
+    if len(rows) >= height > 1 and convention and not content.alert:
         # No number without its convention: the verdict is cut, not what it is measured by.
         rows = rows[: height - 1]
         *before, (text, style) = rows[-1]
         rows[-1] = [*before, (f"{text[: max(width - len(_LEAD) - 3, 0)].rstrip()} …", style)]
-    rows += notes[:1]
-    if fits and table:
+    rows += convention
+    if fits:
         rows += table
-    rows += notes[1:]
+    rows += [row for note in others for row in note]
     for y, row in enumerate(rows[:height]):
         x = 0
         for text, style in row:
