@@ -87,7 +87,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("moment", ["1", "10", "17", "half-written", "between", "29"])
+RARELY = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("1", "10", "29")]
+
+
+@pytest.mark.parametrize("moment", ["17", "half-written", "between", *RARELY])
 def test_kill_and_resume_ends_with_the_same_bits(
     moment: str, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +102,7 @@ def test_kill_and_resume_ends_with_the_same_bits(
     assert not list((tmp_path / "checkpoints").glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again(uninterrupted: Path, tmp_path: Path) -> None:
     for moment, how in (("12", "begin"), ("13", "resume"), ("25", "resume")):
         assert child(tmp_path, moment, how) == -signal.SIGKILL

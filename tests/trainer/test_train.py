@@ -134,7 +134,7 @@ def test_runs_of_other_shapes_train_beside() -> None:
         {"positions": "sinusoidal"},
         {"activation": "gelu"},
         {"tie_weights": True},
-        {"dropout": 0.1},
+        pytest.param({"dropout": 0.1}, marks=pytest.mark.slow),
         {"dropout": 0.1, "activation": "gelu"},
         {"deterministic": True},
         {"sequences": 40},
