@@ -234,7 +234,7 @@ def draw_what_if(
             f"{phi}_min",
             "steps to sink",
             f"{phi} of token {name}",
-            f"best head's {phi}_min",
+            "best head alone",
             "amplification",
             "mixing time",
         )
