@@ -8,11 +8,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from textual.pilot import Pilot
 
 from synergy_tui.app import SynergyApp
 from tests.app import synthetic
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 Opened = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 
