@@ -119,7 +119,8 @@ def choose(
         return Backend("ray", wanted or 0, 1, 1, device, ray or "auto")
     on_gpu = device.startswith("cuda") or (device == "auto" and _cuda())
     if name == "auto":
-        name = "ensemble" if on_gpu and processes == 1 else "pool"
+        # Points that cannot be stacked train alone in an ensemble's process, as in a pool.
+        name = "ensemble" if processes == 1 else "pool"
     count = wanted or (1 if on_gpu else max(1, _that_fit(cores, scenarios) // processes))
     threads = max(1, cores // (count * processes))
     together = LARGEST_BATCH if name == "ensemble" else 1
