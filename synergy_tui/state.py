@@ -430,6 +430,8 @@ class ExperimentState:
         run.speed.append(step, event.get("tokens_per_second"))
 
     def _on_probe(self, event: Event) -> None:
+        if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
+            raise TypeError("an analysis is an object")
         self._run(event).add_probe(
             ProbeRecord(
                 step=event["step"],

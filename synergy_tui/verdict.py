@@ -266,7 +266,8 @@ def _loss(few: RunState, many: RunState, step: int | None) -> tuple[str, list[st
     details: list[str] = []
     if one is None or other is None or isinstance(one, AtLeast) or isinstance(other, AtLeast):
         return "", details
-    if few.parameters != many.parameters:
+    counts = (few.parameters, many.parameters)
+    if all(isinstance(count, int) for count in counts) and counts[0] != counts[1]:
         details.append(
             f"but their parameters differ ({few.parameters:,} and {many.parameters:,}), "
             "so this compares more than heads"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,6 @@ _ASIDE = ("adam.", "generator")
 
 # What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
 _UNREADABLE = (
-    pickle.UnpicklingError,
     SafetensorError,
     RuntimeError,
     EOFError,
@@ -109,7 +107,7 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
                 names = [name for name in file.keys() if not name.startswith(_ASIDE)]  # noqa: SIM118
                 state = {name: file.get_tensor(name) for name in names}
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = _unpickled(path)
         shape = _shape_of_state(path, state, about)
         count = heads or about.get("heads")
         if not isinstance(count, int):
@@ -125,6 +123,18 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
     except _UNREADABLE as error:
         raise TrainerError(f"{path}: cannot be read as a checkpoint ({error})") from error
     return LoadedModel(stack, about)
+
+
+def _unpickled(path: Path) -> Any:
+    """Load a pickle of tensors; nothing in it is executed.
+
+    torch names no error for a damaged file: any may come out of its reader.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise TrainerError(f"{path}: cannot be read as a checkpoint ({reason})") from error
 
 
 def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> ModelShape:

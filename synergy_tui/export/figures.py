@@ -18,6 +18,7 @@ from synergy_tui.experiment import Experiment
 from synergy_tui.export.attention import Kept, kept_attention
 from synergy_tui.export.metrics import as_number
 from synergy_tui.extras import require
+from synergy_tui.metrics import leaf
 from synergy_tui.output import write_output_with
 from synergy_tui.state import ExperimentState, RunState
 
@@ -111,7 +112,7 @@ def fidelity_by_layer(experiment: Experiment, state: ExperimentState) -> Figure:
 
 
 def _series(probes: list[Any], layer: int, group: str, name: str) -> list[float]:
-    values = [as_number(probe.layers[layer].get(group, {}).get(name)) for probe in probes]
+    values = [as_number(leaf(probe.layers[layer], (group, name))) for probe in probes]
     return [np.nan if value is None else value for value in values]
 
 

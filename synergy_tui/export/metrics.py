@@ -11,7 +11,7 @@ from typing import Any
 
 from synergy_tui.errors import UserError
 from synergy_tui.extras import require
-from synergy_tui.metrics import HEAD_METRICS
+from synergy_tui.metrics import HEAD_METRICS, leaf
 from synergy_tui.output import write_output, write_output_with
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.summary import MEASURES, conventions, measures
@@ -73,7 +73,7 @@ def _probe(base: Row, probe: ProbeRecord) -> Iterator[Row]:
         layer = {
             **shared,
             "layer": str(analysis.get("layer")),
-            "max_steps": analysis.get("mixing", {}).get("max_steps"),
+            "max_steps": leaf(analysis, ("mixing", "max_steps")),
         }
         yield {**layer, **{key: as_number(value) for key, value in measures(analysis).items()}}
         for head in analysis.get("per_head") or ():
@@ -89,7 +89,7 @@ def as_number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, TypeError):
         return math.inf if str(value).startswith(">") else math.nan
 
 
