@@ -130,13 +130,14 @@ def _headline(
     for prediction, by_convention in summaries.items():
         verdicts = {summary.verdict for summary in by_convention.values()}
         statement = STATEMENTS[prediction].rstrip(".")
-        if len(verdicts) == 1:
-            (verdict,) = verdicts
-            which = next(iter(by_convention.values()))
-            where = "in every convention" if len(by_convention) > 1 else "in the one convention"
-            lines.append((verdict, f"{statement}: {verdict} {where} ({which.sentence})."))
+        sentences = {summary.sentence for summary in by_convention.values()}
+        if len(sentences) == 1:
+            (verdict,), (sentence,) = verdicts, sentences
+            names = list(by_convention)
+            where = "every convention" if len(names) > 1 else f"{names[0]}, the one that tells"
+            lines.append((verdict, f"{statement}: {verdict} under {where} ({sentence})."))
             continue
-        # Conventions disagree: the least favourable decides the mark, and all are named.
+        # Conventions differ: the least favourable decides the mark, and all are named.
         worst = next(
             each
             for each in (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)

@@ -206,10 +206,9 @@ def _ordered(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str
 
 
 def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
-    groups = by_group(
-        one for one in evidence.observations(convention)
-        if one.heads > 1 and math.isfinite(one.fidelity_amplification)
-    )  # fmt: skip
+    several = [one for one in evidence.observations(convention) if one.heads > 1]
+    drawn = [one for one in several if math.isfinite(one.fidelity_amplification)]
+    groups = by_group(drawn)
     if not groups:
         return []
     knob = {
@@ -223,6 +222,11 @@ def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
         if knob
         else "Every mark is a run; the darker, the more heads."
     )
+    if len(drawn) < len(several):
+        caption += (
+            f" {len(several) - len(drawn)} of {len(several)} are infinite (every head alone is "
+            "deaf to some node, the mixture is not) and not drawn."
+        )
 
     def draw() -> Figure:
         figure, panels = _grid(len(chosen))
