@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -141,14 +141,3 @@ def print_rich(renderable: Any) -> None:
 def clean(text: str) -> str:
     """Return text from a file without control characters, which would steer the terminal."""
     return "".join(each if each.isprintable() else "�" for each in text)
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries as one, keys joined by dots; lists stay out."""
-    flat: dict[str, Any] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            flat.update(flatten(item, f"{prefix}{key}."))
-        elif not isinstance(item, list):
-            flat[f"{prefix}{key}"] = item
-    return flat
