@@ -11,7 +11,7 @@ from engine.errors import GraphFileError, choose
 from engine.sparse import SparseHead
 from engine.system import MultiHeadSystem
 
-from . import edgelist, gml, graphml, matrices, nodelink
+from . import edgelist, gml, graphml, market, matrices, nodelink
 from .assemble import join, system_of
 from .files import write_text
 from .rows import names_of, rows_of, sparse_heads
@@ -119,7 +119,7 @@ def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
                 f"{path}: a matrix file holds one head, not {system.heads}; "
                 "write system.head(h), or GraphML"
             )
-        write = matrices.write_market if suffix == ".mtx" else matrices.write_scipy
+        write = market.write_market if suffix == ".mtx" else matrices.write_scipy
         try:
             write(sparse_heads(system)[0], path)
         except OSError as error:
@@ -149,7 +149,7 @@ def _read(path: Path, undirected: str) -> EdgeTable | SparseHead:
                 [p if p.startswith(str(path)) else f"{path}: {p}" for p in error.problems]
             ) from None
     if suffix == ".mtx":
-        return matrices.table_of(matrices.read_market(path))
+        return matrices.table_of(market.read_market(path))
     if suffix == ".npz":
         found = matrices.read_scipy(path)
         return found if isinstance(found, SparseHead) else matrices.table_of(found)

@@ -1,4 +1,4 @@
-"""One head as a sparse matrix ``A[receiver, sender]``: Matrix Market and SciPy ``.npz``."""
+"""One head as SciPy's sparse ``.npz``: rows are receivers, columns senders."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import AttentionFileError, GraphFileError
-from engine.memory import refuse_if_too_large
-from engine.sparse import MAX_NODES, SparseHead
+from engine.sparse import SparseHead
 
-from .files import size_of
+from .shape import check_shape
 from .table import EdgeTable
 from .tensors import TensorFile, load, open_tensors
 
@@ -24,27 +23,6 @@ _PARTS = {
     "csc": ("indptr", "indices", "data"),
     "coo": ("row", "col", "data"),
 }
-
-
-def read_market(path: Path) -> scipy.sparse.coo_array:
-    """Read a Matrix Market file; its header is believed only as far as the file is long."""
-    from scipy.io import mmread
-
-    rows, columns, entries = _market_header(path)
-    _check_shape(path, rows, columns)
-    # A coordinate entry takes at least "1 1\n", an array entry at least "1\n".
-    if entries > size_of(path):
-        raise GraphFileError(
-            f"{path}: says it has {entries:,} entries, which {size_of(path):,} bytes cannot hold"
-        )
-    refuse_if_too_large(48 * entries + 40 * rows, f"{path}: {entries:,} entries, read")
-    try:
-        matrix = mmread(path, spmatrix=False)
-    except (ValueError, TypeError, IndexError, OverflowError, UnicodeDecodeError) as error:
-        raise GraphFileError(f"{path}: not a whole Matrix Market file: {error}") from None
-    except OSError as error:
-        raise GraphFileError(f"{path}: {error.strerror or error}") from None
-    return _coo(path, matrix)
 
 
 def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
@@ -59,7 +37,7 @@ def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
         shape = np.asarray(load(path, file.tensors["shape"])).ravel().tolist()
         if len(shape) != 2 or not all(isinstance(length, int) for length in shape):
             raise GraphFileError(f"{path}: says shape {shape}; a head is a square matrix")
-        _check_shape(path, shape[0], shape[1])
+        check_shape(path, shape[0], shape[1])
         parts = [load(path, file.tensors[name]) for name in _PARTS[format_name]]
     except AttentionFileError as error:
         raise GraphFileError(error.problems) from None
@@ -81,15 +59,6 @@ def table_of(matrix: scipy.sparse.coo_array) -> EdgeTable:
     )
 
 
-def write_market(head: SparseHead, path: Path) -> None:
-    """Write a head as a Matrix Market file; pattern only when it is uniform."""
-    from scipy.io import mmwrite
-
-    field = "pattern" if head.weights is None else "real"
-    with path.open("wb") as out:
-        mmwrite(out, head.to_scipy(), field=field, precision=17, symmetry="general")
-
-
 def write_scipy(head: SparseHead, path: Path) -> None:
     """Write a head as ``scipy.sparse.save_npz`` would; a uniform one with a byte an edge."""
     values = np.ones(head.edges, dtype=np.int8) if head.weights is None else head.weights
@@ -102,36 +71,6 @@ def write_scipy(head: SparseHead, path: Path) -> None:
             shape=np.array([head.nodes, head.nodes]),
             data=values,
         )
-
-
-def _market_header(path: Path) -> tuple[int, int, int]:
-    size_of(path)
-    try:
-        with path.open("rb") as file:
-            banner = file.readline(1024).decode("ascii").lower().split()
-            if len(banner) != 5 or banner[:2] != ["%%matrixmarket", "matrix"]:
-                raise GraphFileError(f"{path}: does not begin with %%MatrixMarket matrix")
-            if banner[3] == "complex":
-                raise GraphFileError(f"{path}: holds complex numbers; weights are real")
-            line = file.readline(1 << 16)
-            while line.strip().startswith(b"%") or (line and not line.strip()):
-                line = file.readline(1 << 16)
-            sizes = [int(word) for word in line.split()]
-    except (ValueError, UnicodeDecodeError):
-        raise GraphFileError(f"{path}: its size line is not whole numbers") from None
-    except OSError as error:
-        raise GraphFileError(f"{path}: {error.strerror or error}") from None
-    if len(sizes) != (3 if banner[2] == "coordinate" else 2) or min(sizes) < 0:
-        raise GraphFileError(f"{path}: its size line is {sizes}")
-    return sizes[0], sizes[1], sizes[2] if len(sizes) == 3 else sizes[0] * sizes[1]
-
-
-def _check_shape(path: Path, rows: int, columns: int) -> None:
-    if rows != columns:
-        raise GraphFileError(f"{path}: the matrix is not square ({rows:,} × {columns:,})")
-    if not 1 <= rows <= MAX_NODES:
-        raise GraphFileError(f"{path}: a graph has 1 to {MAX_NODES:,} nodes, not {rows:,}")
-    refuse_if_too_large(40 * rows, f"{path}: a graph of {rows:,} nodes")
 
 
 def _format(path: Path, file: TensorFile) -> str:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import engine
 from engine.errors import EngineError, GraphFileError, TooLargeError, UnreachableError
+from engine.graphio.market import read_market
 from engine.system import MultiHeadSystem
 from engine.topologies import topology
 
@@ -294,3 +295,22 @@ def test_garbled_files_give_a_system_or_an_engine_error(
     path.write_bytes(bytes(data[: rng.integers(len(data))] if rng.random() < 0.3 else data))
     with contextlib.suppress(EngineError):
         assert engine.read_graph(path).nodes >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "coordinate real symmetric\n% a comment\n3 3 3\n1 1 1\n2 2 .5\n3 3 2\n",
+        "coordinate pattern general\n3 3 3\n1 1\n2 1\n3 2\n",
+        "coordinate integer general\n3 3 0\n",
+        "array real general\n2 2\n1\n2\n0\n3\n",
+        "array real symmetric\n2 2\n1\n0\n3\n",
+    ],
+    ids=lambda text: text.split("\n")[0],
+)
+def test_matrix_market_reads_as_scipy_does(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "graph.mtx"
+    path.write_text(f"%%MatrixMarket matrix {text}")
+    expected = scipy.io.mmread(path)
+    expected = expected if isinstance(expected, np.ndarray) else expected.toarray()
+    np.testing.assert_array_equal(read_market(path).toarray(), expected)
