@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import choose
-from .kernels import blocked, compare, dense as kernels, far
+from .kernels import compare, dense as kernels, far
 from .kernels.threads import over_ranges
 from .system import MultiHeadSystem
 
@@ -293,13 +293,12 @@ class DenseStack(Stack):
 
     def peaks(self, state: Peaks, last: int) -> None:
         """See `Stack.peaks`."""
-        advance = blocked.peaks if self.nodes >= blocked.WORTHWHILE else kernels.peaks
         target = 0
         while True:
             target = min(last, target + self._chunk(-(-self.count // 8)))
 
             def task(low: int, high: int, until: int = target) -> None:
-                advance(
+                kernels.peaks(
                     *self._operators(),
                     state.state,
                     state.clock,
