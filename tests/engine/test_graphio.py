@@ -239,6 +239,7 @@ HOSTILE = {
     "quote.csv": 'source,target\n"a,b\n',
     "words.csv": "source,target,weight\na,b,heavy\n",
     "latin.csv": "a,\udcff\n",
+    "encoding.graphml": '<?xml version="1.0" encoding="UVF-8"?><graphml/>',
     "empty.mtx": "",
     "banner.mtx": "%%MatrixMarket tensor\n",
     "huge.mtx": "%%MatrixMarket matrix coordinate real general\n9 9 999999999999\n1 1 1\n",
