@@ -1,4 +1,4 @@
-"""Bootstrap intervals that keep their promise at small samples, and intervals of proportions."""
+"""Bootstrap intervals that keep their promise at small samples."""
 
 from __future__ import annotations
 
@@ -110,11 +110,3 @@ def clustered_interval(
     tail = (1 - expanded_level(confidence, len(samples))) / 2
     low, high = np.quantile(replicates, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def proportion_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
-    """Exact (Clopper-Pearson) interval of a proportion; nan without trials."""
-    if trials == 0:
-        return UNKNOWN
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="exact")
-    return float(interval.low), float(interval.high)

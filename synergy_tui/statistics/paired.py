@@ -60,46 +60,14 @@ def hedges_correction(degrees: int) -> float:
     return math.exp(special.gammaln(half) - special.gammaln(half - 0.5)) / math.sqrt(half)
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike) -> Difference:
-    """Second minus first, pair by pair.
-
-    Parameters
-    ----------
-    first, second
-        (n,) values in the same order of seeds.
-
-    Returns
-    -------
-    Difference
-
-    Raises
-    ------
-    ValueError
-        When the lengths differ.
-    """
-    before = np.asarray(first, dtype=np.float64)
-    after = np.asarray(second, dtype=np.float64)
-    if before.shape != after.shape or before.ndim != 1:
-        raise ValueError(f"pairs need equal lengths, not {before.shape} and {after.shape}")
-    with np.errstate(invalid="ignore"):
-        differences = after - before
-    scale = np.max(
-        np.abs(np.concatenate([before, after])),
-        initial=0.0,
-        where=np.isfinite(np.concatenate([before, after])),
-    )
-    return one_sample(differences, scale=float(scale))
-
-
-def one_sample(differences: ArrayLike, *, scale: float = 1.0) -> Difference:
-    """A sample of differences against zero.
+def one_sample(differences: ArrayLike) -> Difference:
+    """A sample of paired differences (of logarithms, of scores) against zero.
 
     Parameters
     ----------
     differences
-        (n,); nan is undefined and left out, ``±inf`` is kept and then tested by sign alone.
-    scale
-        Size of what was subtracted: differences below 1e-12 of it are rounding, hence zero.
+        (n,); nan is undefined and left out, ``±inf`` is kept and then tested by sign alone. What
+        is below 1e-12 is rounding, hence zero.
 
     Returns
     -------
@@ -108,14 +76,14 @@ def one_sample(differences: ArrayLike, *, scale: float = 1.0) -> Difference:
     given = np.asarray(differences, dtype=np.float64)
     sample = given[~np.isnan(given)]
     undefined = given.size - sample.size
-    sample = np.where(np.abs(sample) <= _ROUNDING * scale, 0.0, sample)
+    sample = np.where(np.abs(sample) <= _ROUNDING, 0.0, sample)
     size = sample.size
     if size == 0:
         return Difference(0, undefined, math.nan, math.nan, UNKNOWN, math.nan, 1.0, 1.0, "none")
     mean, median = _mean(sample), float(np.median(sample))
     finite = bool(np.isfinite(sample).all())
     spread = float(np.std(sample, ddof=1)) if finite and size > 1 else math.nan
-    constant = finite and np.ptp(sample) <= _ROUNDING * max(scale, abs(mean))
+    constant = finite and np.ptp(sample) <= _ROUNDING * max(1.0, abs(mean))
     if not finite or size < 2 or constant:
         effect = 0.0 if finite and mean == 0.0 else math.copysign(math.inf, median)
         return Difference(

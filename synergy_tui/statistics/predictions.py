@@ -16,10 +16,14 @@ import numpy as np
 
 from synergy_tui.statistics.decide import Verdict, decide, holm, samples_to_decide
 from synergy_tui.statistics.findings import ALPHA, Finding, computed, exact, exact_trend
-from synergy_tui.statistics.intervals import clustered_interval, proportion_interval
+from synergy_tui.statistics.intervals import clustered_interval
 from synergy_tui.statistics.observations import Observation, by_group, complete_blocks
 from synergy_tui.statistics.paired import log_ratio, one_sample
-from synergy_tui.statistics.trends import grouped_rank_correlation, ordered_trend
+from synergy_tui.statistics.trends import (
+    correlation_across_seeds,
+    correlation_within_seeds,
+    ordered_trend,
+)
 
 
 def examine(
@@ -88,7 +92,7 @@ def _head_trend(
         return None
     if fixed := computed(table):
         return exact_trend(prediction, sign, heads, fixed, "head count", group, convention)
-    trend = ordered_trend(table)
+    trend = ordered_trend(log_ratio(table, 1.0))
     details = []
     for column in range(1, len(heads)):
         contrast = one_sample(log_ratio(table[:, column], table[:, 0]))
@@ -191,7 +195,7 @@ def _p4(members: Sequence[Observation], group: str, convention: str) -> Finding 
             return None
         if fixed := computed(table):
             return exact_trend("P4", +1, levels, fixed, "redrawn", group, convention)
-        trend = ordered_trend(table)
+        trend = ordered_trend(log_ratio(table, 1.0))
         means = ", ".join(
             f"{level:g}: ×{_factor(float(np.mean(log_ratio(table[:, column], 1.0))))}"
             for column, level in enumerate(levels)
@@ -280,7 +284,7 @@ def _p5(members: Sequence[Observation], group: str, convention: str) -> Finding 
         convention=convention,
         verdict=verdict,
         estimate=share,
-        interval=proportion_interval(len(applicable) - len(broken), len(applicable)),
+        interval=(math.nan, math.nan),
         unit="share of applicable bounds that hold",
         direction=-1.0 if broken else 1.0,
         effect=math.nan,
@@ -308,40 +312,34 @@ def _correlation(
     group: str,
     convention: str,
 ) -> Finding | None:
-    """Rank correlation over the runs of a group, and within equal head counts beside it.
+    """Rank correlation of two quantities over the head counts and seeds of a group.
 
-    P4 and P6 speak of runs, not of head counts: the decision for P4 is taken within equal head
-    counts (both quantities move with the head count for reasons of their own), for P6 over all
-    runs of the task, and the other one is told in the details.
+    P6 asks whether, within a seed, the runs that are ahead in one are ahead in the other. P4 asks
+    it of seeds within equal head counts, since both of its quantities move with the head count for
+    reasons of their own. Whichever does not decide is told in the details.
     """
-    a = [float(getattr(member, first)) for member in members]
-    b = [float(getattr(member, second)) for member in members]
-    seeds = [member.block for member in members]
-    counts = sorted({member.heads for member in members})
-    rows = [[i for i, member in enumerate(members) if member.heads == heads] for heads in counts]
-    over_all = grouped_rank_correlation([a], [b], clusters=[seeds])
-    within = grouped_rank_correlation(
-        [[a[i] for i in row] for row in rows],
-        [[b[i] for i in row] for row in rows],
-        clusters=[[seeds[i] for i in row] for row in rows],
-    )
-    decisive, other, label = (
-        (within, over_all, "over all head counts")
-        if prediction == "P4"
-        else (over_all, within, "within equal head counts")
-    )
-    if decisive.samples == 0:
+    blocks, heads, a = complete_blocks(members, "heads", first)
+    others, _, b = complete_blocks(members, "heads", second)
+    common = [block for block in blocks if block in others]
+    if len(common) < 2:
         return None
-    details = (
-        (
-            f"{label}: ρ = {other.mean:.2f} [{other.interval[0]:.2f}, {other.interval[1]:.2f}], "
-            f"p = {other.p_value:.2g} uncorrected",
-        )
-        if other.samples
-        else ()
-    )
-    # Fisher's z has standard deviation 1/√(n - 3): atanh(ρ) plays the standardised effect.
-    effect = math.atanh(max(-0.999999, min(0.999999, decisive.mean)))
+    a = a[[blocks.index(block) for block in common]]
+    b = b[[others.index(block) for block in common]]
+    within = correlation_within_seeds(a, b) if len(heads) > 1 else None
+    across = correlation_across_seeds(a, b) if len(common) > 2 else None
+    decisive, other, unit, label = (
+        (across, within, "rank correlation over seeds, at equal head counts", "within seeds")
+        if prediction == "P4"
+        else (within, across, "rank correlation over head counts, within seeds",
+              "over seeds, at equal head counts")
+    )  # fmt: skip
+    if decisive is None or math.isnan(decisive.mean):
+        return None
+    details = ()
+    if other is not None and not math.isnan(other.mean):
+        low, high = other.interval
+        between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
+        details = (f"{label}: ρ = {other.mean:.2f}{between}, p = {other.p_value:.2g} uncorrected",)
     return Finding(
         prediction=prediction,
         group=group,
@@ -349,9 +347,9 @@ def _correlation(
         verdict=Verdict.UNDECIDED,
         estimate=decisive.mean,
         interval=decisive.interval,
-        unit="rank correlation over runs",
+        unit=unit,
         direction=sign * decisive.mean,
-        effect=effect,
+        effect=decisive.effect,
         p_value=decisive.p_value,
         samples=decisive.samples,
         test="permutation of ranks",

@@ -1,17 +1,21 @@
-"""Ordered alternatives within seeds, and rank correlation within groups."""
+"""Ordered alternatives within seeds, and rank correlation within or across them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from synergy_tui.statistics.intervals import Interval, bootstrap_interval
-from synergy_tui.statistics.paired import Difference, one_sample
+from synergy_tui.statistics.intervals import (
+    UNKNOWN,
+    Interval,
+    bootstrap_interval,
+    expanded_level,
+)
+from synergy_tui.statistics.paired import one_sample
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class Trend:
     mean
         Of the scores, in [-1, 1]: 1 when every seed rises at every step.
     interval
-        95 % bootstrap interval of the mean score.
+        95 % bootstrap interval of the mean score; nan where every seed has the same.
     p_value
         Two-sided. Page's L with three conditions and more, else the paired test of the difference.
     effect
-        Hedges' g of the scores; inf when all seeds agree exactly.
+        Hedges' g of the scores (of two conditions: of their difference); inf when all seeds agree
+        exactly.
     test
         Name of the test.
     """
@@ -72,11 +77,11 @@ def ordered_trend(table: ArrayLike) -> Trend:
     if values.shape[1] < 2 or np.isnan(values).any():
         raise ValueError("a trend needs two conditions and more, and a value for each")
     scores = np.array([_spearman(row, np.arange(row.size, dtype=np.float64)) for row in values])
-    against_zero = one_sample(scores)
+    effect = one_sample(scores).effect
     if values.shape[1] == 2:
         with np.errstate(invalid="ignore"):
-            step: Difference = one_sample(np.nan_to_num(values[:, 1] - values[:, 0], nan=0.0))
-        p_value, test = step.p_value, step.test
+            step = one_sample(np.where(values[:, 1] == values[:, 0], 0.0, np.diff(values)[:, 0]))
+        p_value, effect, test = step.p_value, step.effect, step.test
     elif len(values) < 2 or not np.any(scores):
         p_value, test = 1.0, "Page's L"
     else:
@@ -86,126 +91,142 @@ def ordered_trend(table: ArrayLike) -> Trend:
     return Trend(
         scores=scores,
         mean=float(scores.mean()),
-        interval=bootstrap_interval(scores),
+        interval=_unless_unanimous(scores),
         p_value=p_value,
-        effect=against_zero.effect,
+        effect=effect,
         test=test,
     )
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman correlation within groups, averaged over them.
+    """Spearman correlation of two quantities measured at every seed and condition.
 
     Attributes
     ----------
     mean
-        Correlation in [-1, 1], the mean over groups weighted by their sizes.
+        Correlation in [-1, 1], averaged over seeds or over conditions.
     interval
-        95 % interval over clusters (seeds), by resampling them.
+        95 % interval over seeds; nan where every seed says the same.
     p_value
-        Two-sided, by permuting within groups.
+        Two-sided, by permutation.
+    effect
+        Standardised, so that ``effect · √seeds`` is about what the test measures.
     samples
-        Pairs in all.
-    groups
-        Groups that vary in both quantities.
+        Seeds.
     """
 
     mean: float
     interval: Interval
     p_value: float
+    effect: float
     samples: int
-    groups: int
 
 
-def grouped_rank_correlation(
-    first: Sequence[ArrayLike],
-    second: Sequence[ArrayLike],
-    *,
-    clusters: Sequence[ArrayLike] | None = None,
-    permutations: int = 9999,
-    seed: int = 0,
+def correlation_within_seeds(
+    first: ArrayLike, second: ArrayLike, *, permutations: int = 9999, seed: int = 0
 ) -> RankCorrelation:
-    """Rank correlation within groups: what is common to a group cannot make it.
+    """Do the conditions of a seed that are high in one quantity stand high in the other?
+
+    What a seed does to all its conditions cannot make this correlation, because conditions are
+    ranked and permuted within each seed alone.
 
     Parameters
     ----------
     first, second
-        One (n_g,) array a group each.
-    clusters
-        Which cluster (seed) each pair belongs to, for the interval; each pair its own when absent.
+        (seeds, conditions) without nan; infinite values rank as extremes.
     permutations
-        Random permutations within groups.
+        Random permutations of each seed's conditions.
     seed
         Of permutations and resampling.
 
     Returns
     -------
     RankCorrelation
-        Mean nan and p 1 when no group varies in both.
+        Mean nan and p 1 when no seed varies in both.
     """
-    pairs = [
-        (np.asarray(a, np.float64), np.asarray(b, np.float64))
-        for a, b in zip(first, second, strict=True)
-    ]
-    labels = (
-        [np.arange(a.size) for a, _ in pairs]
-        if clusters is None
-        else [np.asarray(cluster) for cluster in clusters]
-    )
-    kept = [
-        (a[ok], b[ok], label[ok])
-        for (a, b), label in zip(pairs, labels, strict=True)
-        if (ok := ~(np.isnan(a) | np.isnan(b))).sum() >= 3
-        and _standard(_ranks(a[ok])).any()
-        and _standard(_ranks(b[ok])).any()
-    ]
-    samples = sum(a.size for a, _, _ in kept)
-    if not kept:
-        return RankCorrelation(math.nan, (math.nan, math.nan), 1.0, 0, 0)
+    x, y = _standard_rows(first), _standard_rows(second)
     rng = np.random.default_rng(seed)
-    observed = _pooled([(a, b) for a, b, _ in kept])
     null = np.zeros(permutations)
-    for a, b, _ in kept:
-        x, y = _standard(_ranks(a)), _standard(_ranks(b))
-        null += a.size * (rng.permuted(np.tile(x, (permutations, 1)), axis=1) @ y)
-    null /= samples
-    # The observed order counts as one of the permutations, so that p is never 0.
-    extreme = int((np.abs(null) >= abs(observed) - 1e-12).sum())
+    for a, b in zip(x, y, strict=True):
+        null += rng.permuted(np.tile(a, (permutations, 1)), axis=1) @ b
+    scores = (x * y).sum(axis=1).round(12)
     return RankCorrelation(
-        mean=observed,
-        interval=_cluster_interval(kept, rng),
-        p_value=(extreme + 1) / (permutations + 1),
-        samples=samples,
-        groups=len(kept),
+        mean=float(scores.mean()) if null.any() else math.nan,
+        interval=_unless_unanimous(scores),
+        p_value=_permutation_p(float(scores.sum()), null),
+        effect=one_sample(scores).effect,
+        samples=len(x),
     )
 
 
-def _cluster_interval(
-    kept: Sequence[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.generic]]],
-    rng: np.random.Generator,
-    resamples: int = 999,
-) -> Interval:
-    total, weights = np.zeros(resamples), np.zeros(resamples)
-    for a, b, label in kept:
-        names, belongs = np.unique(label, return_inverse=True)
-        # How often each seed is drawn is all that a resample is.
-        times = rng.multinomial(names.size, np.full(names.size, 1 / names.size), resamples)
-        correlation = _weighted_spearman(a, b, times[:, belongs].astype(np.float64))
-        # A resample of one repeated seed has no correlation; the other groups still have.
-        defined = ~np.isnan(correlation)
-        total[defined] += a.size * correlation[defined]
-        weights[defined] += a.size
-    replicates = total[weights > 0] / weights[weights > 0]
-    if not replicates.size:
-        return math.nan, math.nan
-    low, high = np.quantile(replicates, [0.025, 0.975])
+def correlation_across_seeds(
+    first: ArrayLike, second: ArrayLike, *, permutations: int = 9999, seed: int = 0
+) -> RankCorrelation:
+    """Do the seeds that are high in one quantity stand high in the other, condition by condition?
+
+    What a condition does to all its seeds cannot make this correlation. Seeds are permuted whole,
+    all their conditions together: a seed that is slow in one condition may be slow in all, and
+    must not count as several.
+
+    Parameters
+    ----------
+    first, second, permutations, seed
+        As in :func:`correlation_within_seeds`; permutations are of seeds.
+
+    Returns
+    -------
+    RankCorrelation
+        Mean nan and p 1 when no condition varies in both.
+    """
+    columns = np.asarray(first, np.float64).T, np.asarray(second, np.float64).T
+    x, y = (_standard_rows(table) for table in columns)
+    rng = np.random.default_rng(seed)
+    count = x.shape[1]
+    orders = rng.permuted(np.tile(np.arange(count), (permutations, 1)), axis=1)
+    null = np.zeros(permutations)
+    for a, b in zip(x, y, strict=True):
+        null += a[orders] @ b
+    observed, spread = float((x * y).sum()), float(null.std())
+    # How often each seed is drawn is all that a resample is.
+    times = rng.multinomial(count, np.full(count, 1 / count), 1999).astype(np.float64)
+    replicates = np.array([_weighted_spearman(a, b, times) for a, b in zip(*columns, strict=True)])
+    return RankCorrelation(
+        mean=observed / len(x) if spread else math.nan,
+        interval=_percentiles(replicates, count),
+        p_value=_permutation_p(observed, null),
+        effect=observed / spread / math.sqrt(count) if spread else math.nan,
+        samples=count,
+    )
+
+
+def _permutation_p(observed: float, null: NDArray[np.float64]) -> float:
+    # The observed order counts as one of the permutations, so that p is never 0.
+    extreme = int((np.abs(null) >= abs(observed) - 1e-9).sum())
+    return (extreme + 1) / (null.size + 1)
+
+
+def _percentiles(replicates: NDArray[np.float64], samples: int) -> Interval:
+    """Interval of the mean over rows; a resample of one repeated seed has no correlation."""
+    defined = ~np.isnan(replicates)
+    counted = defined.sum(axis=0)
+    totals = np.where(defined, replicates, 0.0).sum(axis=0)[counted > 0]
+    if samples < 2 or not totals.size:
+        return UNKNOWN
+    tail = (1 - expanded_level(0.95, samples)) / 2
+    low, high = np.quantile(totals / counted[counted > 0], [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _pooled(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
-    total = sum(a.size for a, _ in pairs)
-    return float(sum(a.size * _spearman(a, b) for a, b in pairs) / total)
+def _unless_unanimous(scores: NDArray[np.float64]) -> Interval:
+    """Interval of a mean score; resampling seeds that all say the same tells no uncertainty."""
+    return bootstrap_interval(scores) if np.ptp(scores) else UNKNOWN
+
+
+def _standard_rows(table: ArrayLike) -> NDArray[np.float64]:
+    """(rows, n) ranks of each row, centred and scaled to length 1."""
+    values = np.atleast_2d(np.asarray(table, dtype=np.float64))
+    return np.array([_standard(_ranks(row)) for row in values])
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -152,7 +152,7 @@ def test_loss_that_follows_mixing_is_supported_and_its_reverse_contradicted() ->
     assert find(follows, "P6-mixing").verdict is Verdict.SUPPORTED
     against = sweep(loss=lambda heads, noise: heads + 0.01 * noise)
     assert find(against, "P6-mixing").verdict is Verdict.CONTRADICTED
-    assert any("within equal head counts" in text for text in find(follows, "P6-mixing").details)
+    assert any("at equal head counts" in text for text in find(follows, "P6-mixing").details)
 
 
 def test_one_contradicted_group_contradicts_the_whole_and_is_counted() -> None:
@@ -194,10 +194,8 @@ def test_null_sweeps_rarely_claim_anything() -> None:
     assert claims <= 2
 
 
-def test_a_single_seed_tests_no_trend() -> None:
-    assert {f.prediction for f in examine(sweep(seeds=1), "theory")} <= {
-        "P4", "P5", "P6-mixing", "P6-fidelity",
-    }  # fmt: skip
+def test_a_single_seed_tests_nothing() -> None:
+    assert {f.prediction for f in examine(sweep(seeds=1), "theory")} == {"P5"}
 
 
 def test_numbers_that_no_seed_changes_are_one_fact_not_ten_observations() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,17 +21,16 @@ from synergy_tui.statistics.intervals import (
     bootstrap_interval,
     clustered_interval,
     expanded_level,
-    proportion_interval,
 )
 from synergy_tui.statistics.paired import (
     hedges_correction,
     log_ratio,
     one_sample,
-    paired_difference,
 )
 from synergy_tui.statistics.trends import (
     _weighted_spearman,
-    grouped_rank_correlation,
+    correlation_across_seeds,
+    correlation_within_seeds,
     ordered_trend,
 )
 
@@ -129,18 +129,12 @@ def test_clustered_interval_is_wider_than_treating_inputs_as_seeds() -> None:
     assert high - low == pytest.approx(t_high - t_low, rel=0.25)
 
 
-def test_proportion_interval_follows_the_rule_of_three() -> None:
-    low, high = proportion_interval(100, 100)
-    assert (1 - low, high) == pytest.approx((0.0362, 1.0), abs=1e-3)
-    assert all(map(math.isnan, proportion_interval(0, 0)))
-
-
 def test_paired_differences_find_what_unpaired_ones_cannot() -> None:
     rng = np.random.default_rng(5)
     seeds = rng.normal(0, 10, 6)
     before = seeds + rng.normal(0, 0.1, 6)
     after = seeds + 0.5 + rng.normal(0, 0.1, 6)
-    difference = paired_difference(before, after)
+    difference = one_sample(after - before)
     assert difference.p_value < 0.01
     assert stats.ttest_ind(before, after).pvalue > 0.5
     assert difference.interval[0] < 0.5 < difference.interval[1]
@@ -152,8 +146,7 @@ def test_five_seeds_cannot_reach_five_percent_by_sign_flips_alone() -> None:
 
 
 def test_rounding_is_no_difference() -> None:
-    value = 0.1 + 0.2
-    difference = paired_difference([0.3] * 5, [value] * 5)
+    difference = one_sample(log_ratio([0.1 + 0.2] * 5, [0.3] * 5))
     assert (difference.mean, difference.p_value, difference.effect) == (0.0, 1.0, 0.0)
 
 
@@ -192,9 +185,21 @@ def test_trend_keeps_its_error_rate_under_the_null() -> None:
 
 def test_trend_of_two_conditions_is_the_paired_test() -> None:
     table = np.random.default_rng(7).normal([0, 1], 1, size=(9, 2))
-    assert ordered_trend(table).p_value == pytest.approx(
-        paired_difference(table[:, 0], table[:, 1]).p_value
-    )
+    trend, step = ordered_trend(table), one_sample(table[:, 1] - table[:, 0])
+    assert (trend.p_value, trend.effect) == pytest.approx((step.p_value, step.effect))
+    assert trend.p_value == pytest.approx(stats.ttest_rel(table[:, 1], table[:, 0]).pvalue)
+
+
+def test_trend_of_two_conditions_takes_infinities_by_sign() -> None:
+    rises = [[1.0, math.inf], [2.0, 3.0], [1.0, 4.0], [math.inf, math.inf]]
+    trend = ordered_trend(rises)
+    assert trend.test == "sign"
+    assert trend.p_value == pytest.approx(2 / 2**3)
+    assert trend.mean == 0.75
+
+
+def test_seeds_that_all_agree_tell_no_interval() -> None:
+    assert all(map(math.isnan, ordered_trend(np.tile([1.0, 2.0, 3.0], (4, 1))).interval))
 
 
 def test_trend_without_variation_is_none() -> None:
@@ -203,27 +208,62 @@ def test_trend_without_variation_is_none() -> None:
         ordered_trend([[1.0]])
 
 
-def test_grouped_correlation_ignores_what_a_group_shares() -> None:
+def null_of_seed_effects(seeds: int, size: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Two unrelated quantities, each of which a seed moves at all four head counts alike."""
+    return [rng.normal(size=(seeds, 4)) + size * rng.normal(size=(seeds, 1)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("correlation", [correlation_within_seeds, correlation_across_seeds])
+def test_what_a_seed_does_to_all_its_runs_is_no_correlation(correlation: Any) -> None:
+    # Runs permuted freely, as if they were independent, are "significant" in a quarter of these.
     rng = np.random.default_rng(8)
-    # Within groups nothing; between groups everything: a pooled correlation would be near 1.
-    first = [rng.normal(10 * g, 1, 12) for g in range(4)]
-    second = [rng.normal(10 * g, 1, 12) for g in range(4)]
-    pooled = stats.spearmanr(np.concatenate(first), np.concatenate(second)).statistic
-    grouped = grouped_rank_correlation(first, second, permutations=1999)
-    assert pooled > 0.8
-    assert abs(grouped.mean) < 0.35
-    assert grouped.p_value > 0.05
+    rejected = [
+        correlation(*null_of_seed_effects(8, 3.0, rng), permutations=399).p_value < 0.05
+        for _ in range(300)
+    ]
+    assert np.mean(rejected) < 0.085
 
 
-def test_grouped_correlation_of_one_group_is_spearmans() -> None:
+def test_correlation_within_seeds_ignores_what_a_seed_shares() -> None:
+    rng = np.random.default_rng(11)
+    shared = 10 * rng.normal(size=(8, 1))
+    first, second = (shared + rng.normal(size=(8, 4)) for _ in range(2))
+    assert stats.spearmanr(first.ravel(), second.ravel()).statistic > 0.8
+    within = correlation_within_seeds(first, second, permutations=1999)
+    assert abs(within.mean) < 0.35
+    assert within.p_value > 0.05
+    assert correlation_across_seeds(first, second, permutations=1999).p_value < 0.01
+
+
+def test_correlation_across_seeds_ignores_what_a_condition_shares() -> None:
+    rng = np.random.default_rng(14)
+    shared = 10.0 * np.arange(4)
+    first, second = (shared + rng.normal(size=(8, 4)) for _ in range(2))
+    across = correlation_across_seeds(first, second, permutations=1999)
+    assert abs(across.mean) < 0.35
+    assert across.p_value > 0.05
+    assert correlation_within_seeds(first, second, permutations=1999).p_value < 0.01
+
+
+def test_correlation_across_the_seeds_of_one_condition_is_spearmans() -> None:
     rng = np.random.default_rng(9)
     first = rng.normal(size=20)
     second = first + rng.normal(size=20)
     expected = stats.spearmanr(first, second)
-    ours = grouped_rank_correlation([first], [second])
+    ours = correlation_across_seeds(first[:, None], second[:, None])
     assert ours.mean == pytest.approx(expected.statistic)
     assert ours.p_value == pytest.approx(expected.pvalue, abs=0.005)
     assert ours.interval[0] < ours.mean < ours.interval[1]
+    assert ours.effect * math.sqrt(20) == pytest.approx(ours.mean * math.sqrt(19), rel=0.03)
+
+
+def test_correlation_within_seeds_against_an_order_is_the_trend() -> None:
+    table = np.random.default_rng(13).normal(np.arange(4), 2.0, size=(7, 4))
+    within = correlation_within_seeds(table, np.tile(np.arange(4.0), (7, 1)))
+    trend = ordered_trend(table)
+    assert within.mean == pytest.approx(trend.mean)
+    assert within.p_value == pytest.approx(trend.p_value, abs=0.01)
+    assert within.effect == pytest.approx(trend.effect)
 
 
 def test_weighted_spearman_is_spearman_of_the_repeated_pairs() -> None:
@@ -236,8 +276,11 @@ def test_weighted_spearman_is_spearman_of_the_repeated_pairs() -> None:
         assert correlation == pytest.approx(expected)
 
 
-def test_grouped_correlation_of_nothing_that_varies_decides_nothing() -> None:
-    assert grouped_rank_correlation([[1, 1, 1]], [[1, 2, 3]]).p_value == 1.0
+def test_correlation_of_nothing_that_varies_decides_nothing() -> None:
+    for correlation in (correlation_within_seeds, correlation_across_seeds):
+        nothing = correlation(np.ones((3, 3)), np.arange(9.0).reshape(3, 3))
+        assert nothing.p_value == 1.0
+        assert math.isnan(nothing.mean)
 
 
 @pytest.mark.parametrize(
