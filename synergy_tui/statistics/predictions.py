@@ -335,7 +335,7 @@ def _correlation(
     )  # fmt: skip
     if decisive is None or math.isnan(decisive.mean):
         return None
-    details = ()
+    details: tuple[str, ...] = ()
     if other is not None and not math.isnan(other.mean):
         low, high = other.interval
         between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
