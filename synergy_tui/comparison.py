@@ -11,45 +11,66 @@ from synergy_tui.state import ExperimentState, RunState
 from synergy_tui.verdict import verdict
 from synergy_tui.widgets.strips import Cell, Summary
 
+STEPS, FIDELITY, LOSS, RIGHT, PARAMETERS = (
+    "steps to sink",
+    "minimax fidelity φ",
+    "loss, nats",
+    "right",
+    "parameters",
+)
+CLARITY, SPEED = "clarity vs best head", "speed vs best head"
+"""Heads of the table: the mixture against the best of its own heads; above 1 is synergy."""
+
 
 def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
-    """The verdict at the cursor, the conventions it is under, and the table of the runs."""
+    """The verdict at the cursor, the conventions it is under, and the table of the runs.
+
+    ``alert`` tells already which runs failed; then the verdict is of the others only.
+    """
+    failed, held = _expectations(state)
+    table = _table(state, look)
     if not any(run.probes for run in state.runs.values()):
-        waiting = "nothing has been measured yet"
-        return Summary(alert, waiting, _expectations(state), _table(state, look))
-    told = verdict(state, look.step)
-    notes = [f"mixed: {look.convention.name} (c) · {told.convention}"]
+        return Summary(alert, "nothing has been measured yet", held, table, failed)
+    told = verdict(state, look.step, failures=not alert)
+    notes = [f"mixed by {look.convention.name} (c) · {told.convention}"] if told.convention else []
     line = told.line.replace("∞", "inf") if look.ascii_only else told.line
-    return Summary(alert, line, [*notes, *told.details, *_expectations(state)], _table(state, look))
+    return Summary(alert, line, [*notes, *told.details, *held], table, failed)
 
 
-def _expectations(state: ExperimentState) -> list[str]:
-    marks = {True: "holds", False: "FAILS"}
-    return [
-        f"expected {event['that']}: {marks[bool(event.get('holds'))]}"
-        for event in state.expectations
-    ]
+def _expectations(state: ExperimentState) -> tuple[list[str], list[str]]:
+    """What was expected and is not so, one a line, and what is so, in one line."""
+    failed: list[str] = []
+    held: list[str] = []
+    for event in state.expectations:
+        (held if event.get("holds") else failed).append(str(event["that"]))
+    return (
+        [f"expected, but FAILS: {that}" for that in failed],
+        [f"expected, and holds: {'; '.join(held)}"] if held else [],
+    )
 
 
 def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
-    """One column a run; only the rows that some run has a value for."""
+    """A row for each run, and a column for each measure that some run has a value of."""
     runs = list(state.runs.values())
-    if not runs:
+    numbers = [_numbers(run, look) for run in runs]
+    names = [name for name in _columns(look) if any(name in row for row in numbers)]
+    if not names:
         return []
-    head = [Cell("", "muted")]
-    columns: list[dict[str, str]] = []
-    for run in runs:
+    table = [[Cell("", "muted"), *(Cell(name, "muted") for name in names)]]
+    for run, row in zip(runs, numbers, strict=True):
         place = identity(run.index)
-        head.append(Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable))
-        columns.append(_numbers(run, look))
-    names: dict[str, None] = {}
-    for column in columns:
-        names.update(dict.fromkeys(column))
-    body = [
-        [Cell(name, "muted"), *(Cell(column.get(name, "–")) for column in columns)]
-        for name in names
-    ]
-    return [head, *body] if body else []
+        lead = Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable)
+        table.append([lead, *(Cell(row.get(name, "–")) for name in names)])
+    return table
+
+
+def _columns(look: Look) -> list[str]:
+    """Names of the table's columns, what no panel shows first."""
+    return [STEPS, FIDELITY, CLARITY, SPEED, _mixed(look), LOSS, RIGHT, PARAMETERS]
+
+
+def _mixed(look: Look) -> str:
+    return f"mixed, {look.convention.distance} {look.convention.aggregate}"
 
 
 def _numbers(run: RunState, look: Look) -> dict[str, str]:
@@ -60,25 +81,19 @@ def _numbers(run: RunState, look: Look) -> dict[str, str]:
         analysis = look.convention.analysis(probe, look.layer)
         mixing = analysis.get("mixing") or {}
         synergy = analysis.get("synergy") or {}
-        rows["steps to sink, mean"] = _value(analysis, mixing, "hitting_time_mean")
-        rows[f"mixed at, {look.convention.distance} {look.convention.aggregate}"] = shown(
-            mixing.get(look.convention.key)
-        )
-        rows["minimax fidelity φ"] = _value(
-            analysis, analysis["fidelity"], "minimax", "fidelity_minimax"
-        )
+        rows[STEPS] = _value(analysis, mixing, "hitting_time_mean")
+        rows[_mixed(look)] = shown(mixing.get(look.convention.key))
+        rows[FIDELITY] = _value(analysis, analysis["fidelity"], "minimax", "fidelity_minimax")
         if run.heads > 1:
-            rows["fidelity against own best head"] = _times(
-                analysis, synergy, "fidelity_amplification"
-            )
-            rows["mixing against own best head"] = _times(analysis, synergy, "mixing_gain")
+            rows[CLARITY] = _times(analysis, synergy, "fidelity_amplification")
+            rows[SPEED] = _times(analysis, synergy, "mixing_gain")
     loss, accuracy = learned(run, look.step)
     if loss is not None:
-        rows["loss, nats"] = shown(loss)
+        rows[LOSS] = shown(loss)
     if accuracy is not None:
-        rows["right answers"] = f"{accuracy:.1%}"
+        rows[RIGHT] = f"{accuracy:.1%}"
     if run.parameters is not None:
-        rows["parameters"] = f"{run.parameters:,}"
+        rows[PARAMETERS] = f"{run.parameters:,}"
     return rows
 
 

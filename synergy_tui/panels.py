@@ -61,6 +61,8 @@ class Scales:
     steps: Axis
     fidelity: Axis
     loss: Axis
+    bars: float
+    """The end of the scale where fidelities are drawn as bars."""
 
 
 def number(value: Any) -> float:
@@ -115,6 +117,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     losses = [value for run in runs for value in _extent(run.losses)]
     floors = [run.floor for run in runs if run.floor is not None]
     clear = [value for values in [*tracks, *best] for value in _extent(values)]
+    alone = [number(head.get("fidelity_minimax")) for run in runs for head in _heads(run, look)]
+    known = [value for value in [*clear, *alone] if math.isfinite(value)]
     logarithmic = _spans_decades(tracks) if look.logarithmic is None else look.logarithmic
     return Scales(
         arrival=Axis(0, max(longest, 1.0), scale=scale, label="diffusion steps"),  # type: ignore[arg-type]
@@ -129,6 +133,7 @@ def scales(state: ExperimentState, look: Look) -> Scales:
             scale="log" if look.logarithmic else "linear",
             include=[0.0, *floors],
         ),
+        bars=max(known, default=0.0) or 1.0,
     )
 
 
@@ -170,9 +175,10 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         place = identity(run.index)
         colour, faint = place.variable, place.variable.replace("run", "faint")
         if alone:
-            for earlier in _earlier(run.probes, probe):
+            for place_back, earlier in enumerate(_earlier(run.probes, probe)):
                 x, y = _arrival_track(earlier, look, axes, "mean")
-                curves.append(Curve(x, y, faint, faint=True))
+                label = "" if place_back else f"step {earlier.step}"
+                curves.append(Curve(x, y, faint, faint=True, label=label))
             for which, style in (("median", "muted"), ("worst", "text")):
                 x, y = _arrival_track(probe, look, axes, which)
                 curves.append(Curve(x, y, style, label=which))
@@ -200,7 +206,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
     what = f"arrival at the sink{_layer(look)}"
     if main not in (None, look.convention.source):
         what += f" ({main})"
-    plot = Plot(axes.arrival, Axis(0, 1), curves, markers, empty=_waiting(state, runs))
+    plot = Plot(axes.arrival, Axis(0, 1), curves, markers, empty=_waiting(state, runs, 0))
     return Panel(QUESTIONS[0], what, headline.strip(), plot, SHORT[0])
 
 
@@ -208,7 +214,7 @@ def _how_clearly(
     state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
 ) -> Panel:
     if all(run.kind != "trained" for run in runs):
-        return _clearly_bars(state, runs, look)
+        return _clearly_bars(state, runs, look, axes)
     curves: list[Curve] = []
     markers: list[Marker] = []
     headline = ""
@@ -238,12 +244,20 @@ def _how_clearly(
         markers += _fidelity_bound(analysis)
         headline = _fidelity_text(analysis)
     plot = Plot(
-        axes.steps, axes.fidelity, curves, markers, _cursor(look), empty=_waiting(state, runs)
+        axes.steps,
+        axes.fidelity,
+        curves,
+        markers,
+        _cursor(look),
+        empty=_waiting(state, runs, 1),
+        shares_x=True,
     )
     return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
 
 
-def _clearly_bars(state: ExperimentState, runs: Sequence[RunState], look: Look) -> Panel:
+def _clearly_bars(
+    state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
     """A designed graph has one moment, so its heads are compared instead of its steps."""
     bars: list[Bar] = []
     headline = ""
@@ -254,19 +268,17 @@ def _clearly_bars(state: ExperimentState, runs: Sequence[RunState], look: Look) 
         colour = identity(run.index).variable
         analysis = look.convention.analysis(probe, look.layer)
         value = analysis["fidelity"].get("minimax")
-        heads = analysis.get("per_head") or []
+        heads = _heads(run, look)
         if len(runs) == 1:
             for head in heads if len(heads) > 1 else []:
                 alone = head.get("fidelity_minimax")
                 bars.append(Bar(f"head {head['head']}", number(alone), shown(alone), "muted"))
             headline = _fidelity_text(analysis)
-        name = "together" if len(runs) == 1 else run.name
+        name = run.name if len(runs) > 1 else "together" if len(heads) > 1 else "its head"
         bars.append(Bar(name, number(value), shown(value), colour))
-    high = max((bar.value for bar in bars if math.isfinite(bar.value)), default=1.0)
+    plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
-        plot: Plot | Bars = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs))
-    else:
-        plot = Bars(bars, high if high > 0 else 1.0)
+        plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 1))
     return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
 
 
@@ -292,13 +304,13 @@ def _has_it_learned(
         if not alone:
             headline += f"  {glyph} {shown(loss)}"
         else:
-            headline = "" if loss is None else f"loss {compact(loss, 3)}"
-            if accuracy is not None and math.isfinite(accuracy):
-                headline += f" · {accuracy:.1%} right"
+            parts = [] if loss is None else [f"loss {compact(loss, 3)}"]
+            parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
+            headline = " · ".join(parts)
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}
     for floor in sorted(floors):
         markers.append(Marker("y", floor, f"floor {compact(floor)}", "axis"))
-    waiting = _waiting(state, runs)
+    waiting = _waiting(state, runs, 2)
     if runs and all(run.kind != "trained" for run in runs):
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
@@ -442,18 +454,35 @@ def _layer(look: Look) -> str:
     return "" if look.layer is None else f", layer {look.layer}"
 
 
-def _waiting(state: ExperimentState, runs: Sequence[RunState]) -> str:
-    """What an empty panel waits for."""
-    if not runs:
-        return "waiting for the worker to start"
+def _waiting(state: ExperimentState, runs: Sequence[RunState], question: int) -> str:
+    """What an empty panel waits for, and what it will show then."""
+    first = "training step" if question == 2 else "probe"
     failed = [run for run in runs if run.status in ("failed", "stopped")]
     if failed:
-        return f"{failed[0].name} {failed[0].status} before its first probe"
-    if all(run.status == "waiting" for run in runs):
-        return "the worker is starting: loading torch takes a few seconds"
-    if runs[0].kind == "trained":
-        return "waiting for the first probe"
-    return "waiting for the engine's answer"
+        return f"{failed[0].name} {failed[0].status} before its first {first}"
+    if not runs:
+        what = "waiting for the worker to start"
+    elif all(run.status == "waiting" for run in runs):
+        what = "the worker is starting: loading torch takes a few seconds"
+    elif runs[0].kind == "trained":
+        what = f"waiting for the first {first}"
+    else:
+        what = "waiting for the engine's answer"
+    return f"{what}\n{_PROMISES[question]}"
+
+
+_PROMISES = (
+    "here: the share of tokens whose walk has reached the sink, the last token, step by step",
+    "here: how much of the token that is heard worst reaches the sink, as training goes on",
+    "here: the loss, and the floor below which no model can go",
+)
+"""What each panel shows, for those who wait before an empty one."""
+
+
+def _heads(run: RunState, look: Look) -> Sequence[Mapping[str, Any]]:
+    """What is known of each head of a run alone, at the cursor."""
+    probe = run.probe_at(look.step)
+    return look.convention.analysis(probe, look.layer).get("per_head") or [] if probe else []
 
 
 def _spans_decades(tracks: Sequence[Floats]) -> bool:

@@ -100,7 +100,7 @@ def themes() -> list[Theme]:
 
 
 _PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
-_SHADES = {"muted": 0.62, "axis": 0.46, "key": 0.86}
+_SHADES = {"muted": 0.62, "axis": 0.46}
 """How much of the foreground remains in what should stand back."""
 _FAINT = 0.42
 

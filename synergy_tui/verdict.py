@@ -39,7 +39,7 @@ class Verdict:
     convention: str = ""
 
 
-def verdict(state: ExperimentState, step: int | None = None) -> Verdict:
+def verdict(state: ExperimentState, step: int | None = None, *, failures: bool = True) -> Verdict:
     """Compare the runs of an experiment.
 
     With several runs, the one with the most heads is compared with the one with the fewest (by the
@@ -51,23 +51,25 @@ def verdict(state: ExperimentState, step: int | None = None) -> Verdict:
         The experiment.
     step
         As it was at this step; the newest when ``None``.
+    failures
+        Whether to begin with the runs that failed, and why.
     """
-    failures = [
+    failed = [
         f"{run.name} failed: {run.reason}" for run in state.runs.values() if run.status == "failed"
     ]
+    told = failed if failures else []
     runs = [
         run
         for run in state.runs.values()
         if run.status != "failed" and run.probe_at(step) is not None
     ]
     if not runs:
-        return Verdict("; ".join(failures[:1]) or "nothing measured yet", failures[1:])
+        nothing = "nothing is left to compare" if failed else "nothing measured yet"
+        return Verdict("; ".join(told[:1]) or nothing, told[1:])
     found = _compare(runs, step)
-    if not failures:
+    if not told:
         return found
-    return Verdict(
-        f"{failures[0]}; {found.line}", [*failures[1:], *found.details], found.convention
-    )
+    return Verdict(f"{told[0]}; {found.line}", [*told[1:], *found.details], found.convention)
 
 
 def _compare(runs: list[RunState], step: int | None) -> Verdict:
@@ -98,7 +100,7 @@ def short_number(value: Value | None) -> str:
         return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
-    if abs(value) >= 1e5 or abs(value) < 1e-3:
+    if abs(value) >= 1e5 or abs(value) < 1e-4:
         return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     if abs(value) >= 100:
         return f"{value:.0f}"
@@ -198,12 +200,12 @@ def _soon(few: RunState, many: RunState, step: int | None) -> str:
         return f"arrival {shown}"
     relation = _relation(one, other, _interval(few, key, step), _interval(many, key, step))
     if relation == 0:
-        return f"heard equally soon ({shown})"
+        return f"the sink hears equally soon ({shown})"
     if relation is None:
         return f"no clear difference in how soon ({shown})"
     ratio = one / other if relation < 0 else other / one
     word = "sooner" if relation < 0 else "later"
-    return f"heard {_times(ratio)} {word} ({shown})"
+    return f"the sink hears {_times(ratio)} {word} ({shown})"
 
 
 def _soon_metric(few: RunState, many: RunState, step: int | None) -> tuple[str, str, str]:

@@ -140,8 +140,9 @@ class DashboardScreen(TimedScreen):
         look = self.look()
         told = self.synergy.status
         self._header.show(self._header_fields(told))
-        self._timeline_bar.show(self._track(told))
         timeless = 2 not in panels.rows(self.state)
+        self._timeline_bar.display = not timeless
+        self._timeline_bar.show(self._track(told))
         self._keys.hide(*TIME_KEYS if timeless else ())
         content = summarise(self.state, look, told.advice)
         strip = self._summary
@@ -165,7 +166,7 @@ class DashboardScreen(TimedScreen):
     def _most_summary(self, alert: str) -> int:
         """Rows that the summary may take from the charts; trouble may take two more."""
         height = self.size.height
-        most = 2 if self.compact else 5 if height < 34 else height // 3
+        most = max(height // 5, 2) if self.compact else 5 if height < 34 else height // 3
         return most + (2 if alert else 0)
 
     def _arrange(self) -> None:
@@ -203,13 +204,15 @@ class DashboardScreen(TimedScreen):
         tabs = self._tabs
         tabs.display = alone
         if alone:
+            names = panels.QUESTIONS
+            if sum(len(names[place]) + 6 for place in asked) > self.size.width:
+                names = panels.SHORT
             tabs.show(
                 [
                     Field(
-                        f"{place + 1} {panels.QUESTIONS[place]}",
+                        f" {place + 1} {names[place]} ",
                         "pill-quiet" if place == self.question else "muted",
                         action=f"panel({place})",
-                        weight=int(place != self.question),
                     )
                     for place in asked
                 ]
@@ -243,10 +246,12 @@ class DashboardScreen(TimedScreen):
         run = self.selected_run
         total = state.total_steps
         pill = f" {told.word} "
+        used = status.resources(state) if told.word in ("LIVE", "PAUSED", "STARTING") else []
         fields = [
             Field("Synergy", "title", weight=40),
             Field(state.title or self.experiment.id, "text", weight=50, shrinks=True),
-            Field(run.device or "" if run else "", "muted", weight=20),
+            # What is used of a device names it already.
+            Field(run.device or "" if run and not used else "", "muted", weight=20),
             Field(pill, told.style, right=True),
         ]
         if total:
@@ -259,24 +264,24 @@ class DashboardScreen(TimedScreen):
         left = status.remaining(state, timeline.pace)
         if left is not None and told.word in ("LIVE", "PAUSED"):
             fields.append(Field(f"{status.clock(left)} left", "text", 45, right=True))
-        if told.word in ("LIVE", "PAUSED", "STARTING"):
-            for place, use in enumerate(status.resources(state)):
-                fields.append(Field(use, "muted", 25 - place, right=True))
+        for place, use in enumerate(used):
+            fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
 
     def _track(self, told: status.Status) -> Track:
         timeline = self.timeline
         total = max(self.state.total_steps or 0, timeline.last)
-        nothing = "" if 2 in panels.rows(self.state) else "nothing is trained"
         new = f" · {timeline.behind} newer" if timeline.behind else ""
+        # The header says what the experiment does; here it only counts that the cursor was moved.
+        moved = timeline.mode is not Mode.FOLLOW
         return Track(
             step=timeline.step,
             last=timeline.last,
             total=total,
             stops=timeline.stops,
-            lead=f" {told.word} ",
+            lead=f" {told.word} " if moved else "",
             lead_style=told.style,
-            tail=f"step {timeline.step} of {total}{new}" if total else nothing,
+            tail=f"step {timeline.step} of {total}{new}" if total else "",
         )
 
     # What keys do
@@ -319,6 +324,10 @@ class DashboardScreen(TimedScreen):
         """Show the next mixing-time convention."""
         listed = conventions.available(self.state)
         self.convention_place = (self.convention_place + 1) % len(listed)
+        name = listed[self.convention_place].name
+        self.notify(
+            f"mixing time by {name} ({self.convention_place + 1} of {len(listed)})", timeout=2
+        )
         self.update_now()
 
     def action_layer(self) -> None:

@@ -81,14 +81,15 @@ def key_fields(
 
     def named(key: keys.Key) -> str:
         other = f" {keys.shown(every[key.pair], keymap)}" if key.pair else ""
-        return f"{keys.shown(key, keymap)}{other} {key.label}"
+        return f"{keys.shown(key, keymap)}{other}"
 
     return [
         Field(
-            named(key),
-            style="key",
+            key.label,
+            style="muted",
             weight=1000 - key.footer,
             action=key.action,
+            key=named(key),
         )
         for key in rows
     ]

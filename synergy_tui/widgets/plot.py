@@ -6,6 +6,7 @@ lines of text (:func:`text`).
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +28,6 @@ STYLES = (
     "warning",
     "error",
     "good",
-    "key",
     "pill-good",
     "pill-warning",
     "pill-error",
@@ -43,6 +43,12 @@ STYLES = (
 )
 """Names of the styles that a canvas of this module refers to by position."""
 _INDEX = {name: position for position, name in enumerate(STYLES)}
+
+READABLE = 60
+"""Characters in a line of what an empty chart says, at most."""
+
+FLAT = 3
+"""Rows up to which a chart gives the row of an axis that is beneath it anyway to its curves."""
 
 ROOMY = 6
 """Rows from which on a chart has room for the names of its curves and for minor markers."""
@@ -100,7 +106,9 @@ class Plot:
     cursor
         Where on the x axis the step cursor stands; ``None`` draws none.
     empty
-        What is waited for: written when there is no curve.
+        What is waited for, a paragraph a line: written when there is no curve.
+    shares_x
+        Whether the chart beneath has the same x axis: then it goes without where rows are few.
     """
 
     x: Axis
@@ -109,6 +117,7 @@ class Plot:
     markers: Sequence[Marker] = ()
     cursor: float | None = None
     empty: str = ""
+    shares_x: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +177,9 @@ def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canva
     if width < 8 or height < 3:
         body = Canvas(canvas.chars, canvas.styles)
     else:
-        gutter = _draw_axes(canvas, plot, lines)
-        body = Canvas(canvas.chars[:-1, gutter:], canvas.styles[:-1, gutter:])
+        rows = height if plot.shares_x and height <= FLAT else height - 1
+        gutter = _draw_axes(canvas, plot, lines, rows)
+        body = Canvas(canvas.chars[:rows, gutter:], canvas.styles[:rows, gutter:])
     taken = _draw_curves(body, plot, ascii_only)
     _draw_markers(body, plot, taken, lines)
     return canvas
@@ -231,22 +241,27 @@ def text(plot: Plot, width: int, height: int, ascii_only: bool = False) -> list[
 
 def _write_empty(canvas: Canvas, message: str) -> None:
     """Write what is waited for in the middle, broken into lines that fit."""
-    words, rows = message.split(), [""]
-    for word in words:
-        longer = f"{rows[-1]} {word}".strip()
-        if len(longer) <= canvas.width - 2 or not rows[-1]:
-            rows[-1] = longer
-        else:
-            rows.append(word)
+    room = max(min(canvas.width - 2, READABLE), 1)
+    first, *others = [textwrap.wrap(part, room) for part in message.split("\n")]
+    rows = [(row, _INDEX["muted"]) for row in first]
+    for part in others:
+        # What is said besides waits until there is room for all of it, with a gap.
+        if len(rows) + 1 + len(part) <= canvas.height:
+            rows += [("", _INDEX["axis"]), *((row, _INDEX["axis"]) for row in part)]
     top = max((canvas.height - len(rows)) // 2, 0)
-    for offset, row in enumerate(rows):
-        canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, _INDEX["muted"])
+    for offset, (row, style) in enumerate(rows):
+        canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, style)
 
 
-def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str]) -> int:
-    """Draw both axes; return the columns that the y axis takes."""
+def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> int:
+    """Draw the y axis beside ``rows`` rows, and the x axis where there is a row left.
+
+    Returns
+    -------
+    int
+        The columns that the y axis takes.
+    """
     style = _INDEX["axis"]
-    rows = canvas.height - 1
     ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
     gutter = max((len(label) for _, label in ticks), default=0) + 1
     for row in range(rows):
@@ -258,6 +273,8 @@ def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str]) -> int:
             free -= {row}
             canvas.write(gutter - 1 - len(label), row, label, style)
             canvas.write(gutter - 1, row, lines["tick"], style)
+    if rows == canvas.height:
+        return gutter
     canvas.write(gutter - 1, rows, lines["corner"], style)
     across = canvas.width - gutter
     canvas.write(gutter, rows, lines["floor"] * across, style)
@@ -305,8 +322,10 @@ def _draw_curves(body: Canvas, plot: Plot, ascii_only: bool) -> npt.NDArray[np.b
             strong |= dots
             taken |= cells
         body.styles[cells] = _INDEX[curve.style]
-        if curve.glyph:
-            glyphs += _glyph_places(cells, curve, len(glyphs))
+        if curve.glyph or (not curve.faint and np.count_nonzero(cells) == 1):
+            # A dot alone in a chart would be overlooked.
+            point = "o" if ascii_only else "•"
+            glyphs += _glyph_places(cells, curve, curve.glyph or point, len(glyphs))
     # A faint curve gives way in every cell that a strong one passes through: merged dots would
     # take the strong one's colour.
     characters = to_cells(strong, ascii_only)
@@ -317,23 +336,39 @@ def _draw_curves(body: Canvas, plot: Plot, ascii_only: bool) -> npt.NDArray[np.b
 
 
 def _glyph_places(
-    cells: npt.NDArray[np.bool_], curve: Curve, shift: int
+    cells: npt.NDArray[np.bool_], curve: Curve, glyph: str, shift: int
 ) -> list[tuple[int, int, str, int]]:
-    """Where to set a curve's glyph: every dozen columns, shifted so that curves do not collide."""
+    """Where to set a glyph on a curve: every dozen columns, shifted so that they do not collide."""
     columns = np.flatnonzero(cells.any(axis=0))
     if not columns.size:
         return []
     chosen = columns[(columns + 3 * shift) % 12 == 6]
     chosen = chosen if chosen.size else columns[-1:]
     style = _INDEX[curve.style]
-    return [(int(np.argmax(cells[:, c])), int(c), curve.glyph, style) for c in chosen]
+    return [(int(np.argmax(cells[:, c])), int(c), glyph, style) for c in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A name, its style, the places for it (row, column), best first, and how many cells of curves
+    it may cover at most."""
+
+    text: str
+    style: int
+    places: list[tuple[int, int]]
+    most: int
 
 
 def _draw_markers(
     body: Canvas, plot: Plot, taken: npt.NDArray[np.bool_], lines: dict[str, str]
 ) -> None:
     """Draw dashed lines in cells that no strong curve needs, then their labels."""
-    labels: list[tuple[str, int, list[tuple[int, int]]]] = []
+    uprights: list[_Label] = []
+    levels: list[_Label] = []
+    level_rows = {
+        _row(plot.y, marker.at, body.height) for marker in plot.markers if marker.axis == "y"
+    }
+    rows = sorted(range(body.height), key=lambda row: row in level_rows)
     roomy = body.height >= ROOMY
     for marker in plot.markers:
         if marker.minor and not roomy:
@@ -348,7 +383,7 @@ def _draw_markers(
             body.fill(free, lines["dash"], style)
             right = body.width - len(marker.label)
             places = [(r, c) for r in (row, row - 1, row + 1) for c in (right, 1, right // 2)]
-            labels.append((marker.label, style, places))
+            levels.append(_Label(marker.label, style, places, len(marker.label) // 2))
         else:
             place = float(plot.x.place(marker.at))
             if np.isnan(place) or place < 0:
@@ -356,17 +391,18 @@ def _draw_markers(
             if place > 1:
                 label = f"{marker.label} {'>' if lines is _ASCII_LINES else '→'}"
                 right = body.width - len(label)
-                labels.append((label, style, [(row, right) for row in range(body.height)]))
+                places = [(row, right) for row in rows]
+                uprights.append(_Label(label, style, places, len(label)))
                 continue
             column = round(place * (body.width - 1))
             free = np.zeros_like(taken)
             free[:, column] = ~taken[:, column]
             body.fill(free, lines["stem"], style)
             sides = (column + 2, column - 1 - len(marker.label))
-            places = [(row, side) for row in range(body.height) for side in sides]
-            labels.append((marker.label, style, places))
-    if roomy:
-        labels += _curve_labels(body, plot)
+            places = [(row, side) for row in rows for side in sides]
+            uprights.append(_Label(marker.label, style, places, len(marker.label)))
+    # An upright's name must stand beside it; a level's has the whole width.
+    labels = uprights + levels + (_curve_labels(body, plot) if roomy else [])
     if plot.cursor is not None:
         place = float(plot.x.place(plot.cursor))
         if 0 <= place <= 1:
@@ -374,11 +410,12 @@ def _draw_markers(
             column = round(place * (body.width - 1))
             free[:, column] = ~taken[:, column]
             body.fill(free, lines["vertical"], _INDEX["cursor"])
-    for label, style, places in labels:
-        _write_label(body, label, style, places, taken)
+    written = np.zeros_like(taken)
+    for each in labels:
+        _write_label(body, each, taken, written)
 
 
-def _curve_labels(body: Canvas, plot: Plot) -> list[tuple[str, int, list[tuple[int, int]]]]:
+def _curve_labels(body: Canvas, plot: Plot) -> list[_Label]:
     """Labels of curves with places above and below them, from the right to the left."""
     labels = []
     for curve in plot.curves:
@@ -395,29 +432,35 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[tuple[str, int, list[tuple[i
             if np.isfinite(height):
                 row = body.height - 1 - int(np.floor(height * (body.height - 0.25)))
                 behind = column > placed[-1] * (body.width - 1)
+                if curve.faint and not behind and body.styles[row, column] != _INDEX[curve.style]:
+                    continue  # it is hidden here
                 places += [(row, column)] if behind else [(row - 1, column), (row + 1, column)]
-        labels.append((curve.label, _INDEX[curve.style], places))
+        # The name of a faint curve stands back, but must be legible.
+        style = _INDEX["muted" if curve.faint else curve.style]
+        labels.append(_Label(curve.label, style, places, len(curve.label) // 2))
     return labels
 
 
 def _write_label(
-    body: Canvas,
-    label: str,
-    style: int,
-    places: list[tuple[int, int]],
-    taken: npt.NDArray[np.bool_],
+    body: Canvas, label: _Label, taken: npt.NDArray[np.bool_], written: npt.NDArray[np.bool_]
 ) -> None:
-    """Write a label at the first of the places that covers the fewest cells of curves."""
-    best, least = None, len(label)
-    for row, column in places:
-        if not (0 <= row < body.height and 0 <= column <= body.width - len(label)):
+    """Write a label at the first of the places that covers the fewest cells of curves.
+
+    It never touches what is ``written``: two numbers side by side would read as one.
+    """
+    size = len(label.text)
+    best, least = None, label.most
+    for row, column in label.places:
+        if not (0 <= row < body.height and 0 <= column <= body.width - size):
             continue
-        covered = int(taken[row, column : column + len(label)].sum())
+        if written[row, max(column - 1, 0) : column + size + 1].any():
+            continue
+        covered = int(taken[row, column : column + size].sum())
         if covered < least:
             best, least = (row, column), covered
         if not covered:
             break
     if best is not None:
         row, column = best
-        body.write(column, row, label, style)
-        taken[row, max(column - 1, 0) : column + len(label) + 1] = True
+        body.write(column, row, label.text, label.style)
+        written[row, column : column + size] = True

@@ -33,6 +33,8 @@ class Field:
         What a click on it does.
     shrinks
         Whether it is cut short, down to two dozen characters, before anything is left out.
+    key
+        Stands before the text, in the style of titles: the key that does what the text says.
     """
 
     text: str
@@ -41,6 +43,12 @@ class Field:
     right: bool = False
     action: str = ""
     shrinks: bool = False
+    key: str = ""
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes, without the gap to the next one."""
+        return len(self.key) + bool(self.key) + len(self.text)
 
 
 def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
@@ -58,7 +66,7 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
     kept = [field for field in fields if field.text]
 
     def needed() -> int:
-        return sum(len(field.text) + gap for field in kept) - gap + 2
+        return sum(field.width + gap for field in kept) - gap + 2
 
     def shorten() -> None:
         over = needed() - width
@@ -76,19 +84,20 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
         kept.remove(min(optional, key=lambda field: field.weight))
 
     def put(field: Field, x: int) -> None:
-        canvas.write(x, 0, field.text, _INDEX[field.style])
-        for cell in range(max(x, 0), min(x + len(field.text), width)):
+        canvas.write(x, 0, field.key, _INDEX["title"])
+        canvas.write(x + field.width - len(field.text), 0, field.text, _INDEX[field.style])
+        for cell in range(max(x, 0), min(x + field.width, width)):
             actions[cell] = field.action
 
     x = 1
     for field in kept:
         if not field.right:
             put(field, x)
-            x += len(field.text) + gap
+            x += field.width + gap
     x = width - 1
     for field in reversed(kept):
         if field.right:
-            x -= len(field.text)
+            x -= field.width
             put(field, x)
             x -= gap
     return canvas, actions
@@ -103,7 +112,7 @@ class Track:
     stops
         (k,) steps that have a probe.
     lead
-        What stands at the left, and its style.
+        What stands at the left, if anything, and its style.
     tail
         What stands at the right.
     """
@@ -128,7 +137,7 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
     """
     canvas = Canvas.blank(max(width, 0), 1)
     canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
-    first = len(line.lead) + 3
+    first = len(line.lead) + 3 if line.lead else 1
     last = width - len(line.tail) - 3
     canvas.write(width - len(line.tail) - 1, 0, line.tail, _INDEX["text"])
     if last - first < 4:
@@ -150,6 +159,8 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
 
 
 _LEAD = " verdict  "
+SPACIOUS = 90
+"""From this width on what follows the verdict's first line stands beneath its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +181,20 @@ class Summary:
         Trouble and what to do about it, first and unmissable; empty when there is none.
     line
         What the comparison shows.
+    failed
+        What was expected of it and is not so.
     notes
         Conventions and details; shown as far as there is room.
     table
-        First row: names of the columns. Shown when all of it fits.
+        First row: names of the columns, most important first. Shown when all rows fit, with as
+        many columns as there is room for.
     """
 
     alert: str
     line: str
     notes: Sequence[str]
     table: Sequence[Sequence[Cell]] = ()
+    failed: Sequence[str] = ()
 
 
 def summary_height(content: Summary, width: int, most: int) -> int:
@@ -189,33 +204,47 @@ def summary_height(content: Summary, width: int, most: int) -> int:
     """
     convention, *others = _note_rows(content, width) or [[]]
     brief = len(_verdict_rows(content, width)) + len(convention)
-    enough = brief + len(content.table)
+    enough = brief + len(_table(content.table, width))
     full = enough + sum(map(len, others))
     return min(full, most) if enough <= most else min(brief, most)
 
 
+def _indent(width: int) -> int:
+    """Where what follows the first line begins: under it, or at the edge of a narrow terminal."""
+    return len(_LEAD) if width >= SPACIOUS else 1
+
+
 def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
     """The rows of each note."""
-    indent = " " * len(_LEAD)
+    indent = _indent(width)
     return [
         [
-            [(indent, "muted"), (line, "muted")]
-            for line in textwrap.wrap(note, max(width - len(_LEAD) - 1, 10))
+            [(" " * indent, "muted"), (line, "muted")]
+            for line in textwrap.wrap(note, max(width - indent - 1, 10))
         ]
         for note in content.notes
     ]
 
 
 def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
-    """The alert and the verdict, wrapped."""
+    """The alert, the verdict and what contradicts expectations, wrapped."""
     lead = _LEAD
     rows: list[list[tuple[str, str]]] = []
     if content.alert:
         for line in textwrap.wrap(content.alert, max(width - 4, 10)):
             rows.append([(" ! " if not rows else "   ", "error"), (line, "error")])
-    wrapped = textwrap.wrap(content.line, max(width - len(lead) - 1, 10)) or [""]
-    for position, line in enumerate(wrapped):
-        rows.append([(lead if position == 0 else " " * len(lead), "title"), (line, "text")])
+    first, *others = textwrap.wrap(
+        content.line,
+        max(width - 1, len(lead) + 10),
+        initial_indent=lead,
+        subsequent_indent=" " * _indent(width),
+    ) or [lead]
+    rows.append([(lead, "title"), (first[len(lead) :], "text")])
+    rows += [[(line, "text")] for line in others]
+    indent = " " * _indent(width)
+    for each in content.failed:
+        for line in textwrap.wrap(each, max(width - len(indent) - 1, 10)):
+            rows.append([(indent, "text"), (line, "warning")])
     return rows
 
 
@@ -224,20 +253,16 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     rows = _verdict_rows(content, width)
     convention, *others = _note_rows(content, width) or [[]]
-    table = _table(content.table)
-    fits = len(rows) + len(convention) + len(table) <= height and all(
-        sum(len(text) for text, _ in row) < width for row in table
-    )
+    table = _table(content.table, width)
+    fits = len(rows) + len(convention) + len(table) <= height
     if len(rows) >= height > 1 and convention and not content.alert:
         # No number without its convention: the verdict is cut, not what it is measured by.
-        rows = rows[: height - 1]
-        *before, (text, style) = rows[-1]
-        rows[-1] = [*before, (f"{text[: max(width - len(_LEAD) - 3, 0)].rstrip()} …", style)]
+        rows = _cut(rows, height - 1, width)
     rows += convention
     if fits:
         rows += table
     rows += [row for note in others for row in note]
-    for y, row in enumerate(rows[:height]):
+    for y, row in enumerate(_cut(rows, height, width)):
         x = 0
         for text, style in row:
             canvas.write(x, y, text, _INDEX[style])
@@ -245,17 +270,35 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     return canvas
 
 
-def _table(table: Sequence[Sequence[Cell]]) -> list[list[tuple[str, str]]]:
-    """Rows of a table with aligned columns: the first column to the left, numbers to the right."""
+def _cut(rows: list[list[tuple[str, str]]], most: int, width: int) -> list[list[tuple[str, str]]]:
+    """The first rows; the last one says where more would follow."""
+    if len(rows) <= most or most < 1:
+        return rows
+    *kept, last = rows[:most]
+    *before, (text, style) = last
+    room = width - sum(len(each) for each, _ in before) - 3
+    return [*kept, [*before, (f"{text[: max(room, 0)].rstrip()} …", style)]]
+
+
+def _table(table: Sequence[Sequence[Cell]], room: int) -> list[list[tuple[str, str]]]:
+    """Rows of a table with aligned columns: the first column to the left, numbers to the right.
+
+    Columns for which there is no room are left out from the last; nothing is shown without one.
+    """
     if not table:
         return []
     widths = [max(len(row[place].text) for row in table) for place in range(len(table[0]))]
+    indent = _indent(room)
+    while len(widths) > 1 and indent + sum(width + 3 for width in widths) - 3 > room - 1:
+        widths.pop()
+    if len(widths) == 1:
+        return []
     laid = []
     for row in table:
-        line = [(" " * 10 + row[0].text.ljust(widths[0]), row[0].style)]
+        line = [(" " * indent + row[0].text.ljust(widths[0]), row[0].style)]
         line += [
             ("   " + cell.text.rjust(width), cell.style)
-            for cell, width in zip(row[1:], widths[1:], strict=True)
+            for cell, width in zip(row[1:], widths[1:], strict=False)
         ]
         laid.append(line)
     return laid

@@ -114,8 +114,8 @@ def all_charts(pilot: Pilot[None]) -> list[Chart]:
 
 async def test_the_convention_is_shown_and_changed(opened: Opened) -> None:
     async with opened(LIVE, size=(110, 40)) as pilot:
-        assert "mixed: theory · tv, max (c)" in screen_text(app_of(pilot))
-        assert "mixed: theory · tv, mean (c)" in await pressed(pilot, "c")
+        assert "mixed by theory · tv, max (c)" in screen_text(app_of(pilot))
+        assert "mixed by theory · tv, mean (c)" in await pressed(pilot, "c")
 
 
 async def test_layers_and_scales_change(opened: Opened) -> None:

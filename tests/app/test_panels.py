@@ -52,7 +52,9 @@ def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentS
 def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
     curves = plot(panel(0, state, "multi-head")).curves
     assert sum(curve.faint for curve in curves) == panels.EARLIER
-    assert {curve.label for curve in curves if curve.label} == {"mean", "median", "worst"}
+    assert {curve.label for curve in curves if curve.label} == {
+        "step 20", "mean", "median", "worst",
+    }  # fmt: skip
 
 
 def test_mixing_point_floor_and_bound_are_marked(state: ExperimentState) -> None:
@@ -150,22 +152,33 @@ def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "question", "said"),
+    ("events", "question", "said", "promised"),
     [
         (
             synthetic.trained(upto=0)[:1],
             0,
             "the worker is starting: loading torch takes a few seconds",
+            "reached the sink",
         ),
-        (synthetic.trained(upto=0)[:3], 0, "waiting for the first probe"),
-        (synthetic.designed()[:2], 1, "waiting for the engine's answer"),
+        (synthetic.trained(upto=0)[:3], 0, "waiting for the first probe", "reached the sink"),
+        (synthetic.trained(upto=0)[:3], 2, "waiting for the first training step", "floor"),
+        (synthetic.designed()[:2], 1, "waiting for the engine's answer", "heard worst"),
     ],
 )
-def test_empty_panels_say_what_is_waited_for(
-    events: list[dict[str, Any]], question: int, said: str
+def test_empty_panels_say_what_is_waited_for_and_what_will_be_there(
+    events: list[dict[str, Any]], question: int, said: str, promised: str
 ) -> None:
     measured = state_of(events)
-    assert plot(panel(question, measured, next(iter(measured.runs)))).empty == said
+    empty = plot(panel(question, measured, next(iter(measured.runs)))).empty.split("\n")
+    assert empty[0] == said
+    assert promised in empty[1]
+
+
+def test_bars_of_all_runs_share_their_scale() -> None:
+    designed = state_of(synthetic.designed())
+    drawn = [panel(1, designed, name).plot for name in designed.runs]
+    assert len(drawn) == 3
+    assert {chart.high for chart in drawn if isinstance(chart, Bars)} == {5 / 12}
 
 
 def test_smoothing_keeps_constants_and_ends() -> None:
@@ -179,10 +192,10 @@ def test_smoothing_keeps_constants_and_ends() -> None:
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith("mixed: theory · tv, max (c) · theory")
-    assert [cell.text for cell in content.table[0][1:]] == ["● single-head", "▲ multi-head"]
-    names = [row[0].text for row in content.table[1:]]
-    assert {"steps to sink, mean", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)
+    assert content.notes[0].startswith("mixed by theory · tv, max (c) · theory")
+    assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
+    names = [cell.text for cell in content.table[0]]
+    assert {"steps to sink", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)
 
 
 def test_before_the_first_probe_the_summary_claims_nothing() -> None:

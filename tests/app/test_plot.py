@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 
 from synergy_tui.widgets.axes import Axis
@@ -54,9 +57,45 @@ def test_lines_are_as_wide_and_as_many_as_asked_for() -> None:
         assert {len(line) for line in lines} == {width}
 
 
+def test_an_axis_that_the_chart_beneath_has_too_gives_way_where_rows_are_few() -> None:
+    shared = replace(RISE, shares_x=True)
+    assert "steps" not in "".join(text(shared, 40, 3))
+    assert text(shared, 40, 3)[-1].startswith("0┤")
+    assert "steps" in text(RISE, 40, 3)[-1]
+    assert text(shared, 40, 8) == text(RISE, 40, 8)
+
+
+def test_labels_never_touch_each_other() -> None:
+    crowded = Plot(
+        Axis(0, 64),
+        Axis(0, 1),
+        [Curve(TIME, 1 - np.exp(-TIME / 12), "run-1", label="mean")],
+        [
+            Marker("y", 0.75, ".75 arrived", "axis"),
+            *(Marker("x", at, f"mixed at {at}") for at in (20, 24, 31, 40)),
+        ],
+    )
+    for width in range(20, 60):
+        for height in (2, 4, 8):
+            drawn = " ".join(text(crowded, width, height))
+            for number in re.findall(r"[\d.]+(?= arrived)|(?<=mixed at )[\d.]+", drawn):
+                assert number in {".75", "20", "24", "31", "40"}
+
+
+def test_a_point_alone_is_seen() -> None:
+    point = Plot(Axis(0, 64), Axis(0, 1), [Curve(np.zeros(1), np.full(1, 0.5), "run-1")])
+    assert sum(line.count("•") for line in text(point, 40, 8)) == 1
+    assert sum(line.count("o") for line in text(point, 40, 8, ascii_only=True)) == 1
+
+
 def test_an_empty_chart_says_what_is_waited_for() -> None:
-    lines = text(Plot(Axis(0, 1), Axis(0, 1), empty="waiting for the first probe"), 20, 5)
-    assert [line.strip() for line in lines if line.strip()] == ["waiting for the", "first probe"]
+    empty = Plot(Axis(0, 1), Axis(0, 1), empty="waiting for the first probe\nhere: the loss")
+    waiting = ["waiting for the", "first probe"]
+    assert [line.strip() for line in text(empty, 20, 4) if line.strip()] == [
+        *waiting,
+        "here: the loss",
+    ]
+    assert [line.strip() for line in text(empty, 20, 3) if line.strip()] == waiting
 
 
 def test_a_marker_beyond_the_axis_points_to_where_it_would_be() -> None:

@@ -93,7 +93,7 @@ def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
     tmux.run("resize-window", "-x", "60", "-y", "20")
     tmux.wait_for("3 has it learned?")
     tmux.run("resize-window", "-x", "120", "-y", "40")
-    tmux.wait_for("steps to sink, mean")
+    tmux.wait_for("minimax fidelity φ")
     tmux.run("send-keys", "q")
     screen = tmux.wait_for("left with 0")
     assert "The run goes on. Come back with: synergy attach 2026-11-23-live" in screen

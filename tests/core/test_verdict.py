@@ -69,7 +69,7 @@ def test_a_clear_difference_is_a_factor() -> None:
     one = measured("one", 1, hitting=30.0, fidelity=0.1, spread=0.1)
     many = measured("many", 8, hitting=10.0, fidelity=0.2, amplification=1.5, spread=0.1)
     line = verdict(state_of(one, many)).line
-    assert "many against one: heard 3x sooner (30 → 10 steps)" in line
+    assert "many against one: the sink hears 3x sooner (30 → 10 steps)" in line
     assert "2x clearer (minimax fidelity 0.1 → 0.2)" in line
     assert "1.5x clearer than its own best head" in line
 
@@ -78,7 +78,7 @@ def test_worse_is_said_as_plainly() -> None:
     one = measured("one", 1, hitting=10.0, fidelity=0.2, spread=0.1)
     many = measured("many", 8, hitting=30.0, fidelity=0.1, amplification=0.5, spread=0.1)
     line = verdict(state_of(one, many)).line
-    assert "heard 3x later" in line
+    assert "the sink hears 3x later" in line
     assert "2x less clear (" in line
     assert "less clear than its own best head (0.5x)" in line
 
@@ -94,7 +94,7 @@ def test_overlapping_intervals_are_no_clear_difference() -> None:
 
 def test_equal_is_equal() -> None:
     found = verdict(state_of(measured("one", 1), measured("same", 4)))
-    assert "heard equally soon" in found.line
+    assert "the sink hears equally soon" in found.line
     assert "equally clear" in found.line
     assert "exactly as clear as its own best head (amplification 1)" in found.line
 
@@ -102,7 +102,7 @@ def test_equal_is_equal() -> None:
 def test_a_few_walks_that_take_for_ever_do_not_make_the_headline() -> None:
     one = measured("one", 1, hitting=1e12, spread=0.1)
     line = verdict(state_of(one, measured("many", 8, hitting=10.0, spread=0.1))).line
-    assert "heard 5x sooner (50 → 10 steps, capped at 100)" in line
+    assert "the sink hears 5x sooner (50 → 10 steps, capped at 100)" in line
 
 
 def test_another_convention_that_says_the_opposite_is_in_the_line() -> None:
