@@ -66,8 +66,10 @@ if TYPE_CHECKING:
         head_fidelities as head_fidelities,
     )
     from .mixing import (
+        ArrivalTimes as ArrivalTimes,
         MixingTime as MixingTime,
         arrival as arrival,
+        arrival_times as arrival_times,
         head_mixing_times as head_mixing_times,
         mixing_time as mixing_time,
     )
@@ -130,8 +132,10 @@ _HOME = {
     "head_hitting_times": "hitting",
     "hitting_times": "hitting",
     "set_threads": "kernels.threads",
+    "ArrivalTimes": "mixing",
     "MixingTime": "mixing",
     "arrival": "mixing",
+    "arrival_times": "mixing",
     "head_mixing_times": "mixing",
     "mixing_time": "mixing",
     "MonteCarlo": "montecarlo",

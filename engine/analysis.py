@@ -12,7 +12,7 @@ import numpy.typing as npt
 from . import validation
 from .convention import convention as named_convention
 from .errors import EngineError, choose
-from .measures import MEDIAN, Measures, Options, Stacks, dense_stacks, measure, sparse_stacks
+from .measures import MEDIAN, Measures, Options, Stacks, dense_stacks, measure, stacks_of
 from .mixing import CONVENTIONS, MAX_STEPS, levels
 from .operators import COMBINATIONS
 from .predictions import bound_table
@@ -85,12 +85,8 @@ def analyze(
     1.111111
     """
     options = _options(convention, combine, epsilon, max_steps, horizon)
-    weights = system.weights[None]
-    if system.dense is not None:
-        stacks = dense_stacks(system.dense[None], weights, options)
-    else:
-        stacks = sparse_stacks(system, options)
-    return _analysis(stacks, weights, system.weights_label, options, layer)
+    stacks = stacks_of(system, options)
+    return _analysis(stacks, system.weights[None], system.weights_label, options, layer)
 
 
 def analyze_batch(
@@ -193,8 +189,8 @@ def _analysis(
                 "upper": mean(clear.upper),
                 "converged": mean(clear.converged.astype(float)),
                 "horizon": found.fidelity_steps,
-                # Named when some input never hears them: one silent node is one too many.
-                "unreachable": np.flatnonzero((clear.node == 0).any(axis=0)).tolist(),
+                # Named when cut off in some input: one silent node is one too many.
+                "unreachable": np.flatnonzero(found.cut_off.any(axis=0)).tolist(),
             },
             "per_head": [
                 {

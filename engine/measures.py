@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy.typing as npt
 from . import operators
 from .convention import Convention
 from .disagreement import diversity
-from .errors import EngineError
 from .minimax import TOLERANCE, Minima, minima, run_peaks
 from .mixing import CONVENTIONS, arrived, levels
 from .operators import DenseStack, Stack, Survival
@@ -27,7 +27,8 @@ NEARLY_ALL = 0.99
 
 CURVE_POINTS = 64
 
-BACKWARD_L1_MEAN = CONVENTIONS.index(("l1", "mean"))
+QUARTER = 4
+"""Column of `Measures.backward` after the four: l1, mean, ε = 1/4, which [RV]'s bound is about."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,26 @@ class Measures:
     hitting_median: Floats  # (S,)
     capped: Floats  # (S,)
     crossing: Counts  # (S, 6): the four mixing times, MEDIAN, ARRIVED
-    backward: Counts  # (S, 4)
+    backward: Counts  # (S, 5): the four mixing times, QUARTER
     head_hitting: Floats  # (S, H)
     head_crossing: Counts  # (S, H, 4)
     fidelity: Minima  # (S,)
+    cut_off: npt.NDArray[np.bool_]  # (S, n): nodes without a way to the sink
     head_fidelity: Floats  # (S, H)
     fidelity_steps: int
     leaving: Floats  # (S, H, n)
     one_source: bool
     curve_steps: Counts  # (T,)
     curve: Floats  # (S, T, n) arrival
+
+
+def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
+    """Operators of one system. The published code reads attention, which is dense."""
+    if options.convention.published_walk:
+        system = system.to_dense()
+    if system.dense is not None:
+        return dense_stacks(system.dense[None], system.weights[None], options)
+    return sparse_stacks(system, options)
 
 
 def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Options) -> Stacks:
@@ -110,11 +121,7 @@ def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Opti
 
 
 def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
-    """Operators of one sparse system."""
-    if options.convention.published_walk:
-        raise EngineError(
-            'The convention "paper-code" is about attention; it takes dense heads only.'
-        )
+    """Operators of one sparse system, in every convention but the published code's."""
     from . import sparse_operators
 
     found = diversity(system)
@@ -140,11 +147,15 @@ def measure(stacks: Stacks, options: Options) -> Measures:
     chosen = options.convention
     systems, count, n = stacks.systems, stacks.heads, stacks.walk.nodes
     heads = _survival(stacks.head_walks, options, cap=chosen.cap if chosen.published_walk else 0)
-    state = _survival(stacks.walk, options, cap=chosen.cap, whole_curve=True)
-    back = _survival(stacks.diffusion, options, pulled=True)
+    # Crossings are strict; the median arrives when at least half has.
+    whole_curve = ((float(np.nextafter(0.5, 1)), True), (1.0 - NEARLY_ALL, True))
+    state = _survival(stacks.walk, options, cap=chosen.cap, also=whole_curve)
+    back = _survival(stacks.diffusion, options, pulled=True, also=((0.125, True),))
     if chosen.published_walk:
         # The published walks are cut at the cap, so their mean is the capped one.
-        hitting_mean = hitting_median = state.capped.copy()
+        hitting_mean = state.capped.copy()
+        lasting = stacks.walk.survival_at(np.arange(chosen.cap))
+        hitting_median = np.median(lasting.sum(axis=1), axis=1)
         head_hitting = heads.capped.reshape(systems, count)
     else:
         hitting = stacks.walk.hitting()
@@ -176,6 +187,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         head_hitting=head_hitting,
         head_crossing=head_crossing,
         fidelity=clear,
+        cut_off=~stacks.diffusion.reaching(),
         head_fidelity=head_clear,
         fidelity_steps=int(peaks.clock.max()),
         leaving=stacks.head_walks.leaving().reshape(systems, count, n),
@@ -186,19 +198,20 @@ def measure(stacks: Stacks, options: Options) -> Measures:
 
 
 def _survival(
-    stack: Stack, options: Options, *, cap: int = 0, pulled: bool = False, whole_curve: bool = False
+    stack: Stack,
+    options: Options,
+    *,
+    cap: int = 0,
+    pulled: bool = False,
+    also: Sequence[tuple[float, bool]] = (),
 ) -> Survival:
-    """Run survival curves until the four mixing times are known (and the curve's end)."""
+    """Run survival curves until the four mixing times are known, and the levels ``also`` asked."""
     where, of_mean = levels(options.epsilon)
-    if whole_curve:
-        # Crossings are strict; the median arrives when at least half has.
-        where = [*where, float(np.nextafter(0.5, 1)), 1.0 - NEARLY_ALL]
-        of_mean = [*of_mean, True, True]
     state = Survival.start(
         stack.count,
         stack.nodes,
-        levels=where,
-        of_mean=of_mean,
+        levels=[*where, *(level for level, _ in also)],
+        of_mean=[*of_mean, *(mean for _, mean in also)],
         cap=cap,
         pulled=pulled,
     )

@@ -39,7 +39,8 @@ class Fidelity:
     lower, upper
         Certificate: ``φ_min`` over all t >= 0 lies between them, up to rounding.
     unreachable
-        Nodes that the sink never hears (φ = 0).
+        Nodes without a way to the sink: it never hears them (φ = 0). Others of φ = 0 are heard
+        only after the horizon, or below the 1e-30 at which steps are cut to zero.
     horizon
         How many steps were taken.
     converged
@@ -172,6 +173,9 @@ def results(state: Peaks, stack: Stack, sink: str) -> list[Fidelity]:
     """Read the state of every operator as a `Fidelity`."""
     n = stack.nodes
     found = minima(state, stack, sink)
+    silent = found.node == 0
+    if silent.any():
+        silent &= ~stack.reaching()
     return [
         Fidelity(
             node=found.node[k],
@@ -181,7 +185,7 @@ def results(state: Peaks, stack: Stack, sink: str) -> list[Fidelity]:
             argmin=int(found.argmin[k]),
             lower=float(found.lower[k]),
             upper=float(found.upper[k]),
-            unreachable=tuple(np.flatnonzero(found.node[k, : n - 1] == 0).tolist()),
+            unreachable=tuple(np.flatnonzero(silent[k]).tolist()),
             horizon=int(state.clock[k]),
             converged=bool(found.converged[k]),
             sink=sink,

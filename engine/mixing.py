@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError, choose
-from .operators import Stack, Survival, heads, mixture
+from .operators import Kind, Stack, Survival, heads, mixture
 from .system import MultiHeadSystem
-from .walks import Combine
+from .walks import Combine, survival_blocks
 
 Floats = npt.NDArray[np.float64]
 Distance = Literal["tv", "l1"]
@@ -19,6 +19,9 @@ Aggregate = Literal["max", "mean"]
 Direction = Literal["forward", "backward"]
 
 MAX_STEPS = 10_000
+
+SMALLEST_EPSILON = 1e-20
+"""Survival below 1e-30 is cut to zero on the way; a distance this small still stands clear."""
 
 CONVENTIONS: tuple[tuple[Distance, Aggregate], ...] = (
     ("tv", "max"),
@@ -39,12 +42,19 @@ class MixingTime:
     censored_at
         How many steps were looked at when it is censored, else ``None``.
     infinite
-        Whether it is known to be infinite: some node cannot reach the target.
+        Whether it is known to be infinite: too many starts cannot reach the target.
+    distance, aggregate, epsilon, direction, combine
+        The convention that was followed; `mixing_time` explains it.
     """
 
     steps: int | None
     censored_at: int | None = None
     infinite: bool = False
+    distance: Distance = "tv"
+    aggregate: Aggregate = "max"
+    epsilon: float = 0.25
+    direction: Direction = "forward"
+    combine: Combine = "walks"
 
     def __str__(self) -> str:
         if self.infinite:
@@ -62,13 +72,43 @@ class MixingTime:
         return f"> {self.censored_at}" if self.steps is None else self.steps
 
 
+@dataclass(frozen=True)
+class ArrivalTimes:
+    """When a share of the walks has arrived.
+
+    Attributes
+    ----------
+    steps
+        (n,) float64: the first ``t`` with ``a_i(t) >= share`` for walks from each node; ``inf``
+        where there is none within ``max_steps``.
+    from_anywhere
+        The same for a walk from a node drawn uniformly: the first ``t`` with mean ``a_i(t) >=
+        share``.
+    censored
+        (n,) bool: where ``inf`` only says ``> max_steps``. Elsewhere it means never: the node has
+        no way to the sink.
+    share, max_steps, combine
+        What was asked for.
+    """
+
+    steps: Floats
+    from_anywhere: float
+    censored: npt.NDArray[np.bool_]
+    share: float
+    max_steps: int
+    combine: Combine
+
+
 def levels(epsilon: float) -> tuple[list[float], list[bool]]:
     """Survival levels of the four `CONVENTIONS` and whether the mean is meant.
 
     L1 is twice total variation, so ``l1 < ε`` is ``survival < ε/2``.
     """
-    if not 0 < epsilon < 1:
-        raise EngineError(f"epsilon is {epsilon}; it must lie between 0 and 1.")
+    if not SMALLEST_EPSILON <= epsilon <= 2:
+        raise EngineError(
+            f"epsilon is {epsilon}; it must lie between {SMALLEST_EPSILON:g} and 2, "
+            "the largest L1 distance."
+        )
     return (
         [epsilon if distance == "tv" else epsilon / 2 for distance, _ in CONVENTIONS],
         [aggregate == "mean" for _, aggregate in CONVENTIONS],
@@ -93,6 +133,43 @@ def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") 
     return arrived(survival)
 
 
+def arrival_times(
+    system: MultiHeadSystem,
+    share: float = 0.5,
+    *,
+    combine: Combine = "walks",
+    max_steps: int = MAX_STEPS,
+) -> ArrivalTimes:
+    """First step by which ``share`` of the walks from each node has arrived; ½ is the median.
+
+    ``min{t : a_i(t) >= share}`` with ``a_i(t) = (P^t)[i, τ]``, the distribution function of the
+    arrival (`arrival`). It stays small where the mean is dominated by rare, endless walks. O(edges)
+    a step, until all nodes that can have passed.
+
+    >>> import engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])
+    >>> engine.arrival_times(line).steps
+    array([5., 3., 1., 0.])
+    """
+    if not 0 < share <= 1:
+        raise EngineError(f"share is {share}; it must lie above 0 and at most at 1.")
+    if max_steps < 0:
+        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
+    stack = mixture(system, "walk", combine)
+    lost = ~stack.reaching()[0]
+    steps, from_anywhere = np.full(system.nodes, np.inf), np.inf
+    for first, survival in survival_blocks(stack, max_steps + 1):
+        passed = survival <= 1 - share
+        new = passed.any(axis=0) & np.isinf(steps)
+        steps[new] = first + passed[:, new].argmax(axis=0)
+        enough = survival.mean(axis=1) <= 1 - share
+        if np.isinf(from_anywhere) and enough.any():
+            from_anywhere = float(first + enough.argmax())
+        if np.all(np.isfinite(steps) | lost) and np.isfinite(from_anywhere):
+            break
+    return ArrivalTimes(steps, from_anywhere, np.isinf(steps) & ~lost, share, max_steps, combine)
+
+
 def arrived(survival: Floats) -> Floats:
     """Arrival from survival; rounding may put a survival an ulp above 1, never a probability."""
     return np.maximum(1.0 - survival, 0.0)
@@ -104,9 +181,12 @@ def mixing_times(
     epsilon: float = 0.25,
     direction: Direction = "forward",
     max_steps: int = MAX_STEPS,
+    combine: Combine = "walks",
 ) -> list[dict[tuple[Distance, Aggregate], MixingTime]]:
-    """All four mixing times of every operator of a stack."""
+    """All four mixing times of every operator of a stack, made with ``combine``."""
     where, of_mean = levels(epsilon)
+    if max_steps < 0:
+        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
     state = Survival.start(
         stack.count,
         stack.nodes,
@@ -115,13 +195,41 @@ def mixing_times(
         pulled=choose("direction", direction, ("forward", "backward")) == "backward",
     )
     stack.survive(state, max_steps)
+    never = np.zeros(state.crossing.shape, dtype=bool)
+    if np.any(state.crossing < 0):
+        never = _never(stack, where, of_mean, direction)
     return [
         {
-            convention: MixingTime(int(t)) if t >= 0 else MixingTime(None, max_steps)
-            for convention, t in zip(CONVENTIONS, row, strict=True)
+            (distance, aggregate): MixingTime(
+                int(crossing[c]) if crossing[c] >= 0 else None,
+                None if crossing[c] >= 0 else max_steps,
+                bool(crossing[c] < 0 and infinite[c]),
+                distance,
+                aggregate,
+                epsilon,
+                direction,
+                combine,
+            )
+            for c, (distance, aggregate) in enumerate(CONVENTIONS)
         }
-        for row in state.crossing
+        for crossing, infinite in zip(state.crossing, never, strict=True)
     ]
+
+
+def _never(
+    stack: Stack, where: list[float], of_mean: list[bool], direction: Direction
+) -> npt.NDArray[np.bool_]:
+    """Which levels survival surely never falls below, (count, levels)."""
+    if direction == "forward":
+        lost, cut_off = np.isinf(stack.hitting()), ~stack.reaching()
+    else:
+        # Who may end elsewhere hears a source that is not node 0, and that source never arrives.
+        lost = np.isinf(stack.hitting_backward())
+        cut_off = np.zeros_like(lost)
+    # A start that may miss the target passes a node that never arrives, whose survival stays 1.
+    worst, share = lost.any(axis=1).astype(float), cut_off.mean(axis=1)
+    limit = np.where(of_mean, share[:, None], worst[:, None])
+    return limit >= where
 
 
 def mixing_time(
@@ -138,9 +246,24 @@ def mixing_time(
 
     ``min{t : agg_i dist_i(t) < ε}``, strict, with ``dist`` total variation (``1 - a_i(t)``) or L1
     (twice that) and ``agg`` the worst or the mean over all n starts. The default is the textbook
-    one; [FF] plots ``distance="l1", aggregate="mean"``. ``direction="backward"`` measures the chain
-    with rows ``D[j, :]`` absorbed at node 0 ([RV]). Never capped silently: beyond ``max_steps`` the
-    answer says ``> max_steps``.
+    one; [FF] plots ``distance="l1", aggregate="mean"``. Never capped silently: beyond ``max_steps``
+    the answer says ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
+    no way to the target. O(edges) a step; dense systems of up to 320 nodes look far ahead by
+    squaring. Distances within rounding of ``ε`` (1e-13 or so) may fall on either side.
+
+    Parameters
+    ----------
+    distance, aggregate
+        ``"tv"`` or ``"l1"``; ``"max"`` or ``"mean"``.
+    epsilon
+        From 1e-20 to 2.
+    direction
+        ``"forward"`` is the walk to the sink; ``"backward"`` the chain with rows ``D[j, :]``
+        absorbed at node 0 ([RV]).
+    max_steps
+        How far to look.
+    combine
+        As in `engine.walk`; it concerns forward walks only.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(7)]])
@@ -150,25 +273,43 @@ def mixing_time(
     >>> print(engine.mixing_time(line, max_steps=10))
     > 10
     """
-    choose("distance", distance, ("tv", "l1"))
-    choose("aggregate", aggregate, ("max", "mean"))
-    choose("direction", direction, ("forward", "backward"))
-    if max_steps < 0:
-        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
-    kind: Literal["walk", "diffusion"] = "walk" if direction == "forward" else "diffusion"
-    stack = mixture(system, kind, combine)
-    found = mixing_times(stack, epsilon=epsilon, direction=direction, max_steps=max_steps)[0]
-    time = found[distance, aggregate]
-    if time.steps is None:
-        reach = stack.hitting() if direction == "forward" else stack.hitting_backward()
-        if np.isinf(reach).any() and aggregate == "max":
-            return MixingTime(None, max_steps, infinite=True)
-    return time
+    _check(distance, aggregate, direction)
+    stack = mixture(system, _kind(direction), combine)
+    found = mixing_times(
+        stack, epsilon=epsilon, direction=direction, max_steps=max_steps, combine=combine
+    )
+    return found[0][distance, aggregate]
 
 
 def head_mixing_times(
-    system: MultiHeadSystem, *, epsilon: float = 0.25, max_steps: int = MAX_STEPS
+    system: MultiHeadSystem,
+    *,
+    distance: Distance = "tv",
+    aggregate: Aggregate = "max",
+    epsilon: float = 0.25,
+    direction: Direction = "forward",
+    max_steps: int = MAX_STEPS,
 ) -> list[MixingTime]:
-    """Worst-case total-variation mixing time of every head alone."""
-    found = mixing_times(heads(system, "walk"), epsilon=epsilon, max_steps=max_steps)
-    return [times["tv", "max"] for times in found]
+    """Mixing time of every head alone, computed together; options as in `mixing_time`.
+
+    >>> import engine
+    >>> both = engine.MultiHeadSystem.from_edges(
+    ...     [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]])
+    >>> [time.steps for time in engine.head_mixing_times(both)]
+    [7, 5]
+    """
+    _check(distance, aggregate, direction)
+    stack = heads(system, _kind(direction))
+    found = mixing_times(stack, epsilon=epsilon, direction=direction, max_steps=max_steps)
+    return [times[distance, aggregate] for times in found]
+
+
+def _check(distance: str, aggregate: str, direction: str) -> None:
+    choose("distance", distance, ("tv", "l1"))
+    choose("aggregate", aggregate, ("max", "mean"))
+    choose("direction", direction, ("forward", "backward"))
+
+
+def _kind(direction: Direction) -> Kind:
+    """The chain of a direction: the walk to the sink, or the diffusion's rows back to node 0."""
+    return "walk" if direction == "forward" else "diffusion"

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .errors import choose
 from .kernels import compare, dense as kernels, far
 from .kernels.threads import over_ranges
+from .reach import dense_reach
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]
@@ -121,6 +122,10 @@ class Stack(ABC):
         """(count, nodes) expected steps of the chain with rows ``M[j, :]`` to node 0."""
 
     @abstractmethod
+    def reaching(self) -> npt.NDArray[np.bool_]:
+        """(count, nodes) which nodes have a way to the last one, however faint."""
+
+    @abstractmethod
     def leaving(self) -> Floats:
         """(count, nodes) off-diagonal column sums: the probability to move on from each node."""
 
@@ -201,6 +206,10 @@ class DenseStack(Stack):
             2 * self._work,
         )
         return out
+
+    def reaching(self) -> npt.NDArray[np.bool_]:
+        """See `Stack.reaching`; O(n²) each."""
+        return dense_reach(self.matrices)
 
     def leaving(self) -> Floats:
         """See `Stack.leaving`."""

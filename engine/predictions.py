@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .convention import CONVENTIONS
-from .measures import BACKWARD_L1_MEAN, Measures, Options, dense_stacks, measure, sparse_stacks
+from .measures import QUARTER, Measures, Options, measure, stacks_of
 from .mixing import MAX_STEPS
 from .statistics import mean
 from .system import MultiHeadSystem
@@ -64,12 +64,8 @@ def bounds(
     ('thm_2_9', 28.0, 16, True)
     """
     options = Options(CONVENTIONS["theory"], "walks", epsilon, max_steps, None)
-    weights = system.weights[None]
-    if system.dense is not None:
-        stacks = dense_stacks(system.dense[None], weights, options)
-    else:
-        stacks = sparse_stacks(system, options)
-    table = bound_table(measure(stacks, options), weights, epsilon=epsilon, max_steps=max_steps)
+    found = measure(stacks_of(system, options), options)
+    table = bound_table(found, system.weights[None], epsilon=epsilon, max_steps=max_steps)
     return [Bound(name, **fields) for name, fields in table.items()]
 
 
@@ -98,7 +94,7 @@ def bound_table(
         enough = epsilon >= math.exp(-2) or bool(np.all((nodes - 1) * p >= math.log(1 / epsilon)))
         measured, holds = _compare(found.crossing[:, 0], limit, max_steps)
         table.append(Bound(name, mean(limit), measured, holds, proper_walks and enough, CONDITION))
-    slow = found.backward[:, BACKWARD_L1_MEAN]
+    slow = found.backward[:, QUARTER]
     clear = nodes * found.fidelity.minimax
     limit = 8.0 / 3.0 * np.where(slow < 0, max_steps, slow)
     within = clear <= limit * (1 + 1e-12)
@@ -109,7 +105,8 @@ def bound_table(
             measured=mean(clear),
             # A censored time is at least max_steps: what holds there holds.
             holds=True if within.all() else (False if np.any(~within & (slow >= 0)) else None),
-            applies=found.one_source and bool(np.all(clear > 0)),
+            # One node alone is source and sink at once, heard at t = 0.
+            applies=nodes > 1 and found.one_source and not found.cut_off.any(),
             condition="one source and one sink; T_bwd: backward mixing time, l1, mean, ε = 1/4",
         )
     )

@@ -14,15 +14,18 @@ def unreachable(system: MultiHeadSystem) -> list[int]:
         from .sparse_operators import reaches_sink
 
         return np.flatnonzero(~reaches_sink(system)).tolist()
-    return np.flatnonzero(~dense_reach(system.dense > 0)).tolist()
+    return np.flatnonzero(~dense_reach(system.dense.max(axis=0))).tolist()
 
 
-def dense_reach(supports: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Whether each node reaches the last one over the union of supports (H, n, n)."""
-    union: npt.NDArray[np.bool_] = np.logical_or.reduce(supports, axis=0)
-    reaches = np.zeros(union.shape[0], dtype=bool)
-    reaches[-1] = True
-    for j in range(union.shape[0] - 1, 0, -1):
-        if reaches[j]:
-            reaches |= union[j]
+def dense_reach(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Whether each node reaches the last one, over each of the graphs (…, n, n): (…, n) bool.
+
+    O(n²) at most; attention's last row hears everybody, which settles it at once.
+    """
+    reaches = np.zeros(weights.shape[:-1], dtype=bool)
+    reaches[..., -1] = True
+    for j in range(weights.shape[-1] - 1, 0, -1):
+        reaches |= reaches[..., j, None] & (weights[..., j, :] > 0)
+        if reaches.all():
+            break
     return reaches

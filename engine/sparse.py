@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError, InvalidSystemError, TooLargeError
+from .memory import refuse_if_too_large
+from .validation import FAINTEST, LARGEST, without_faint
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -37,7 +39,7 @@ class SparseHead:
     indices : (edges,) int32 array
         Senders; strictly rising within a row, none above the row's own number.
     weights : (edges,) float64 array, optional
-        Positive and finite; ``None`` stands for one an edge.
+        From 1e-290 to 1e100 (`engine.validation`); ``None`` stands for one an edge.
 
     Notes
     -----
@@ -90,8 +92,8 @@ class SparseHead:
         nodes : int
             Number of nodes; the last one is the sink.
         weights : (edges,) array, optional
-            Positive weights; weights of repeated edges add up. Without weights a repeated edge
-            counts once.
+            Positive weights, 1e-290 to 1e100; those of repeated edges add up. Without weights a
+            repeated edge counts once.
         self_loops : {"add", "keep"}
             ``"add"`` gives every node without a self-loop one of weight 1.
 
@@ -102,7 +104,7 @@ class SparseHead:
         """
         columns = _as_int64(senders, "senders")
         rows = _as_int64(receivers, "receivers")
-        values = None if weights is None else np.asarray(weights, dtype=np.float64).ravel()
+        values = None if weights is None else _real(weights).ravel()
         _check_edges(columns, rows, values, nodes)
         if self_loops == "add":
             looped = np.zeros(nodes, dtype=bool)
@@ -157,7 +159,7 @@ class SparseHead:
 
         Weights are dropped when all of them are exactly one.
         """
-        dense = np.asarray(matrix, dtype=np.float64)
+        dense = without_faint(np.asarray(matrix, dtype=np.float64))
         if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {dense.shape}")
         rows, columns = np.nonzero(dense)
@@ -171,7 +173,7 @@ class SparseHead:
         if matrix.shape is None or len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {matrix.shape}")
         entries = matrix.tocoo()
-        values = np.asarray(entries.data, dtype=np.float64)
+        values = without_faint(_real(entries.data))
         stored = values != 0
         head = cls.from_edges(
             entries.col[stored],
@@ -266,10 +268,18 @@ def head_from_edges(
     nodes, self_loops
         As in :meth:`SparseHead.from_edges`.
     """
-    kept = table[table[:, 2] != 0]
+    kept = table[without_faint(table[:, 2]) != 0]
     ends = kept[:, :2].astype(np.int64)
     head = SparseHead.from_edges(ends[:, 0], ends[:, 1], nodes, kept[:, 2], self_loops=self_loops)
     return head.without_unit_weights()
+
+
+def refuse_nodes(nodes: int) -> None:
+    """Refuse a number of nodes that cannot be, or that would not fit in memory."""
+    if not 1 <= nodes <= MAX_NODES:
+        raise EngineError(f"a graph has 1 to {MAX_NODES:,} nodes, not {nodes:,}")
+    # Offsets, and a few numbers a node while edges are sorted and self-loops added.
+    refuse_if_too_large(40 * nodes, f"a graph of {nodes:,} nodes")
 
 
 def first_of_each(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -286,6 +296,13 @@ def _as_int64(values: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
     return array.astype(np.int64).ravel()
 
 
+def _real(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise EngineError("weights are real numbers, not complex ones")
+    return np.asarray(array, dtype=np.float64)
+
+
 def _check_edges(
     columns: npt.NDArray[np.int64],
     rows: npt.NDArray[np.int64],
@@ -293,8 +310,7 @@ def _check_edges(
     nodes: int,
 ) -> None:
     problems = []
-    if not 1 <= nodes <= MAX_NODES:
-        raise EngineError(f"a graph has 1 to {MAX_NODES:,} nodes, not {nodes:,}")
+    refuse_nodes(nodes)
     if len(columns) != len(rows) or (values is not None and len(values) != len(rows)):
         raise EngineError("senders, receivers and weights must be of one length")
     low, high = np.minimum(columns, rows), np.maximum(columns, rows)
@@ -305,9 +321,10 @@ def _check_edges(
     if len(backward):
         problems.append(_examples("against the order of the nodes", backward, columns, rows))
     if values is not None:
-        wrong = np.flatnonzero(~((values > 0) & np.isfinite(values)))
+        wrong = np.flatnonzero(~((values >= FAINTEST) & (values <= LARGEST)))
         if len(wrong):
-            problems.append(_examples("without a positive, finite weight", wrong, columns, rows))
+            what = f"without a weight from {FAINTEST:g} to {LARGEST:g}"
+            problems.append(_examples(what, wrong, columns, rows))
     if problems:
         raise InvalidSystemError(problems)
 
@@ -344,5 +361,6 @@ def _entry_problems(head: SparseHead) -> Iterable[str]:
     same_row = receivers[1:] == receivers[:-1]
     if np.any(same_row & (head.indices[1:] <= head.indices[:-1])):
         yield "senders must rise strictly within a row"
-    if head.weights is not None and not np.all((head.weights > 0) & np.isfinite(head.weights)):
-        yield "weights must be positive and finite"
+    weights = head.weights
+    if weights is not None and not np.all((weights >= FAINTEST) & (weights <= LARGEST)):
+        yield f"weights must be positive numbers from {FAINTEST:g} to {LARGEST:g}"

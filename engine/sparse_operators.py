@@ -63,6 +63,10 @@ class SparseStack(Stack):
         """See `Stack.hitting_backward`; O(edges)."""
         return np.stack([hitting(each.pull) for each in self.operators])
 
+    def reaching(self) -> npt.NDArray[np.bool_]:
+        """See `Stack.reaching`; O(edges)."""
+        return np.stack([_reaching(each.laid.head) for each in self.operators])
+
     def leaving(self) -> Floats:
         """See `Stack.leaving`; O(edges)."""
         return np.stack([_leaving(each.push) for each in self.operators])
@@ -158,12 +162,16 @@ def reaches_sink(system: MultiHeadSystem) -> npt.NDArray[np.bool_]:
     together = system.sparse[0]
     if system.heads > 1:
         together = _sum([_scaled(_lay(head), None, None, 1.0) for head in system.sparse])
-    reaches = np.zeros(system.nodes, dtype=bool)
+    return _reaching(together)
+
+
+def _reaching(head: SparseHead) -> npt.NDArray[np.bool_]:
+    reaches = np.zeros(head.nodes, dtype=bool)
     reaches[-1] = True
     in_row_calls(
-        together.indptr,
+        head.indptr,
         "looking for ways to the sink",
-        lambda low, high: kernels.reach_sink(together.indptr, together.indices, low, high, reaches),
+        lambda low, high: kernels.reach_sink(head.indptr, head.indices, low, high, reaches),
         backwards=True,
     )
     return reaches
@@ -186,14 +194,14 @@ def diversity(system: MultiHeadSystem) -> tuple[float, float, float]:
 def _differences(one: SparseHead, other: SparseHead) -> tuple[float, float, float]:
     if one is other or _equal(one, other):
         return 0.0, 0.0, 0.0
-    a, b = _lay(one), _lay(other)
+    a, b = _all_hearing(_lay(one)), _all_hearing(_lay(other))
     sums = np.zeros(6)
     in_row_calls(
-        one.indptr,
+        a.head.indptr,
         "comparing heads",
         lambda low, high: kernels.compare_rows(
-            one.indptr, one.indices, a.weights, a.sums.hearing_scale,
-            other.indptr, other.indices, b.weights, b.sums.hearing_scale, low, high, sums,
+            a.head.indptr, a.head.indices, a.weights, a.sums.hearing_scale,
+            b.head.indptr, b.head.indices, b.weights, b.sums.hearing_scale, low, high, sums,
         ),
     )  # fmt: skip
     divergence, either, both, product, norm, other_norm = sums.tolist()
@@ -202,6 +210,12 @@ def _differences(one: SparseHead, other: SparseHead) -> tuple[float, float, floa
         1.0 - both / either if either else 0.0,
         max(0.0, 1.0 - product / np.sqrt(norm * other_norm)),
     )
+
+
+def _all_hearing(laid: Laid) -> Laid:
+    """The head itself, or its diffusion where some node hears nothing and keeps its own state."""
+    scale = laid.sums.hearing_scale
+    return Laid(_scaled(laid, scale, None, 1.0)) if np.any(scale == 0) else laid
 
 
 def _leaving(layout: Layout) -> Floats:

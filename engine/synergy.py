@@ -68,9 +68,8 @@ def mixing_gain(
         own = float(alone[int(np.argmax(system.weights))][distance, aggregate])
     else:
         stack = mixture(system, "walk", combine)
-        own = float(
-            mixing_times(stack, epsilon=epsilon, max_steps=max_steps)[0][distance, aggregate]
-        )
+        together = mixing_times(stack, epsilon=epsilon, max_steps=max_steps, combine=combine)
+        own = float(together[0][distance, aggregate])
     if own == 0:
         return 1.0
     return best / own if np.isfinite(own) else float("nan" if np.isinf(best) else 0.0)

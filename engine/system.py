@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from . import validation
 from .errors import InvalidSystemError, UnreachableError, choose
+from .memory import refuse_if_too_large
 
 if TYPE_CHECKING:
     from .sparse import SparseHead
@@ -143,7 +145,8 @@ class MultiHeadSystem:
         ----------
         heads
             One list of edges for each head; nodes are numbered in topological order (a < b), the
-            last one is the sink. The weight is 1 when not given; parallel edges add up.
+            last one is the sink. The weight is 1 when not given; parallel edges add up, and
+            weight 0 is no edge.
         nodes
             How many nodes there are; one more than the largest number used when not given.
         self_loops
@@ -158,23 +161,27 @@ class MultiHeadSystem:
         choose("self_loops", self_loops, ("add", "keep"))
         choose("storage", storage, ("auto", "dense", "sparse"))
         choose("unreachable", unreachable, ("error", "allow"))
+        from .sparse import head_from_edges, refuse_nodes
+
         tables = [_edge_table(edges, h) for h, edges in enumerate(heads)]
         if not tables:
             raise InvalidSystemError("There are no heads; give at least one list of edges.")
-        largest = max((int(t[:, :2].max()) for t in tables if len(t)), default=0)
+        largest = max((_largest_node(table) for table in tables), default=0)
         count = nodes if nodes is not None else (len(names) if names else largest + 1)
+        refuse_nodes(count)
         problems = [p for h, table in enumerate(tables) for p in _edge_problems(table, h, count)]
         if problems:
             raise InvalidSystemError(problems)
         if storage == "sparse" or (storage == "auto" and count > DENSE_LIMIT):
-            from .sparse import head_from_edges
-
             system = cls.from_sparse(
                 [head_from_edges(t, nodes=count, self_loops=self_loops) for t in tables],
                 weights,
                 names=names,
             )
         else:
+            refuse_if_too_large(
+                8 * len(tables) * count**2, f"{len(tables)} dense heads of {count:,} nodes"
+            )
             dense = np.zeros((len(tables), count, count))
             for matrix, table in zip(dense, tables, strict=True):
                 ends = table[:, :2].astype(np.int64)
@@ -266,6 +273,22 @@ class MultiHeadSystem:
         assert self.sparse is not None
         return self.sparse[h].to_array()
 
+    def to_dense(self) -> MultiHeadSystem:
+        """Return the same system with dense heads, (H, n, n) float64.
+
+        Raises
+        ------
+        TooLargeError
+            Before anything is allocated, when they would not fit in memory.
+        """
+        if self.dense is not None:
+            return self
+        refuse_if_too_large(
+            8 * self.heads * self.nodes**2, f"{self.heads} dense heads of {self.nodes:,} nodes"
+        )
+        dense = np.stack([self.head_array(h) for h in range(self.heads)])
+        return replace(self, dense=dense, sparse=None)
+
     def name(self, node: int) -> str:
         """What to call a node: its name, or its number."""
         return self.names[node] if self.names else str(node)
@@ -297,12 +320,18 @@ def _edge_table(edges: Sequence[Sequence[float]], h: int) -> Floats:
     """Edges as (m, 3) float64: from, to, weight."""
     table = np.ones((len(edges), 3))
     for row, edge in enumerate(edges):
-        if len(edge) not in (2, 3):
+        if len(edge) not in (2, 3) or not all(isinstance(value, Real) for value in edge):
             raise InvalidSystemError(
-                f"Head {h + 1}, edge {row}: {tuple(edge)!r} is not (from, to[, weight])."
+                f"Head {h + 1}, edge {row}: {tuple(edge)!r} is not (from, to[, weight]) in numbers."
             )
         table[row, : len(edge)] = edge
     return table
+
+
+def _largest_node(table: Floats) -> int:
+    """The largest node number there is; those that are no numbers are complained of later."""
+    ends = table[:, :2]
+    return int(max(ends[np.isfinite(ends)], default=0))
 
 
 def _edge_problems(table: Floats, h: int, nodes: int) -> list[str]:
@@ -314,6 +343,9 @@ def _edge_problems(table: Floats, h: int, nodes: int) -> list[str]:
             problems.append(f"{edge}: nodes are whole numbers from 0 to {nodes - 1}.")
         elif start > end:
             problems.append(f"{edge} runs backwards: number nodes in topological order.")
-        if not (weight >= 0 and np.isfinite(weight)):
-            problems.append(f"{edge}: the weight is {weight}; it must be finite and >= 0.")
+        if not 0 <= weight <= validation.LARGEST:
+            problems.append(
+                f"{edge}: the weight is {weight}; it must be a number from 0 to "
+                f"{validation.LARGEST:g}."
+            )
     return problems

@@ -14,6 +14,12 @@ from .kernels.threads import over_ranges
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of attention may be from one: bfloat16 softmax stays within."""
 
+FAINTEST = 1e-290
+"""Smaller weights count as zero: the reciprocals of their sums would not be numbers."""
+
+LARGEST = 1e100
+"""Larger weights are refused: sums and products with times must not overflow."""
+
 _SHOWN = 3
 
 
@@ -32,10 +38,13 @@ def dense_heads(
 
     float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
     (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum) or
-    ``"any"``. Raises `InvalidSystemError` with every problem found.
+    ``"any"``. Weights below `FAINTEST` become 0. Raises `InvalidSystemError` with every problem
+    found.
     """
     try:
         heads = np.asarray(array)
+        if heads.dtype.kind == "c":
+            raise TypeError("complex numbers are no weights")
         if heads.dtype not in (np.float32, np.float64):
             heads = heads.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -48,17 +57,24 @@ def dense_heads(
         raise InvalidSystemError(f"The weights have shape {heads.shape}: there is nothing in them.")
     heads = np.ascontiguousarray(heads)
     flat = heads.reshape(-1, *heads.shape[-2:])
-    found = np.empty((len(flat), 4))
-    over_ranges(lambda low, high: flaws(flat, low, high, found), len(flat), 2.0 * flat.size)
-    infinite, negative, above = found[:, :3].sum(axis=0)
+    found = np.empty((len(flat), 6))
+    over_ranges(
+        lambda low, high: flaws(flat, FAINTEST, LARGEST, low, high, found),
+        len(flat),
+        2.0 * flat.size,
+    )
+    _, negative, above, faint, large = found[:, :5].sum(axis=0)
     problems = []
-    if infinite:
-        wild = ~np.isfinite(heads)
+    wild = ~np.isfinite(heads) if found[:, 0].any() else None
+    if wild is not None and wild.any():
         problems.append(
             f"The weights are not finite at {_places(wild)}; "
             "look for NaN or infinity in what produced them."
-            if wild.any()
-            else "Some rows add up to more than a float can hold; scale the weights down."
+        )
+    if large and np.any(huge := np.isfinite(heads) & (heads > LARGEST)):
+        problems.append(
+            f"The weights are above {LARGEST:g} at {_places(huge)}; only their ratios matter, "
+            "scale them down."
         )
     if negative:
         problems.append(f"The weights are negative at {_places(heads < 0)}; weights are >= 0.")
@@ -68,13 +84,17 @@ def dense_heads(
             f"Not causal: receiver row j may hear only columns i <= j, but there is weight at "
             f"{_places((heads != 0) & strictly)}. If rows are senders, transpose."
         )
-    if rows == "check" and not infinite and found[:, 3].max() > tolerance:
-        off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
+    if rows == "check" and found[:, 5].max() > tolerance:
+        with np.errstate(invalid="ignore"):
+            off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
+        off[~np.isfinite(off)] = 0.0
         problems.append(
             f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
             f"the furthest is off by {off.max():.3g}. Renormalise on request: "
             'rows="normalise" (or rows="any" when they are not attention).'
         )
+    if faint and not problems:
+        heads = without_faint(heads)
     if rows == "normalise" and not problems:
         sums = heads.sum(axis=-1, dtype=np.float64)
         if np.any(sums == 0):
@@ -84,6 +104,12 @@ def dense_heads(
     if problems:
         raise InvalidSystemError(problems)
     return heads
+
+
+def without_faint(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The weights with those below `FAINTEST` at zero; negative ones and NaN stay for checks."""
+    faint = (weights > 0) & (weights < FAINTEST)
+    return np.where(faint, weights.dtype.type(0), weights) if faint.any() else weights
 
 
 def head_weights(weights: str | npt.ArrayLike, heads: int) -> npt.NDArray[np.float64]:

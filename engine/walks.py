@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError
-from .operators import mixture
+from .operators import TRAJECTORY_VALUES, Stack, mixture
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]
@@ -83,6 +84,20 @@ def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
 def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``, (steps+1,)."""
     return spread(system, source, steps)[:, -1].copy()
+
+
+def survival_blocks(stack: Stack, steps: int) -> Iterator[tuple[int, Floats]]:
+    """Survival of a walk, the chance not to have arrived, at times ``0 … steps - 1``, in blocks.
+
+    Yields ``(t, (m, n))`` for times ``t … t + m - 1``, so that long walks need little memory.
+    """
+    state = np.ones(stack.nodes)
+    state[-1] = 0.0
+    most = max(1, TRAJECTORY_VALUES // stack.nodes)
+    for first in range(0, steps, most):
+        block = stack.trajectory(state, min(most, steps - first), pulled=False)
+        yield first, block[:-1]
+        state = block[-1]
 
 
 def check_node(system: MultiHeadSystem, node: int) -> int:

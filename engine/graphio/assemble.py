@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import GraphFileError
+from engine.memory import refuse_if_too_large
 from engine.sparse import SparseHead, first_of_each
 from engine.system import DENSE_LIMIT, MultiHeadSystem
+from engine.validation import LARGEST, without_faint
 
 from .table import EdgeTable
 
@@ -55,12 +57,18 @@ def system_of(
         raise GraphFileError([f"{where}: {problem}" for problem in problems])
     if np.any(order[1:] < order[:-1]):
         table = _reordered(table, order)
-    heads = [_head(table, number, self_loops) for number in range(len(table.head_names))]
+    nodes, count = len(table.names), len(table.head_names)
+    dense_bytes = 8 * nodes**2 if nodes <= DENSE_LIMIT else 0
+    # Offsets of each head while it is built; a file may name a head with every edge.
+    refuse_if_too_large(
+        count * (40 * nodes + dense_bytes), f"{where}: {count:,} heads of {nodes:,} nodes"
+    )
+    heads = [_head(table, number, self_loops) for number in range(count)]
     head_weights = table.head_weights if weights is None else weights
     given: str | npt.ArrayLike = "uniform" if head_weights is None else head_weights
-    numbered = table.names == [str(node) for node in range(len(table.names))]
+    numbered = table.names == [str(node) for node in range(nodes)]
     names = None if numbered else table.names
-    if len(table.names) <= DENSE_LIMIT:
+    if nodes <= DENSE_LIMIT:
         dense = np.stack([head.to_array() for head in heads])
         system = MultiHeadSystem.from_weights(dense, given, names=names)
     else:
@@ -136,6 +144,7 @@ def _weight_problems(table: EdgeTable) -> list[str]:
     for what, wrong in (
         ("are not finite", ~np.isfinite(table.weights)),
         ("are negative", table.weights < 0),
+        (f"are above {LARGEST:g}", np.isfinite(table.weights) & (table.weights > LARGEST)),
     ):
         edges = np.flatnonzero(wrong)
         if len(edges):
@@ -163,7 +172,7 @@ def _head(table: EdgeTable, number: int, self_loops: str) -> SparseHead:
     nodes = len(table.names)
     mine = np.ones(len(table.senders), dtype=bool) if table.heads is None else table.heads == number
     if table.weights is not None:
-        mine &= table.weights != 0
+        mine &= without_faint(table.weights) != 0
     senders, receivers = table.senders[mine], table.receivers[mine]
     weights = None if table.weights is None else table.weights[mine]
     if weights is None:

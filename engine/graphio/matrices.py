@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.errors import AttentionFileError, GraphFileError
 from engine.sparse import SparseHead
+from engine.validation import FAINTEST, LARGEST
 
 from .shape import check_shape
 from .table import EdgeTable
@@ -105,7 +106,7 @@ def _csr_head(parts: list[np.ndarray[Any, Any]], nodes: int) -> SparseHead | Non
     if check_rows(indptr, indices, 0, nodes) != SORTED:
         return None
     uniform = bool(np.all(data == 1))
-    if not uniform and not np.all((data > 0) & np.isfinite(data)):
+    if not uniform and not np.all((data >= FAINTEST) & (data <= LARGEST)):
         return None
     weights = None if uniform else data.astype(np.float64, copy=False)
     return SparseHead(indptr, indices.astype(np.int32, copy=False), weights)

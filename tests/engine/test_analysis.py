@@ -118,12 +118,14 @@ def test_the_published_walk_against_its_plain_description() -> None:
     rows = a.mean(axis=0).T
     chain = np.diff(np.minimum(np.cumsum(rows, axis=1), 1), axis=1, prepend=0)
     chain[:, -1] += 1 - chain.sum(axis=1)
-    survival, expected = (np.arange(12) < 11).astype(float), 0.0
+    survival, expected = (np.arange(12) < 11).astype(float), np.zeros(12)
     for _ in range(100):
-        expected += survival.mean()
+        expected += survival
         survival = chain @ survival * (np.arange(12) < 11)
     found = engine.analyze(engine.MultiHeadSystem.from_attention(a), convention="paper-code")
-    assert found["mixing"]["hitting_time_mean"] == pytest.approx(expected, rel=1e-12)
+    mixing = found["mixing"]
+    assert mixing["hitting_time_mean"] == pytest.approx(expected.mean(), rel=1e-12)
+    assert mixing["hitting_time_median"] == pytest.approx(np.median(expected), rel=1e-12)
 
 
 def test_arrival_curves_agree_with_arrival() -> None:
@@ -139,6 +141,7 @@ def test_arrival_curves_agree_with_arrival() -> None:
 def test_median_arrival_is_when_half_have_arrived() -> None:
     system = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])
     step = engine.analyze(system)["mixing"]["arrival_median"]
+    assert engine.arrival_times(system).from_anywhere == step
     mean = engine.arrival(system, 20).mean(axis=1)
     assert mean[step] >= 0.5 > mean[step - 1]
 

@@ -116,7 +116,8 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", bad)
     with pytest.raises(AttentionFileError) as caught:
         engine.read_attention(tmp_path / "a.npy")
-    assert len(caught.value.problems) == 3
+    # NaN, negative, above the diagonal, and the sum of the row with the negative weight.
+    assert len(caught.value.problems) == 4
     np.save(tmp_path / "b.npy", attention(4) * 1.5)
     with pytest.raises(AttentionFileError, match=r"off by 0\.5"):
         engine.read_attention(tmp_path / "b.npy")

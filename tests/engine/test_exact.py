@@ -84,6 +84,32 @@ def test_arrival_spread_and_clarity(case: Case) -> None:
     np.testing.assert_array_equal(engine.clarity(system, 0, steps), spread[:, -1])
 
 
+@several
+@given(exact.systems(), st.sampled_from(["walks", "attention"]), st.integers(0, 12))
+def test_capped_times_and_medians(case: Case, combine: str, cap: int) -> None:
+    system, heads, shares = build(case)
+    p = exact.walk(heads, shares, combine)
+    n = system.nodes
+    survival = [Fraction(int(i != n - 1)) for i in range(n)]
+    capped, median, close_call = [Fraction(0)] * n, [float("inf")] * n, [False] * n
+    for t in range(13):
+        if t < cap:
+            capped = [a + s for a, s in zip(capped, survival, strict=True)]
+        for i, s in enumerate(survival):
+            close_call[i] |= abs(s - Fraction(1, 2)) < Fraction(1e-12)
+            if s <= Fraction(1, 2) and median[i] == float("inf"):
+                median[i] = t
+        survival = exact.matrix_times(p, survival)
+    got = engine.hitting_times(system, combine=combine, cap=cap)
+    assert all(close(g, c) for g, c in zip(got, capped, strict=True))
+    found = engine.arrival_times(system, combine=combine, max_steps=12)
+    assert all(
+        g == m or near for g, m, near in zip(found.steps, median, close_call, strict=True)
+    ), (found.steps, median)
+    lost = np.isinf(engine.hitting_times(system, combine=combine))
+    assert np.all(lost | ~np.isinf(found.steps) | found.censored)
+
+
 @many
 @given(exact.systems(), st.integers(0, 12))
 def test_fidelity_up_to_a_horizon(case: Case, horizon: int) -> None:
@@ -151,6 +177,35 @@ def test_mixing_times_forward_and_backward(case: Case, distance: str, aggregate:
         )
         if not close_call:
             assert got.steps == truth
+
+
+def test_epsilon_may_be_the_largest_distance_itself() -> None:
+    """Strictly below total variation 1, or L1 2: as soon as every start may have arrived."""
+    line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(9)]])
+    assert engine.mixing_time(line, epsilon=1.0).steps == 9
+    assert engine.mixing_time(line, epsilon=2.0, distance="l1").steps == 9
+    assert engine.mixing_time(line, epsilon=1.5).steps == 0
+    two = engine.MultiHeadSystem.from_edges([[(0, 1)]])
+    assert engine.mixing_time(two, epsilon=0.5).steps == 2  # strict: 1/2 is not below 1/2
+    assert engine.mixing_time(two, epsilon=1e-20).steps == 67
+
+
+def test_a_mixing_time_carries_its_convention_and_knows_when_it_is_infinite() -> None:
+    for storage in ("dense", "sparse"):
+        system = engine.MultiHeadSystem.from_edges(
+            [[(0, 3)]], nodes=4, unreachable="allow", storage=storage
+        )
+        found = engine.mixing_time(
+            system, distance="l1", aggregate="mean", epsilon=0.3, combine="attention"
+        )
+        assert found == engine.MixingTime(
+            None, 10_000, True, "l1", "mean", 0.3, "forward", "attention"
+        )
+        # Two of four starts never arrive: their share is below 0.6 in the end, not below 0.5.
+        assert engine.mixing_time(system, aggregate="mean", epsilon=0.6).steps is not None
+        assert engine.mixing_time(system, aggregate="mean", epsilon=0.5).infinite
+        assert engine.mixing_time(system, direction="backward").infinite
+        assert [t.infinite for t in engine.head_mixing_times(system)] == [True]
 
 
 def test_a_self_loop_of_almost_one_costs_no_digits() -> None:

@@ -100,3 +100,38 @@ def test_a_censored_time_leaves_a_bound_open() -> None:
     bound = engine.bounds(system, max_steps=1000)[0]
     assert bound.measured == "> 1000"
     assert bound.holds is None
+
+
+def test_the_backward_bound_is_about_a_quarter_whatever_epsilon_is_asked_for() -> None:
+    line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(9)]])
+    slow = engine.mixing_time(line, distance="l1", aggregate="mean", direction="backward").steps
+    for epsilon in (0.01, 0.25, 0.9):
+        bound = engine.bounds(line, epsilon=epsilon)[2]
+        assert bound.name == "fidelity_backward"
+        assert bound.bound == pytest.approx(8 / 3 * (slow or 0), rel=1e-15)
+        assert bound.applies
+    alone = engine.bounds(engine.MultiHeadSystem.from_weights([[1.0]]))[2]
+    assert not alone.applies
+
+
+def test_who_is_heard_late_or_faintly_is_not_called_unreachable() -> None:
+    line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(9)]])
+    early = engine.fidelity(line, horizon=3)
+    assert (early.node[0], early.unreachable, early.converged) == (0, (), False)
+    assert engine.analyze(line, horizon=3)["fidelity"]["unreachable"] == []
+    n = 16  # φ of nodes far from the sink is 1e-3 a step: below what is kept
+    faint = np.zeros((n, n))
+    faint[:, 0] = 1 - 1e-3
+    faint[np.arange(1, n), np.arange(n - 1)] = 1e-3
+    faint[0] = 0
+    faint[0, 0] = 1
+    dense = engine.MultiHeadSystem.from_weights(faint)
+    for system in (
+        dense,
+        engine.MultiHeadSystem.from_sparse([engine.SparseHead.from_dense(faint)]),
+    ):
+        found = engine.fidelity(system)
+        assert (found.minimax, found.unreachable) == (0, ())
+    cut = faint.copy()
+    cut[9, 8] = 0  # now 1 … 8 are heard by node 9 no more, nor by anybody behind it
+    assert engine.fidelity(engine.MultiHeadSystem.from_weights(cut)).unreachable == (*range(1, 9),)

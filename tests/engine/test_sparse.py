@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -83,6 +84,29 @@ def test_fidelity_at_a_horizon_agrees_with_dense(weights: np.ndarray, horizon: i
     close([dense.lower, dense.upper], [sparse.lower, sparse.upper], atol=1e-29)
 
 
+@settings(deadline=None, max_examples=60)
+@given(heads())
+def test_diversity_agrees_with_dense(weights: np.ndarray) -> None:
+    """Nodes that hear nothing keep their own state: on both sides a row of its own."""
+    one, other = (engine.diversity(system) for system in both(weights))
+    close(dataclasses.astuple(one), dataclasses.astuple(other), rtol=1e-10)
+
+
+@settings(deadline=None, max_examples=30)
+@given(heads(), st.sampled_from(["walks", "attention"]))
+def test_capped_times_and_quantiles_agree_with_dense(weights: np.ndarray, combine: str) -> None:
+    dense, sparse = both(weights)
+    options = {"combine": combine}
+    close(*(engine.hitting_times(s, cap=30, **options) for s in (dense, sparse)))  # type: ignore[arg-type]
+    one, other = (
+        engine.arrival_times(s, 0.4321, max_steps=200, **options)  # type: ignore[arg-type]
+        for s in (dense, sparse)
+    )
+    assert np.array_equal(one.steps, other.steps)
+    assert np.array_equal(one.censored, other.censored)
+    assert one.from_anywhere == other.from_anywhere
+
+
 @settings(deadline=None, max_examples=30)
 @given(heads())
 def test_fidelity_certificates_overlap(weights: np.ndarray) -> None:
@@ -120,6 +144,13 @@ def test_analysis_agrees_with_dense(diversity: float) -> None:
             if isinstance(value, float):
                 close(value, sparse[part][name], err_msg=name)
     close(dense["fidelity"]["minimax"], sparse["fidelity"]["minimax"], rtol=1e-9)
+    for convention in ("paper-code", "feedforward"):
+        systems = (
+            topology("learned", 40, heads=3, layout=layout) for layout in ("dense", "sparse")
+        )
+        one, other = (engine.analyze(system, convention=convention) for system in systems)
+        for part in ("mixing", "fidelity", "synergy"):
+            close(*([x for x in each[part].values() if type(x) is float] for each in (one, other)))
     if diversity == 0:
         assert sparse["synergy"]["fidelity_amplification"] == 1.0
         assert sparse["diversity"]["jaccard"] == 0.0

@@ -57,6 +57,10 @@ def test_a_sink_without_a_self_loop_is_absorbing_and_silence_keeps_its_state() -
         (np.ones((2, 2, 3, 3)) / 3, ["Not causal"]),
         ([[1, 0], [np.nan, 1]], ["not finite at [1, 0]", "NaN"]),
         ([[1, 0], [np.inf, 1]], ["not finite at [1, 0]"]),
+        ([[1, 0], [np.nan, 1], [0, 1]], ["shape"]),
+        ([[1, 0, 0], [np.nan, 1, 0], [0.2, 0, 0.2]], ["not finite at [1, 0]", "one", "off by 0.6"]),
+        ([[1, 0], [1j, 1]], ["complex"]),
+        ([[1, 0], [1e101, 1]], ["above 1e+100 at [1, 0]"]),
         ([[1, 0], [1.5, -0.5]], ["negative at [1, 1]"]),
         ([[0.5, 0.5], [0.5, 0.5]], ["Not causal", "[0, 1]", "transpose"]),
         ([[1, 0], [0.2, 0.2]], ["do not sum to one", "off by 0.6", "normalise"]),
@@ -110,6 +114,57 @@ def test_bad_edges_are_listed() -> None:
     assert len(caught.value.problems) == 3
 
 
+@pytest.mark.parametrize(
+    "edge", [("a", "b"), (0, None), (0, float("nan")), (0, 10**30), (0, 0.5), (0, 1, 1e101), (0,)]
+)
+def test_edges_that_are_no_edges_are_refused_in_words(edge: tuple) -> None:
+    with pytest.raises(engine.EngineError, match=r"edge|nodes"):
+        engine.MultiHeadSystem.from_edges([[edge]])
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_more_nodes_than_fit_are_refused_with_the_number(storage: str) -> None:
+    for nodes in (0, -1, 2**31):
+        with pytest.raises(engine.EngineError, match="a graph has 1 to"):
+            engine.MultiHeadSystem.from_edges([[(0, 1)]], nodes=nodes, storage=storage)  # type: ignore[arg-type]
+    with pytest.raises(engine.TooLargeError, match=r"would take [\d,.]+ GiB"):
+        engine.MultiHeadSystem.from_edges([[(0, 1)]], nodes=2**31 - 1, storage=storage)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, ">f8", ">f4", np.longdouble, object])
+def test_any_type_of_number_and_any_layout_will_do(dtype: object) -> None:
+    plain = np.tril(np.ones((2, 6, 6)))
+    expected = engine.hitting_times(engine.MultiHeadSystem.from_weights(plain))
+    typed = plain.astype(dtype)
+    for array in (typed, np.asfortranarray(typed), np.repeat(typed, 2, axis=2)[:, :, ::2]):
+        system = engine.MultiHeadSystem.from_weights(array)
+        np.testing.assert_array_equal(engine.hitting_times(system), expected)
+
+
+@pytest.mark.parametrize("tiny", [0.0, -0.0, 5e-324, 1e-310, 1e-291])
+def test_weights_too_faint_to_normalise_count_as_zero(tiny: float) -> None:
+    """A column of subnormals has no reciprocal: it used to turn every time into NaN."""
+    weights = np.array([[1, 0, 0], [1, tiny, 0], [0.5, tiny, 0.5]])
+    dense = engine.MultiHeadSystem.from_weights(weights)
+    sparse = engine.MultiHeadSystem.from_sparse([engine.SparseHead.from_dense(weights)])
+    for system in (dense, sparse):
+        assert engine.hitting_times(system).tolist() == [np.inf, np.inf, 0]
+        assert engine.head_hitting_times(system).tolist() == [[np.inf, np.inf, 0]]
+        assert system.unreachable() == [1]
+
+
+def test_to_dense_keeps_the_system_and_refuses_what_does_not_fit() -> None:
+    edges = [[(0, 1), (1, 2, 2.0)], [(0, 2)]]
+    sparse = engine.MultiHeadSystem.from_edges(edges, weights=[1, 3], storage="sparse")
+    dense = sparse.to_dense()
+    assert dense.dense is not None
+    assert dense.to_dense() is dense
+    np.testing.assert_array_equal(dense.dense, [sparse.head_array(h) for h in range(2)])
+    np.testing.assert_array_equal(dense.weights, sparse.weights)
+    with pytest.raises(engine.TooLargeError, match=r"GiB"):
+        engine.topology("line", 10**6).to_dense()
+
+
 def test_a_node_without_a_way_to_the_sink_is_named() -> None:
     with pytest.raises(engine.UnreachableError, match=r"cannot reach the sink τ.*: b"):
         engine.MultiHeadSystem.from_edges([[(0, 2)]], nodes=3, names=["a", "b", "τ"])
@@ -128,6 +183,12 @@ def test_a_node_without_a_way_to_the_sink_is_named() -> None:
     "call",
     [
         lambda s: engine.mixing_time(s, epsilon=0),
+        lambda s: engine.mixing_time(s, epsilon=2.1),
+        lambda s: engine.mixing_time(s, epsilon=float("nan")),
+        lambda s: engine.hitting_times(s, cap=-1),
+        lambda s: engine.arrival_times(s, 0.0),
+        lambda s: engine.arrival_times(s, max_steps=-1),
+        lambda s: engine.head_mixing_times(s, aggregate="sum"),
         lambda s: engine.mixing_time(s, distance="l2"),
         lambda s: engine.mixing_time(s, max_steps=-1),
         lambda s: engine.arrival(s, -1),
