@@ -6,15 +6,15 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from synergy_tui import keys, library
+from synergy_tui import keys, library, status
 from synergy_tui.errors import UserError
 from synergy_tui.experiment import Experiment, list_experiments, summary
 from synergy_tui.widgets.frame import Header, KeyBar
@@ -22,17 +22,28 @@ from synergy_tui.widgets.strips import Field
 
 MOST = 200
 """How many of the newest experiments are listed."""
-NARROW = 76
+NARROW = 96
+"""Below this width the details stand beneath the list."""
+LONGEST = 24
+"""Characters of a scenario's name in the list, at most."""
 
-_STYLES = {
-    "running": ("●", "green"),
-    "finished": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "stopped": ("■", "yellow"),
-    "dead": ("?", "red"),
-    "new": ("…", "dim"),
+MUTED = "$foreground 60%"
+
+_STATES = {
+    "running": ("●", "$text-success", "enter returns to it"),
+    "new": ("…", MUTED, "enter waits for its worker"),
+    "finished": ("✓", "$text-success", "enter replays it"),
+    "failed": ("✗", "$text-error", "enter shows how far it came"),
+    "stopped": (
+        "■",
+        "$text-warning",
+        "enter shows how far it came; to go on:\nsynergy resume {id}",
+    ),
+    "dead": ("?", "$text-error", "its worker is gone; to go on:\nsynergy resume {id}"),
 }
-_ASCII = {"running": "o", "finished": "+", "failed": "x", "stopped": "#", "dead": "?", "new": "."}
+"""Mark, style, and what can be done, by state."""
+_DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it")
+"""The same for what finished, but not as expected."""
 
 
 class PickerScreen(Screen[None]):
@@ -46,11 +57,29 @@ class PickerScreen(Screen[None]):
 
     BINDINGS = keys.bindings_for("picker")
     DEFAULT_CSS = """
-    PickerScreen #list { width: 2fr; border: none; padding: 0 1; background: $background; }
-    PickerScreen #about { width: 3fr; padding: 1 2; border-left: solid $foreground 20%; }
-    PickerScreen.-narrow #about { display: none; }
+    PickerScreen #both { layout: horizontal; height: 1fr; }
+    PickerScreen #list {
+        width: 9fr; height: 1fr; border: none; padding: 0 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    PickerScreen #list, PickerScreen #list:focus {
+        background: $background; background-tint: $foreground 0%;
+        & > .option-list--option-highlighted {
+            background: $primary 30%; color: $foreground; text-style: bold;
+        }
+    }
+    PickerScreen #list:ansi > .option-list--option-highlighted {
+        background: $background; text-style: bold reverse;
+    }
+    PickerScreen #about { width: 11fr; padding: 1 2; border-left: solid $foreground 20%; }
+    PickerScreen.-narrow #both { layout: vertical; }
     PickerScreen.-narrow #list { width: 1fr; }
+    PickerScreen.-narrow #about {
+        width: 1fr; height: 40%; padding: 0 1; border-left: none;
+        border-top: solid $foreground 20%;
+    }
     PickerScreen.-ascii-screen #about { border-left: ascii $foreground; }
+    PickerScreen.-ascii-screen.-narrow #about { border-left: none; border-top: ascii $foreground; }
     """
 
     def __init__(self, home: str | Path | None = None) -> None:
@@ -62,9 +91,9 @@ class PickerScreen(Screen[None]):
         self._starting = False
 
     def compose(self) -> ComposeResult:
-        """The list at the left, the details at the right."""
+        """The list and, beside or beneath it, the details."""
         yield Header()
-        with Horizontal():
+        with Container(id="both"):
             yield OptionList(id="list", markup=False)
             with VerticalScroll(id="about", can_focus=False):
                 yield Static(id="details", markup=False)
@@ -73,15 +102,23 @@ class PickerScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin to look."""
         self.set_class(bool(getattr(self.app, "ascii_only", False)), "-ascii-screen")
-        self.query_one(Header).show(
-            [Field("Synergy", "title"), Field("what shall we look at?", "muted", weight=1)]
-        )
+        self._entitle("")
         self.query_one("#details", Static).update("Looking for scenarios and experiments …")
         self.action_reload()
 
+    def _entitle(self, counted: str) -> None:
+        self.query_one(Header).show(
+            [
+                Field("Synergy", "title"),
+                Field("what shall we look at?", "muted", weight=2),
+                Field(counted, "muted", weight=1, right=True),
+            ]
+        )
+
     def on_resize(self, event: events.Resize) -> None:
-        """Drop the details in narrow terminals."""
+        """Put the details beneath the list in narrow terminals."""
         self.set_class(event.size.width < NARROW, "-narrow")
+        self.call_after_refresh(self.query_one("#list", OptionList).scroll_to_highlight)
 
     def action_reload(self) -> None:
         """Look again, off the event loop."""
@@ -94,76 +131,50 @@ class PickerScreen(Screen[None]):
             found = list_experiments(self._home)[-MOST:]
         except UserError as error:
             found, problem = [], error.message
-        told = [summary(experiment) for experiment in reversed(found)]
+        told = [
+            {**summary(experiment), "entry": library.read(experiment.path / "scenario.toml")}
+            for experiment in reversed(found)
+        ]
         self.app.call_from_thread(self._show, entries, told, problem)
 
     def _show(self, entries: list[library.Entry], told: list[dict[str, Any]], problem: str) -> None:
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
         self._found = {f"experiment:{each['path']}": each for each in told}
         self._problem = problem
+        self._entitle(f"{len(entries)} scenarios · {len(told)} experiments")
+        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in told]
+        width = min(max(map(len, names), default=0), LONGEST)
         listed = self.query_one("#list", OptionList)
         kept = listed.highlighted
         listed.clear_options()
-        listed.add_option(Option(Text("SCENARIOS", style="bold dim"), disabled=True))
+
+        def heading(text: str) -> Option:
+            return Option(Content.styled(text, f"bold {MUTED}"), disabled=True)
+
+        def nothing(text: str) -> Option:
+            return Option(Content.styled(f"  {text}", MUTED), disabled=True)
+
+        listed.add_option(heading("SCENARIOS"))
         for name, entry in self._entries.items():
-            style = "" if not entry.problem else "red"
-            listed.add_option(Option(Text(f"  {entry.path.stem}", style=style), id=name))
+            listed.add_option(Option(_scenario_line(entry, width), id=name))
         if not entries:
-            listed.add_option(Option(Text("  none in ./scenarios", style="dim"), disabled=True))
-        listed.add_option(Option(Text("EXPERIMENTS", style="bold dim"), disabled=True))
+            listed.add_option(nothing("none in ./scenarios"))
+        listed.add_option(heading("EXPERIMENTS"))
         for name, each in self._found.items():
-            listed.add_option(Option(self._line(each), id=name))
+            listed.add_option(Option(_experiment_line(each, width), id=name))
         if not told:
-            nothing = problem or "none yet: choose a scenario above"
-            listed.add_option(Option(Text(f"  {nothing}", style="dim"), disabled=True))
+            listed.add_option(nothing(problem or "none yet: choose a scenario above"))
         listed.highlighted = kept if kept else 1
         listed.focus()
-
-    def _line(self, each: dict[str, Any]) -> Text:
-        glyph, style = _STYLES.get(each["state"], ("?", ""))
-        if getattr(self.app, "ascii_only", False):
-            glyph = _ASCII.get(each["state"], "?")
-        line = Text()
-        line.append(f"{glyph} ", style=style)
-        line.append(f"{each['scenario']}  ")
-        line.append(age(each["started"]), style="dim")
-        return line
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show what is known of the line under the cursor."""
         self.query_one("#details", Static).update(self._about(event.option_id or ""))
 
-    def _about(self, name: str) -> Text:
-        text = Text()
+    def _about(self, name: str) -> Content:
         if name in self._entries:
-            entry = self._entries[name]
-            text.append(f"{entry.title}\n\n", style="bold")
-            if entry.problem:
-                text.append(f"{entry.path}: {entry.problem}\n", style="red")
-                return text
-            if entry.description:
-                text.append(f"{entry.description}\n\n")
-            if entry.runs:
-                text.append(f"runs   {', '.join(entry.runs)}\n")
-            if entry.sweep:
-                text.append("a sweep of many experiments: synergy sweep runs it\n")
-            text.append(f"file   {entry.path}\n", style="dim")
-            if not entry.sweep:
-                text.append("\nenter runs it; it goes on when you leave.\n", style="dim")
-        elif name in self._found:
-            each = self._found[name]
-            text.append(f"{each['scenario']}\n\n", style="bold")
-            if each.get("verdict"):
-                text.append(f"{each['verdict']}\n\n")
-            glyph, style = _STYLES.get(each["state"], ("?", ""))
-            del glyph
-            text.append(f"state    {each['state']}\n", style=style)
-            text.append(f"started  {age(each['started'])}\n")
-            text.append(f"id       {each['id']}\n", style="dim")
-            text.append(f"folder   {each['path']}\n", style="dim")
-            if each["state"] == "dead":
-                text.append(f"\nIts worker is gone. Go on with: synergy resume {each['id']}\n")
-        return text
+            return _about_scenario(self._entries[name])
+        return _about_experiment(self._found[name]) if name in self._found else Content()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Run or open the chosen line."""
@@ -214,12 +225,9 @@ class PickerScreen(Screen[None]):
 
     def _refuse(self, error: UserError) -> None:
         self._starting = False
-        text = Text(error.message, style="red")
-        if error.hint:
-            text.append(f"\n\n{error.hint}", style="default")
+        hint = f"\n\n{error.hint}" if error.hint else ""
+        text = Content.assemble((error.message, "$text-error"), hint)
         self.query_one("#details", Static).update(text)
-        if self.has_class("-narrow"):
-            self.notify(error.message, severity="error", timeout=15)
 
     def _follow(self, experiment: Experiment, state: str) -> None:
         from synergy_tui.app import SynergyApp
@@ -228,6 +236,75 @@ class PickerScreen(Screen[None]):
         self._starting = False
         live = state in ("running", "new")
         self.app.open_experiment(experiment, "live" if live else "replay")
+
+
+def _state(each: dict[str, Any]) -> tuple[str, str, str]:
+    """Mark, style, and what can be done with an experiment."""
+    if each["state"] == "finished" and each["exit_code"]:
+        return _DISAPPOINTED
+    return _STATES.get(each["state"], ("?", MUTED, "enter opens it"))
+
+
+def _scenario_line(entry: library.Entry, width: int) -> Content:
+    """A scenario in the list: its name, and its title as far as there is room."""
+    if entry.problem:
+        return Content.styled(f"  {entry.path.stem}", "$text-error")
+    kind = "sweep: " if entry.sweep else ""
+    title = (f"  {kind}{entry.title}", MUTED)
+    return Content.assemble(f"  {_cut(entry.path.stem, width)}", title)
+
+
+def _experiment_line(each: dict[str, Any], width: int) -> Content:
+    """An experiment in the list: state, name, age."""
+    mark, style, _ = _state(each)
+    return Content.assemble(
+        (f"{mark} ", style),
+        f"{_cut(each['scenario'], width)}  ",
+        (f"{each['state']:<9}", style),
+        (f"{age(each['started']):>10}", MUTED),
+    )
+
+
+def _about_scenario(entry: library.Entry) -> Content:
+    """What is known of a scenario, and what enter does."""
+    if entry.problem:
+        return Content.assemble(
+            (f"{entry.path.name} cannot be read\n\n", "bold"), (entry.problem, "$text-error")
+        )
+    parts: list[Any] = [(f"{entry.title}\n\n", "bold")]
+    if entry.description:
+        parts.append(f"{entry.description}\n\n")
+    if entry.runs:
+        parts.append(f"runs   {', '.join(entry.runs)}\n")
+    parts.append((f"file   {entry.path}\n\n", MUTED))
+    parts.append(
+        f"A sweep of many experiments: synergy sweep {entry.path}"
+        if entry.sweep
+        else "enter runs it; it goes on when you leave"
+    )
+    return Content.assemble(*parts)
+
+
+def _about_experiment(each: dict[str, Any]) -> Content:
+    """What is known of an experiment, and what can be done with it."""
+    _, style, what = _state(each)
+    entry: library.Entry = each["entry"]
+    took = "" if each["elapsed"] is None else f", took {status.clock(each['elapsed'])}"
+    parts: list[Any] = [(f"{each['scenario'] if entry.problem else entry.title}\n\n", "bold")]
+    if each["verdict"]:
+        parts.append(f"{each['verdict']}\n\n")
+    parts += ["state    ", (f"{each['state']}\n", style)]
+    parts.append(f"started  {age(each['started'])}{took}\n")
+    if entry.runs:
+        parts.append(f"runs     {', '.join(entry.runs)}\n")
+    parts.append((f"folder   {each['path']}\n\n", MUTED))
+    parts.append(what.format(id=each["id"]))
+    return Content.assemble(*parts)
+
+
+def _cut(text: str, width: int) -> str:
+    """``text`` in exactly ``width`` characters."""
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def age(started: str, now: datetime.datetime | None = None) -> str:

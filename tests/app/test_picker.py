@@ -111,6 +111,41 @@ async def test_nothing_there_says_where_it_was_looked_for(
         assert "none yet" in text
 
 
+async def test_each_experiment_has_its_state_age_and_what_can_be_done(home: Path) -> None:
+    for name, ending in (("2026-11-23-two", 1), ("2026-11-23-three", None)):
+        events = synthetic.trained(upto=40, steps=40, finish=False)
+        if ending is not None:
+            events.append({"v": 1, "t": 75.0, "kind": "experiment_finished", "exit_code": ending,
+                           "verdict": "no clear difference", "reason": ""})  # fmt: skip
+        synthetic.write(events, home / name)
+    async with picking(home) as pilot:
+        listed = pilot.app.screen.query_one(OptionList)
+        told = {}
+        for place in range(listed.option_count - 3, listed.option_count):
+            listed.highlighted = place
+            await pilot.pause()
+            text = screen_text(pilot.app)
+            told[text.partition("2026-11-23-")[2].split()[0]] = text
+        assert "enter replays it" in told["one"]
+        assert "an expectation failed; enter replays it" in told["two"]
+        assert "took 1:15" in told["two"]
+        assert "synergy resume 2026-11-23-three" in told["three"]
+        assert all("finished" in text and "ago" in text for text in told.values())
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)])
+async def test_in_a_narrow_terminal_the_details_stand_beneath(
+    home: Path, size: tuple[int, int]
+) -> None:
+    async with picking(home, size=size) as pilot:
+        await pilot.press("j", "j")
+        await pilot.pause()
+        about, listed = (pilot.app.screen.query_one(name).region for name in ("#about", "#list"))
+        assert about.y >= listed.bottom
+        assert about.width == size[0]
+        assert "multi-head is clearer" in screen_text(pilot.app)
+
+
 async def test_the_picker_in_ascii(home: Path) -> None:
     async with picking(home, ascii_only=True) as pilot:
         assert screen_text(pilot.app).isascii()
