@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from .errors import EngineError
 
@@ -47,8 +48,11 @@ class Parameter:
 
     def problem(self, value: object) -> str | None:
         """What is wrong with ``value``, or ``None``."""
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+        if not isinstance(value, bool):  # NumPy's numbers are as good as Python's
+            if self.kind is float and isinstance(value, Real):
+                value = float(value)
+            elif self.kind is int and isinstance(value, Integral):
+                value = int(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             return f"{self.name} must be {self.allowed()}, not {value!r}"
         if self.choices and value not in self.choices:
@@ -115,7 +119,7 @@ class Family:
         """Everything wrong with these parameters; empty when nothing is."""
         known = {p.name: p for p in self.parameters}
         problems = []
-        if isinstance(nodes, bool) or not isinstance(nodes, int) or nodes < self.smallest:
+        if isinstance(nodes, bool) or not isinstance(nodes, Integral) or nodes < self.smallest:
             problems.append(
                 f"nodes must be a whole number of at least {self.smallest}, not {nodes!r}"
             )

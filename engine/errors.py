@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 
 class EngineError(ValueError):
@@ -52,3 +53,10 @@ def choose(name: str, value: str, allowed: Sequence[str]) -> str:
     if value in allowed:
         return value
     raise OptionError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}.")
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """Return ``value`` as an int, NumPy's included, when it is one from ``least`` on."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least:
+        return int(value)
+    raise OptionError(f"{name} must be a whole number of at least {least}, not {value!r}.")

@@ -27,10 +27,14 @@ class Headline:
         (B, L) mean expected steps to the sink over all starts; capped where the convention caps.
     fidelity
         (B, L) minimax fidelity.
+    convention, combine
+        What was followed; the convention ``"paper-code"`` always combines ``"attention"``.
     """
 
     hitting_time: Floats
     fidelity: Floats
+    convention: str
+    combine: str
 
 
 def headline(
@@ -43,9 +47,10 @@ def headline(
 ) -> Headline:
     """The two headline measures of attention ``(B, L, H, n, n)``, and nothing else.
 
-    The same numbers as `engine.analyze_batch` gives under ``mixing.hitting_time_mean`` and
-    ``fidelity.minimax`` before it averages over inputs, at a fraction of its cost: O(H n²) to mix
-    the heads, O(n²) for hitting times and O(n²) a step for fidelity.
+    The same numbers, up to rounding, as `engine.analyze_batch` gives under
+    ``mixing.hitting_time_mean`` and ``fidelity.minimax`` before it averages over inputs, at a
+    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) a step for
+    fidelity. Arguments are those of `engine.analyze_batch`.
 
     >>> import engine, numpy as np
     >>> uniform = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
@@ -79,4 +84,9 @@ def headline(
         every_node=False,
     )
     fidelity = minima(peaks, diffusion, chosen.sink).minimax
-    return Headline(hitting.reshape(inputs, layers), fidelity.reshape(inputs, layers))
+    return Headline(
+        hitting.reshape(inputs, layers),
+        fidelity.reshape(inputs, layers),
+        chosen.name,
+        "attention" if chosen.published_walk else combine,
+    )

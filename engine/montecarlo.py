@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EngineError
+from .errors import EngineError, whole_number
 from .kernels import montecarlo as kernels
 from .kernels.threads import over_ranges
 from .system import MultiHeadSystem
@@ -28,13 +28,18 @@ class MonteCarlo:
         Walks from each node.
     censored
         (n,) share of walks that were cut at ``max_steps``, each counting ``max_steps``: where it is
-        not 0 the mean is an estimate of the capped mean.
+        not 0 the mean is an estimate of the capped mean (`engine.hitting_times` with ``cap``).
+    max_steps, combine, seed
+        What was asked for.
     """
 
     mean: Floats
     standard_error: Floats
     walks: int
     censored: Floats
+    max_steps: int
+    combine: Combine
+    seed: int
 
 
 def monte_carlo(
@@ -45,10 +50,22 @@ def monte_carlo(
     combine: Combine = "walks",
     seed: int = 0,
 ) -> MonteCarlo:
-    """Walk ``walks`` times from every node to the sink.
+    """Walk ``walks`` times from every node to the sink: an illustration and a cross-check.
 
-    The same ``seed`` gives the same walks whatever the number of threads. O(n · walks · steps ·
-    log n).
+    Means over independent walks of ``P`` estimate `hitting_times`, with their standard errors. The
+    same ``seed`` gives the same walks whatever the number of threads. O(n · walks · steps · log n)
+    time, O(n² + n · walks) memory; refused beyond 8192 nodes.
+
+    Parameters
+    ----------
+    walks
+        At least 2 from each node.
+    max_steps
+        Where a walk is cut.
+    combine
+        As in `engine.walk`.
+    seed
+        A whole number of at least 0.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -60,18 +77,24 @@ def monte_carlo(
         raise EngineError(
             f"walks is {walks} and max_steps is {max_steps}; they must be at least 2 and 1."
         )
+    stream = np.uint64(whole_number("seed", seed, 0) % 2**64)
     cumulative = np.cumsum(walk(system, combine=combine), axis=1)
     n = system.nodes
     out = np.empty((n, walks), dtype=np.int64)
     over_ranges(
-        lambda low, high: kernels.walk_steps(cumulative, seed, walks, max_steps, low, high, out),
+        lambda low, high: kernels.walk_steps(cumulative, stream, walks, max_steps, low, high, out),
         n,
         100.0 * n * walks,
         pieces=n,  # Ctrl-C is heard between starts
     )
+    cut = out > max_steps
+    np.minimum(out, max_steps, out=out)
     return MonteCarlo(
         mean=out.mean(axis=1),
         standard_error=out.std(axis=1, ddof=1) / np.sqrt(walks),
         walks=walks,
-        censored=(out >= max_steps).mean(axis=1),
+        censored=cut.mean(axis=1),
+        max_steps=max_steps,
+        combine=combine,
+        seed=seed,
     )

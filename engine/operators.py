@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .errors import choose
 from .kernels import compare, dense as kernels, far
 from .kernels.threads import over_ranges
+from .memory import refuse_if_too_large
 from .reach import dense_reach
 from .system import MultiHeadSystem
 
@@ -223,6 +224,9 @@ class DenseStack(Stack):
 
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         """See `Stack.trajectory`."""
+        refuse_if_too_large(
+            8 * (steps + 1) * self.nodes, f"{steps:,} steps of {self.nodes:,} nodes"
+        )
         out = np.empty((steps + 1, self.nodes))
         out[0] = start
         chunk = self._chunk(1)

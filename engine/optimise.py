@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EngineError, choose
-from .minimax import run_peaks
-from .mixing import MAX_STEPS
-from .operators import Survival, dense_mixtures
+from .errors import choose, whole_number
+from .minimax import minima, run_peaks
+from .mixing import MAX_STEPS, levels, mixing_time
+from .operators import COMBINATIONS, Kind, Stack, Survival, dense_mixtures
 from .system import MultiHeadSystem
+from .walks import Combine
 
 Floats = npt.NDArray[np.float64]
 Objective = Literal["fidelity", "mixing", "hitting"]
@@ -34,7 +35,10 @@ class OptimalWeights:
     weights
         (H,) float64, summing to one.
     value
-        The objective there: ``φ_min``, or the mixing time in steps, or the mean hitting time.
+        The objective there: ``φ_min``, or the mixing time in steps (``inf`` where it lies beyond
+        ``max_steps``), or the mean hitting time.
+    objective, epsilon, combine
+        What was asked for; `optimal_weights` explains it.
     how
         How it was searched. The objective is not concave: this is the best found, not a proof.
     evaluations
@@ -45,6 +49,9 @@ class OptimalWeights:
     value: float
     how: str
     evaluations: int
+    objective: Objective
+    epsilon: float
+    combine: Combine
 
 
 def optimal_weights(
@@ -53,6 +60,7 @@ def optimal_weights(
     *,
     epsilon: float = 0.25,
     max_steps: int = MAX_STEPS,
+    combine: Combine = "walks",
     seed: int = 0,
 ) -> OptimalWeights:
     """Search the simplex of head weights for the largest ``φ_min`` or the smallest times.
@@ -60,14 +68,25 @@ def optimal_weights(
     Not concave, so several searches are run: from every single head, from uniform weights, from
     an even grid between every pair of heads, from a few random points. Each moves weight between
     pairs of heads and along random directions, takes the best of all moves tried, and halves the
-    move when none is better, down to `SMALLEST_STEP`. Deterministic for a given ``seed``; dense
-    heads only. Cost: a few thousand evaluations of the objective, in batches.
+    move when none is better, down to `SMALLEST_STEP`. Deterministic for a given ``seed``. Cost: a
+    few hundred evaluations of the objective for two heads, some thousands for more; in batches
+    where heads are dense.
 
     Parameters
     ----------
     objective
         ``"fidelity"`` (minimax), ``"mixing"`` (worst-case total variation at ``epsilon``) or
         ``"hitting"`` (mean expected hitting time).
+    epsilon, max_steps
+        Of the mixing time.
+    combine
+        How walks are mixed, as in `engine.walk`; it does not concern fidelity.
+    seed
+        Of the random points and directions.
+
+    Examples
+    --------
+    Example 2 of [BP], whose heads are best together at β₁ = .579:
 
     >>> import engine
     >>> both = engine.MultiHeadSystem.from_edges(
@@ -77,66 +96,73 @@ def optimal_weights(
     (0.579, 0.4298)
     """
     choose("objective", objective, ("fidelity", "mixing", "hitting"))
-    if system.dense is None:
-        raise EngineError(
-            f"Weights are optimised for dense heads; this one of {system.nodes:,} nodes is sparse."
-        )
-    if system.heads == 1:
-        score = _scorer(system, objective, epsilon, max_steps)
-        value = _value(float(score(np.ones((1, 1)))[0]), objective)
-        return OptimalWeights(np.ones(1), value, "one head: nothing to choose", 1)
-    return _Search(system, objective, epsilon, max_steps, seed).run()
-
-
-def _value(score: float, objective: str) -> float:
-    """The objective's own value for a score (scores are maximised)."""
+    choose("combine", combine, COMBINATIONS)
+    levels(epsilon)
+    score = _scorer(system, objective, epsilon, max_steps, combine)
+    search = _Search(system.heads, score, whole_number("seed", seed, 0))
+    weights, best, how = search.run()
     if objective == "mixing":
-        return float(np.ceil(-score))
-    return score if objective == "fidelity" else -score
+        value = float(
+            mixing_time(
+                system.with_weights(weights), epsilon=epsilon, max_steps=max_steps, combine=combine
+            )
+        )
+    else:
+        value = best if objective == "fidelity" else -best
+    return OptimalWeights(weights, value, how, search.evaluations, objective, epsilon, combine)
 
 
 def _scorer(
-    system: MultiHeadSystem, objective: str, epsilon: float, max_steps: int
+    system: MultiHeadSystem, objective: str, epsilon: float, max_steps: int, combine: Combine
 ) -> Callable[[Floats], Floats]:
     """A function from head weights (S, H) to scores (S,), larger is better."""
-    assert system.dense is not None
-    dense = system.dense
-    batch = max(1, BATCH_BYTES // (8 * system.nodes**2))
+    batch = max(1, BATCH_BYTES // _operator_bytes(system))
 
     def score(weights: Floats) -> Floats:
-        heads = np.broadcast_to(dense, (len(weights), *dense.shape))
+        stack = _mixtures(
+            system, weights, "diffusion" if objective == "fidelity" else "walk", combine
+        )
         if objective == "fidelity":
-            stack = dense_mixtures(heads, weights, "diffusion")
             state = run_peaks(stack, tolerance=TOLERANCE, horizon=HORIZON, every_node=False)
-            return state.interval[:, 0].copy()
-        stack = dense_mixtures(heads, weights, "walk")
+            return minima(state, stack, "excluded").minimax
         if objective == "hitting":
             return -stack.hitting().mean(axis=1)
         mixing = Survival.start(stack.count, stack.nodes, levels=[epsilon], of_mean=[False])
         stack.survive(mixing, max_steps)
-        crossed = np.where(mixing.crossing[:, 0] < 0, max_steps + 1, mixing.crossing[:, 0])
+        crossed, left = mixing.crossing[:, 0], mixing.survival.max(axis=1)
         # A mixing time is a whole number: how far below ε it lands orders equal ones.
-        return -(crossed - 1 + np.minimum(1.0, mixing.survival.max(axis=1) / epsilon))
+        return -np.where(
+            crossed < 0, max_steps + 1.0 + left, crossed + np.minimum(left / epsilon, 1.0)
+        )
 
     return lambda weights: np.concatenate(
         [score(weights[first : first + batch]) for first in range(0, len(weights), batch)]
     )
 
 
+def _mixtures(system: MultiHeadSystem, weights: Floats, kind: Kind, combine: Combine) -> Stack:
+    """The operators of the same heads under each of S head weights (S, H)."""
+    if system.dense is not None:
+        heads = np.broadcast_to(system.dense, (len(weights), *system.dense.shape))
+        return dense_mixtures(heads, weights, kind, combine)
+    from .sparse_operators import SparseStack, mixture
+
+    stacks = [mixture(system.with_weights(row), kind, combine) for row in weights]
+    return SparseStack([operator for stack in stacks for operator in stack.operators])
+
+
+def _operator_bytes(system: MultiHeadSystem) -> int:
+    """What one mixture takes: a matrix, or edges with weights by receiver and by sender."""
+    if system.sparse is None:
+        return 8 * system.nodes**2
+    return 24 * sum(head.edges for head in system.sparse) + 64 * system.nodes
+
+
 class _Search:
     """Multi-start pattern search on the simplex."""
 
-    def __init__(
-        self,
-        system: MultiHeadSystem,
-        objective: str,
-        epsilon: float,
-        max_steps: int,
-        seed: int,
-    ) -> None:
-        self.heads = system.heads
-        self.objective = objective
-        self.score = _scorer(system, objective, epsilon, max_steps)
+    def __init__(self, heads: int, score: Callable[[Floats], Floats], seed: int) -> None:
+        self.heads, self.score = heads, score
         self.random = np.random.default_rng(seed)
         self.evaluations = 0
 
@@ -180,7 +206,11 @@ class _Search:
                 step /= 2
         return point, value
 
-    def run(self) -> OptimalWeights:
+    def run(self) -> tuple[Floats, float, str]:
+        """The best weights found, their score, and how they were found."""
+        if self.heads == 1:
+            alone = np.ones(1)
+            return alone, float(self.evaluate(alone[None])[0]), "one head: nothing to choose"
         starts = self.starts()
         scores = self.evaluate(starts)
         order = np.argsort(-scores, kind="stable")
@@ -192,4 +222,4 @@ class _Search:
             f"pattern search from the {len(chosen)} best of {len(starts)} starts, moves down to "
             f"{SMALLEST_STEP:g}, {self.evaluations:,} evaluations; best found, not a proof"
         )
-        return OptimalWeights(point, _value(value, self.objective), how, self.evaluations)
+        return point, value, how

@@ -12,7 +12,7 @@ from .kernels import dense as dense_kernels, paths as kernels
 from .minimax import HORIZON, TOLERANCE, run_peaks
 from .operators import heads, mixture
 from .system import MultiHeadSystem
-from .walks import check_node, refuse_large
+from .walks import check_node, refuse_large, trajectory_blocks
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +35,8 @@ class PathShare:
         The step ``t`` at which ``(D^t)[τ, source]`` is largest.
     clarity
         That largest value.
+    converged
+        Whether that time is certified to be the best; if not, `HORIZON` steps ended the search.
     threshold
         The threshold that was applied to attention first, if any.
     """
@@ -42,6 +44,7 @@ class PathShare:
     share: float
     time: int
     clarity: float
+    converged: bool
     threshold: float = 0.0
 
     def __float__(self) -> float:
@@ -62,7 +65,7 @@ class Path:
         ``Π β_h D_h[j, i]`` over its steps: its term in ``(D^m)[τ, source]``, m = its steps.
     share
         Its part, with waiting at its nodes included, of ``(D^t)[τ, source]`` at the source's best
-        time ``t``. The shares of all paths of a source add up to 1.
+        time ``t`` (within `HORIZON` steps). The shares of all paths of a source add up to 1.
     """
 
     nodes: tuple[int, ...]
@@ -71,12 +74,17 @@ class Path:
     share: float
 
 
-def best_time(system: MultiHeadSystem, source: int) -> tuple[int, float]:
-    """When the sink hears the source best, and how clearly: ``max_t (D^t)[τ, source]``."""
+def best_time(system: MultiHeadSystem, source: int) -> tuple[int, float, bool]:
+    """When the sink hears the source best, how clearly, and whether that is certified.
+
+    ``max_t (D^t)[τ, source]``; settled once no more than that is left at nodes ``>= source``.
+    """
     state = run_peaks(
         mixture(system, "diffusion"), tolerance=TOLERANCE, horizon=HORIZON, every_node=True
     )
-    return int(state.time[0, source]), float(state.peak[0, source])
+    peak = float(state.peak[0, source])
+    settled = bool(state.state[0, source:].sum() <= peak * (1 + TOLERANCE))
+    return int(state.time[0, source]), peak, settled
 
 
 def cross_head_share(system: MultiHeadSystem, source: int) -> PathShare:
@@ -92,18 +100,18 @@ def cross_head_share(system: MultiHeadSystem, source: int) -> PathShare:
     1.0
     """
     check_node(system, source)
-    time, clarity = best_time(system, source)
+    time, clarity, settled = best_time(system, source)
     if time == 0 or clarity == 0.0:
-        return PathShare(0.0, time, clarity)
+        return PathShare(0.0, time, clarity, settled)
     stack = heads(system, "diffusion")
-    start = np.zeros(system.nodes)
-    start[-1] = 1.0
-    alone = sum(
-        system.weights[h] ** time * stack.trajectory(start, time, pulled=False, k=h)[-1, source]
-        for h in range(system.heads)
-        if system.weights[h] > 0
-    )
-    return PathShare(float(min(1.0, max(0.0, 1.0 - alone / clarity))), time, clarity)
+    alone = 0.0
+    for h in np.flatnonzero(system.weights).tolist():
+        state = np.zeros(system.nodes)
+        state[-1] = 1.0
+        for _, block in trajectory_blocks(stack, state, time, k=h):
+            state = block[-1]
+        alone += system.weights[h] ** time * state[source]
+    return PathShare(float(min(1.0, max(0.0, 1.0 - alone / clarity))), time, clarity, settled)
 
 
 def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.0) -> PathShare:
@@ -130,9 +138,9 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     """
     check_node(system, source)
     thresholded = threshold_heads(system, threshold)
-    time, clarity = best_time(thresholded, source)
+    time, clarity, settled = best_time(thresholded, source)
     if time == 0 or clarity == 0.0:
-        return PathShare(0.0, time, clarity, threshold)
+        return PathShare(0.0, time, clarity, settled, threshold)
     stack = heads(thresholded, "diffusion")
     diffusions = np.stack([stack.array(h) for h in range(system.heads)])
     bits = np.zeros((system.nodes, system.nodes), dtype=np.uint64)
@@ -151,7 +159,7 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
         )
     total = float(mass[:, source].sum())
     novel = float(mass[sets.index(0), source]) if 0 in sets else 0.0
-    return PathShare(novel / total if total > 0 else 0.0, time, clarity, threshold)
+    return PathShare(novel / total if total > 0 else 0.0, time, clarity, settled, threshold)
 
 
 def threshold_heads(system: MultiHeadSystem, threshold: float) -> MultiHeadSystem:
@@ -227,7 +235,7 @@ def strongest_paths(system: MultiHeadSystem, source: int, k: int = 5) -> list[Pa
         best[j, : len(order)] = flat[order]
         origin, carrier, rank = np.unravel_index(order, reach.shape)
         came[j, : len(order)] = np.stack([origin + source, rank, carrier], axis=1)
-    time, clarity = best_time(system, source)
+    time, clarity, _ = best_time(system, source)
     diagonal = mixture(system, "diffusion").array().diagonal()
     found = []
     for place_at_sink in range(k):
@@ -270,7 +278,5 @@ def _waiting(loops: Floats, time: int) -> float:
         return 0.0
     ways = np.zeros(time - moves + 1)
     ways[0] = 1.0
-    for loop in loops:
-        for t in range(1, len(ways)):
-            ways[t] += loop * ways[t - 1]
+    kernels.waits(loops, ways)
     return float(ways[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from . import topologies_draw as draw
 from .catalogue import family
-from .errors import EngineError
+from .errors import EngineError, whole_number
 from .memory import refuse_if_too_large
 from .sparse import SparseHead
 
@@ -108,12 +109,11 @@ def topology_heads(
     """The heads of :func:`topology` as a list of :class:`~engine.sparse.SparseHead`."""
     chosen = family(name)
     resolved = chosen.resolve(nodes, parameters)
+    nodes, heads = int(nodes), whole_number("heads", heads, 1)
     share = chosen.diversity if diversity is None else diversity
-    if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
-        raise EngineError(f"heads must be a whole number of at least 1, not {heads!r}")
-    if not isinstance(share, (int, float)) or not 0 <= share <= 1:
+    if not isinstance(share, Real) or not 0 <= share <= 1:
         raise EngineError(f"diversity must be a number from 0 to 1, not {share!r}")
-    seeds = np.random.SeedSequence(_checked_seed(seed)).spawn(heads)
+    seeds = np.random.SeedSequence(whole_number("seed", seed, 0)).spawn(heads)
     first = _one(name, nodes, np.random.default_rng(seeds[0]), resolved, 0)
     drawn = [first]
     for head in range(1, heads):
@@ -174,9 +174,3 @@ def _is_dense(heads: list[SparseHead], layout: str) -> bool:
     elif layout != "sparse":
         raise EngineError(f'layout is "auto", "dense" or "sparse", not {layout!r}')
     return layout == "dense"
-
-
-def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise EngineError(f"seed must be a whole number of at least 0, not {seed!r}")
-    return seed

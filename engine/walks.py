@@ -86,18 +86,26 @@ def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     return spread(system, source, steps)[:, -1].copy()
 
 
-def survival_blocks(stack: Stack, steps: int) -> Iterator[tuple[int, Floats]]:
-    """Survival of a walk, the chance not to have arrived, at times ``0 … steps - 1``, in blocks.
+def trajectory_blocks(
+    stack: Stack, start: npt.ArrayLike, steps: int, *, k: int = 0
+) -> Iterator[tuple[int, Floats]]:
+    """``v, v M, …, v M^steps`` of operator ``k`` in blocks, so that long ones need little memory.
 
-    Yields ``(t, (m, n))`` for times ``t … t + m - 1``, so that long walks need little memory.
+    Yields ``(t, (m + 1, n))`` for times ``t … t + m``; a block begins where the last one ended.
     """
-    state = np.ones(stack.nodes)
-    state[-1] = 0.0
     most = max(1, TRAJECTORY_VALUES // stack.nodes)
     for first in range(0, steps, most):
-        block = stack.trajectory(state, min(most, steps - first), pulled=False)
+        block = stack.trajectory(start, min(most, steps - first), pulled=False, k=k)
+        yield first, block
+        start = block[-1]
+
+
+def survival_blocks(stack: Stack, steps: int) -> Iterator[tuple[int, Floats]]:
+    """Survival of a walk, the chance not to have arrived, at times ``0 … steps - 1``, in blocks."""
+    start = np.ones(stack.nodes)
+    start[-1] = 0.0
+    for first, block in trajectory_blocks(stack, start, steps):
         yield first, block[:-1]
-        state = block[-1]
 
 
 def check_node(system: MultiHeadSystem, node: int) -> int:

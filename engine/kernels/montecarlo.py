@@ -19,8 +19,8 @@ def walk_steps(cumulative, seed, walks, max_steps, low, high, out):
     """Steps to the sink of ``walks`` walks from each start ``low..high-1``: ``out`` (n, walks).
 
     ``cumulative[i]`` are the running sums of row i of P. A walk that has not arrived after
-    ``max_steps`` counts ``max_steps``. Every (start, walk) has a stream of random numbers of its
-    own, so the order in which starts are done changes nothing.
+    ``max_steps`` is cut: ``max_steps + 1``. Every (start, walk) has a stream of random numbers of
+    its own, so the order in which starts are done changes nothing.
     """
     n = cumulative.shape[0]
     golden = np.uint64(0x9E3779B97F4A7C15)
@@ -43,4 +43,4 @@ def walk_steps(cumulative, seed, walks, max_steps, low, high, out):
                         left = middle + 1
                 node = left
                 steps += 1
-            out[start, w] = steps
+            out[start, w] = steps if node == n - 1 else max_steps + 1

@@ -1,4 +1,4 @@
-"""Kernel of the novel-path share: sink rows split by the set of heads that still hold the path."""
+"""Kernels on paths: sink rows split by the heads that still hold the path, and waiting on it."""
 
 from __future__ import annotations
 
@@ -41,3 +41,11 @@ def edge_masks(diffusions, weights, out):
                 if weights[h] > 0.0 and diffusions[h, j, i] > 0.0:
                     bits |= np.uint64(1) << np.uint64(h)
             out[j, i] = bits
+
+
+@njit(cache=True, nogil=True)
+def waits(loops, ways):
+    """Pass ``ways`` (steps + 1) through each self-loop: ``ways[t] += loop * ways[t - 1]``."""
+    for loop in loops:
+        for t in range(1, ways.shape[0]):
+            ways[t] += loop * ways[t - 1]

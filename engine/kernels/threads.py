@@ -15,6 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+from engine.errors import whole_number
+
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
@@ -34,8 +36,19 @@ def threads() -> int:
 
 
 def set_threads(count: int | None) -> None:
-    """Use ``count`` threads from now on; ``None`` returns to the default."""
+    """Use ``count`` threads from now on; ``None`` returns to the default.
+
+    The default is ``$NUMBA_NUM_THREADS``, else the cores this process may use. Results have the
+    same bits whatever the number.
+
+    Raises
+    ------
+    OptionError
+        ``count`` is not a whole number of at least 1.
+    """
     global _threads, _pool
+    if count is not None:
+        count = whole_number("threads", count, 1)
     with _lock:
         _threads, _pool = count, None
 

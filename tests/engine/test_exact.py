@@ -179,6 +179,14 @@ def test_mixing_times_forward_and_backward(case: Case, distance: str, aggregate:
             assert got.steps == truth
 
 
+def test_more_steps_than_fit_are_refused_with_the_number() -> None:
+    for storage in ("dense", "sparse"):
+        line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]], storage=storage)
+        for call in (lambda s: engine.arrival(s, 10**12), lambda s: engine.spread(s, 0, 10**12)):
+            with pytest.raises(engine.TooLargeError, match=r"would take [\d.,]+ GiB"):
+                call(line)
+
+
 def test_epsilon_may_be_the_largest_distance_itself() -> None:
     """Strictly below total variation 1, or L1 2: as soon as every start may have arrived."""
     line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(9)]])

@@ -108,3 +108,9 @@ def test_kernels_stay_inside_their_arrays() -> None:
             timeout=900,
         )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, "2"])
+def test_a_number_of_threads_is_a_number(count: object) -> None:
+    with pytest.raises(engine.OptionError, match="threads must be a whole number"):
+        engine.set_threads(count)  # type: ignore[arg-type]

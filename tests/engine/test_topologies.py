@@ -204,6 +204,18 @@ def test_everything_wrong_is_said_at_once() -> None:
             topology("line", 8, **wrong)  # type: ignore[arg-type]
 
 
+def test_numbers_of_numpy_are_as_good_as_those_of_python() -> None:
+    options = {"heads": np.int64(2), "seed": np.uint32(3), "window": np.int8(2)}
+    given = topology("sliding_window", np.int64(9), diversity=np.float32(0.5), **options)
+    assert isinstance(given.nodes, int)
+    plain = topology("sliding_window", 9, diversity=0.5, heads=2, seed=3, window=2)
+    for head in range(2):
+        assert np.array_equal(given.head_array(head), plain.head_array(head))
+    for wrong in ({"heads": True}, {"seed": 1.0}, {"window": 2.5}, {"diversity": "much"}):
+        with pytest.raises(EngineError):
+            topology("sliding_window", 9, **wrong)
+
+
 def test_what_does_not_fit_is_refused_with_its_size() -> None:
     with pytest.raises(TooLargeError, match=r"would take [\d,.]+ GiB"):
         topology_heads("fully_connected", 10_000_000)
