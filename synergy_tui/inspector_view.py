@@ -173,7 +173,7 @@ class InspectorView:
         convention = CONVENTION
         if self.ascii_only:
             convention = convention.replace(" · ", ", ")
-        return paint, "each head alone: steps to sink", convention
+        return paint, "heads alone: steps to sink", convention
 
     def _arrival(self) -> Shown:
         answer = self.answer

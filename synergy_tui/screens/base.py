@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from synergy_tui.state import ExperimentState
-from synergy_tui.timeline import Timeline
+from synergy_tui.timeline import Mode, Timeline
+from synergy_tui.widgets.strips import Track
 
 if TYPE_CHECKING:
     from synergy_tui.app import SynergyApp
@@ -61,6 +62,24 @@ class TimedScreen(LiveScreen):
     ) -> None:
         super().__init__(state, id=id)
         self.timeline = timeline
+
+    def track(self) -> Track:
+        """What the timeline bar shows.
+
+        The header says what the experiment does; here it only counts that the cursor was moved.
+        """
+        timeline, told = self.timeline, self.synergy.status
+        total = max(self.state.total_steps or 0, timeline.last)
+        new = f" · {timeline.behind} newer" if timeline.behind else ""
+        return Track(
+            step=timeline.step,
+            last=timeline.last,
+            total=total,
+            stops=timeline.stops,
+            lead="" if timeline.mode is Mode.FOLLOW else f" {told.word} ",
+            lead_style=told.style,
+            tail=f"step {timeline.step} of {total}{new}" if total else "a designed graph: no steps",
+        )
 
     def action_toggle_pause(self) -> None:
         """Freeze, or follow again."""

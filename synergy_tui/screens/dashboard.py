@@ -20,7 +20,7 @@ from synergy_tui.state import ExperimentState, RunState
 from synergy_tui.timeline import Mode, Timeline
 from synergy_tui.widgets.chart import Chart
 from synergy_tui.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
-from synergy_tui.widgets.strips import Field, Track, summary_height
+from synergy_tui.widgets.strips import Field, summary_height
 
 if TYPE_CHECKING:
     from synergy_tui.experiment import Experiment
@@ -142,7 +142,7 @@ class DashboardScreen(TimedScreen):
         self._header.show(self._header_fields(told))
         timeless = 2 not in panels.rows(self.state)
         self._timeline_bar.display = not timeless
-        self._timeline_bar.show(self._track(told))
+        self._timeline_bar.show(self.track())
         self._keys.hide(*TIME_KEYS if timeless else ())
         content = summarise(self.state, look, told.advice)
         strip = self._summary
@@ -267,22 +267,6 @@ class DashboardScreen(TimedScreen):
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
-
-    def _track(self, told: status.Status) -> Track:
-        timeline = self.timeline
-        total = max(self.state.total_steps or 0, timeline.last)
-        new = f" · {timeline.behind} newer" if timeline.behind else ""
-        # The header says what the experiment does; here it only counts that the cursor was moved.
-        moved = timeline.mode is not Mode.FOLLOW
-        return Track(
-            step=timeline.step,
-            last=timeline.last,
-            total=total,
-            stops=timeline.stops,
-            lead=f" {told.word} " if moved else "",
-            lead_style=told.style,
-            tail=f"step {timeline.step} of {total}{new}" if total else "",
-        )
 
     # What keys do
 

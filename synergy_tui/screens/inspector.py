@@ -34,7 +34,7 @@ from synergy_tui.timeline import Timeline
 from synergy_tui.widgets.frame import FieldStrip, Header, KeyBar, TimelineBar
 from synergy_tui.widgets.headviews import ORDERS
 from synergy_tui.widgets.shading import SCALES
-from synergy_tui.widgets.strips import Field, Track
+from synergy_tui.widgets.strips import Field
 from synergy_tui.widgets.views import ShadedPanel, say
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class InspectorScreen(TimedScreen):
         self._ask()
         self._arrange()
         self.query_one(Header).show(self._header())
-        self.query_one(TimelineBar).show(self._track())
+        self.query_one(TimelineBar).show(self.track())
         self._show_panels()
 
     def _arrange(self) -> None:
@@ -285,21 +285,6 @@ class InspectorScreen(TimedScreen):
 
     def _source(self, snapshot: Snapshot) -> int:
         return min(self.question.source, snapshot.nodes - 2)
-
-    def _track(self) -> Track:
-        told = self.synergy.status
-        timeline = self.timeline
-        total = max(self.state.total_steps or 0, timeline.last)
-        new = f" · {timeline.behind} newer" if timeline.behind else ""
-        return Track(
-            step=timeline.step,
-            last=timeline.last,
-            total=total,
-            stops=timeline.stops,
-            lead=f" {told.word} ",
-            lead_style=told.style,
-            tail=f"step {timeline.step} of {total}{new}" if total else "a designed graph: no steps",
-        )
 
     def _missing(self) -> str:
         """Why there is nothing to show, if there is not."""

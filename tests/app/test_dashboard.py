@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from synergy_tui import keys
 from synergy_tui.app import SynergyApp
 from synergy_tui.screens.dashboard import DashboardScreen
 from synergy_tui.screens.help import HelpScreen
@@ -168,6 +169,18 @@ async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) ->
         assert "time.pause" in text
         await pressed(pilot, "escape")
         assert isinstance(pilot.app.screen, DashboardScreen)
+
+
+@pytest.mark.parametrize("width", [60, 120])
+async def test_help_begins_with_how_to_read_the_screen(opened: Opened, width: int) -> None:
+    async with opened(LIVE, size=(width, 120)) as pilot:
+        await pressed(pilot, "question_mark")
+        text = screen_text(app_of(pilot))
+        assert text.index("How soon?") < text.index("The verdict") < text.index("space  ")
+        for key in keys.rows_for("dashboard"):
+            assert key.id in text
+        wrapped = next(line for line in screen_lines(app_of(pilot)) if "view.maximise" in line)
+        assert wrapped[:8].strip() in ("", "m z"), "what does not fit hangs under the help"
 
 
 async def test_the_palette_offers_every_command_of_the_screen(opened: Opened) -> None:
