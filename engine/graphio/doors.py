@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from engine.system import MultiHeadSystem
 from . import edgelist, gml, graphml, market, matrices, nodelink
 from .assemble import join, system_of
 from .files import write_text
-from .rows import names_of, rows_of, sparse_heads
+from .rows import listing_of, names_of, rows_of, sparse_heads
 from .table import EdgeTable
 
 _TEXT: dict[str, Callable[[Path, str], EdgeTable]] = {
@@ -104,12 +105,35 @@ def read_graph(
 def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
     """Write a system as its suffix says; :func:`read_graph` reads it back.
 
-    Edges carry ``weight``, ``head`` (from 1) and ``head_weight``. Matrices hold one head.
+    Edges carry ``weight``, ``head`` (from 1) and ``head_weight``; weights keep every digit. Reading
+    with ``self_loops="keep"`` gives the same heads, weights, names and order of nodes. Matrices
+    hold one head and no names. A self-loop of weight 0 is no edge: it keeps the place of a node or
+    a head that has no edges. O(edges) time; text is written in pieces, beside the file, which is
+    replaced when all of it is there.
+
+    Parameters
+    ----------
+    system : MultiHeadSystem
+    path : path
+        ``.graphml .xml .gml .json .csv .tsv .txt .edges``, or ``.mtx .npz`` for one head.
 
     Raises
     ------
     GraphFileError
-        The suffix is not known, the format cannot hold several heads, or writing failed.
+        The suffix is not known, the format cannot hold several heads or these names, or writing
+        failed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, engine
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "line.csv"
+    >>> write_graph(engine.topology("line", 2), file)
+    >>> print(file.read_text())
+    source,target,weight,head,head_weight
+    0,0,1.0,1,1.0
+    0,1,1.0,1,1.0
+    1,1,1.0,1,1.0
+    <BLANKLINE>
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -133,7 +157,9 @@ def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
     elif suffix == ".json":
         lines = nodelink.lines(names, rows)
     elif suffix in _TEXT:
-        lines = edgelist.lines(names, rows, "," if suffix == ".csv" else "\t")
+        lines = edgelist.lines(
+            names, chain(listing_of(system), rows), "," if suffix == ".csv" else "\t"
+        )
     else:
         raise GraphFileError(f"{path}: graphs are written as {', '.join(GRAPH_SUFFIXES)}")
     write_text(path, lines)

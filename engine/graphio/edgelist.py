@@ -26,8 +26,13 @@ _COLUMNS = ["sender", "receiver", "weight", "head", "head_weight"]
 
 
 def read(path: Path, undirected: str) -> EdgeTable:
-    """Read an edge list; without a header the columns are source, target, weight, head."""
+    """Read an edge list; without a header the columns are source, target, weight, head.
+
+    Nodes come as they are first met, but numbers by their size, unless self-loops of weight 0 list
+    them all (`engine.graphio.rows.listing_of`).
+    """
     builder = TableBuilder()
+    listed: set[str] = set()
     columns: list[str] | None = None
     try:
         for number, row in _rows(path):
@@ -45,10 +50,13 @@ def read(path: Path, undirected: str) -> EdgeTable:
             if not edge.get("sender") or not edge.get("receiver"):
                 builder.problem("lines without both nodes", f"line {number:,}")
                 continue
-            builder.edge(edge.pop("sender"), edge.pop("receiver"), edge)
+            sender, receiver = edge.pop("sender"), edge.pop("receiver")
+            builder.edge(sender, receiver, edge)
+            if sender == receiver and edge.get("weight") == "0.0":
+                listed.add(sender)
     except csv.Error as error:
         raise GraphFileError(f"{path}: {error}") from None
-    return builder.table(numeric_order=True)
+    return builder.table(numeric_order=listed != builder.names.keys())
 
 
 def _header(row: list[str]) -> list[str] | None:
@@ -86,7 +94,24 @@ def _delimiter(path: Path, text: str) -> str | None:
 
 
 def lines(names: list[str], rows: Iterator[EdgeRow], delimiter: str) -> Iterator[str]:
-    """Write an edge list with a header."""
+    """Write an edge list with a header.
+
+    Raises
+    ------
+    GraphFileError
+        A name would not be read back as it is.
+    """
+    for name in names:
+        if (
+            not name
+            or name != name.strip()
+            or name[0] == "#"
+            or any(mark in name for mark in "\r\n\0")
+        ):
+            raise GraphFileError(
+                f"the name {name!r} cannot stand in an edge list: names there are not empty, begin "
+                "with no #, have no blanks around and no line breaks in them; write JSON"
+            )
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
     writer.writerow(["source", "target", "weight", "head", "head_weight"])

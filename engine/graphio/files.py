@@ -55,3 +55,5 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
             raise
     except OSError as error:
         raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    except UnicodeEncodeError as error:
+        raise GraphFileError(f"{path}: the name {error.object!r} is no text") from None

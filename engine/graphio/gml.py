@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def lines(names: list[str], rows: Iterator[EdgeRow]) -> Iterator[str]:
     """Write a GML document."""
     yield "graph [\n  directed 1\n  multigraph 1\n"
     for number, name in enumerate(names):
-        label = html.escape(name).encode("ascii", "xmlcharrefreplace").decode("ascii")
+        label = _quoted(name)
         yield f'  node [\n    id {number}\n    label "{label}"\n  ]\n'
     for key, row in enumerate(rows):
         yield (
@@ -110,3 +111,15 @@ def lines(names: list[str], rows: Iterator[EdgeRow]) -> Iterator[str]:
             f"    head_weight {row.head_weight!r}\n  ]\n"
         )
     yield "]\n"
+
+
+def _quoted(name: str) -> str:
+    """A name in ASCII, with references for what is not; line breaks and tabs are among these."""
+    if any(
+        unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r" for letter in name
+    ):
+        raise GraphFileError(f"the name {name!r} holds control characters, which GML cannot")
+    text = html.escape(name)
+    for letter in "\t\n\r":
+        text = text.replace(letter, f"&#{ord(letter)};")
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")

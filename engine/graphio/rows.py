@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.sparse import SparseHead
 from engine.system import MultiHeadSystem
 
@@ -27,9 +29,15 @@ def sparse_heads(system: MultiHeadSystem) -> list[SparseHead]:
 
 
 def rows_of(system: MultiHeadSystem) -> Iterator[EdgeRow]:
-    """Every edge of every head, by receiver."""
+    """Every edge of every head, by receiver.
+
+    One of several heads that has no edge says so by a self-loop of weight 0, which is no edge;
+    nothing else would say that the head is there.
+    """
     for number, head in enumerate(sparse_heads(system)):
         share = float(system.weights[number])
+        if not head.edges and system.heads > 1:
+            yield EdgeRow(system.sink, system.sink, 0.0, number + 1, share)
         for receiver in range(head.nodes):
             low, high = int(head.indptr[receiver]), int(head.indptr[receiver + 1])
             for edge in range(low, high):
@@ -40,3 +48,17 @@ def rows_of(system: MultiHeadSystem) -> Iterator[EdgeRow]:
 def names_of(system: MultiHeadSystem) -> list[str]:
     """Node names; numbers where there are none."""
     return list(system.names) if system.names else [str(node) for node in range(system.nodes)]
+
+
+def listing_of(system: MultiHeadSystem) -> Iterator[EdgeRow]:
+    """A self-loop of weight 0 for every node in order, where the edges do not list them so.
+
+    For formats that have no nodes of their own: a node without edges would be lost, the sink
+    perhaps among them. Numbers for names would be sorted.
+    """
+    first = sparse_heads(system)[0]
+    numbers = system.names is not None and all(name.isdecimal() for name in system.names)
+    if numbers or not np.all(np.diff(first.indptr) > 0):
+        share = float(system.weights[0])
+        for node in range(system.nodes):
+            yield EdgeRow(node, node, 0.0, 1, share)

@@ -84,7 +84,7 @@ class TableBuilder:
             self.problem("nodes listed twice", name)
         self._listed.add(name)
         self.names.setdefault(name, len(self.names))
-        if label:
+        if label is not None:
             self.labels[name] = label
 
     def edge(

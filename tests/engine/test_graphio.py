@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -43,6 +45,93 @@ def test_there_and_back(tmp_path: Path, suffix: str, names: tuple[str, ...] | No
         names = ("u", "v", "w", "τ")
     engine.write_graph(example2(names), path)
     same(engine.read_graph(path, self_loops="keep"), example2(names))
+
+
+ODD_NAMES = [
+    "#a",
+    " a ",
+    "",
+    "source",
+    "01",
+    "1",
+    "0",
+    "a,b",
+    "a\tb",
+    "a\nb",
+    "\n#x",
+    "&lt;",
+    "\x94",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(TEXT),
+    st.lists(st.text(max_size=4) | st.sampled_from(ODD_NAMES), min_size=1, max_size=6, unique=True),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_anything_there_and_back(
+    tmp_path: Path, suffix: str, names: list[str], named: bool, seed: int
+) -> None:
+    """Nodes and heads without edges, names that look like something else: kept, or refused."""
+    rng = np.random.default_rng(seed)
+    heads, n = rng.integers(1, 4), len(names)
+    weights = np.tril(rng.random((heads, n, n)) * (rng.random((heads, n, n)) < 0.4))
+    system = MultiHeadSystem.from_weights(
+        weights, rng.random(heads) + 0.1, names=names if named else None
+    )
+    path = tmp_path / f"graph.{suffix}"
+    refusal = ""
+    try:
+        engine.write_graph(system, path)
+    except GraphFileError as error:
+        refusal = str(error)
+    if refusal:
+        assert named
+        assert suffix != "json"
+        assert re.search("name .* (edge list|control characters|no text)", refusal, re.DOTALL)
+        return
+    found = engine.read_graph(path, self_loops="keep")
+    expected = None if system.names == tuple(map(str, range(n))) else system.names
+    assert found.names == expected
+    same(found, dataclasses.replace(system, names=expected))
+
+
+def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    system = MultiHeadSystem.from_edges([[(0, 1)]], names=["a", "\ud800"])
+    for suffix in ("csv", "graphml", "gml"):
+        with pytest.raises(GraphFileError, match="name"):
+            engine.write_graph(system, tmp_path / f"graph.{suffix}")
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_head_for_every_edge_is_refused_with_the_number(tmp_path: Path) -> None:
+    path = tmp_path / "many.csv"
+    path.write_text("".join(f"{k % 500},{k % 500 + 1},1,h{k}\n" for k in range(60_000)))
+    with pytest.raises(TooLargeError, match=r"60,000 heads of 501 nodes would take [\d.,]+ GiB"):
+        engine.read_graph(path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "mtx"])
+def test_weights_out_of_range_are_named_and_faint_ones_are_none(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"graph.{suffix}"
+
+    def write(weight: float) -> None:
+        if suffix == "csv":
+            path.write_text(f"a,b,{weight!r}\nb,c,1\n")
+            return
+        matrix = scipy.sparse.csr_array([[1.0, 0, 0], [weight, 1, 0], [0, 1, 1]])
+        write = scipy.io.mmwrite if suffix == "mtx" else scipy.sparse.save_npz
+        write(path, matrix)
+
+    write(1e300)
+    with pytest.raises(GraphFileError, match=r"above 1e\+100: 1e\+300"):
+        engine.read_graph(path)
+    write(1e-310)
+    assert engine.read_graph(path).unreachable() == [0]
 
 
 @pytest.mark.parametrize("suffix", ["mtx", "npz"])
