@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,7 +182,10 @@ def _prepare(
     from synergy_tui.recorder import versions
 
     stamped = whole.model_copy(update={"versions": versions()})
-    sweep = create_sweep(stamped, points, out)
+    given = [part for override in overrides for part in ("--set", override)]
+    sweep = create_sweep(
+        stamped, points, out, command=shlex.join(["synergy", "sweep", name, *given])
+    )
     if not quiet:
         click.echo(f"sweep  {sweep.path}", err=True)
     return sweep, backend

@@ -194,13 +194,12 @@ def _add_sweep(evidence: Evidence, sweep: Sweep) -> None:
         states.append(state)
         group = prefix + _group_name(point, scenario)
         _add_runs(evidence, state, experiment.scenario(), group, point.columns)
-    command = f"synergy sweep scenarios/{scenario.name}.toml"
     evidence.sources.append(
         _source(
             sweep.id,
             scenario.title,
             sweep.path,
-            command,
+            sweep.command,
             states,
             len(sweep.points),
             unfinished,
@@ -224,7 +223,7 @@ def _add_experiment(evidence: Evidence, experiment: Experiment) -> None:
     unfinished = {} if status == "finished" else {experiment.id: status}
     if not unfinished:
         _add_runs(evidence, state, scenario, scenario.name, {})
-    command = f"synergy run scenarios/{scenario.name}.toml --seed {scenario.seed}"
+    command = f"synergy run {experiment.id}/scenario.toml"
     evidence.sources.append(
         _source(
             experiment.id,

@@ -4,7 +4,7 @@
 
     2026-11-23-154312-sweep_small/
       sweep.toml     the scenario with its [sweep], every default filled in
-      plan.json      the points: name, seed, settings, runs
+      plan.json      the command, and the points: name, seed, settings, runs
       sweep.jsonl    what was started and how it ended, one JSON object a line
       sweep.log      what the driver and its libraries print
       points/NAME/   experiments, as `synergy run` makes them
@@ -58,7 +58,6 @@ class Sweep:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
-        self._plan: list[PlannedPoint] | None = None
 
     @property
     def id(self) -> str:
@@ -84,7 +83,7 @@ class Sweep:
         """The scenario's title."""
         return self.scenario().title
 
-    @property
+    @cached_property
     def points(self) -> list[PlannedPoint]:
         """The plan.
 
@@ -93,13 +92,25 @@ class Sweep:
         UserError
             It is missing or was damaged.
         """
-        if self._plan is None:
-            try:
-                raw = orjson.loads((self.path / PLAN).read_bytes())
-                self._plan = [PlannedPoint(**each) for each in raw["points"]]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
-        return self._plan
+        try:
+            return [PlannedPoint(**each) for each in self._plan["points"]]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+
+    @property
+    def command(self) -> str:
+        """What began it, and begins another like it."""
+        return str(self._plan.get("command") or f"synergy sweep {self.id}/{SCENARIO}")
+
+    @cached_property
+    def _plan(self) -> Mapping[str, Any]:
+        try:
+            plan = orjson.loads((self.path / PLAN).read_bytes())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+        if not isinstance(plan, dict):
+            raise UserError(f"{self.path / PLAN} cannot be read: it is no table.")
+        return plan
 
     def experiment(self, name: str) -> Experiment:
         """The experiment of a point."""
@@ -147,7 +158,11 @@ def is_sweep(path: Path) -> bool:
 
 
 def create_sweep(
-    scenario: Scenario, points: Sequence[Point], out: str | Path | None = None
+    scenario: Scenario,
+    points: Sequence[Point],
+    out: str | Path | None = None,
+    *,
+    command: str | None = None,
 ) -> Sweep:
     """Make the directory of a sweep, with a new experiment for every point.
 
@@ -159,6 +174,8 @@ def create_sweep(
         From :func:`synergy_tui.sweep.plan.expand`.
     out
         Folder to make it in; see :func:`synergy_tui.paths.home`.
+    command
+        What would begin another like it, for reports; the scenario in the directory when absent.
 
     Raises
     ------
@@ -183,6 +200,7 @@ def create_sweep(
         create_experiment(point.scenario, path / "points", identity=point.name)
     plan: dict[str, Any] = {
         "v": 1,
+        "command": command,
         "points": [
             {
                 "name": point.name,

@@ -1,8 +1,8 @@
 """How long a sweep will take and what memory it needs, told before it starts.
 
 A model of the cost, not a promise: floating-point operations of the products at a rate measured
-here and now, times what everything around the products adds on small networks. The factor and its
-spread come from runs of the shipped sweeps on two CPU cores.
+here and now on one core, times what everything around the products adds on small networks. The
+constants come from runs of the shipped sweeps on two CPU cores; a GPU is not measured.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun
 from synergy_tui.sweep.plan import Point
 
-# Measured training time over (operations / measured rate): normalisation, softmax, the optimiser
-# and the interpreter are what it pays for.
-AROUND_THE_PRODUCTS = 2.5
+# Measured training time over (operations / measured rate), 1.9 to 2.5 on the shipped sweeps:
+# normalisation, softmax and the optimiser are what it pays for.
+AROUND_THE_PRODUCTS = 2.2
 SECONDS_A_STEP = 4e-4
 PROBE_SECONDS = 0.01
+POINT_SECONDS = 0.05
+# A worker's imports, before its first point.
+START_SECONDS = 3.0
 PROCESS_BYTES = 450 * 2**20
 
 
@@ -49,6 +52,7 @@ class Cost:
             self.operations / rate * AROUND_THE_PRODUCTS
             + self.steps * SECONDS_A_STEP
             + self.probes * PROBE_SECONDS
+            + POINT_SECONDS
         )
 
 
@@ -104,7 +108,7 @@ class Estimate:
     points, runs
         How many there are to run.
     seconds
-        With all workers busy.
+        With all workers busy, their start included.
     memory
         Bytes with all workers busy on their largest batch.
     """
@@ -133,34 +137,36 @@ def estimate(
     """
     speed = measure_rate() if rate is None else rate
     costs = [cost(point.scenario) for point in points]
-    seconds = sum(each.seconds(speed) for each in costs) / max(1, min(workers, len(costs)))
+    work = sum(each.seconds(speed) for each in costs) / max(1, min(workers, len(costs)))
     largest = sorted((each.memory for each in costs), reverse=True)
     busy = largest[: workers * together]
     memory = sum(busy) - PROCESS_BYTES * max(0, len(busy) - workers)
     return Estimate(
         points=len(points),
         runs=sum(len(point.scenario.runs) for point in points),
-        seconds=seconds,
+        seconds=START_SECONDS + work if costs else 0.0,
         memory=memory,
     )
 
 
 def measure_rate(windows: int = 12, seconds: float = 0.01) -> float:
-    """Operations a second of single-precision products of the size that small networks make.
+    """Operations a second of one core, on single-precision products as small networks make.
 
-    The best of several short windows: what else the machine does now, it may not do all along.
+    Counted in the thread's own processor time, and on products too small for BLAS to share out:
+    what else the machine does now, it may not do all along. The best of several windows.
     """
     import numpy as np
 
-    rows, width = 2048, 64
+    rows, width, at_once = 32, 64, 16
     a = np.ones((rows, width), np.float32)
     b = np.ones((width, 2 * width), np.float32)
     a @ b
     best = 0.0
     for _ in range(windows):
-        begun, count = time.perf_counter(), 0
-        while (spent := time.perf_counter() - begun) < seconds:
-            a @ b
-            count += 1
+        begun, count = time.thread_time(), 0
+        while (spent := time.thread_time() - begun) < seconds:
+            for _ in range(at_once):
+                a @ b
+            count += at_once
         best = max(best, count / spent)
     return 2.0 * rows * width * 2 * width * best

@@ -34,7 +34,9 @@ def make(text: str, folder: Path, name: str = "tiny") -> Sweep:
     file = folder / f"{name}.toml"
     file.write_text(text)
     scenario = load_scenario(file)
-    return create_sweep(scenario, expand(scenario), folder / "out")
+    return create_sweep(
+        scenario, expand(scenario), folder / "out", command=f"synergy sweep scenarios/{name}.toml"
+    )
 
 
 def run_here(sweep: Sweep, workers: int = 1) -> ExitCode:

@@ -10,7 +10,7 @@ import pytest
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import ScenarioError, TrainedRun, load_scenario
 from synergy_tui.sweep.backend import choose
-from synergy_tui.sweep.estimate import cost, estimate, measure_rate
+from synergy_tui.sweep.estimate import START_SECONDS, cost, estimate, measure_rate
 from synergy_tui.sweep.follow import announce, duration
 from synergy_tui.sweep.plan import Point, expand
 
@@ -210,8 +210,12 @@ def test_estimate_of_a_product_is_counted_by_hand() -> None:
 
 def test_more_workers_take_less_time_and_more_memory(tmp_path: Path) -> None:
     points = points_of("[sweep]\nheads = [1]\nseeds = 4", tmp_path)
-    one, two = (estimate(points, workers=count, rate=1e9) for count in (1, 2))
-    assert two.seconds == pytest.approx(one.seconds / 2)
+    none, one, two = (
+        estimate(points[:count], workers=workers, rate=1e9)
+        for count, workers in ((0, 1), (4, 1), (4, 2))
+    )
+    assert none.seconds == 0
+    assert two.seconds - START_SECONDS == pytest.approx((one.seconds - START_SECONDS) / 2)
     assert two.memory == 2 * one.memory
     assert (two.points, two.runs) == (4, 4)
     assert "4 points, 4 runs to go" in announce(two, finished=0, backend="pool")

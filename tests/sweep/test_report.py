@@ -148,6 +148,7 @@ def test_single_experiments_count_too(designed_sweep: Sweep) -> None:
     evidence = gather([str(point.path)])
     assert [row.run for row in evidence.rows] == ["heads-1", "heads-4"]
     assert plots(evidence)
+    assert evidence.sources[0].command == f"synergy run {point.path.name}/scenario.toml"
 
 
 def test_what_is_no_experiment_is_told(tmp_path: Path) -> None:
@@ -224,8 +225,8 @@ def test_a_dry_run_says_what_it_costs_and_makes_nothing(
         run_cli(["sweep", "scenarios/sweep_heads.toml", "--dry-run", "--out", str(tmp_path)]) == 0
     )
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 15
-    assert "15 points, 60 runs to go: about" in err
+    assert len(out.splitlines()) == 24
+    assert "24 points, 96 runs to go: about" in err
     assert "GiB" in err
     assert list(tmp_path.iterdir()) == []
 
@@ -244,6 +245,8 @@ def test_a_sweep_from_the_shell_streams_json_and_nothing_else(tmp_path: Path) ->
             "--json",
             "--out",
             str(tmp_path / "out"),
+            "--set",
+            "sweep.seeds=1",
             file,
         ],
         capture_output=True,
@@ -254,5 +257,7 @@ def test_a_sweep_from_the_shell_streams_json_and_nothing_else(tmp_path: Path) ->
     kinds = [event["kind"] for event in events]
     assert kinds[0] == "sweep_started"
     assert kinds[-1] == "sweep_finished"
-    assert kinds.count("point_ended") == 4
-    assert b"4 points, 8 runs to go" in done.stderr
+    assert kinds.count("point_ended") == 2
+    assert b"2 points, 4 runs to go" in done.stderr
+    (source,) = gather(["last"], tmp_path / "out").sources
+    assert source.command == f"synergy sweep {file} --set sweep.seeds=1"
