@@ -118,7 +118,10 @@ def levels(epsilon: float) -> tuple[list[float], list[bool]]:
 def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") -> Floats:
     """Arrival probabilities ``a_i(t) = (P^t)[i, τ]`` for t = 0 … steps: (steps+1, n) float64.
 
-    O(edges) a step. Total variation distance to the stationary ``δ_τ`` is ``1 - a_i(t)``.
+    The distribution function of the arrival, one column a start; `arrival_times` has its median.
+    Total variation distance to the stationary ``δ_τ`` is ``1 - a_i(t)``, L1 twice that. O(edges) a
+    step; refused where that many numbers would not fit in memory. ``combine`` is as in
+    `engine.walk`. Source: [FF].
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -145,6 +148,15 @@ def arrival_times(
     ``min{t : a_i(t) >= share}`` with ``a_i(t) = (P^t)[i, τ]``, the distribution function of the
     arrival (`arrival`). It stays small where the mean is dominated by rare, endless walks. O(edges)
     a step, until all nodes that can have passed.
+
+    Parameters
+    ----------
+    share
+        Above 0, at most 1.
+    combine
+        As in `engine.walk`.
+    max_steps
+        How far to look.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])
@@ -291,6 +303,8 @@ def head_mixing_times(
     max_steps: int = MAX_STEPS,
 ) -> list[MixingTime]:
     """Mixing time of every head alone, computed together; options as in `mixing_time`.
+
+    O(H · edges) a step.
 
     >>> import engine
     >>> both = engine.MultiHeadSystem.from_edges(

@@ -52,9 +52,10 @@ def monte_carlo(
 ) -> MonteCarlo:
     """Walk ``walks`` times from every node to the sink: an illustration and a cross-check.
 
-    Means over independent walks of ``P`` estimate `hitting_times`, with their standard errors. The
-    same ``seed`` gives the same walks whatever the number of threads. O(n · walks · steps · log n)
-    time, O(n² + n · walks) memory; refused beyond 8192 nodes.
+    Means over independent walks of ``P`` estimate `hitting_times`, with their standard errors; the
+    published way, with 500 walks. The same ``seed`` gives the same walks whatever the number of
+    threads. O(n · walks · steps · log n) time, O(n² + n · walks) memory; refused beyond 8192 nodes.
+    Source: the code of [BP].
 
     Parameters
     ----------

@@ -69,8 +69,8 @@ def optimal_weights(
     an even grid between every pair of heads, from a few random points. Each moves weight between
     pairs of heads and along random directions, takes the best of all moves tried, and halves the
     move when none is better, down to `SMALLEST_STEP`. Deterministic for a given ``seed``. Cost: a
-    few hundred evaluations of the objective for two heads, some thousands for more; in batches
-    where heads are dense.
+    few hundred evaluations of the objective for two heads, some thousands for more, O(H · edges)
+    a step each; in batches where heads are dense.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ def cross_head_share(system: MultiHeadSystem, source: int) -> PathShare:
 
     ``1 - Σ_h β_h^t (D_h^t)[τ, j] / (D^t)[τ, j]`` at the best ``t`` of source ``j``: the terms of
     the expansion ``D^t = Σ Π β D_{h_t} … D_{h_1}`` that switch heads ([BP]). It counts switching,
-    not novelty: identical heads switch too (see `novel_path_share`). O(t H n²).
+    not novelty: identical heads switch too (see `novel_path_share`). O(t · H · edges).
 
     >>> import engine
     >>> split = engine.MultiHeadSystem.from_edges([[(0, 1)], [(1, 2)]])
@@ -121,7 +121,8 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     a node is an edge too), one diffusion step at a time; what ends in the empty set is on paths
     that no head has alone. Softmax attention is positive everywhere, so it is thresholded first:
     entries of each ``D_h`` at or below ``threshold`` are dropped and rows normalised again, and
-    all of it, the best time included, is about that thresholded system. O(t · sets · edges).
+    all of it, the best time included, is about that thresholded system. O(t · sets · n²) time;
+    refused beyond 8192 nodes. Source: the expansion of [BP].
 
     Raises
     ------
@@ -207,7 +208,8 @@ def strongest_paths(system: MultiHeadSystem, source: int, k: int = 5) -> list[Pa
     Strength is ``Π β_h D_h[j, i]`` over the steps; the same nodes carried by other heads are
     another path. Waiting (a self-loop) only weakens a path, so the strongest never wait; what
     waiting adds at the source's best time is in ``share``. Exact: the k best of every node are
-    merged in topological order, O(k · edges · H). Ties go to lower nodes, then lower heads.
+    merged in topological order, O(k · H · n²) time and O(H · n²) memory, refused beyond 8192 nodes.
+    Ties go to lower nodes, then lower heads. Source: the expansion of [BP].
 
     >>> import engine
     >>> both = engine.MultiHeadSystem.from_edges(

@@ -58,6 +58,17 @@ def bounds(
     has ``p = min_i Σ_h α_h (1 - P_h[i, i])`` and can. ``fidelity_backward`` is ``n φ_min <= (8/3)
     T_bwd`` with the l1, mean, 1/4 backward mixing time ([RV]).
 
+    The first two are proved for ``ε >= e^-2``, and for smaller ε where ``N p >= ln(1/ε)``; the last
+    for one source and one sink. Where that is not so, ``applies`` is false and they may fail. Cost:
+    that of `analyze`, O(H · edges) a step.
+
+    Parameters
+    ----------
+    epsilon
+        Of the mixing time that the first two are about, from 1e-20 to 2.
+    max_steps
+        How far to look; a time beyond leaves a bound open where it could still hold.
+
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(7)]])
     >>> [(b.name, b.bound, b.measured, b.holds) for b in engine.bounds(line)][0]

@@ -41,6 +41,7 @@ class Structure:
 def structure(system: MultiHeadSystem) -> Structure:
     """Find extra sinks and sources, nodes cut off from the sink, and missing self-loops.
 
+    [FF] assumes one sink and all self-loops, [RV] one source as well. Heads of weight 0 count.
     O(edges), or O(H n²) for dense heads.
 
     Examples

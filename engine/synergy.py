@@ -23,12 +23,12 @@ def one_distinct_head(system: MultiHeadSystem) -> bool:
 
 
 def amplification(system: MultiHeadSystem) -> float:
-    """Fidelity amplification ``φ_min(D) / max_h φ_min(D_h)``.
+    """Fidelity amplification ``φ_min(D) / max_h φ_min(D_h)``, the sink excluded.
 
-    Above 1 the mixture beats its own best head. Identical heads (equal bit for bit) give exactly
-    1: they are recognised, not compared through rounding; other values within 1e-9 of 1 should be
-    read as ties. ``inf`` when no head alone hears every node but the mixture does; 1 when neither
-    does.
+    Above 1 the mixture beats its own best head: synergy ([BP]). Heads of weight 0 count as heads.
+    Identical heads (equal bit for bit) give exactly 1: they are recognised, not compared through
+    rounding; other values within 1e-9 of 1 should be read as ties. ``inf`` when no head alone hears
+    every node but the mixture does; 1 when neither does. O(H · edges) a step.
 
     >>> import engine
     >>> chain = [(0, 1), (1, 2)]
@@ -59,8 +59,18 @@ def mixing_gain(
 ) -> float:
     """How many times sooner than its best head the system mixes: ``min_h T(P_h) / T(P)``.
 
-    ``inf`` when every head alone is beyond ``max_steps`` and the mixture is not; ``nan`` when
-    both are.
+    Options are those of `mixing_time`, forward. ``inf`` when every head alone is beyond
+    ``max_steps`` and the mixture is not; 0 the other way round; ``nan`` when both are. Identical
+    heads give exactly 1. O(H · edges) a step. Source: [BP].
+
+    Two heads that are slow on opposite halves are quick together:
+
+    >>> import engine
+    >>> import numpy as np
+    >>> forward = np.array([[0.05, 0.05, 0.95, 0.95], [0.95, 0.95, 0.05, 0.05]])
+    >>> heads = [np.diag(np.append(1 - f, 1)) + np.diag(f, -1) for f in forward]
+    >>> round(engine.mixing_gain(engine.MultiHeadSystem.from_weights(heads)), 2)
+    5.6
     """
     alone = mixing_times(heads(system, "walk"), epsilon=epsilon, max_steps=max_steps)
     best = min(float(times[distance, aggregate]) for times in alone)

@@ -114,7 +114,7 @@ def expander(nodes: int, rng: np.random.Generator, degree: int) -> SparseHead:
             f"no graph of {nodes} nodes has {degree} edges at each: the degree must be below the "
             "number of nodes, and one of the two even"
         )
-    _refuse(nodes, nodes * degree * 3.0)
+    _refuse(nodes, nodes * degree / 2, copies=6)
     if degree > (nodes - 1) // 2:
         sparse = _regular_pairs(nodes, nodes - 1 - degree, rng)
         rows, columns = np.tril_indices(nodes, -1)
@@ -134,7 +134,7 @@ def funsearch(nodes: int, rng: np.random.Generator, matchings: int, recursive: b
     """
     size = nodes / max(1, (nodes - 1).bit_length())
     joined = float(nodes) * matchings if matchings else nodes * size
-    _refuse(nodes, 3 * (joined * (2 if recursive else 1) + size**2 / 2))
+    _refuse(nodes, joined * (2 if recursive else 1) + size**2 / 2, copies=3)
     parts = list(_funsearch_edges(0, nodes, rng, matchings, recursive))
     senders = np.concatenate([part[0] for part in parts])
     receivers = np.concatenate([part[1] for part in parts])
@@ -321,7 +321,8 @@ def _without_zeros(head: SparseHead, rows: Ints, weights: npt.NDArray[np.float64
     return SparseHead(thinned.indptr, thinned.indices, weights[kept])
 
 
-def _refuse(nodes: int, edges: float) -> None:
+def _refuse(nodes: int, edges: float, *, copies: int = 1) -> None:
+    """Refuse more edges than fit in memory; ``copies`` of them are held while they are drawn."""
     refuse_if_too_large(
-        int(edges * BYTES_AN_EDGE + nodes * 40.0), f"a graph of about {edges:,.0f} edges"
+        int(edges * BYTES_AN_EDGE * copies + nodes * 40.0), f"a graph of about {edges:,.0f} edges"
     )

@@ -34,7 +34,8 @@ def walk(system: MultiHeadSystem, *, combine: Combine = "walks") -> Floats:
 
     ``P = Σ_h α_h P_h`` with ``P_h[i, j] = A_h[j, i] / Σ_k A_h[k, i]`` (``combine="walks"``), or the
     mixed attention with columns normalised (``combine="attention"``). The sink is absorbing; a
-    node that sends nothing stays where it is. O(H n²). Source: [BP] Def. 2.4.
+    node that sends nothing stays where it is. float64, O(H n²); refused beyond `MATRIX_LIMIT`
+    nodes. Source: [BP] Def. 2.4.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -51,7 +52,8 @@ def diffusion(system: MultiHeadSystem) -> Floats:
     """Diffusion matrix ``D`` (n, n), rows = receivers, row-stochastic.
 
     ``D = Σ_h β_h D_h`` with ``D_h[j, i] = A_h[j, i] / Σ_k A_h[j, k]``; a node that hears nothing
-    keeps its own state. O(H n²). Source: [BP] Def. 2.5.
+    keeps its own state. float64, O(H n²); refused beyond `MATRIX_LIMIT` nodes. Source: [BP]
+    Def. 2.5.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -65,9 +67,10 @@ def diffusion(system: MultiHeadSystem) -> Floats:
 
 
 def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
-    """How much of every node's state is the source's: ``x_t = D^t e_source``, (steps+1, n).
+    """How much of every node's state is the source's: ``x_t = D^t e_source``.
 
-    O(edges) a step. ``clarity`` is its last column.
+    (steps+1, n) float64, times 0 … steps; O(edges) a step. `clarity` is its last column. Refused
+    where that many numbers would not fit in memory.
 
     >>> import engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -82,7 +85,16 @@ def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
 
 
 def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
-    """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``, (steps+1,)."""
+    """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``.
+
+    (steps+1,) float64, times 0 … steps; its maximum over all times is the source's fidelity
+    (`fidelity`). O(edges) a step. Source: [FF].
+
+    >>> import engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
+    >>> engine.clarity(line, 0, 3)
+    array([0.  , 0.  , 0.25, 0.5 ])
+    """
     return spread(system, source, steps)[:, -1].copy()
 
 

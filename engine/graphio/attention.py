@@ -74,6 +74,19 @@ def read_attention(
         do not sum to one and by how much; or which arrays there are, when one must be chosen.
     TooLargeError
         With the size, when it would not fit in memory.
+
+    Notes
+    -----
+    O(size) time; the file's own numbers and two copies are in memory at most.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "attention.npy"
+    >>> np.save(file, np.tril(np.ones((2, 4, 4))) / np.arange(1, 5)[:, None])
+    >>> read_attention(file).attention.shape
+    (1, 1, 2, 4, 4)
     """
     path = Path(path)
     choose("rows", rows, ("auto", "check", "normalise", "any"))

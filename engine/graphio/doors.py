@@ -66,7 +66,8 @@ def read_graph(
     Returns
     -------
     MultiHeadSystem
-        Dense up to 512 nodes, sparse beyond.
+        Dense up to 512 nodes, sparse beyond. O(edges log edges) time, O(edges) for a matrix that
+        is in order.
 
     Raises
     ------

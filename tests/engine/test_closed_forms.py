@@ -89,6 +89,24 @@ def test_hitting_times_in_closed_form(n: int) -> None:
     np.testing.assert_allclose(engine.hitting_times(star(n))[:-1], 2.0)
 
 
+def test_closed_forms_at_four_thousand_nodes() -> None:
+    n = 4096
+    long = engine.topology("line", n, layout="sparse")
+    m = n - 2
+    got = engine.fidelity(long)
+    assert got.normalised == pytest.approx(
+        float(n * Fraction(math.comb(2 * m, m), 4**m)), rel=1e-12
+    )
+    assert (got.argmin, got.time[got.argmin], got.converged) == (1, 2 * m - 1, True)
+    for distance, steps in (("tv", 3 * n // 2 - 1), ("l1", 7 * n // 4 - 1)):
+        found = engine.mixing_time(long, distance=distance, aggregate="mean")  # type: ignore[arg-type]
+        assert found.steps == steps
+    np.testing.assert_allclose(
+        engine.hitting_times(long), 2.0 * np.arange(n - 1, -1, -1), rtol=1e-13
+    )
+    assert engine.fidelity(engine.topology("fully_connected", n)).normalised == 1
+
+
 def test_line_of_two_nodes_and_of_one() -> None:
     two = engine.fidelity(line(2))
     assert two.minimax == pytest.approx(1, abs=1e-11)

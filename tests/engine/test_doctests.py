@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
+import re
 
 import pytest
 
@@ -24,6 +26,31 @@ def test_docstrings(name: str) -> None:
     assert failed == 0
 
 
-def test_every_public_function_shows_or_says_what_it_does() -> None:
+FUNCTIONS = [name for name in engine.__all__ if inspect.isfunction(getattr(engine, name))]
+
+
+def test_every_public_name_says_what_it_is() -> None:
     for name in engine.__all__:
         assert getattr(engine, name).__doc__, name
+        assert name in dir(engine)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_function_shows_an_example_and_says_what_it_costs(name: str) -> None:
+    text = inspect.getdoc(getattr(engine, name)) or ""
+    if name == "set_threads":  # no result to show
+        return
+    assert ">>>" in text
+    assert "O(" in text or name == "watch"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_option_of_a_public_function_is_explained(name: str) -> None:
+    function = getattr(engine, name)
+    text = inspect.getdoc(function) or ""
+    for option in inspect.signature(function).parameters.values():
+        if option.kind is option.KEYWORD_ONLY:
+            referred = re.search(
+                r"(options as in|Options are those of|Arguments are those of)", text
+            )
+            assert referred or re.search(rf"\b{option.name}\b", text), option.name

@@ -69,3 +69,9 @@ def test_names_move_along_and_dense_systems_do_not() -> None:
     assert [names[node] for node in moved.order] == list(moved.system.names or ())
     with pytest.raises(EngineError, match="only sparse"):
         engine.reorder(MultiHeadSystem.from_edges(edges))
+
+
+def test_the_label_of_the_weights_survives() -> None:
+    system = scattered(200, 2, seed=0)
+    assert system.weights_label == "uniform"
+    assert engine.reorder(system).system.weights_label == "uniform"
