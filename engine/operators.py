@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import choose
-from .kernels import compare, dense as kernels, far
+from .kernels import compare, dense as kernels, far, fidelity
+from .kernels.panels import STEPS
 from .kernels.threads import over_ranges
 from .memory import refuse_if_too_large
 from .reach import dense_reach
@@ -26,8 +27,9 @@ Floats = npt.NDArray[np.float64]
 Kind = Literal["walk", "diffusion"]
 COMBINATIONS = ("walks", "attention")
 
-WORK_A_CALL = 40_000_000
-"""Multiplications one kernel call may do: about 50 ms, so that Ctrl-C is heard."""
+WORK_A_CALL = 160_000_000
+"""Multiplications one kernel call may do on one range of operators, so that Ctrl-C is heard: a few
+milliseconds, 30 on a single thread, and more on old processors."""
 
 
 FAR_LIMIT = 320
@@ -164,7 +166,7 @@ class Stack(ABC):
 
     @abstractmethod
     def peaks(self, state: Peaks, last: int) -> None:
-        """Advance sink rows until certified or ``last`` steps (kernels.dense.peaks)."""
+        """Advance sink rows until certified or ``last`` steps (kernels.fidelity.peaks)."""
 
     @abstractmethod
     def array(self, k: int = 0) -> Floats:
@@ -177,6 +179,8 @@ class DenseStack(Stack):
     def __init__(
         self, matrices: npt.NDArray[np.floating], row_scale: Floats, column_scale: Floats
     ) -> None:
+        if matrices.strides[-1] != matrices.itemsize:  # kernels read eight neighbours at a time
+            matrices = np.ascontiguousarray(matrices)
         self.matrices, self.row_scale, self.column_scale = matrices, row_scale, column_scale
         self.count, self.nodes = matrices.shape[0], matrices.shape[-1]
 
@@ -241,8 +245,12 @@ class DenseStack(Stack):
         return out
 
     def _chunk(self, operators: int) -> int:
-        """Steps one call may take for that many operators a thread."""
-        return max(1, WORK_A_CALL // max(1, operators * self.nodes * self.nodes // 2))
+        """Steps one call may take for that many operators a range: whole blocks of steps.
+
+        At least two, since each call packs its operators, which costs about as much as a block.
+        """
+        blocks = WORK_A_CALL // max(1, operators * self.nodes * self.nodes // 2 * STEPS)
+        return max(2, blocks) * STEPS
 
     def survive(self, state: Survival, last: int) -> None:
         """See `Stack.survive`."""
@@ -311,7 +319,7 @@ class DenseStack(Stack):
             target = min(last, target + self._chunk(-(-self.count // 8)))
 
             def task(low: int, high: int, until: int = target) -> None:
-                kernels.peaks(
+                fidelity.peaks(
                     *self._operators(),
                     state.state,
                     state.clock,
@@ -353,14 +361,24 @@ def raw_hitting(heads: npt.NDArray[np.floating]) -> Floats:
     return out
 
 
-def scales(heads: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-    """Reciprocal row and column sums (K, n) of raw weights (K, n, n), in float64."""
+def row_scales(heads: npt.NDArray[np.floating]) -> Floats:
+    """Reciprocal row sums (K, n) of raw weights (K, n, n), in float64: they make a diffusion."""
     count, n = heads.shape[0], heads.shape[-1]
-    rows, columns = np.empty((count, n)), np.empty((count, n))
+    out = np.empty((count, n))
     over_ranges(
-        lambda low, high: kernels.scales(heads, low, high, rows, columns), count, count * n * n
+        lambda low, high: kernels.row_scales(heads, low, high, out), count, count * n * n / 2
     )
-    return rows, columns
+    return out
+
+
+def column_scales(heads: npt.NDArray[np.floating]) -> Floats:
+    """Reciprocal column sums (K, n) of raw weights (K, n, n), in float64: they make a walk."""
+    count, n = heads.shape[0], heads.shape[-1]
+    out = np.empty((count, n))
+    over_ranges(
+        lambda low, high: kernels.column_scales(heads, low, high, out), count, count * n * n / 2
+    )
+    return out
 
 
 def mix(
@@ -379,9 +397,10 @@ def mix(
 
 def dense_heads(heads: npt.NDArray[np.floating], kind: Kind) -> DenseStack:
     """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
-    rows, columns = scales(heads)
-    one = np.ones_like(rows)
-    return DenseStack(heads, one, columns) if kind == "walk" else DenseStack(heads, rows, one)
+    one = np.ones(heads.shape[:2])
+    if kind == "walk":
+        return DenseStack(heads, one, column_scales(heads))
+    return DenseStack(heads, row_scales(heads), one)
 
 
 def dense_mixtures(
@@ -401,11 +420,11 @@ def dense_mixtures(
     if raw:
         mixed = mix(heads, merged, one, one)
         return dense_heads(mixed, "walk")
-    rows, columns = scales(heads.reshape(-1, n, n))
+    flat_heads = heads.reshape(-1, n, n)
     if kind == "walk":
-        mixed = mix(heads, merged, one, columns.reshape(systems, count, n))
+        mixed = mix(heads, merged, one, column_scales(flat_heads).reshape(one.shape))
     else:
-        mixed = mix(heads, merged, rows.reshape(systems, count, n), one)
+        mixed = mix(heads, merged, row_scales(flat_heads).reshape(one.shape), one)
     flat = np.ones((systems, n))
     return DenseStack(mixed, flat, flat)
 
@@ -442,7 +461,7 @@ def merge_equal(heads: npt.NDArray[np.floating], weights: Floats) -> Floats:
 def diversity(heads: npt.NDArray[np.floating]) -> Floats:
     """Mean pairwise Jensen-Shannon, Jaccard, cosine distances (S, 3) of heads (S, H, n, n)."""
     systems, count, n = heads.shape[:3]
-    rows, _ = scales(heads.reshape(-1, n, n))
+    rows = row_scales(heads.reshape(-1, n, n))
     out = np.empty((systems, 3))
     over_ranges(
         lambda low, high: compare.diversity(heads, rows.reshape(systems, count, n), low, high, out),

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError
-from .kernels import dense as dense_kernels, paths as kernels
+from .kernels import paths as kernels
+from .kernels.panels import FLUSH
 from .minimax import HORIZON, TOLERANCE, run_peaks
 from .operators import heads, mixture
 from .system import MultiHeadSystem
@@ -155,9 +156,7 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     chunk = max(1, MASK_WORK // (len(sets) * system.nodes**2 // 2))
     for first in range(0, time, chunk):
         steps = min(chunk, time - first)
-        kernels.advance_masks(
-            mixed, edge_mask, transition, mass, following, steps, dense_kernels.FLUSH
-        )
+        kernels.advance_masks(mixed, edge_mask, transition, mass, following, steps, FLUSH)
     total = float(mass[:, source].sum())
     novel = float(mass[sets.index(0), source]) if 0 in sets else 0.0
     return PathShare(novel / total if total > 0 else 0.0, time, clarity, settled, threshold)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .kernels import sparse as kernels
-from .kernels.dense import _certificate
+from .kernels.fidelity import certificate
 from .kernels.sparse_rows import STEPS
 from .kernels.threads import over_ranges
 from .operators import Peaks, Survival
@@ -152,11 +152,11 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
         # While some node is unheard of, it could still be heard with all the mass there is.
         if state.tolerance >= 0 and reached == n and since_look >= n:
             since_look = 0
-            if _certificate(v, peak, state.every_node)[2] <= state.tolerance:
+            if certificate(v, peak, state.every_node, state.tolerance)[2]:
                 break
-    lower, upper, gap = _certificate(v, peak, state.every_node)
+    lower, upper, settled = certificate(v, peak, state.every_node, state.tolerance)
     state.interval[k] = lower, upper
-    state.closed[k] = gap <= state.tolerance
+    state.closed[k] = settled
 
 
 def survive(layout: Layout, state: Survival, k: int, last: int) -> None:

@@ -15,31 +15,43 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-FLUSH = 1e-30
-"""Values below are set to zero: powers of near-permutations would sink into subnormals."""
+from .lanes import WIDTH
+from .panels import (
+    FLUSH,
+    STEPS,
+    advance,
+    aligned,
+    pack,
+    pack_mirrored,
+    packed_size,
+    padded,
+    restart,
+)
 
-CHECK_EVERY = 8
-"""Steps between two looks at the fidelity certificate; a look costs about two rows' worth."""
 
-
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def scales(heads, low, high, row_scale, column_scale):
-    """Reciprocals of the row and column sums of each matrix, 0 where the sum is 0.
-
-    ``heads`` (K, n, n); ``row_scale``, ``column_scale`` (K, n) float64, overwritten.
-    """
-    n = heads.shape[1]
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def row_scales(heads, low, high, out):
+    """Reciprocals ``out`` (K, n) of the row sums of each head (K, n, n), 0 where the sum is 0."""
     for k in range(low, high):
-        sums = column_scale[k]
-        sums[:] = 0.0
-        for j in range(n):
+        for j in range(heads.shape[1]):
             row = heads[k, j]
             total = 0.0
             for i in range(j + 1):
                 total += row[i]
+            out[k, j] = 1.0 / total if total > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def column_scales(heads, low, high, out):
+    """Reciprocals ``out`` (K, n) of the column sums of each head, 0 where the sum is 0."""
+    n = heads.shape[1]
+    for k in range(low, high):
+        sums = out[k]
+        sums[:] = 0.0
+        for j in range(n):
+            row = heads[k, j]
             for i in range(j + 1):
                 sums[i] += row[i]
-            row_scale[k, j] = 1.0 / total if total > 0.0 else 0.0
         for i in range(n):
             sums[i] = 1.0 / sums[i] if sums[i] > 0.0 else 0.0
 
@@ -99,61 +111,41 @@ def row_times(v, matrix, out):
                 out[i] += a * row[i]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
-def _push(matrix, row_scale, column_scale, v, scaled, out):
-    """``out = v M``; ``scaled`` (n) is scratch."""
-    n = v.shape[0]
-    for j in range(n):
-        scaled[j] = v[j] * row_scale[j]
-    row_times(scaled, matrix, out)
-    for i in range(n):
-        out[i] *= column_scale[i]
-        if row_scale[i] == 0.0 or column_scale[i] == 0.0:
-            out[i] += v[i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _pull(matrix, row_scale, column_scale, v, scaled, out):
-    """``out = M v``: ``out[j] = Σ_{i<=j} M[j, i] v[i]``, four rows a sweep; ``scaled`` scratch."""
-    n = v.shape[0]
-    for i in range(n):
-        scaled[i] = v[i] * column_scale[i]
-    full = n - n % 4
-    for j in range(0, full, 4):
-        row_a, row_b, row_c, row_d = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
-        a = b = c = d = 0.0
-        for i in range(j + 1):
-            x = scaled[i]
-            a += row_a[i] * x
-            b += row_b[i] * x
-            c += row_c[i] * x
-            d += row_d[i] * x
-        x, y, z = scaled[j + 1], scaled[j + 2], scaled[j + 3]
-        out[j] = a
-        out[j + 1] = b + row_b[j + 1] * x
-        out[j + 2] = c + row_c[j + 1] * x + row_c[j + 2] * y
-        out[j + 3] = d + row_d[j + 1] * x + row_d[j + 2] * y + row_d[j + 3] * z
-    for j in range(full, n):
-        row = matrix[j]
-        total = 0.0
-        for i in range(j + 1):
-            total += row[i] * scaled[i]
-        out[j] = total
-    for j in range(n):
-        out[j] *= row_scale[j]
-        if row_scale[j] == 0.0 or column_scale[j] == 0.0:
-            out[j] += v[j]
-
-
 @njit(cache=True, nogil=True)
 def trajectory(matrix, row_scale, column_scale, pulled, out):
     """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``."""
-    scaled = np.empty(out.shape[1])
-    for t in range(out.shape[0] - 1):
-        if pulled:
-            _pull(matrix, row_scale, column_scale, out[t], scaled, out[t + 1])
-        else:
-            _push(matrix, row_scale, column_scale, out[t], scaled, out[t + 1])
+    n = matrix.shape[0]
+    size = padded(n)
+    packed = aligned(packed_size(n))
+    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
+    sums = aligned(STEPS * WIDTH)
+    _pack(matrix, row_scale, column_scale, pulled, packed)
+    block[:] = 0.0
+    _copy(out[0], pulled, block[0, :n])
+    end = restart(block, 0, size)
+    last = out.shape[0] - 1
+    for t in range(0, last, STEPS):
+        steps = min(STEPS, last - t)
+        advance(packed, block, end, steps, -np.inf, sums)
+        for k in range(1, steps + 1):
+            _copy(block[k, :n], pulled, out[t + k])
+        end = restart(block, steps, end)
+
+
+@njit(cache=True, nogil=True)
+def _pack(matrix, row_scale, column_scale, pulled, packed):
+    if pulled:
+        pack_mirrored(matrix, row_scale, column_scale, packed)
+    else:
+        pack(matrix, row_scale, column_scale, packed)
+
+
+@njit(cache=True, nogil=True)
+def _copy(source, mirrored, target):
+    if mirrored:
+        target[:] = source[::-1]
+    else:
+        target[:] = source
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -245,7 +237,7 @@ def hitting_backward(matrices, row_scale, column_scale, low, high, out):
             h[j] = (1.0 + scale * steps) / leave if leave > 0.0 else np.inf
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nnan"})
+@njit(cache=True, nogil=True)
 def survive(
     matrices,
     row_scale,
@@ -272,113 +264,53 @@ def survive(
     at ``last`` at the latest.
     """
     n = matrices.shape[1]
-    following = np.empty(n)
-    scaled = np.empty(n)
+    size = padded(n)
+    packed = aligned(packed_size(n))
+    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
+    sums = aligned(STEPS * WIDTH)
     for k in range(low, high):
-        v = survival[k]
-        while True:
-            t = clock[k]
-            worst = 0.0
-            total = 0.0
-            for i in range(n):
-                total += v[i]
-                worst = max(worst, v[i])
-            mean = total / n
-            pending = False
-            for c in range(levels.shape[0]):
-                if crossing[k, c] < 0:
-                    if (mean if of_mean[c] else worst) < levels[c]:
-                        crossing[k, c] = t
-                    else:
-                        pending = True
-            if t >= last or not (pending or t < cap):
-                break
-            if t < cap:
-                capped[k] += mean
-            if pulled:
-                _pull(matrices[k], row_scale[k], column_scale[k], v, scaled, following)
-            else:
-                _push(matrices[k], row_scale[k], column_scale[k], v, scaled, following)
-            for i in range(n):
-                v[i] = following[i] if following[i] >= FLUSH else 0.0
-            clock[k] = t + 1
-
-
-@njit(cache=True, nogil=True)
-def _certificate(v, peak, every_node):
-    """Lower and upper end for the smallest peak, and whether what was asked for is settled.
-
-    ``φ_j`` can still grow to at most the mass at nodes ``>= j``. Returns ``(lower, upper, gap)``
-    over all nodes but the sink; ``gap`` is the largest relative gap of any node when
-    ``every_node``, else that of the minimum.
-    """
-    n = v.shape[0]
-    mass = v[n - 1]
-    lower = np.inf
-    upper = np.inf
-    widest = 0.0
-    for j in range(n - 2, -1, -1):
-        mass += v[j]
-        reach = max(peak[j], mass)
-        lower = min(lower, peak[j])
-        upper = min(upper, reach)
-        if reach > 0.0:
-            widest = max(widest, (reach - peak[j]) / reach)
-    if every_node:
-        return lower, upper, widest
-    return lower, upper, (upper - lower) / upper if upper > 0.0 else 0.0
-
-
-@njit(cache=True, nogil=True)
-def peaks(
-    matrices,
-    row_scale,
-    column_scale,
-    v,
-    clock,
-    last,
-    tolerance,
-    every_node,
-    peak,
-    peak_time,
-    interval,
-    closed,
-    low,
-    high,
-):
-    """Advance ``v[k] ← v[k] M_k`` and keep the largest value of every node and its time.
-
-    Stops at ``last`` steps, or when the certificate closes to the relative ``tolerance``
-    (``closed[k]``); ``interval[k]`` holds both ends for the minimum over all nodes but the sink.
-    A negative ``tolerance`` asks for all steps.
-    """
-    n = matrices.shape[1]
-    following = np.empty(n)
-    scaled = np.empty(n)
-    for k in range(low, high):
-        if closed[k]:
+        mean, worst = _mean_and_largest(survival[k])
+        pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
+        if clock[k] >= last or not (pending or clock[k] < cap):
             continue
-        state = v[k]
-        best = peak[k]
-        when = peak_time[k]
-        while clock[k] < last:
-            _push(matrices[k], row_scale[k], column_scale[k], state, scaled, following)
-            clock[k] += 1
-            t = clock[k]
-            for i in range(n):
-                x = following[i] if following[i] >= FLUSH else 0.0
-                state[i] = x
-                if x > best[i]:
-                    best[i] = x
-                    when[i] = t
-            if tolerance >= 0.0 and t % CHECK_EVERY == 0:
-                lower, upper, gap = _certificate(state, best, every_node)
-                if gap <= tolerance:
-                    break
-        lower, upper, gap = _certificate(state, best, every_node)
-        interval[k, 0] = lower
-        interval[k, 1] = upper
-        closed[k] = gap <= tolerance
+        _pack(matrices[k], row_scale[k], column_scale[k], pulled, packed)
+        block[:] = 0.0
+        _copy(survival[k], pulled, block[0, :n])
+        end = restart(block, 0, size)
+        while clock[k] < last and (pending or clock[k] < cap):
+            steps = min(STEPS, last - clock[k])
+            advance(packed, block, end, steps, FLUSH, sums)
+            for t in range(1, steps + 1):
+                if clock[k] < cap:
+                    capped[k] += mean
+                clock[k] += 1
+                mean, worst = _mean_and_largest(block[t, :n])
+                pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
+            end = restart(block, steps, end)
+        _copy(block[0, :n], pulled, survival[k])
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nnan"})
+def _mean_and_largest(v):
+    total = 0.0
+    largest = 0.0
+    for i in range(v.shape[0]):
+        total += v[i]
+        largest = max(largest, v[i])
+    return total / v.shape[0], largest
+
+
+@njit(cache=True, nogil=True)
+def _cross(t, mean, worst, levels, of_mean, crossing):
+    """Note the levels first crossed at time ``t``; is one still to be crossed?"""
+    pending = False
+    for c in range(levels.shape[0]):
+        if crossing[c] < 0:
+            if (mean if of_mean[c] else worst) < levels[c]:
+                crossing[c] = t
+            else:
+                pending = True
+    return pending
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

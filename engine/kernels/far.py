@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .dense import FLUSH, row_times
+from .dense import row_times
+from .panels import FLUSH
 
 
 @njit(cache=True, nogil=True)

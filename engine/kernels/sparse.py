@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .dense import FLUSH
+from .panels import FLUSH
 from .sparse_rows import STEPS, far_row, far_weighted_row, near_row, near_weighted_row
 
 

@@ -87,13 +87,14 @@ def over_ranges(
         million (a tenth of a millisecond), handing work to a thread costs more than doing it.
     pieces
         Into how many ranges to cut; by default a few more than threads, so that one slow system
-        does not hold everything up.
+        does not hold everything up, but none of less than two million multiplications: handing
+        over a range costs microseconds.
     """
     workers = min(threads(), count)
     if workers < 2 or work < 250_000:
         task(0, count)
         return
-    pieces = min(count, pieces or 8 * workers)
+    pieces = min(count, pieces or max(workers, min(8 * workers, int(work / 2_000_000))))
     edges = [count * k // pieces for k in range(pieces + 1)]
     ranges = iter(list(pairwise(edges)))  # next() on a list iterator is atomic
 

@@ -1,0 +1,128 @@
+"""Eight float64 at a time, for kernels whose sums must stay in registers.
+
+Numba's vectoriser works on arrays: it writes every partial sum to memory and reads it back. Where
+that costs more than the arithmetic, a kernel says here which eight numbers belong together. One
+value is one AVX-512 register, two of AVX2, four of NEON: LLVM translates for any of them, and
+every lane does what the scalar code would.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+from numba.np.arrayobj import make_array
+
+WIDTH = 8
+"""Numbers in a value: a cache line of float64."""
+
+_vector = ir.VectorType(ir.DoubleType(), WIDTH)
+_first = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+_zero = ir.Constant(_vector, [0.0] * WIDTH)
+
+
+class Lanes(types.Type):
+    """Numba's type of eight float64."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float64x{WIDTH}")
+
+
+lanes = Lanes()
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _vector)
+
+
+def _spread(b: Any, x: Any) -> Any:
+    one = b.insert_element(ir.Constant(_vector, ir.Undefined), x, ir.IntType(32)(0))
+    return b.shuffle_vector(one, one, _first)
+
+
+def _entries(ctx: Any, b: Any, kind: Any, array: Any, place: Any) -> Any:
+    """Address of the eight entries of a contiguous array from the flat index ``place`` on."""
+    entry = ctx.get_value_type(kind.dtype)
+    pointer = ir.VectorType(entry, WIDTH).as_pointer()
+    return b.bitcast(b.gep(make_array(kind)(ctx, b, array).data, [place]), pointer)
+
+
+@intrinsic
+def load(typing: Any, array: Any, place: Any) -> Any:
+    """Eight entries from the flat index ``place`` on; float32 becomes float64."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        found = b.load(_entries(ctx, b, sig.args[0], *args), align=array.dtype.bitwidth // 8)
+        return b.fpext(found, _vector) if array.dtype == types.float32 else found
+
+    return lanes(array, types.int64), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, place: Any, x: Any) -> Any:
+    """Write ``x`` to the flat index ``place`` and the seven after it."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        b.store(args[2], _entries(ctx, b, sig.args[0], *args[:2]), align=8)
+        return ctx.get_dummy_value()
+
+    return types.void(array, types.int64, lanes), generate
+
+
+@intrinsic
+def spread(typing: Any, x: Any) -> Any:
+    """``x`` eight times."""
+    return lanes(types.float64), lambda ctx, b, sig, args: _spread(b, args[0])
+
+
+@intrinsic
+def lane(typing: Any, x: Any, place: Any) -> Any:
+    """The number at ``place``, 0 to 7, of ``x``."""
+    return types.float64(lanes, types.int64), lambda ctx, b, sig, args: b.extract_element(*args)
+
+
+@intrinsic
+def add(typing: Any, x: Any, y: Any) -> Any:
+    """``x + y``."""
+    return lanes(lanes, lanes), lambda ctx, b, sig, args: b.fadd(*args)
+
+
+@intrinsic
+def times(typing: Any, x: Any, y: Any) -> Any:
+    """``x · y``, lane by lane."""
+    return lanes(lanes, lanes), lambda ctx, b, sig, args: b.fmul(*args)
+
+
+@intrinsic
+def add_times(typing: Any, total: Any, factor: Any, x: Any) -> Any:
+    """``total + factor · x``, rounded once where the processor can."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        product = b.fmul(_spread(b, args[1]), args[2], flags=("contract",))
+        return b.fadd(args[0], product, flags=("contract",))
+
+    return lanes(lanes, types.float64, lanes), generate
+
+
+@intrinsic
+def at_least(typing: Any, x: Any, least: Any) -> Any:
+    """``x``, and 0 where it is below ``least``."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return b.select(b.fcmp_ordered(">=", args[0], _spread(b, args[1])), args[0], _zero)
+
+    return lanes(lanes, types.float64), generate
+
+
+@intrinsic
+def where_above(typing: Any, x: Any, y: Any, one: Any, other: Any) -> Any:
+    """``one`` where ``x > y``, ``other`` elsewhere."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return b.select(b.fcmp_ordered(">", args[0], args[1]), args[2], args[3])
+
+    return lanes(lanes, lanes, lanes, lanes), generate
