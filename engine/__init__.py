@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         overall as overall,
     )
     from .catalogue import FAMILIES as FAMILIES
+    from .convention import CONVENTIONS as CONVENTIONS, Convention as Convention
     from .convert import (
         from_networkx as from_networkx,
         from_scipy as from_scipy,
@@ -107,6 +108,8 @@ _HOME = {
     "reorder": "reordering",
     "watch": "progress",
     "FAMILIES": "catalogue",
+    "CONVENTIONS": "convention",
+    "Convention": "convention",
     "AttentionFileError": "errors",
     "GraphFileError": "errors",
     "TooLargeError": "errors",

@@ -54,6 +54,7 @@ class Convention:
         return self.horizon or max(256, 4 * nodes)
 
 
+# What `engine.analyze` calls each, for a notebook to list.
 CONVENTIONS: dict[str, Convention] = {
     convention.name: convention
     for convention in (

@@ -17,7 +17,7 @@ from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]
 
-CONDITION = "ε >= e^-2, or N·p >= ln(1/ε)"
+CONDITION = "ε = {:g}; proved for ε >= e^-2, or N·p >= ln(1/ε)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Bound:
     applies
         Whether the condition under which it is proved is met here.
     condition
-        That condition, in words.
+        That condition, in words, with the ε that was asked for.
     """
 
     name: str
@@ -104,7 +104,8 @@ def bound_table(
             limit = 2.0 * (nodes - 1) / p
         enough = epsilon >= math.exp(-2) or bool(np.all((nodes - 1) * p >= math.log(1 / epsilon)))
         measured, holds = _compare(found.crossing[:, 0], limit, max_steps)
-        table.append(Bound(name, mean(limit), measured, holds, proper_walks and enough, CONDITION))
+        condition = CONDITION.format(epsilon)
+        table.append(Bound(name, mean(limit), measured, holds, proper_walks and enough, condition))
     slow = found.backward[:, QUARTER]
     clear = nodes * found.fidelity.minimax
     limit = 8.0 / 3.0 * np.where(slow < 0, max_steps, slow)

@@ -94,8 +94,8 @@ def read_attention(
     chosen = _choose(path, file, tensor)
     raw = file.metadata.get("rows") == "raw weights"
     wanted = ("any" if raw else "check") if rows == "auto" else rows
-    total = sum(math.prod(each.shape) for each in chosen)
-    refuse_if_too_large(3 * 8 * total, f"{path}: {len(chosen)} tensors, read")
+    total = sum(math.prod(each.shape) * _float_type(each.dtype).itemsize for each in chosen)
+    refuse_if_too_large(3 * total, f"{path}: {len(chosen)} tensors, read")
     arrays = [_floats(load(path, each)) for each in chosen]
     try:
         attention = dense_heads(_stacked(arrays), rows=wanted, tolerance=tolerance)
@@ -157,9 +157,12 @@ def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
 
 
 def _floats(array: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
-    if array.dtype in (np.float32, np.float64):
-        return array
-    return array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    return array.astype(_float_type(array.dtype), copy=False)
+
+
+def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
+    """What numbers of a file are kept as: float32 where that holds them (bfloat16 is read so)."""
+    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
 def _stacked(arrays: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:

@@ -109,8 +109,8 @@ def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
     Edges carry ``weight``, ``head`` (from 1) and ``head_weight``; weights keep every digit. Reading
     with ``self_loops="keep"`` gives the same heads, weights, names and order of nodes. Matrices
     hold one head and no names. A self-loop of weight 0 is no edge: it keeps the place of a node or
-    a head that has no edges. O(edges) time; text is written in pieces, beside the file, which is
-    replaced when all of it is there.
+    a head that has no edges. O(edges) time, written in pieces beside the file, which is replaced
+    when all of it is there.
 
     Parameters
     ----------
@@ -145,10 +145,7 @@ def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
                 "write system.head(h), or GraphML"
             )
         write = market.write_market if suffix == ".mtx" else matrices.write_scipy
-        try:
-            write(sparse_heads(system)[0], path)
-        except OSError as error:
-            raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from None
+        write(sparse_heads(system)[0], path)
         return
     names, rows = names_of(system), rows_of(system)
     if suffix in (".graphml", ".xml"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from engine.errors import GraphFileError
 from engine.memory import refuse_if_too_large
@@ -41,13 +43,14 @@ def read_text(path: Path) -> str:
         raise GraphFileError(f"{path}: {error.strerror or error}") from None
 
 
-def write_text(path: Path, lines: Iterable[str]) -> None:
-    """Write lines beside ``path`` and rename: there is the old file or the whole new one."""
+@contextmanager
+def written_aside(path: Path) -> Iterator[IO[bytes]]:
+    """A file beside ``path`` that takes its place at the end: the old one, or the whole new one."""
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as out:
-                out.writelines(lines)
+            with os.fdopen(descriptor, "wb") as out:
+                yield out
             Path(name).chmod(0o644)
             Path(name).replace(path)
         except BaseException:
@@ -55,5 +58,13 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
             raise
     except OSError as error:
         raise GraphFileError(f"{path}: cannot be written: {error.strerror or error}") from None
-    except UnicodeEncodeError as error:
-        raise GraphFileError(f"{path}: the name {error.object!r} is no text") from None
+
+
+def write_text(path: Path, lines: Iterable[str]) -> None:
+    """Write lines as UTF-8, as `written_aside` does."""
+    with written_aside(path) as out:
+        for line in lines:
+            try:
+                out.write(line.encode("utf-8"))
+            except UnicodeEncodeError as error:
+                raise GraphFileError(f"{path}: the name {error.object!r} is no text") from None

@@ -17,7 +17,7 @@ from engine.errors import GraphFileError
 from engine.memory import refuse_if_too_large
 from engine.sparse import SparseHead
 
-from .files import size_of
+from .files import size_of, written_aside
 from .shape import check_shape
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def write_market(head: SparseHead, path: Path) -> None:
     from scipy.io import mmwrite
 
     field = "pattern" if head.weights is None else "real"
-    with path.open("wb") as out:
+    with written_aside(path) as out:
         mmwrite(out, head.to_scipy(), field=field, precision=17, symmetry="general")
 
 

@@ -12,6 +12,7 @@ from engine.errors import AttentionFileError, GraphFileError
 from engine.sparse import SparseHead
 from engine.validation import FAINTEST, LARGEST
 
+from .files import written_aside
 from .shape import check_shape
 from .table import EdgeTable
 from .tensors import TensorFile, load, open_tensors
@@ -63,7 +64,7 @@ def table_of(matrix: scipy.sparse.coo_array) -> EdgeTable:
 def write_scipy(head: SparseHead, path: Path) -> None:
     """Write a head as ``scipy.sparse.save_npz`` would; a uniform one with a byte an edge."""
     values = np.ones(head.edges, dtype=np.int8) if head.weights is None else head.weights
-    with path.open("wb") as out:
+    with written_aside(path) as out:
         np.savez(
             out,
             indices=head.indices,

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba import extending, types
+from numba.core import cgutils
+from numba.extending import models, register_model
 from numba.np.arrayobj import make_array
+
+ir = cgutils.ir
+intrinsic: Any = extending.intrinsic  # kernels leave out the first parameter of what it decorates
 
 WIDTH = 8
 """Numbers in a value: a cache line of float64."""

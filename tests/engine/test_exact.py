@@ -78,7 +78,8 @@ def test_arrival_spread_and_clarity(case: Case) -> None:
     share = [Fraction(int(i == 0)) for i in range(n)]
     arrival, spread = engine.arrival(system, steps), engine.spread(system, 0, steps)
     for t in range(steps + 1):
-        np.testing.assert_allclose(arrival[t], [float(a) for a in arrived], atol=1e-15)
+        # One minus survival: a few ulps of 1, whatever the size of the probability.
+        np.testing.assert_allclose(arrival[t], [float(a) for a in arrived], rtol=0, atol=1e-14)
         np.testing.assert_allclose(spread[t], [float(x) for x in share], rtol=1e-13, atol=1e-29)
         arrived, share = exact.matrix_times(p, arrived), exact.matrix_times(d, share)
     np.testing.assert_array_equal(engine.clarity(system, 0, steps), spread[:, -1])
@@ -127,6 +128,28 @@ def test_fidelity_up_to_a_horizon(case: Case, horizon: int) -> None:
         assert close(got.node[j], best[j]) or (got.converged and got.node[j] >= float(best[j]))
     if n > 1:
         assert close(got.minimax, min(best[:-1])) or got.converged
+
+
+@several
+@given(exact.systems(), st.integers(1, 9))
+def test_the_sink_counts_from_the_first_step_on_request(case: Case, horizon: int) -> None:
+    """``t = 1 … horizon``, the sink in the minimum: what the published code does."""
+    system, heads, shares = build(case)
+    d = exact.diffusion(heads, shares)
+    v = [Fraction(int(i == system.sink)) for i in range(system.nodes)]
+    best = [Fraction(0)] * system.nodes
+    for _ in range(horizon):
+        v = exact.vector_times(v, d)
+        best = [max(a, b) for a, b in zip(best, v, strict=True)]
+    got = engine.fidelity(system, horizon=horizon, tolerance=-1.0, sink="included")
+    assert close(got.node[-1], best[-1])
+    assert close(got.minimax, min(best))
+    assert got.sink == "included"
+    if system.nodes > 1:
+        alone = engine.head_fidelities(system, horizon=horizon, tolerance=-1.0, sink="included")
+        for h, found in enumerate(alone):
+            (row,) = (head[-1] for head in [exact.normalise_rows(heads[h])])
+            assert close(found.node[-1], row[-1])
 
 
 @several

@@ -98,6 +98,24 @@ def test_anything_there_and_back(
     same(found, dataclasses.replace(system, names=expected))
 
 
+@pytest.mark.parametrize("suffix", ["csv", "mtx", "npz"])
+def test_the_old_file_stays_when_writing_fails(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"graph.{suffix}"
+    engine.write_graph(topology("line", 5), path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(GraphFileError, match="cannot be written: No space left"):
+        engine.write_graph(topology("line", 7), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
     system = MultiHeadSystem.from_edges([[(0, 1)]], names=["a", "\ud800"])
     for suffix in ("csv", "graphml", "gml"):
