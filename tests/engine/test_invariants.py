@@ -74,7 +74,7 @@ def test_identical_heads_stay_identical_in_a_batch_of_float32() -> None:
 def test_survival_never_rises_and_stays_a_probability(case: Case) -> None:
     system = engine.MultiHeadSystem.from_weights(*case)
     arrived = engine.arrival(system, 30)
-    assert np.all(np.diff(arrived, axis=0) >= -1e-15)
+    assert np.all(np.diff(arrived, axis=0) >= -2e-15)
     assert arrived.min() >= 0
     assert arrived.max() <= 1
     curve = engine.analyze(system)["arrival"]
