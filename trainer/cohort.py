@@ -84,7 +84,7 @@ class Cohort:
         if settings.compile:
             self._logits = torch.compile(self.stack.logits)
         self._by_hand: list[CpuStep] = []
-        if CpuStep.serves(self.stack) and settings.precision == "float32" and not settings.compile:
+        if CpuStep.serves(self.stack) and not settings.compile:
             rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
             self._by_hand = cpu_steps(
                 self.stack,
@@ -93,6 +93,7 @@ class Cohort:
                 self.seeds,
                 settings.dropout,
                 rank,
+                rounding=settings.precision == "bf16",
             )
         self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
         self._graphed: GraphedUpdate | None = None

@@ -1,11 +1,12 @@
-"""Causal attention for CPUs, forward and backward, in tiles that stay in the cache.
+"""Causal attention for CPUs, forward and backward, in tiles.
 
 Fused attention kernels are written for heads 64 wide; the heads compared here are 4 to 64 wide,
 and 16 heads of width 4 spend their time on exponentials and on products with a short inner side.
-So queries, keys and values are kept with the tokens as the contiguous side, (P, w, n) for P pairs
-of sequence and head, which makes every product stream; a tile is a few pairs and a block of query
-rows, which sees no key beyond its last row; and the backward pass computes the attention again
-instead of keeping it.
+So all heads of many sequences are multiplied at once; a tile is a block of query rows, which sees
+no key beyond its last row, and as many sequences as the cache takes; what a product reads is copied
+together first; and the backward pass computes the attention again instead of keeping it.
+
+Shapes: S sequences, n tokens, H heads, w numbers a head, P = S·H pairs of sequence and head.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from torch import Tensor
 
 from .workspace import Workspace
 
-# Random 16-bit lanes and the threshold from which on an entry is kept.
-Kept = tuple[Tensor, int]
+_softmax_backward = torch.ops.aten._softmax_backward_data.out
 
-ROWS = 33  # query rows a block: fewer waste less on the future, more make longer products
-TILE = 2**20  # attention entries a tile, on a full square: 4 MiB
+ROWS = 50  # query rows a block: fewer waste less on the future, more make longer products
+TILE = 2**22  # attention entries a tile, on a full square: 16 MiB of float32
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Pairs start..stop and block `block` of the query rows, first..last; they see keys 0..last."""
+    """Rows first..last, block number `block`, of some sequences; they see keys 0..last."""
 
-    start: int
-    stop: int
+    sequences: slice
+    pairs: slice
     block: int
     first: int
     last: int
+
+    @property
+    def rows(self) -> slice:
+        """Rows first..last."""
+        return slice(self.first, self.last)
 
 
 def row_blocks(length: int) -> list[tuple[int, int]]:
@@ -44,105 +49,125 @@ def row_blocks(length: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def tiles(pairs: int, length: int) -> Iterator[Tile]:
-    """Cut the attention of all pairs; of the same pairs, the last rows come first."""
+def tiles(sequences: int, length: int, heads: int) -> Iterator[Tile]:
+    """Cut the attention of all sequences; of the same ones, the last rows come first."""
     blocks = list(enumerate(row_blocks(length)))
-    step = max(1, TILE // length**2)
-    for start in range(0, pairs, step):
+    step = max(1, TILE // (heads * length**2))
+    for start in range(0, sequences, step):
         for block, (first, last) in reversed(blocks):
-            yield Tile(start, min(start + step, pairs), block, first, last)
+            stop = min(start + step, sequences)
+            pairs = slice(start * heads, stop * heads)
+            yield Tile(slice(start, stop), pairs, block, first, last)
 
 
 class CausalAttention:
-    """The attention of one layer for all pairs of sequence and head.
+    """The attention of one layer for all sequences and heads.
 
     Args:
         workspace: where buffers come from; what the backward pass needs stays with the caller.
+        onednn: whether oneDNN multiplies; it and MKL are fast in different layouts.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, onednn: bool = False) -> None:
         self._workspace = workspace
+        self._onednn = onednn
         self._future: dict[int, Tensor] = {}
 
-    def forward(self, qkv: Tensor, out: Tensor, kept: Sequence[Kept] = ()) -> None:
+    def forward(self, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
         """Mix values by attention.
 
         Args:
-            qkv: queries (already divided by √w), keys and values, (P, 3, w, n).
-            out: written to, (P, w, n).
-            kept: for dropout, what each row block keeps (P, rows, keys); empty for none. Values
-                must already be divided by the share that is kept.
+            qkv: queries (already divided by √w), keys and values, (S, n, 3, H, w).
+            out: written to, (S, n, H, w).
+            kept: for dropout, what each row block keeps, uint8 (S·H, rows, keys); empty for none.
+                Values must already be divided by the share that is kept.
         """
-        queries, keys, values = qkv.unbind(1)
-        for tile in tiles(qkv.shape[0], qkv.shape[-1]):
-            pairs = slice(tile.start, tile.stop)
-            attention = self._attention(queries, keys, tile)
+        for tile in tiles(qkv.shape[0], qkv.shape[1], qkv.shape[3]):
+            queries, keys, values = self._seen(qkv, tile)
+            attention = self._attention(queries, keys)
             if kept:
                 attention.mul_(self._mask(kept, tile))
-            mixed = self._product("mixed", values[pairs, :, : tile.last], attention.mT)
-            out[pairs, :, tile.first : tile.last].copy_(mixed)
+            mixed = self._by_keys(attention, values)
+            out[tile.sequences, tile.rows] = _by_head(mixed, out.shape[2])
 
     def backward(
-        self, qkv: Tensor, out: Tensor, gradient: Tensor, to: Tensor, kept: Sequence[Kept] = ()
+        self, qkv: Tensor, gradient: Tensor, to: Tensor, kept: Sequence[Tensor] = ()
     ) -> None:
         """Propagate a gradient through the attention.
 
         Args:
-            qkv, out, kept: as in :meth:`forward`.
-            gradient: of the output, (P, w, n).
+            qkv, kept: as in :meth:`forward`.
+            gradient: of the output, (S, n, H, w).
             to: written to, the gradient of `qkv`.
         """
-        queries, keys, values = qkv.unbind(1)
-        to_queries, to_keys, to_values = to.unbind(1)
-        length = qkv.shape[-1]
-        product = torch.mul(gradient, out, out=self._workspace.take("delta", *out.shape))
-        delta = product.sum(1).neg_()[:, :, None]
-        for tile in tiles(qkv.shape[0], length):
-            pairs, rows, seen = (
-                slice(tile.start, tile.stop), slice(tile.first, tile.last), slice(0, tile.last)
-            )  # fmt: skip
-            attention = self._attention(queries, keys, tile)
-            arriving, asked = gradient[pairs, :, rows], queries[pairs, :, rows]
-            scores = self._workspace.take("scores", *attention.shape)
+        heads, length = qkv.shape[3], qkv.shape[1]
+        for tile in tiles(qkv.shape[0], length, heads):
+            queries, keys, values = self._seen(qkv, tile)
+            arriving = self._tokens("arriving", gradient[tile.sequences, tile.rows])
+            attention = self._attention(queries, keys)
+            scores = self._product("scores", arriving, values.mT)
             if kept:
                 mask = self._mask(kept, tile)
-                torch.bmm(arriving.mT, values[pairs, :, seen], out=scores)
-                scores.mul_(mask).add_(delta[pairs, rows]).mul_(attention)
+                scores.mul_(mask)
+            _softmax_backward(scores, attention, -1, scores.dtype, grad_input=scores)
+            if kept:
                 attention.mul_(mask)
-            else:
-                torch.baddbmm(delta[pairs, rows], arriving.mT, values[pairs, :, seen], out=scores)
-                scores.mul_(attention)
-            for_values = self._product("for_values", arriving, attention)
-            for_queries = self._product("for_queries", keys[pairs, :, seen], scores.mT)
-            for_keys = self._product("for_keys", asked, scores)
-            to_queries[pairs, :, rows].copy_(for_queries)
-            if tile.last == length:  # the last rows come first and see every key
-                to_keys[pairs].copy_(for_keys)
-                to_values[pairs].copy_(for_values)
-            else:
-                to_keys[pairs, :, seen].add_(for_keys)
-                to_values[pairs, :, seen].add_(for_values)
+            to_tile = to[tile.sequences, : tile.last]
+            to_tile[:, tile.first :, 0] = _by_head(self._by_keys(scores, keys), heads)
+            for part, entries, factor in ((1, scores, queries), (2, attention, arriving)):
+                # Features first, so that the long side of the result is the one that streams.
+                found = self._product("by_queries", factor.mT, entries).mT
+                if tile.last == length:  # the last rows come first and see every key
+                    to_tile[:, :, part] = _by_head(found, heads)
+                else:
+                    to_tile[:, :, part] += _by_head(found, heads)
 
-    def _mask(self, kept: Sequence[Kept], tile: Tile) -> Tensor:
-        """1.0 where attention is kept and 0.0 where dropped."""
-        lanes, threshold = kept[tile.block]
-        lanes = lanes[tile.start : tile.stop]
-        return torch.ge(lanes, threshold, out=self._workspace.take("mask", *lanes.shape))
+    def _seen(self, qkv: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the tile's rows, and the keys and values they see."""
+        seen = qkv[tile.sequences, : tile.last]
+        return (
+            self._tokens("queries", seen[:, tile.first :, 0]),
+            self._tokens("keys", seen[:, :, 1]),
+            self._tokens("values", seen[:, :, 2]),
+        )
+
+    def _tokens(self, name: str, x: Tensor) -> Tensor:
+        """Copy (S, n, H, w) to (P, n, w)."""
+        x = x.transpose(1, 2)
+        return self._take(name, *x.shape).copy_(x).flatten(0, 1)
+
+    def _attention(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Attention (P, rows, keys) of queries, the last ones, to the keys."""
+        scores = self._product("attention", queries, keys.mT)
+        rows = queries.shape[1]
+        scores[:, :, -rows:].add_(self._bias(rows))
+        return torch.softmax(scores, -1, out=scores)
+
+    def _by_keys(self, entries: Tensor, factor: Tensor) -> Tensor:
+        """Sum a factor (P, keys, w) over the keys, by entries (P, rows, keys)."""
+        if self._onednn:
+            return self._product("by_keys", entries, factor)
+        return self._product("by_keys", factor.mT, entries.mT).mT
 
     def _product(self, name: str, left: Tensor, right: Tensor) -> Tensor:
         """Multiply into a contiguous buffer: any other result is multiplied pair by pair."""
-        out = self._workspace.take(name, left.shape[0], left.shape[1], right.shape[2])
+        out = self._take(name, left.shape[0], left.shape[1], right.shape[2])
         return torch.bmm(left, right, out=out)
 
-    def _attention(self, queries: Tensor, keys: Tensor, tile: Tile) -> Tensor:
-        pairs, rows = slice(tile.start, tile.stop), slice(tile.first, tile.last)
-        count = tile.last - tile.first
-        scores = self._workspace.take("attention", tile.stop - tile.start, count, tile.last)
-        torch.bmm(queries[pairs, :, rows].mT, keys[pairs, :, : tile.last], out=scores)
-        scores[:, :, tile.first :].add_(self._bias(count))
-        return torch.softmax(scores, -1, out=scores)
+    def _take(self, name: str, *shape: int) -> Tensor:
+        return self._workspace.take(f"attention.{name}", *shape)
+
+    def _mask(self, kept: Sequence[Tensor], tile: Tile) -> Tensor:
+        """1.0 where attention is kept and 0.0 where dropped; floats multiply faster than bytes."""
+        kept_here = kept[tile.block][tile.pairs]
+        return self._take("mask", *kept_here.shape).copy_(kept_here)
 
     def _bias(self, count: int) -> Tensor:
         if count not in self._future:
             self._future[count] = torch.full((count, count), -torch.inf).triu_(1)
         return self._future[count]
+
+
+def _by_head(tokens: Tensor, heads: int) -> Tensor:
+    """View (P, n, w) as (S, n, H, w)."""
+    return tokens.unflatten(0, (-1, heads)).transpose(1, 2)

@@ -1,26 +1,30 @@
 """Dropout masks for CPUs as a function of (seed, step, place).
 
 PyTorch draws a CPU's masks one number after the other from a Mersenne twister, which takes longer
-than the attention they are for. Here a stream of 16-bit lanes comes from NumPy's SFC64, keyed by
-what the mask is for: masks need no state to be saved, and a model drops the same entries whether
-it trains alone or in a stack.
+than the attention they are for. Here 16-bit numbers come from NumPy's SFC64, keyed by what the mask
+is for: masks need no state to be saved, and a model drops the same entries whether it trains alone
+or in a stack. Long masks are drawn in chunks with keys of their own, by as many threads as PyTorch
+uses; their number changes no entry.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from .data import key_of
 
-LANES = 2**16
+LEVELS = 2**16
+CHUNK = 2**18  # entries: half a megabyte of numbers, which stays in the cache
 
 
 class Masks:
-    """Random lanes for the models of a stack.
+    """Random masks for the models of a stack.
 
     Args:
         seeds: of each model.
@@ -31,14 +35,18 @@ class Masks:
     def __init__(self, seeds: Sequence[int], probability: float, stream: int = 0) -> None:
         self._seeds = tuple(seeds)
         self._stream = stream
-        dropped = round(probability * LANES)
-        self.kept_share = 1.0 - dropped / LANES
-        self.threshold = dropped - LANES // 2
+        dropped = round(probability * LEVELS)
+        self.kept_share = 1.0 - dropped / LEVELS
+        self._threshold = np.int16(dropped - LEVELS // 2)
+        self._buffers: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+        self._threads = ThreadPoolExecutor(torch.get_num_threads())
 
-    def lanes(
+    def kept(
         self, step: int, place: tuple[int, ...], models: range, shape: tuple[int, ...]
-    ) -> Tensor:
-        """Draw int16 (len(models), *shape); entries at or above `threshold` are kept.
+    ) -> torch.Tensor:
+        """Draw uint8 (len(models), *shape): 1 for entries that are kept, 0 for dropped ones.
+
+        They live until the same place asks again: fresh memory costs more than drawing.
 
         Args:
             step: number of the update.
@@ -46,11 +54,21 @@ class Masks:
             models: which models of the stack.
             shape: of one model's mask.
         """
-        count = int(np.prod(shape))
-        drawn = np.empty((len(models), -(-count // 4)), dtype=np.uint64)
-        for row, model in zip(drawn, models, strict=True):
-            key = key_of(self._seeds[model], step, self._stream, *place)
-            generator = np.random.Generator(np.random.SFC64(key))
-            row[:] = generator.integers(0, 2**64, row.size, dtype=np.uint64)
-        lanes = torch.from_numpy(drawn.view(np.int16))[:, :count]
-        return lanes.unflatten(1, shape)
+        size = (len(models), math.prod(shape))
+        kept = self._buffers.get((*place, models.start))
+        if kept is None or kept.shape != size:
+            kept = self._buffers[*place, models.start] = np.empty(size, dtype=np.bool_)
+        chunks = [
+            (row[start : start + CHUNK], key_of(self._seeds[model], step, self._stream, *place, at))
+            for row, model in zip(kept, models, strict=True)
+            for at, start in enumerate(range(0, row.size, CHUNK))
+        ]
+        if len(chunks) == 1:
+            self._draw(*chunks[0])
+        else:
+            list(self._threads.map(lambda chunk: self._draw(*chunk), chunks))
+        return torch.from_numpy(kept.view(np.uint8)).unflatten(1, shape)
+
+    def _draw(self, kept: NDArray[np.bool_], key: int) -> None:
+        numbers = np.random.SFC64(key).random_raw(-(-kept.size // 4)).view(np.int16)
+        np.greater_equal(numbers[: kept.size], self._threshold, out=kept)

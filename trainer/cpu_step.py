@@ -11,14 +11,16 @@ Shapes: M models, B sequences, n tokens, T = B·n, d = embed, m = mlp, H heads, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .cpu_attention import CausalAttention, Kept, row_blocks
+from .cpu_attention import CausalAttention, row_blocks
 from .cpu_dropout import Masks
+from .cpu_products import onednn, onednn_serves
 from .data import Batch
 from .model import RMS_EPSILON, Stack, head_groups, token_offsets
 from .workspace import Workspace
@@ -35,14 +37,20 @@ class _Normed:
 
 
 @dataclass
-class _Group:
-    """What the models of one head count keep of attention until the backward pass."""
+class _Mixed:
+    """What attention keeps until the backward pass.
 
-    models: slice
+    Attributes:
+        weight: of queries, keys and values (M, 3d, d), norm and scales folded in.
+        qkv: (M, T, 3d).
+        out: (M, T, d).
+        kept: what dropout keeps, for each group of models with equal head counts.
+    """
+
     weight: Tensor
     qkv: Tensor
     out: Tensor
-    kept: list[Kept]
+    kept: list[list[Tensor]]
 
 
 # Tokens of several models that are worked on together: beyond, their activations leave the cache.
@@ -50,7 +58,13 @@ TOGETHER = 2**13
 
 
 def cpu_steps(
-    stack: Stack, tokens: int, scored_from: int, seeds: Sequence[int], dropout: float, stream: int
+    stack: Stack,
+    tokens: int,
+    scored_from: int,
+    seeds: Sequence[int],
+    dropout: float = 0.0,
+    stream: int = 0,
+    rounding: bool = False,
 ) -> list[CpuStep]:
     """Steps for all models of a stack, small ones many at a time.
 
@@ -61,14 +75,15 @@ def cpu_steps(
         seeds: of each model's dropout.
         dropout: its probability.
         stream: tells apart processes that share a batch.
+        rounding: whether products may round their factors to bfloat16.
     """
-    workspace = Workspace(stack.device)
+    workspace, by_onednn = Workspace(stack.device), onednn_serves(rounding)
     together = max(1, TOGETHER // tokens)
     steps = []
     for start in range(0, len(stack.heads), together):
         models = slice(start, min(start + together, len(stack.heads)))
         masks = Masks(seeds[models], dropout, stream) if dropout else None
-        steps.append(CpuStep(stack, models, scored_from, workspace, masks))
+        steps.append(CpuStep(stack, models, scored_from, workspace, masks, by_onednn))
     return steps
 
 
@@ -76,10 +91,11 @@ def run_all(
     steps: Sequence[CpuStep], batch: Batch, step: int, measure: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Run the steps of all models on their parts of the batch; as :meth:`CpuStep.run`."""
-    found = [
-        one.run(Batch(batch.inputs[one.models], batch.targets[one.models]), step, measure)
-        for one in steps
-    ]
+    with onednn() if steps[0].by_onednn else nullcontext():
+        found = [
+            one.run(Batch(batch.inputs[one.models], batch.targets[one.models]), step, measure)
+            for one in steps
+        ]
     accuracies = [accuracy for _, accuracy in found if accuracy is not None]
     return torch.cat([loss for loss, _ in found]), torch.cat(accuracies) if accuracies else None
 
@@ -93,6 +109,7 @@ class CpuStep:
         scored_from: first position with a target.
         workspace: where buffers come from; steps that run one after another may share it.
         masks: of these models' dropout; None for none.
+        by_onednn: whether oneDNN multiplies, which whoever runs the step sees to.
     """
 
     def __init__(
@@ -102,8 +119,10 @@ class CpuStep:
         scored_from: int,
         workspace: Workspace,
         masks: Masks | None = None,
+        by_onednn: bool = False,
     ) -> None:
         self.models = models
+        self.by_onednn = by_onednn
         self._shape = stack.shape
         self._groups = list(head_groups(stack.heads[models]))
         self._banks = {name: bank.detach()[models] for name, bank in stack.banks.items()}
@@ -113,8 +132,9 @@ class CpuStep:
             self._positions = self._banks["pos_emb.weight"]
         self._scored_from = scored_from
         self._masks = masks
+        self._scales = self._scales_of_qkv(stack.heads[models])
         self._workspace = workspace
-        self._attention = CausalAttention(workspace)
+        self._attention = CausalAttention(workspace, by_onednn)
 
     @staticmethod
     def serves(stack: Stack) -> bool:
@@ -139,20 +159,27 @@ class CpuStep:
         width = self._shape.embed
         x = self._take("x", models, sequences * length, width)
         self._embed(batch.inputs, x)
-        normed: list[tuple[_Normed, list[_Group], _Normed, Tensor, Tensor | None]] = []
+        kept: list[tuple[_Normed, _Mixed, _Normed, Tensor, Tensor | None]] = []
         for layer in range(self._shape.layers):
             before = self._norm(x, f"{layer}.ln1")
-            groups = self._mix(layer, step, before, x, sequences, length)
+            mixed = self._mix(layer, step, before, x, sequences, length)
             between = self._norm(x, f"{layer}.ln2")
             hidden, mask = self._mlp(layer, step, between, x)
-            normed.append((before, groups, between, hidden, mask))
+            kept.append((before, mixed, between, hidden, mask))
         losses, accuracies, gradient = self._head(x, batch, measure)
         for layer in reversed(range(self._shape.layers)):
-            before, groups, between, hidden, mask = normed[layer]
+            before, mixed, between, hidden, mask = kept[layer]
             self._mlp_back(layer, between, hidden, mask, gradient)
-            self._mix_back(layer, before, groups, gradient, sequences, length)
+            self._mix_back(layer, before, mixed, gradient, sequences, length)
         self._embed_back(batch.inputs, gradient)
         return losses, accuracies
+
+    def _scales_of_qkv(self, heads: Sequence[int]) -> Tensor:
+        """Factors (M, 3d) of queries, keys and values: 1/√w, 1, and 1/share kept by dropout."""
+        embed = self._shape.embed
+        kept = 1.0 if self._masks is None else self._masks.kept_share
+        parts = [[(embed / count) ** -0.5, 1.0, 1.0 / kept] for count in heads]
+        return torch.tensor(parts).repeat_interleave(embed, 1)
 
     def _take(self, name: str, *shape: int) -> Tensor:
         return self._workspace.take(name, *shape)
@@ -194,135 +221,76 @@ class CpuStep:
 
     def _mix(
         self, layer: int, step: int, normed: _Normed, x: Tensor, sequences: int, length: int
-    ) -> list[_Group]:
+    ) -> _Mixed:
         """Add attention to the residual stream."""
         at = f"layers.{layer}.attn."
-        width = x.shape[-1]
-        projection = self._banks[at + "out_proj.weight"]
-        groups = []
+        weight = self._banks[at + "qkv.weight"] * self._scales[:, :, None]
+        weight *= self._banks[f"layers.{layer}.ln1.weight"][:, None]
+        bias = self._banks[at + "qkv.bias"] * self._scales
+        qkv = self._take(f"{layer}.qkv", *x.shape[:2], weight.shape[1])
+        _affine(normed.values, weight, bias, qkv)
+        mixed = _Mixed(weight, qkv, self._take(f"{layer}.out", *x.shape), [])
         for start, stop, heads in self._groups:
-            models = slice(start, stop)
-            weight, bias = self._folded(layer, models, heads)
             count = (stop - start) * sequences
-            flat = normed.values[models].reshape(count, length, width)
-            qkv = self._take(f"{layer}.{heads}.qkv", count, 3 * width, length)
-            for one, rows in _each(models, sequences):
-                spread = weight[one].expand(sequences, -1, -1)
-                torch.baddbmm(bias[one][:, None], spread, flat[rows].mT, out=qkv[rows])
-            qkv = qkv.view(count * heads, 3, width // heads, length)
-            out = self._take(f"{layer}.{heads}.out", count * heads, width // heads, length)
-            kept = self._attention_masks(layer, step, models, sequences * heads, length)
-            self._attention.forward(qkv, out, kept)
-            mixed = out.view(count, width, length).mT
-            stream = x[models].view(count, length, width)
-            for one, rows in _each(models, sequences):
-                spread = projection[models][one].T.expand(sequences, -1, -1)
-                stream[rows].baddbmm_(mixed[rows], spread)
-            groups.append(_Group(models, weight, qkv, out, kept))
+            kept = self._attention_masks(layer, step, range(start, stop), sequences * heads, length)
+            self._attention.forward(
+                qkv[start:stop].view(count, length, 3, heads, -1),
+                mixed.out[start:stop].view(count, length, heads, -1),
+                kept,
+            )
+            mixed.kept.append(kept)
+        _add_product(x, mixed.out, self._banks[at + "out_proj.weight"].mT)
         x.add_(self._banks[at + "out_proj.bias"][:, None])
-        return groups
+        return mixed
 
     def _mix_back(
         self,
         layer: int,
         normed: _Normed,
-        groups: list[_Group],
+        mixed: _Mixed,
         gradient: Tensor,
         sequences: int,
         length: int,
     ) -> None:
         at = f"layers.{layer}.attn."
-        width = gradient.shape[-1]
         torch.sum(gradient, 1, out=self._grads[at + "out_proj.bias"])
+        _product(gradient.mT, mixed.out, self._grads[at + "out_proj.weight"])
         arriving = self._take("arriving", *gradient.shape)
-        projection = self._banks[at + "out_proj.weight"]
-        for group in groups:
-            models, qkv, out = group.models, group.qkv, group.out
-            members, count = models.stop - models.start, (models.stop - models.start) * sequences
-            flat = gradient[models].view(count, length, width)
-            mixed = out.view(count, width, length)
-            self._grads[at + "out_proj.weight"][models] = self._summed(flat.mT, mixed.mT, members)
-            to_out = self._take("to_out", count, width, length)
-            for one, rows in _each(models, sequences):
-                spread = projection[models][one].T.expand(sequences, -1, -1)
-                torch.bmm(spread, flat[rows].mT, out=to_out[rows])
-            to_qkv = self._take("to_qkv", *qkv.shape)
-            self._attention.backward(qkv, out, to_out.view(out.shape), to_qkv, group.kept)
-            to_qkv = to_qkv.view(count, 3 * width, length)
-            values = normed.values[models].reshape(count, length, width)
-            self._unfold(
-                layer,
-                models,
-                qkv.shape[2],
-                self._summed(to_qkv, values, members),
-                to_qkv.sum(2).view(members, sequences, -1).sum(1),
+        _product(gradient, self._banks[at + "out_proj.weight"], arriving)
+        to_qkv = self._take("to_qkv", *mixed.qkv.shape)
+        for (start, stop, heads), kept in zip(self._groups, mixed.kept, strict=True):
+            count = (stop - start) * sequences
+            self._attention.backward(
+                mixed.qkv[start:stop].view(count, length, 3, heads, -1),
+                arriving[start:stop].view(count, length, heads, -1),
+                to_qkv[start:stop].view(count, length, 3, heads, -1),
+                kept,
             )
-            to_values = arriving[models].view(count, length, width)
-            for one, rows in _each(models, sequences):
-                spread = group.weight[one].expand(sequences, -1, -1)
-                torch.bmm(to_qkv[rows].mT, spread, out=to_values[rows])
+        torch.mul(to_qkv.sum(1), self._scales, out=self._grads[at + "qkv.bias"])
+        to_weight = self._take("to_weight", *mixed.weight.shape)
+        _product(to_qkv.mT, normed.values, to_weight)
+        to_weight.mul_(self._scales[:, :, None])
+        self._scale_back(at + "qkv.weight", f"layers.{layer}.ln1.weight", to_weight)
+        _product(to_qkv, mixed.weight, arriving)
         self._norm_back(normed, arriving, gradient)
 
-    def _summed(self, left: Tensor, right: Tensor, members: int) -> Tensor:
-        """Sum the products of all sequences of each model: (S, a, n) × (S, n, b) → (M, a, b)."""
-        out = self._take("per_sequence", left.shape[0], left.shape[1], right.shape[2])
-        torch.bmm(left, right, out=out)
-        return out.view(members, -1, *out.shape[1:]).sum(1)
-
-    def _scales(self, width: int) -> Tensor:
-        """Factors (3, 1, 1) of queries, keys and values: 1/√w, 1, and 1/share kept by dropout."""
-        kept = 1.0 if self._masks is None else self._masks.kept_share
-        return torch.tensor([width**-0.5, 1.0, 1.0 / kept])[:, None, None]
-
-    def _folded(self, layer: int, models: slice, heads: int) -> tuple[Tensor, Tensor]:
-        """Weight (M, 3d, d) and bias (M, 3d) of q, k, v by head, with norm and scales folded in."""
-        at = f"layers.{layer}."
-        width = self._shape.embed // heads
-        scales = self._scales(width)
-        weight = self._banks[at + "attn.qkv.weight"][models].unflatten(1, (3, heads, width))
-        bias = self._banks[at + "attn.qkv.bias"][models].unflatten(1, (3, heads, width))
-        norm = self._banks[at + "ln1.weight"][models][:, None, None, None]
-        weight = (weight * norm * scales[..., None]).transpose(1, 2)
-        return weight.flatten(1, 3), (bias * scales).transpose(1, 2).flatten(1)
-
-    def _unfold(
-        self, layer: int, models: slice, width: int, to_weight: Tensor, to_bias: Tensor
-    ) -> None:
-        """Write the gradients that :meth:`_folded`'s results received to the banks."""
-        at = f"layers.{layer}."
-        embed = self._shape.embed
-        scales = self._scales(width)
-        split = (embed // width, 3, width)
-        to_weight = to_weight.unflatten(1, split).transpose(1, 2) * scales[..., None]
-        to_bias = to_bias.unflatten(1, split).transpose(1, 2) * scales
-        self._grads[at + "attn.qkv.bias"][models] = to_bias.flatten(1)
-        self._scale_back(at + "attn.qkv.weight", at + "ln1.weight", models, to_weight.flatten(1, 3))
-
-    def _scale_back(self, name: str, norm: str, models: slice, to_weight: Tensor) -> None:
+    def _scale_back(self, name: str, norm: str, to_weight: Tensor) -> None:
         """Share the gradient of weight · norm's scale between the two."""
-        weight, scale = self._banks[name][models], self._banks[norm][models]
-        self._grads[norm][models] = (to_weight * weight).sum(1)
-        torch.mul(to_weight, scale[:, None], out=self._grads[name][models])
+        torch.sum(to_weight * self._banks[name], 1, out=self._grads[norm])
+        torch.mul(to_weight, self._banks[norm][:, None], out=self._grads[name])
 
     def _attention_masks(
-        self, layer: int, step: int, models: slice, pairs: int, length: int
-    ) -> list[Kept]:
+        self, layer: int, step: int, models: range, pairs: int, length: int
+    ) -> list[Tensor]:
         """What dropout keeps of each row block, for all pairs of the models."""
         masks = self._masks
         if masks is None:
             return []
         return [
-            (
-                masks.lanes(
-                    step,
-                    (layer, _ATTENTION, block),
-                    range(models.start, models.stop),
-                    (pairs, last - first, last),
-                ).flatten(0, 1),
-                masks.threshold,
-            )
+            masks.kept(step, (layer, _ATTENTION, block), models, (pairs, last - first, last))
+            .flatten(0, 1)
             for block, (first, last) in enumerate(row_blocks(length))
-        ]
+        ]  # fmt: skip
 
     def _mlp(
         self, layer: int, step: int, normed: _Normed, x: Tensor
@@ -341,9 +309,8 @@ class CpuStep:
         made = self._take("made", *x.shape)
         _affine(hidden, last, bias, made)
         models, tokens, width = x.shape
-        lanes = self._masks.lanes(step, (layer, _MLP), range(models), (tokens, width))
         mask = self._take(f"{layer}.mask", *x.shape)
-        torch.ge(lanes, self._masks.threshold, out=mask)
+        mask.copy_(self._masks.kept(step, (layer, _MLP), range(models), (tokens, width)))
         x.addcmul_(made, mask, value=1.0 / self._masks.kept_share)
         return hidden, mask
 
@@ -365,7 +332,7 @@ class CpuStep:
         weight = self._banks[at + "0.weight"]
         to_weight = self._take("to_weight", *weight.shape)
         _product(to_hidden.mT, normed.values, to_weight)
-        self._scale_back(at + "0.weight", norm, slice(None), to_weight)
+        self._scale_back(at + "0.weight", norm, to_weight)
         arriving = self._take("arriving", *gradient.shape)
         _product(to_hidden, weight * self._banks[norm][:, None], arriving)
         self._norm_back(normed, arriving, gradient)
@@ -383,12 +350,12 @@ class CpuStep:
         weight, targets = self._banks[name], batch.targets.flatten(1)[:, :, None]
         logits = self._take("logits", *scored.shape[:2], weight.shape[1])
         _affine(scored, weight, self._banks["out_proj.bias"], logits)
-        accuracies = None
-        if measure:
-            accuracies = (logits.argmax(-1, keepdim=True) == targets).float().mean((1, 2))
-        torch.log_softmax(logits, -1, out=logits)
-        losses = logits.gather(-1, targets).mean((1, 2)).neg_()
-        to_logits = logits.exp_()
+        # Only the answers' places are read off the logits and their softmax: -log p of an answer is
+        # what it lacks to the largest logit, plus -log of the largest p.
+        largest, answers = logits.amax(-1, keepdim=True), logits.gather(-1, targets)
+        accuracies = (answers == largest).float().mean((1, 2)) if measure else None
+        to_logits = torch.softmax(logits, -1, out=logits)
+        losses = (largest - answers - to_logits.amax(-1, keepdim=True).log()).mean((1, 2))
         to_logits.scatter_add_(-1, targets, _minus_one(targets))
         scale = 1.0 / targets.shape[1]
         _product(to_logits.mT, scored, self._grads[name], scale)
@@ -414,16 +381,6 @@ def _grad(bank: Tensor) -> Tensor:
 
 def _minus_one(like: Tensor) -> Tensor:
     return torch.full((), -1.0).expand(like.shape)
-
-
-def _each(models: slice, sequences: int) -> Iterator[tuple[int, slice]]:
-    """Each model of a group, counted from 0, with the rows of its sequences.
-
-    A product of one matrix with many sequences reads that matrix in place; for several models at
-    once it would have to be copied for every sequence.
-    """
-    for one in range(models.stop - models.start):
-        yield one, slice(one * sequences, (one + 1) * sequences)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> None:

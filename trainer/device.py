@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from .cpu_products import onednn_keeps_float32
 from .errors import TrainerError
 from .settings import TrainSettings
 
@@ -50,13 +51,10 @@ def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
         )
     if settings.deterministic and settings.dropout and device.type != "cpu":
         found.append("deterministic: dropout on this device is repeatable only from the beginning")
-    if settings.precision == "bf16" and device.type == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        if "AMX" not in capability and "AVX512" not in capability:
-            found.append(
-                f"precision: this CPU ({capability}) has no bfloat16 matrix units, so bf16 is "
-                "slower here than float32"
-            )
+    if settings.precision == "bf16" and device.type == "cpu" and onednn_keeps_float32():
+        found.append(
+            "precision: this CPU multiplies bfloat16 no faster than float32, so bf16 gains nothing"
+        )
     if device.type != "cuda":
         for option in ("cuda_graphs", "tf32"):
             if getattr(settings, option):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer import ModelShape, cpu_attention, cpu_step
+from trainer import ModelShape, cpu_attention, cpu_dropout, cpu_step
 from trainer.cpu_dropout import Masks
 from trainer.data import Batch
 from trainer.model import Stack, initial_state
@@ -47,14 +49,18 @@ def mean_losses(logits: Tensor, batch: Batch) -> Tensor:
     ],
 )
 @pytest.mark.parametrize("together", [1, 2**13])
+@pytest.mark.parametrize("library", ["best", "blas"])
 def test_losses_and_gradients(
     heads: list[int],
     scored_from: int,
     tied: bool,
     positions: str,
     together: int,
+    library: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if library == "blas":
+        monkeypatch.setattr(cpu_step, "onednn_serves", lambda rounding: False)
     monkeypatch.setattr(cpu_step, "TOGETHER", together)
     monkeypatch.setattr(cpu_attention, "TILE", 3 * 40**2)
     monkeypatch.setattr(cpu_attention, "ROWS", 15)
@@ -82,8 +88,8 @@ def with_masks(stack: Stack, batch: Batch, masks: Masks, step: int) -> Tensor:
         pairs = queries.shape[0] * queries.shape[1]
         mask = torch.zeros(pairs, 40, 40)
         for block, (first, last) in enumerate(cpu_attention.row_blocks(40)):
-            lanes = masks.lanes(step, (layer, 0, block), range(1), (pairs, last - first, last))
-            mask[:, first:last, :last] = (lanes[0] >= masks.threshold).float() / share
+            kept = masks.kept(step, (layer, 0, block), range(1), (pairs, last - first, last))
+            mask[:, first:last, :last] = kept[0] / share
         scores = queries @ keys.mT / queries.shape[-1] ** 0.5
         future = torch.ones(40, 40, dtype=torch.bool).triu(1)
         attention = scores.masked_fill(future, -torch.inf).softmax(-1)
@@ -92,8 +98,7 @@ def with_masks(stack: Stack, batch: Batch, masks: Masks, step: int) -> Tensor:
     layers = iter(range(stack.shape.layers))
 
     def dropout(x: Tensor, probability: float) -> Tensor:
-        lanes = masks.lanes(step, (next(layers), 1), range(1), tuple(x.shape[1:]))
-        return x * (lanes >= masks.threshold).float() / share
+        return x * masks.kept(step, (next(layers), 1), range(1), tuple(x.shape[1:])) / share
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(F, "dropout", dropout)
@@ -114,17 +119,20 @@ def test_dropout_drops_the_same_in_both_directions() -> None:
         assert torch.allclose(found, gradient, atol=2e-7, rtol=1e-4), name
 
 
-def test_masks_keep_the_share_they_say_and_depend_on_everything() -> None:
+def test_masks_keep_the_share_they_say_and_depend_on_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu_dropout, "CHUNK", 20_000)
     masks = Masks([1, 2], 0.1)
-    lanes = masks.lanes(3, (0, 1), range(2), (1000, 50))
-    kept = (lanes >= masks.threshold).float()
-    assert kept.mean().item() == pytest.approx(masks.kept_share, abs=3e-3)
+    kept = masks.kept(3, (0, 1), range(2), (1000, 50)).clone()
+    assert kept.float().mean().item() == pytest.approx(masks.kept_share, abs=3e-3)
     assert masks.kept_share == pytest.approx(0.9, abs=1e-5)
-    assert not torch.equal(lanes[0], lanes[1])
-    assert torch.equal(lanes[1:], masks.lanes(3, (0, 1), range(1, 2), (1000, 50)))
+    parts = [*kept.flatten(1)[:, :40_000].unflatten(1, (2, 20_000)).flatten(0, 1)]
+    assert not any(torch.equal(one, other) for one, other in combinations(parts, 2))
+    assert torch.equal(kept[1:], masks.kept(3, (0, 1), range(1, 2), (1000, 50)))
     for other in (
-        masks.lanes(4, (0, 1), range(2), (1000, 50)),
-        masks.lanes(3, (1, 1), range(2), (1000, 50)),
-        Masks([1, 2], 0.1, stream=1).lanes(3, (0, 1), range(2), (1000, 50)),
+        masks.kept(4, (0, 1), range(2), (1000, 50)),
+        masks.kept(3, (1, 1), range(2), (1000, 50)),
+        Masks([1, 2], 0.1, stream=1).kept(3, (0, 1), range(2), (1000, 50)),
     ):
-        assert not torch.equal(lanes, other)
+        assert not torch.equal(kept, other)

@@ -151,11 +151,20 @@ def test_options_learn(option: dict) -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_bf16_changes_no_conclusion() -> None:
-    """Losses of both precisions stay close on a task that is learnt."""
-    exact = list(train(small(task="copy", steps=100), PAIR, device="cpu"))
-    rounded = list(train(small(task="copy", steps=100, precision="bf16"), PAIR, device="cpu"))
+def test_bf16_by_autograd_stays_close() -> None:
+    """As on GPUs: factors and results rounded; the step written for CPUs does not know GELU."""
+    exact, rounded = (
+        list(
+            train(
+                small(task="copy", steps=100, activation="gelu", precision=precision),
+                PAIR,
+                device="cpu",
+            )
+        )
+        for precision in ("float32", "bf16")
+    )
     for run in ("single", "multi"):
+        assert losses(rounded, run) != losses(exact, run)
         assert losses(rounded, run) == pytest.approx(losses(exact, run), rel=0.05, abs=0.02)
 
 
