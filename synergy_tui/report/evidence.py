@@ -20,7 +20,7 @@ from synergy_tui.experiment import Experiment, find_experiment, is_experiment
 from synergy_tui.scenario import FamilyRun, Scenario
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.statistics.observations import BoundCheck, Observation
-from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep, is_sweep
+from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
 from synergy_tui.sweep.table import AXES, Scalar
 
 
@@ -150,14 +150,11 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
         One is neither, or none of them has a finished run.
     """
     evidence = Evidence()
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir() and is_experiment(path):
-            _add_experiment(evidence, Experiment(path))
-        elif path.is_dir() and is_sweep(path):
-            _add_sweep(evidence, Sweep(path))
+    for found in [_find(name, out) for name in names]:
+        if isinstance(found, Sweep):
+            _add_sweep(evidence, found, several=len(names) > 1)
         else:
-            _find(evidence, name, out)
+            _add_experiment(evidence, found)
     if not evidence.rows:
         raise UserError(
             "There is nothing to report: no run has finished with a measurement.",
@@ -166,12 +163,15 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     return evidence
 
 
-def _find(evidence: Evidence, name: str, out: str | Path | None) -> None:
+def _find(name: str, out: str | Path | None) -> Sweep | Experiment:
+    path = Path(name).expanduser()
+    if path.is_dir() and is_experiment(path):
+        return Experiment(path)
     try:
-        _add_sweep(evidence, find_sweep(name, out))
+        return find_sweep(name, out)
     except UserError as no_sweep:
         try:
-            _add_experiment(evidence, find_experiment(name, out))
+            return find_experiment(name, out)
         except UserError as no_experiment:
             raise UserError(
                 f"There is neither a sweep nor an experiment '{name}'.",
@@ -179,11 +179,11 @@ def _find(evidence: Evidence, name: str, out: str | Path | None) -> None:
             ) from no_experiment
 
 
-def _add_sweep(evidence: Evidence, sweep: Sweep) -> None:
+def _add_sweep(evidence: Evidence, sweep: Sweep, *, several: bool) -> None:
     scenario = sweep.scenario()
     states: list[ExperimentState] = []
     unfinished: dict[str, str] = {}
-    prefix = f"{scenario.name}: " if evidence.sources else ""
+    prefix = f"{scenario.name.removeprefix('sweep_').replace('_', ' ')}: " if several else ""
     for point in sweep.points:
         experiment = sweep.experiment(point.name)
         status = experiment.state()

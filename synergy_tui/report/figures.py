@@ -23,7 +23,6 @@ INK, FAINT = "#1b1f24", "#8a929c"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 WIDTH = 7.2
-COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,12 @@ def plots(evidence: Evidence) -> list[Plot]:
     return found + _training(evidence)
 
 
-def _grid(count: int, height: float = 2.1) -> tuple[Figure, list[Axes]]:
+def _grid(count: int, height: float = 2.1) -> tuple[Figure, list[Axes], list[Axes]]:
+    """A figure with so many panels, the panels, and those of them that stand leftmost."""
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, count)
+    # Three in a row, or four where that leaves fewer places empty.
+    columns = min(count, 4 if -count % 4 < -count % 3 else 3)
     rows = -(-count // columns)
     figure = Figure(figsize=(WIDTH, height * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -82,12 +83,12 @@ def _grid(count: int, height: float = 2.1) -> tuple[Figure, list[Axes]]:
         unused.set_axis_off()
     for each in axes[:count]:
         _plain(each)
-    return figure, axes[:count]
+    return figure, axes[:count], axes[:count:columns]
 
 
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=7, colors=INK)
+    axes.tick_params(which="both", labelsize=7, colors=INK)
     axes.xaxis.label.set_fontsize(8)
     axes.yaxis.label.set_fontsize(8)
     axes.grid(axis="y", color="#e6e8eb", linewidth=0.6)
@@ -114,13 +115,19 @@ def _by_heads(evidence: Evidence, convention: str) -> list[Plot]:
     if not groups:
         return []
     measure = MEASURES.get(convention, MEASURES["theory"])[0]
-    wanted: list[tuple[str, str, str, Getter, float | None]] = [
-        ("soon", f"steps to sink ({measure})", "Steps to the sink", _steps, None),
-        ("clear", "minimax fidelity", "Minimax fidelity", _fidelity, None),
+    seeds = (
+        "Dots: seeds, joined by faint lines (same seed, same batches). Line and band: mean over "
+        "seeds (geometric on a logarithmic axis) and its 95 % interval; none where a seed is "
+        "infinite, which ∞ counts."
+    )
+    wanted: list[tuple[str, str, str, str, Getter, float | None]] = [
+        ("soon", "steps", "Steps to the sink", f"Steps: {measure}. ", _steps, None),
+        ("clear", "minimax fidelity", "Minimax fidelity", "", _fidelity, None),
         (
             "amplification",
             "amplification",
             "Amplification over the best head",
+            "Dashed: 1, no synergy. ",
             _amplification,
             1.0,
         ),
@@ -129,14 +136,10 @@ def _by_heads(evidence: Evidence, convention: str) -> list[Plot]:
         Plot(
             name=f"{key}-{convention}",
             title=f"{title} by head count ({convention})",
-            caption=(
-                "Dots: seeds, joined by faint lines (same seed, same batches). Line and band: mean "
-                "over seeds (geometric on a logarithmic axis) and its 95 % interval."
-                + (" Dashed: 1, no synergy." if level else "")
-            ),
+            caption=note + seeds,
             draw=_drawer(groups, get, label, level),
         )
-        for key, label, title, get, level in wanted
+        for key, label, title, note, get, level in wanted
     ]
 
 
@@ -156,39 +159,47 @@ def _drawer(
     groups: dict[str, list[Observation]], get: Getter, label: str, level: float | None
 ) -> Callable[[], Figure]:
     def draw() -> Figure:
-        figure, panels = _grid(len(groups))
+        figure, panels, leftmost = _grid(len(groups))
         for at, (axes, (name, members)) in enumerate(zip(panels, groups.items(), strict=True)):
-            usable = [(m.block, m.heads, get(m)) for m in members if math.isfinite(get(m))]
-            _ordered(axes, usable, COLOURS[at % len(COLOURS)])
-            lost = sum(math.isinf(get(member)) for member in members)
-            if lost:
-                axes.text(
-                    0.98, 0.96, f"{lost} infinite, not drawn", transform=axes.transAxes,
-                    ha="right", va="top", fontsize=6.5, color=INK,
-                )  # fmt: skip
+            _ordered(
+                axes,
+                name,
+                [(m.block, m.heads, get(m)) for m in members if not math.isnan(get(m))],
+                COLOURS[at % len(COLOURS)],
+            )
             if level is not None:
                 axes.axhline(level, color=INK, linewidth=0.8, linestyle="--")
-            axes.set_title(name, fontsize=8.5, color=INK, loc="left")
             axes.set_xlabel("heads")
-        for axes in panels[::COLUMNS]:
-            axes.set_ylabel(label, wrap=True)
+        for axes in leftmost:
+            axes.set_ylabel(label)
         return figure
 
     return draw
 
 
-def _ordered(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str) -> None:
+def _ordered(
+    axes: Axes, title: str, points: Sequence[tuple[str, float, float]], colour: str
+) -> None:
     """Seeds as joined dots over equally spaced conditions, with mean and interval."""
     conditions = sorted({condition for _, condition, _ in points})
     place = {condition: at for at, condition in enumerate(conditions)}
-    _scale(axes, [value for *_, value in points])
+    _scale(axes, [value for *_, value in points if math.isfinite(value)])
     logarithmic = axes.get_yscale() == "log"
     for block in dict.fromkeys(block for block, *_ in points):
-        own = sorted((place[c], v) for b, c, v in points if b == block)
+        # An infinite value breaks the seed's line.
+        own = sorted(
+            (place[c], v if math.isfinite(v) else math.nan) for b, c, v in points if b == block
+        )
         axes.plot(*zip(*own, strict=True), "-o", color=FAINT, alpha=0.45, linewidth=0.6, ms=2.4)
     middle, low, high = [], [], []
     for condition in conditions:
         values = np.array([v for _, c, v in points if c == condition])
+        if lost := int(np.isinf(values).sum()):
+            axes.text(
+                place[condition], 1.0, f"∞ {lost}/{values.size}", ha="center", va="bottom",
+                transform=axes.get_xaxis_transform(), fontsize=6, color=INK,
+            )  # fmt: skip
+            values = np.array([math.nan])
         ends: Any
         if logarithmic:
             middle.append(float(np.exp(np.log(values).mean())))
@@ -203,12 +214,17 @@ def _ordered(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str
     axes.plot(where, middle, "-o", color=colour, linewidth=1.6, ms=4.5)
     axes.set_xticks(where, [f"{condition:g}" for condition in conditions])
     axes.set_xlim(-0.3, len(conditions) - 0.7)
+    above = 11 if any(math.isinf(value) for *_, value in points) else 4
+    axes.set_title(title, fontsize=8, color=INK, loc="left", pad=above)
 
 
 def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
-    several = [one for one in evidence.observations(convention) if one.heads > 1]
-    drawn = [one for one in several if math.isfinite(one.fidelity_amplification)]
-    groups = by_group(drawn)
+    several = [
+        one
+        for one in evidence.observations(convention)
+        if one.heads > 1 and not math.isnan(one.fidelity_amplification)
+    ]
+    groups = by_group(several)
     if not groups:
         return []
     knob = {
@@ -217,32 +233,36 @@ def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
         if len({member.redrawn for member in members}) > 1
     }
     chosen = knob or groups
+    lost = sum(math.isinf(one.fidelity_amplification) for one in several)
     caption = "Dashed: 1, no synergy. " + (
-        "Zero redrawn is the control: identical heads must give exactly 1."
+        "Zero redrawn is the control: identical heads must give exactly 1. Dots: seeds. Line and "
+        "band: mean and its 95 % interval; none where a seed is infinite (every head alone is deaf "
+        "to some node, the mixture is not), which ∞ counts."
         if knob
         else "Every mark is a run; the darker, the more heads."
+        + (f" {lost} of {len(several)} are infinite and not drawn." if lost else "")
     )
-    if len(drawn) < len(several):
-        caption += (
-            f" {len(several) - len(drawn)} of {len(several)} are infinite (every head alone is "
-            "deaf to some node, the mixture is not) and not drawn."
-        )
 
     def draw() -> Figure:
-        figure, panels = _grid(len(chosen))
+        figure, panels, leftmost = _grid(len(chosen))
         counts = sorted({one.heads for members in chosen.values() for one in members})
         for at, (axes, (name, members)) in enumerate(zip(panels, chosen.items(), strict=True)):
             colour = COLOURS[at % len(COLOURS)]
             if knob:
                 _ordered(
                     axes,
+                    name,
                     [(m.block, float(m.redrawn or 0), m.fidelity_amplification) for m in members],
                     colour,
                 )
                 axes.set_xlabel("share of rows redrawn")
             else:
                 for which, heads in enumerate(counts):
-                    these = [member for member in members if member.heads == heads]
+                    these = [
+                        member
+                        for member in members
+                        if member.heads == heads and math.isfinite(member.fidelity_amplification)
+                    ]
                     axes.scatter(
                         [member.diversity for member in these],
                         [member.fidelity_amplification for member in these],
@@ -250,10 +270,11 @@ def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
                         color=colour, alpha=0.35 + 0.6 * (which + 1) / len(counts), linewidths=0,
                     )  # fmt: skip
                 axes.set_xlabel("diversity (Jensen-Shannon, nats)")
-                axes.legend(fontsize=6.5, frameon=False)
+                axes.set_title(name, fontsize=8, color=INK, loc="left")
             axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
-            axes.set_title(name, fontsize=8.5, color=INK, loc="left")
-        for axes in panels[::COLUMNS]:
+        if not knob:
+            panels[0].legend(fontsize=6.5, frameon=False)
+        for axes in leftmost:
             axes.set_ylabel("amplification")
         return figure
 
@@ -274,7 +295,7 @@ def _against_loss(evidence: Evidence, convention: str) -> list[Plot]:
 
     def drawer(get: Getter, label: str) -> Callable[[], Figure]:
         def draw() -> Figure:
-            figure, panels = _grid(len(groups))
+            figure, panels, leftmost = _grid(len(groups))
             for axes, (name, members) in zip(panels, groups.items(), strict=True):
                 counts = sorted({member.heads for member in members})
                 drawn = [m for m in members if math.isfinite(get(m)) and get(m) > 0]
@@ -290,10 +311,10 @@ def _against_loss(evidence: Evidence, convention: str) -> list[Plot]:
                 if values and max(values) > 20 * min(values):
                     axes.set_xscale("log")
                 _scale(axes, [member.loss for member in drawn])
-                axes.set_title(name, fontsize=8.5, color=INK, loc="left")
+                axes.set_title(name, fontsize=8, color=INK, loc="left")
                 axes.set_xlabel(label)
             panels[0].legend(title="heads", title_fontsize=6.5, fontsize=6.5, frameon=False)
-            for axes in panels[::COLUMNS]:
+            for axes in leftmost:
                 axes.set_ylabel("task loss (nats)")
             return figure
 
@@ -324,7 +345,7 @@ def _training(evidence: Evidence) -> list[Plot]:
         return []
 
     def draw() -> Figure:
-        figure, panels = _grid(len(groups))
+        figure, panels, leftmost = _grid(len(groups))
         for axes, (name, curves) in zip(panels, groups.items(), strict=True):
             for which, heads in enumerate(sorted({curve.heads for curve in curves})):
                 own = [curve for curve in curves if curve.heads == heads]
@@ -339,10 +360,10 @@ def _training(evidence: Evidence) -> list[Plot]:
             floor = curves[0].floor
             if math.isfinite(floor):
                 axes.axhline(floor, color=INK, linewidth=0.8, linestyle=":")
-            axes.set_title(name, fontsize=8.5, color=INK, loc="left")
+            axes.set_title(name, fontsize=8, color=INK, loc="left")
             axes.set_xlabel("training step")
         panels[0].legend(title="heads", title_fontsize=6.5, fontsize=6.5, frameon=False)
-        for axes in panels[::COLUMNS]:
+        for axes in leftmost:
             axes.set_ylabel("training loss (nats)")
         return figure
 
@@ -368,7 +389,7 @@ def _plane(evidence: Evidence, convention: str) -> list[Plot]:
         return []
 
     def draw() -> Figure:
-        figure, (axes,) = _grid(1, height=4.2)
+        figure, (axes,), _ = _grid(1, height=4.2)
         axes.grid(axis="x", color="#e6e8eb", linewidth=0.6)
         for which, (name, sizes) in enumerate(families.items()):
             colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]

@@ -15,6 +15,8 @@ from synergy_tui.statistics.intervals import Interval
 from synergy_tui.statistics.trends import ordered_trend
 
 ALPHA = 0.05
+# Groups that a sentence names; more are counted.
+FEW = 4
 
 STATEMENTS = {
     "P1": "Steps to the sink fall as the head count rises.",
@@ -91,18 +93,20 @@ class Summary:
     findings: tuple[Finding, ...] = field(default=())
 
     @property
-    def counts(self) -> dict[Verdict, int]:
-        """Groups by verdict."""
-        return {
-            verdict: sum(finding.verdict is verdict for finding in self.findings)
-            for verdict in Verdict
-        }
-
-    @property
     def sentence(self) -> str:
-        """The counts in words: ``supported in 2 of 3 groups, contradicted in 1``."""
-        parts = [f"{verdict} in {count}" for verdict, count in self.counts.items() if count]
-        return f"{', '.join(parts)} of {len(self.findings)}" if parts else "not tested"
+        """Which groups say what, the least favourable first: ``contradicted for cycle; …``."""
+        by_verdict = {
+            verdict: [finding.group for finding in self.findings if finding.verdict is verdict]
+            for verdict in (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)
+        }
+        parts = [
+            f"{verdict} for {', '.join(groups)}"
+            if len(groups) <= FEW
+            else f"{verdict} in {len(groups)} of {len(self.findings)} groups"
+            for verdict, groups in by_verdict.items()
+            if groups
+        ]
+        return "; ".join(parts)
 
 
 def summarise(findings: Sequence[Finding]) -> list[Summary]:

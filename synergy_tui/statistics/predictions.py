@@ -18,7 +18,7 @@ from synergy_tui.statistics.decide import Verdict, decide, holm, samples_to_deci
 from synergy_tui.statistics.findings import ALPHA, Finding, computed, exact, exact_trend
 from synergy_tui.statistics.intervals import clustered_interval
 from synergy_tui.statistics.observations import Observation, by_group, complete_blocks
-from synergy_tui.statistics.paired import log_ratio, one_sample
+from synergy_tui.statistics.paired import Difference, log_ratio, one_sample
 from synergy_tui.statistics.trends import (
     correlation_across_seeds,
     correlation_within_seeds,
@@ -103,9 +103,8 @@ def _head_trend(
             continue
         against = "" if sign * contrast.median >= 0 else " — the other way"
         details.append(
-            f"{heads[column]:g} heads against {heads[0]:g}: ×{_factor(contrast.mean)} "
-            f"[{_factor(contrast.interval[0])}, {_factor(contrast.interval[1])}], "
-            f"g = {contrast.effect:.2f}, {contrast.test} p = {contrast.p_value:.2g} uncorrected, "
+            f"{heads[column]:g} heads against {heads[0]:g}: {_ratio(contrast)}, "
+            f"{contrast.test} p = {contrast.p_value:.2g} uncorrected, "
             f"sign flip p = {contrast.sign_flip:.2g}{against}"
             + (f"; {contrast.undefined} seeds undefined" if contrast.undefined else "")
         )
@@ -162,9 +161,8 @@ def _p3(members: Sequence[Observation], group: str, convention: str) -> Finding 
             interval = "" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]"
             share = f"; beats its best head on {mean:.0%} of {of}{interval}"
         details.append(
-            f"{heads} heads: ×{_factor(one.mean)} [{_factor(one.interval[0])}, "
-            f"{_factor(one.interval[1])}] over {one.samples} seeds, p = {one.p_value:.2g} "
-            f"uncorrected{share}"
+            f"{heads} heads: {_ratio(one)}, {one.test} p = {one.p_value:.2g} uncorrected, "
+            f"{one.samples} seeds{share}"
         )
     if np.ptp(np.nan_to_num(logs)) == 0 and not np.isnan(logs).any():
         return exact("P3", math.exp(logs[0]), "amplification", logs[0], details, group, convention)
@@ -196,8 +194,8 @@ def _p4(members: Sequence[Observation], group: str, convention: str) -> Finding 
         if fixed := computed(table):
             return exact_trend("P4", +1, levels, fixed, "redrawn", group, convention)
         trend = ordered_trend(log_ratio(table, 1.0))
-        means = ", ".join(
-            f"{level:g}: ×{_factor(float(np.mean(log_ratio(table[:, column], 1.0))))}"
+        medians = ", ".join(
+            f"{level:g}: ×{_factor(float(np.median(log_ratio(table[:, column], 1.0))))}"
             for column, level in enumerate(levels)
         )
         return Finding(
@@ -213,7 +211,7 @@ def _p4(members: Sequence[Observation], group: str, convention: str) -> Finding 
             p_value=trend.p_value,
             samples=trend.samples,
             test=trend.test,
-            details=(f"amplification by share redrawn: {means}",),
+            details=(f"median amplification by share redrawn: {medians}",),
         )
     several = [member for member in members if member.heads > 1 and member.redrawn is None]
     return _correlation("P4", several, "diversity", "fidelity_amplification", +1, group, convention)
@@ -364,6 +362,16 @@ def _block_means(members: Sequence[Observation], blocks: Sequence[str]) -> list[
         own = [m.fidelity_amplification for m in members if m.block == block]
         means.append(float(np.mean(log_ratio(own, 1.0))) if own else math.nan)
     return means
+
+
+def _ratio(logs: Difference) -> str:
+    """Geometric mean, interval and effect size; the median where some ratios are 0 or infinite."""
+    if not math.isfinite(logs.mean):
+        return f"×{_factor(logs.median)} in the median, some 0 or infinite"
+    low, high = logs.interval
+    between = "" if math.isnan(low) else f" [{_factor(low)}, {_factor(high)}]"
+    effect = f", g = {logs.effect:.2f}" if math.isfinite(logs.effect) else ""
+    return f"×{_factor(logs.mean)}{between}{effect}"
 
 
 def _factor(log_value: float) -> str:

@@ -160,7 +160,7 @@ def test_one_contradicted_group_contradicts_the_whole_and_is_counted() -> None:
     bad = sweep(groups=("cycle",), steps=lambda heads, noise: heads * math.exp(0.1 * noise))
     (summary,) = [s for s in summarise(examine(good + bad, "theory")) if s.prediction == "P1"]
     assert summary.verdict is Verdict.CONTRADICTED
-    assert summary.sentence == "supported in 2, contradicted in 1 of 3"
+    assert summary.sentence == "contradicted for cycle; supported for sort, copy"
 
 
 def test_conventions_are_kept_apart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from synergy_tui.cli import main
 from synergy_tui.errors import UserError
 from synergy_tui.report.document import Document, compose, number, spread
 from synergy_tui.report.evidence import gather, steps_to_sink
-from synergy_tui.report.figures import plots
+from synergy_tui.report.figures import _ordered, plots
 from synergy_tui.report.write import write_figure, write_report
 from synergy_tui.statistics.decide import Verdict
 from synergy_tui.sweep.directory import Sweep
@@ -77,6 +78,29 @@ def test_it_says_where_everything_comes_from(written: Path, designed_sweep: Swee
         assert re.search(r"seeds.{0,20}0, 1", page)
 
 
+def test_both_formats_tell_the_method(written: Path) -> None:
+    for page in (written.read_text(), written.with_suffix(".md").read_text()):
+        assert "Seeds are the sample." in page
+
+
+def test_groups_of_several_sources_are_told_apart(designed_sweep: Sweep) -> None:
+    alone, both = (gather([str(designed_sweep.path)] * count) for count in (1, 2))
+    assert {row.group for row in alone.rows} == {"funsearch", "line"}
+    assert {row.group for row in both.rows} == {"tiny: funsearch", "tiny: line"}
+
+
+def test_no_mean_is_drawn_where_a_seed_is_infinite() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    seeds = [("a", 1, 3.0), ("a", 2, math.inf), ("b", 1, 5.0), ("b", 2, 4.0)]
+    _ordered(axes, "group", seeds, "black")
+    assert [text.get_text() for text in axes.texts] == ["∞ 1/2"]
+    means = axes.lines[-1].get_ydata()
+    assert means[0] == 4.0
+    assert math.isnan(means[1])
+
+
 def test_every_figure_names_the_command_that_draws_it(written: Path, document: Document) -> None:
     page = written.read_text()
     assert document.figures
@@ -113,8 +137,8 @@ def test_a_prediction_that_conventions_disagree_on_is_marked_by_the_worst() -> N
     }
     ((verdict, sentence),) = _headline(found)
     assert verdict is Verdict.CONTRADICTED
-    assert "contradicted under theory" in sentence
-    assert "supported under paper-code" in sentence
+    assert "Under theory: contradicted for g." in sentence
+    assert "Under paper-code: supported for g." in sentence
 
 
 @pytest.mark.parametrize(
