@@ -28,8 +28,9 @@ class Convention:
         What `mixing_gain` compares: ``"mixing"`` times, or mean ``"hitting"`` times where mixing
         times would mostly be censored.
     published_walk
-        Whether walks follow the published code: rows that are not stochastic are sampled, what is
-        left jumps to the sink, and a walk is cut at `cap` steps.
+        Whether walks follow the published code: columns of attention, which are not stochastic,
+        are sampled, what is left jumps to the sink, and a walk is cut at `cap` steps. Graphs are
+        made attention first: rows that do not sum to one are normalised.
     cap
         Where the capped mean hitting time cuts a walk off.
     about

@@ -12,7 +12,7 @@ from .convention import convention as named_convention
 from .errors import choose
 from .minimax import TOLERANCE, minima, run_peaks
 from .operators import COMBINATIONS, DenseStack, Survival
-from .validation import batch_of_heads
+from .validation import as_attention, batch_of_heads
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,6 +65,7 @@ def headline(
     heads = batch.reshape(-1, count, n, n)
     per_system = np.tile(shares, (inputs, 1))
     if chosen.published_walk:
+        heads = heads if rows == "check" else as_attention(heads)
         one = np.ones((len(heads), count, n))
         mixed = operators.mix(heads, per_system, one, one)
         ones = np.ones((len(heads), n))

@@ -15,6 +15,7 @@ from .minimax import TOLERANCE, Minima, minima, run_peaks
 from .mixing import CONVENTIONS, arrived, levels
 from .operators import DenseStack, Stack, Survival
 from .system import MultiHeadSystem
+from .validation import as_attention
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -93,6 +94,8 @@ def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
 def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Options) -> Stacks:
     """Operators of dense systems: raw heads (S, H, n, n), head weights (S, H)."""
     systems, count, n = heads.shape[:3]
+    if options.convention.published_walk:
+        heads = as_attention(heads)
     flat = heads.reshape(-1, n, n)
     merged = operators.merge_equal(heads, weights)
     if options.convention.published_walk:

@@ -106,6 +106,22 @@ def dense_heads(
     return heads
 
 
+def as_attention(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Weights (…, n, n) with rows that sum to one: attention as it is, rows of graphs normalised.
+
+    A row of zeros keeps its own state, as in a diffusion.
+    """
+    sums = weights.sum(axis=-1, dtype=np.float64)
+    raw = np.abs(sums - 1) > ROW_SUM_TOLERANCE
+    if not raw.any():
+        return weights
+    rows = weights.astype(np.float64)
+    rows[raw] /= np.where(sums[raw] > 0, sums[raw], 1.0)[:, None]
+    every = np.arange(weights.shape[-1])
+    rows[..., every, every] += sums == 0
+    return rows
+
+
 def without_faint(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """The weights with those below `FAINTEST` at zero; negative ones and NaN stay for checks."""
     faint = (weights > 0) & (weights < FAINTEST)

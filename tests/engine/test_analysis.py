@@ -128,6 +128,24 @@ def test_the_published_walk_against_its_plain_description() -> None:
     assert mixing["hitting_time_median"] == pytest.approx(np.median(expected), rel=1e-12)
 
 
+def test_graphs_are_made_attention_before_they_are_measured_as_published() -> None:
+    """Path counts would be measured otherwise: powers of raw weights grow without bound."""
+    graph = engine.topology("poisson", 20, heads=2, seed=1)
+    assert graph.dense is not None
+    rows = graph.dense / graph.dense.sum(axis=-1, keepdims=True)
+    found = engine.analyze(graph, convention="paper-code")
+    same = engine.analyze(engine.MultiHeadSystem.from_attention(rows), convention="paper-code")
+    for group in ("mixing", "fidelity", "synergy", "arrival"):
+        assert numbers(found[group]) == pytest.approx(numbers(same[group]), rel=1e-12)
+    assert found["fidelity"]["minimax"] <= 1
+    two = engine.headline(graph.dense[None, None], convention="paper-code", rows="any")
+    assert two.fidelity[0, 0] == pytest.approx(found["fidelity"]["minimax"], rel=1e-12)
+    assert two.hitting_time[0, 0] == pytest.approx(found["mixing"]["hitting_time_mean"], rel=1e-12)
+    assert (two.convention, two.combine) == ("paper-code", "attention")
+    silent = engine.MultiHeadSystem.from_weights([[1, 0, 0], [0, 0, 0], [1, 1, 0]])
+    assert engine.analyze(silent, convention="paper-code")["fidelity"]["minimax"] == 0
+
+
 def test_arrival_curves_agree_with_arrival() -> None:
     system = engine.MultiHeadSystem.from_attention(attention(1, 1, 3, 25, 25, sharp=5)[0, 0])
     curve = engine.analyze(system)["arrival"]
