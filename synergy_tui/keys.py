@@ -229,6 +229,10 @@ TABLE: tuple[Key, ...] = (
         ("sweep",)),
     Key("sweep.page_up", "pageup", "cursor(-10)", "page up", "Ten points back", "Sweep",
         ("sweep",)),
+    Key("sweep.right", "right,l", "columns(1)", "right", "Columns further right", "Sweep",
+        ("sweep",)),
+    Key("sweep.left", "left,h", "columns(-1)", "left", "Columns further left", "Sweep",
+        ("sweep",)),
     Key("sweep.stop", "S", "stop", "stop",
         "Ask the sweep to checkpoint every point and stop", "Sweep", ("sweep",), 9),
     # Everywhere

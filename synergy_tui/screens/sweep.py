@@ -32,6 +32,7 @@ class SweepGrid(CanvasView):
         self.headings: list[str] = []
         self.lines: list[Line] = []
         self.selected = 0
+        self.scrolled = 0
 
     def paint(self, width: int, height: int) -> Canvas:
         """Draw the points that fit."""
@@ -41,6 +42,7 @@ class SweepGrid(CanvasView):
             width,
             height,
             selected=self.selected,
+            scrolled=self.scrolled,
             ascii_only=self.ascii_only,
         )
 
@@ -165,6 +167,12 @@ class SweepScreen(Screen[None]):
         grid = self.query_one(SweepGrid)
         grid.selected = min(max(0, grid.selected + by), max(0, len(grid.lines) - 1))
         self._show()
+
+    def action_columns(self, by: int) -> None:
+        """Bring columns into sight that do not fit."""
+        grid = self.query_one(SweepGrid)
+        grid.scrolled = min(max(0, grid.scrolled + by), max(0, len(grid.headings) - 1))
+        grid.repaint()
 
     def action_measure(self) -> None:
         """Show the next measure in the cells."""

@@ -29,6 +29,7 @@ GLYPHS = {
     "stopped": ("■", "#", "warning"),
 }
 SPARK = 8
+SHORT_SPARK = 3
 VALUE = 8
 
 
@@ -129,9 +130,12 @@ def draw_grid(
     height: int,
     *,
     selected: int,
+    scrolled: int = 0,
     ascii_only: bool = False,
 ) -> Canvas:
     """Draw as many points as fit, the selected one among them, and as many columns as fit.
+
+    Sparklines are shortened before a column is left out.
 
     Parameters
     ----------
@@ -143,6 +147,8 @@ def draw_grid(
         Of the canvas.
     selected
         Index of the point under the cursor.
+    scrolled
+        Columns to leave out on the left, as far as others then come into sight.
     ascii_only
         Draw with ASCII characters only.
     """
@@ -151,14 +157,21 @@ def draw_grid(
         return canvas
     label = min(max((len(line.name) for line in lines), default=0), max(12, width // 3))
     left = label + 9  # glyph, name, share done
-    cell = SPARK + 1 + VALUE + 2
-    across = max(1, min(len(headings), (width - left) // cell))
+    share = (width - left) // max(1, len(headings))
+    length = min(SPARK, max(SHORT_SPARK, share - VALUE - 3))
+    cell = length + 1 + VALUE + 2
+    across = min(len(headings), max(1, (width - left) // cell))
+    start = min(max(0, scrolled), len(headings) - across)
+    shown = range(start, start + across)
     muted, text_style = _INDEX["muted"], _INDEX["text"]
     canvas.write(2, 0, "point", muted)
-    for column in range(across):
-        canvas.write(left + column * cell, 0, headings[column][: cell - 1], muted)
-    if across < len(headings):
-        canvas.write(width - 6, 0, f"+{len(headings) - across} ▸"[:6], muted)
+    for at, column in enumerate(shown):
+        canvas.write(left + at * cell, 0, headings[column][: cell - 1], muted)
+    before, after = ("<", ">") if ascii_only else ("◂", "▸")
+    if start:
+        canvas.write(left - 5, 0, f"{before} {start}"[:5], muted)
+    if hidden := len(headings) - start - across:
+        canvas.write(width - 5, 0, f"{hidden} {after}".rjust(5), muted)
     rows = height - 1
     first = min(max(0, selected - rows // 2), max(0, len(lines) - rows))
     for row, line in enumerate(lines[first : first + rows], start=1):
@@ -169,14 +182,14 @@ def draw_grid(
         canvas.write(2, row, name, _INDEX["title"] if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)
-        for column, each in enumerate(line.cells[:across]):
-            x = left + column * cell
+        for at, column in enumerate(shown):
+            x, each = left + at * cell, line.cells[column]
             if each is None:
                 canvas.write(x, row, "–", muted)
                 continue
             style_name = f"run-{column % 4 + 1}"
-            canvas.write(x, row, spark(each.curve, SPARK, ascii_only), _INDEX[style_name])
-            canvas.write(x + SPARK + 1, row, each.text[:VALUE], text_style)
+            canvas.write(x, row, spark(each.curve, length, ascii_only), _INDEX[style_name])
+            canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:
             canvas.write(1, row, ">", _INDEX["title"])
     return canvas

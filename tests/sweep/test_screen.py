@@ -32,7 +32,21 @@ def test_grid_scrolls_with_the_cursor_and_says_what_did_not_fit() -> None:
     assert not any("p5 " in line for line in shown)
     assert "heads-0" in shown[0]
     assert "heads-4" not in shown[0]
-    assert "+" in shown[0]
+    assert shown[0].endswith("2 ▸")
+    right = draw_grid(headings, lines, 60, 10, selected=0, scrolled=9).lines()
+    assert "heads-4" in right[0]
+    assert "heads-1" not in right[0]
+    assert "◂ 2" in right[0]
+
+
+def test_grid_shortens_sparklines_before_it_leaves_a_column_out() -> None:
+    line = Line("offset_sum-s7", "finished", 1.0, [Cell(np.linspace(0, 1, 80), "0.0123")] * 4)
+    headings = [f"heads-{count}" for count in (1, 2, 4, 8)]
+    narrow = draw_grid(headings, [line], 78, 3, selected=0).lines()
+    assert all(heading in narrow[0] for heading in headings)
+    assert narrow[1].count("▁▄█ 0.0123") == 4
+    wide = draw_grid(headings, [line], 120, 3, selected=0).lines()
+    assert wide[1].count("▁▂▃▄▅▆▇█ 0.0123") == 4
 
 
 @pytest.mark.parametrize("size", [(10, 2), (1, 1), (200, 3)])
@@ -57,7 +71,7 @@ async def test_overview_shows_points_and_drills_into_one(designed_sweep: Sweep) 
         assert "steps to sink (mean expected hitting time)" in text
         await pilot.press("m")
         await until(lambda: "minimax fidelity (sink excluded)" in screen_text(app), pilot)
-        await pilot.press("down", "enter")
+        await pilot.press("right", "left", "down", "enter")
         await until(lambda: isinstance(app.screen, DashboardScreen), pilot)
         await until(lambda: "heads-4" in screen_text(app), pilot)
         await pilot.press("escape")
