@@ -61,6 +61,18 @@ def test_identical_heads_amplify_by_exactly_one(
     assert set(found["diversity"].values()) == {0.0}
 
 
+@several
+@given(st.integers(0, 10**6), st.integers(8, 40))
+def test_copies_of_a_slow_head_are_that_head_to_the_last_bit(seed: int, nodes: int) -> None:
+    """Raw weights over a band: mixing copies rounds otherwise than a head alone does."""
+    band = np.tril(np.ones((nodes, nodes))) - np.tril(np.ones((nodes, nodes)), -4)
+    head = band * np.random.default_rng(seed).uniform(0.1, 9, (1, nodes, nodes))
+    system = engine.MultiHeadSystem.from_weights(np.repeat(head, 3, axis=0))
+    found = engine.analyze(system)["synergy"]
+    assert found["fidelity_amplification"] == found["mixing_gain"] == found["hitting_gain"] == 1
+    assert engine.amplification(system) == engine.mixing_gain(system) == 1
+
+
 def test_identical_heads_stay_identical_in_a_batch_of_float32() -> None:
     one = attention(3, heads=1, nodes=17).astype(np.float32)
     batch = np.broadcast_to(one, (4, 2, 6, 17, 17))

@@ -92,6 +92,15 @@ def test_novel_path_share_counts_paths_that_no_head_has(case: Case) -> None:
         )
 
 
+def test_a_head_of_weight_zero_has_no_paths() -> None:
+    chain = [(0, 1), (1, 2)]
+    heads = [chain[:1], chain[1:], chain]
+    system = engine.MultiHeadSystem.from_edges(heads, weights=[1, 1, 0])
+    assert engine.novel_path_share(system, 0).share == 1
+    assert engine.novel_path_share(system.with_weights([1, 1, 1]), 0).share == 0
+    assert {h for path in engine.strongest_paths(system, 0) for h in path.heads} == {0, 1}
+
+
 def test_cross_head_share_against_its_definition() -> None:
     rng = np.random.default_rng(0)
     heads = np.tril(rng.random((3, 6, 6)))
