@@ -2,7 +2,8 @@
 
 One safetensors file a run and step, `checkpoints/<run>-<step>.safetensors`: the parameters under
 their published names, Adam's two moments under `adam.exp_avg.` and `adam.exp_avg_sq.`, and JSON
-in the header for everything else. A file is written aside, synced and renamed, so whatever bears
+in the header for everything else. No generator has a state to be kept: data and dropout are
+functions of seed and step. A file is written aside, synced and renamed, so whatever bears
 the final name is whole; the newest two steps are kept, so one that the disk spoils later is not
 the end.
 """
@@ -13,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,11 @@ class Saved:
         state: parameters by published name.
         moments: Adam's moments, "exp_avg" and "exp_avg_sq", by published name.
         about: step, run, seed, heads and settings: the position in the data is the step itself.
-        generator: state of the device's random generator, where dropout draws from it.
     """
 
     state: Mapping[str, torch.Tensor]
     moments: Mapping[str, Mapping[str, torch.Tensor]]
     about: Mapping[str, Any]
-    generator: torch.Tensor | None = field(default=None)
 
 
 class CheckpointFolder:
@@ -81,8 +80,6 @@ class CheckpointFolder:
         tensors = {name: _plain(values) for name, values in saved.state.items()}
         for moment, values in saved.moments.items():
             tensors |= {f"adam.{moment}.{name}": _plain(v) for name, v in values.items()}
-        if saved.generator is not None:
-            tensors["generator"] = saved.generator
         about = {"format": FORMAT, "run": run, "step": step, **saved.about}
         target = self.file(run, step)
         write_whole(target, save(tensors, {"synergy": json.dumps(about, sort_keys=True)}))
@@ -104,7 +101,6 @@ class CheckpointFolder:
             raise DamagedCheckpoint(f"{path}: cannot be read as a checkpoint ({error})") from error
         if about.get("format") != FORMAT:
             raise DamagedCheckpoint(f"{path}: has format {about.get('format')}, need {FORMAT}")
-        generator = tensors.pop("generator", None)
         moments: dict[str, dict[str, torch.Tensor]] = {"exp_avg": {}, "exp_avg_sq": {}}
         state = {}
         for name, values in tensors.items():
@@ -113,7 +109,7 @@ class CheckpointFolder:
                 moments[moment][parameter] = values
             else:
                 state[name] = values
-        return Saved(state, moments, about, generator)
+        return Saved(state, moments, about)
 
     def prune(self, run: str) -> None:
         """Delete all but the newest checkpoints of a run, and what a kill left half-written."""

@@ -80,19 +80,19 @@ class Cohort:
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
+        self._rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
         self._logits = self.stack.logits
         if settings.compile:
             self._logits = torch.compile(self.stack.logits)
         self._by_hand: list[CpuStep] = []
         if CpuStep.serves(self.stack) and not settings.compile:
-            rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
             self._by_hand = cpu_steps(
                 self.stack,
                 settings.batch * settings.length // size,
                 self.task.scored_from,
                 self.seeds,
                 settings.dropout,
-                rank,
+                self._rank,
                 rounding=settings.precision == "bf16",
             )
         self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
@@ -162,19 +162,24 @@ class Cohort:
 
     def _replayed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if self._graphed is None:
-            banks = list(self.stack.banks.values())
-            state: list[Tensor] = list(banks)
-            for bank in banks:
-                state += [self._moment(bank, moment) for moment in (*_MOMENTS, "step")]
+            with self._seeded():  # warming up draws, too
+                self._graphed = self._recorded(batch)
+        with self._seeded():  # a replay starts from the seed that the generator has by then
+            return self._graphed.run(batch)
 
-            def update(batch: Batch) -> tuple[Tensor, Tensor]:
-                losses, accuracies = self._by_autograd(batch, measure=True)
-                assert accuracies is not None
-                self._optimiser.step()
-                return losses, accuracies
+    def _recorded(self, example: Batch) -> GraphedUpdate:
+        banks = list(self.stack.banks.values())
+        state: list[Tensor] = list(banks)
+        for bank in banks:
+            state += [self._moment(bank, moment) for moment in (*_MOMENTS, "step")]
 
-            self._graphed = GraphedUpdate(update, batch, state)
-        return self._graphed.run(batch)
+        def update(batch: Batch) -> tuple[Tensor, Tensor]:
+            losses, accuracies = self._by_autograd(batch, measure=True)
+            assert accuracies is not None
+            self._optimiser.step()
+            return losses, accuracies
+
+        return GraphedUpdate(update, example, state)
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
@@ -184,7 +189,7 @@ class Cohort:
             return
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(key_of(self.step, *self.seeds) >> 1)
+            torch.manual_seed(key_of(self.step, self._rank, *self.seeds) >> 1)
             yield
 
     def _by_autograd(self, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None]:
@@ -236,8 +241,7 @@ class Cohort:
             )
             for moment in _MOMENTS
         }
-        generator = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        return Saved(self.stack.state(model), moments, self._about(model), generator)
+        return Saved(self.stack.state(model), moments, self._about(model))
 
     def restore(self, step: int, saved: Mapping[str, Saved]) -> None:
         """Go back to the state after `step` updates.
@@ -268,8 +272,6 @@ class Cohort:
                 )
                 for parameter, view in views.items():
                     view.copy_(found.moments[moment][parameter])
-            if found.generator is not None and self.device.type == "cuda":
-                torch.cuda.set_rng_state(found.generator, self.device)
         for bank in self.stack.banks.values():
             self._optimiser.state[bank]["step"].fill_(float(step))
         self.step = step

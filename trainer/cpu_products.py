@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ import torch
 @contextmanager
 def onednn() -> Iterator[None]:
     """Let oneDNN multiply, and round factors to bfloat16 where that is faster."""
-    matmul = torch.backends.mkldnn.matmul
+    matmul = _setting()
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"
     try:
@@ -57,10 +58,15 @@ def onednn_keeps_float32() -> bool:
     return all(torch.equal(product, fine) for product in products)
 
 
+def _setting() -> Any:
+    """What holds the precision of oneDNN's products; PyTorch has it since 2.9."""
+    return getattr(torch.backends.mkldnn, "matmul", None)
+
+
 def _is_there() -> bool:
-    """Whether this PyTorch (2.9 or newer) can use oneDNN, on a CPU that gains by it."""
+    """Whether this PyTorch can give products to oneDNN, on a CPU that gains by it."""
     return (
         torch.backends.mkldnn.is_available()
-        and hasattr(getattr(torch.backends.mkldnn, "matmul", None), "fp32_precision")
+        and hasattr(_setting(), "fp32_precision")
         and "AVX512" in torch.backends.cpu.get_cpu_capability()
     )

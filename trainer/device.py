@@ -49,8 +49,6 @@ def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
             "deterministic: set CUBLAS_WORKSPACE_CONFIG=:4096:8 before starting, or products on "
             "CUDA may vary in their last bits"
         )
-    if settings.deterministic and settings.dropout and device.type != "cpu":
-        found.append("deterministic: dropout on this device is repeatable only from the beginning")
     if settings.precision == "bf16" and device.type == "cpu" and onednn_keeps_float32():
         found.append(
             "precision: this CPU multiplies bfloat16 no faster than float32, so bf16 gains nothing"

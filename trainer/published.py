@@ -18,7 +18,7 @@ from .model import Stack
 from .settings import ModelShape
 
 # Of a checkpoint written by `train`: what only training needs.
-_ASIDE = ("adam.", "generator")
+_ASIDE = "adam."
 
 # What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
 _UNREADABLE = (

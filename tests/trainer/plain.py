@@ -39,7 +39,7 @@ class Attention(nn.Module):
             for product in (self.W_q, self.W_k, self.W_v)
         )
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
         attention = scores.masked_fill(future, -math.inf).softmax(-1)
         attention = F.dropout(attention, self.dropout, self.training)
         return self.out_proj((attention @ v).transpose(1, 2).reshape(batch, length, width))
@@ -78,7 +78,9 @@ class PlainTransformer(nn.Module):
         self.out_proj = nn.Linear(width, tokens)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        x = self.token_emb(inputs) + self.pos_emb(torch.arange(inputs.shape[1]))
+        x = self.token_emb(inputs) + self.pos_emb(
+            torch.arange(inputs.shape[1], device=inputs.device)
+        )
         for layer in self.layers:
             x = layer(x)
         return self.out_proj(x)
@@ -89,8 +91,10 @@ def train_plainly(
 ) -> list[tuple[float, float]]:
     """One pass over the rows in their order: loss and accuracy of every step."""
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    device = model.out_proj.weight.device
     told = []
     for tokens, wanted in DataLoader(TensorDataset(inputs, targets), batch_size=batch):
+        tokens, wanted = tokens.to(device), wanted.to(device)
         logits = model(tokens)[:, -wanted.shape[1] :]
         loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
         optimiser.zero_grad()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from tests.trainer.runs import PAIR, of_kind, small
 from trainer import TASKS, Probe, RunFinished, RunSettings, RunStarted, TrainStep, train
+from trainer.cohort import Cohort
 from trainer.data import Source
 
 pytestmark = pytest.mark.gpu
@@ -60,6 +63,46 @@ def test_cuda_compiles() -> None:
 def test_cuda_graphs_with_dropout_drop_anew_at_every_step() -> None:
     told = losses("cuda", cuda_graphs=True, dropout=0.5, learning_rate=1e-9, sequences=4)
     assert len(set(told)) > 40
+
+
+@needs_cuda
+def test_dropout_on_cuda_depends_on_seed_and_step_alone() -> None:
+    """With or without a graph, whatever the caller drew before; and the caller's state is left."""
+    plainly = losses("cuda", dropout=0.1)
+    torch.cuda.manual_seed(123)
+    before = torch.cuda.get_rng_state()
+    assert losses("cuda", dropout=0.1, cuda_graphs=True) == pytest.approx(plainly, abs=1e-4)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@needs_cuda
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_resume_on_cuda_goes_on_as_if_uninterrupted(graphs: bool, tmp_path: Path) -> None:
+    settings = small(dropout=0.1, cuda_graphs=graphs)
+    whole = of_kind(train(settings, PAIR, device="cuda"), TrainStep)
+    asked = iter(range(100))
+    list(
+        train(
+            settings, PAIR, device="cuda", directory=tmp_path,
+            should_stop=lambda: next(asked) == 15,
+        )
+    )  # fmt: skip
+    rest = of_kind(train(settings, PAIR, device="cuda", directory=tmp_path, resume=True), TrainStep)
+    assert [event.step for event in rest] == [event.step for event in whole if event.step > 15]
+    later = [event.loss for event in whole if event.step > 15]
+    assert [event.loss for event in rest] == pytest.approx(later, abs=1e-4)
+
+
+@needs_cuda
+def test_a_step_waits_for_the_device_only_where_it_reports() -> None:
+    cohort = Cohort(small(cuda_graphs=True, dropout=0.1), PAIR, torch.device("cuda"))
+    cohort.update(measure=False)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            cohort.update(measure=False)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_cuda

@@ -6,7 +6,7 @@ import doctest
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,8 @@ from trainer import (
     train,
 )
 from trainer.cohort import Cohort
-from trainer.data import Source
+from trainer.cuda_graph import GraphedUpdate
+from trainer.data import Batch, Source
 from trainer.device import warnings_for
 
 
@@ -313,6 +314,31 @@ class Halves:
         if self._other is not None:
             for values, theirs in zip(tensors, next(self._other), strict=True):
                 values.add_(theirs).div_(2)
+
+
+class Replay(GraphedUpdate):
+    """A graph's stand-in: replays draw from the generator's state of that moment, as graphs do."""
+
+    def __init__(self, update: Callable, example: Batch, state: list[torch.Tensor]) -> None:
+        before = [values.detach().clone() for values in state]
+        update(example)
+        with torch.no_grad():
+            for values, old in zip(state, before, strict=True):
+                values.copy_(old)
+        self.run = update  # type: ignore[method-assign]
+
+
+def test_replayed_updates_drop_by_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.cohort.GraphedUpdate", Replay)
+    settings = small(dropout=0.5, activation="gelu")
+    told = []
+    for graphs in (False, True):
+        torch.manual_seed(int(graphs))  # whatever the caller drew before
+        cohort = Cohort(settings, PAIR, torch.device("cpu"))
+        cohort._graphs = graphs
+        told.append([cohort.update(measure=True).of(cohort.names) for _ in range(4)])
+        assert torch.initial_seed() == int(graphs)
+    assert told[0] == told[1]
 
 
 def test_processes_that_share_a_batch_make_one_update() -> None:
