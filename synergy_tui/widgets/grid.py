@@ -96,9 +96,10 @@ MEASURES = (
 def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:
     """A curve as ``width`` characters, logarithmic where it spans more than a factor of 20.
 
-    Each character is the mean of its stretch; a stretch without a finite number is a blank.
+    Each character is the mean of its stretch; a stretch without a finite number is a blank, and so
+    is a single number, which has no shape.
     """
-    if not curve.size:
+    if curve.size < 2:
         return " " * width
     parts = (
         np.array_split(curve, width)

@@ -19,7 +19,7 @@ def test_sparkline_shows_shape_and_holes() -> None:
     assert spark(np.linspace(0, 1, 80), 8) == "▁▂▃▄▅▆▇█"
     assert spark(np.geomspace(1, 1e4, 80), 8) == "▁▂▃▄▅▆▇█"
     assert spark(np.array([1.0, math.nan, 2.0]), 5) == "▁ █  "
-    assert spark(np.array([]), 3) == "   "
+    assert spark(np.array([]), 3) == spark(np.array([2.0]), 3) == "   "
     assert spark(np.array([2.0, 2.0]), 2) == "▁▁"
     assert spark(np.linspace(0, 1, 8), 8, ascii_only=True).isascii()
 
@@ -44,7 +44,7 @@ def test_grid_shortens_sparklines_before_it_leaves_a_column_out() -> None:
     headings = [f"heads-{count}" for count in (1, 2, 4, 8)]
     narrow = draw_grid(headings, [line], 78, 3, selected=0).lines()
     assert all(heading in narrow[0] for heading in headings)
-    assert narrow[1].count("▁▄█ 0.0123") == 4
+    assert narrow[1].count("▁▅█ 0.0123") == 4
     wide = draw_grid(headings, [line], 120, 3, selected=0).lines()
     assert wide[1].count("▁▂▃▄▅▆▇█ 0.0123") == 4
 
