@@ -7,9 +7,10 @@ import difflib
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ import orjson
 
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.events import Event, EventReader, last_events, status_of
-from synergy_tui.paths import DIRECTORY_MODE, FILE_MODE, home, make_private, write_whole
+from synergy_tui.paths import DIRECTORY_MODE, FILE_MODE, expand, home, make_private, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
+    import psutil
 
     from synergy_tui.scenario import Scenario
     from synergy_tui.state import ExperimentState
@@ -43,18 +45,23 @@ class Worker:
         the same id has another time, so it is not mistaken for the worker.
     host
         The machine it runs on.
+    uptime
+        How long the machine had been running when the process was created, in seconds, where that
+        can be told: setting the clock changes ``created`` as it is told later, but not this.
     """
 
     pid: int
     created: float
     host: str
+    uptime: float | None = None
 
     @classmethod
     def this_process(cls) -> Worker:
         """Describe the calling process."""
         import psutil
 
-        return cls(os.getpid(), psutil.Process().create_time(), socket.gethostname())
+        process = psutil.Process()
+        return cls(os.getpid(), process.create_time(), socket.gethostname(), _uptime(process))
 
     @property
     def here(self) -> bool:
@@ -78,11 +85,23 @@ class Worker:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
+            uptime = _uptime(process)
+            if self.uptime is not None and uptime is not None:
+                return abs(uptime - self.uptime) < 0.1
             return abs(process.create_time() - self.created) < 2.0
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
             return True
+
+
+def _uptime(process: psutil.Process) -> float | None:
+    """Return how long the machine had been running when a process was created."""
+    if sys.platform != "linux":
+        return None  # the time of creation is kept there as the clock told it
+    import psutil
+
+    return process.create_time() - psutil.boot_time()
 
 
 class Experiment:
@@ -180,8 +199,14 @@ class Experiment:
         """Return the process that last took charge of this experiment."""
         try:
             told = orjson.loads((self.path / WORKER).read_bytes())
-            return Worker(int(told["pid"]), float(told["created"]), str(told["host"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            uptime = told.get("uptime")
+            return Worker(
+                int(told["pid"]),
+                float(told["created"]),
+                str(told["host"]),
+                None if uptime is None else float(uptime),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def state(self) -> str:
@@ -254,10 +279,9 @@ class Experiment:
             guard.release()
 
     def _announce(self) -> None:
-        me = Worker.this_process()
-        record = {"pid": me.pid, "created": me.created, "host": me.host}
+        record = orjson.dumps(asdict(Worker.this_process()))
         try:
-            write_whole(self.path / WORKER, orjson.dumps(record))
+            write_whole(self.path / WORKER, record)
         except OSError as error:
             raise UserError(
                 f"Experiment {self.id} cannot be written: {error.strerror or error}.",
@@ -388,7 +412,7 @@ def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
         None or several match.
     """
     if (os.sep in name or name in (".", "..")) or is_experiment(Path(name)):
-        path = Path(name).expanduser()
+        path = expand(name)
         if path.is_dir() and is_experiment(path):
             return Experiment(path)
         raise UserError(f"{path} is not an experiment.", hint="`synergy ls` lists those there are.")

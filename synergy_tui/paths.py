@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -27,10 +28,10 @@ def home(out: str | Path | None = None) -> Path:
         No folder can be told, because the user has no home.
     """
     if out is not None:
-        return Path(out).expanduser().absolute()
+        return expand(out).absolute()
     chosen = os.environ.get("SYNERGY_HOME")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expand(chosen).absolute()
     import platformdirs
 
     try:
@@ -72,6 +73,36 @@ def make_private(folder: Path) -> Path:
             f"Experiments cannot be kept in {folder}: {error.strerror or error}.", hint=_ELSEWHERE
         ) from error
     return folder
+
+
+def expand(path: str | Path) -> Path:
+    """Return ``path`` with a leading ``~`` replaced; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def require_file(path: str | Path) -> None:
+    """Make sure that ``path`` is an ordinary file, before anything opens it.
+
+    A pipe would be waited for, and a device read, without end.
+
+    Raises
+    ------
+    UserError
+        It is not there, or something else.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise UserError(f"{path} is {what}, not a file.")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

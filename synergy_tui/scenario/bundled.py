@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synergy_tui.errors import UserError
 from synergy_tui.nearest import did_you_mean
+from synergy_tui.paths import expand
 
 
 def bundled() -> dict[str, Path]:
@@ -25,14 +26,14 @@ def find_scenario(name: str) -> Path:
     UserError
         There is neither.
     """
-    path = Path(name).expanduser()
+    path = expand(name)
     known = bundled()
     if path.exists() or name not in known:
         if path.is_dir():
             raise UserError(f"{name}: is a directory, not a scenario file.")
         if not path.exists() and path.parent == Path() and not path.suffix:
             raise UserError(
-                f"There is no scenario '{name}'{did_you_mean(name, known)}.",
+                f"There is no scenario '{name}'{did_you_mean(name, known) or '.'}",
                 hint=f"Give a TOML file, or one that comes with Synergy: {', '.join(known)}.",
             )
         return path

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from synergy_tui.errors import UserError
 from synergy_tui.nearest import did_you_mean
+from synergy_tui.paths import expand
 from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
@@ -26,6 +27,8 @@ MOST_PROBLEMS = 1000
 # The parser's time grows with the square of a dotted key's parts. Possessive, and only from where a
 # part begins: one pass.
 _PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_RUN_KEYS = {key for model in models.RUN_MODELS.values() for key in model.model_fields}
+_VALID = re.compile(r"^must be a valid (\w+)")
 _DEEP_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{DEEPEST_KEY - 1}}}")
 
 
@@ -166,6 +169,10 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any) -> Key:
         last = number == len(parts) - 1
         if isinstance(table, list):
             index = _index(table, part)
+            if index is None and not last and path == ("runs",) and part not in _RUN_KEYS:
+                names = [each["name"] for each in table if isinstance(each.get("name"), str)]
+                near = did_you_mean(part, names)
+                raise ValueError(f"there is no run '{part}'{near} (runs: {', '.join(names)})")
             if index is None:
                 for each in table:
                     if not isinstance(each, dict):
@@ -267,9 +274,12 @@ def _problem(raw: dict[str, Any], error: Any) -> Problem:
         message = str(context.get("error", error["msg"]))
     else:
         message = error["msg"].replace("Input should be", "must be")
-        if message.startswith("must be a valid "):
-            message = message.replace("must be a valid", "must be a", 1)
+        message = _VALID.sub(lambda found: f"must be {_article(found[1])} {found[1]}", message)
     return Problem(path, message, value)
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
 
 
 def _exists(raw: Any, path: Key) -> bool:
@@ -309,7 +319,7 @@ def _absolute(run: Any, folder: Path) -> Any:
     """Return the run with the files that it names made absolute."""
 
     def rooted(name: str | None) -> str | None:
-        return None if name is None else str((folder / Path(name).expanduser()).absolute())
+        return None if name is None else str((folder / expand(name)).absolute())
 
     if isinstance(run, models.LoadedRun):
         return run.model_copy(

@@ -119,6 +119,39 @@ def test_a_clock_that_jumps_back_between_resumes(tmp_path: Path) -> None:
     assert times[-1] < 10
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere times of creation do not move")
+@pytest.mark.parametrize("jump", [-7200.0, 3600.0])
+def test_a_clock_that_jumps_under_a_worker(
+    call: Call, finished: Experiment, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psutil
+
+    booted = psutil.boot_time()  # what the kernel says moves with the clock
+    with finished.lock():
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + jump)
+        assert finished.state() == "running"
+        assert call("rm", "--yes", "last").exit_code == 2
+    assert finished.state() == "finished"
+
+
+def test_a_worker_of_an_older_version_is_recognised(finished: Experiment) -> None:
+    import json
+
+    with finished.lock():
+        file = finished.path / "worker.json"
+        record = json.loads(file.read_text())
+        del record["uptime"]
+        file.write_text(json.dumps(record))
+        assert finished.state() == "running"
+        file.write_text(json.dumps(record | {"created": record["created"] - 60}))
+        assert finished.state() == "finished", "a later process that got the worker's id"
+
+
+def test_homes_that_nobody_has(call: Call) -> None:
+    for arguments in (["ls", "--out", "~nobody-at-all"], ["show", "~nobody-at-all/x"]):
+        assert "Traceback" not in call(*arguments).stderr
+
+
 def test_ages_of_experiments_from_the_future(
     call: Call, finished: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

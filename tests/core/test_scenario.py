@@ -101,6 +101,37 @@ def test_what_is_resolved_reads_back_the_same(write: Any, tmp_path: Path) -> Non
         assert load_scenario(again) == scenario
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.steps=many", "must be an integer"),
+        ("seed=[]", "must be an integer"),
+        ("runs.nobody.heads=2", "no run 'nobody' (runs: single-head, multi-head)"),
+        ("runs.multi-heda.heads=2", "did you mean 'multi-head'?"),
+        ("runs.7.heads=2", "no element 7"),
+    ],
+)
+def test_what_set_cannot_do(write: Any, override: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_scenario(write(TRAINED), overrides=[override])
+    assert says in caught.value.message
+
+
+def test_a_key_below_the_tables_of_every_run_is_set_in_each(write: Any) -> None:
+    drawn = 'graph = { topology = "line", nodes = 8 }\n'
+    text = "".join(f'[[runs]]\nname = "{name}"\nheads = 2\n{drawn}' for name in "ab")
+    scenario = load_scenario(write(text), overrides=["runs.graph.nodes=5"])
+    assert [run.graph.nodes for run in scenario.runs if isinstance(run, FamilyRun)] == [5, 5]
+
+
+def test_a_home_that_nobody_has_is_a_name_like_any_other(write: Any) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        load_scenario(find_scenario("~nobody-at-all/mine.toml"))
+    text = '[[runs]]\nname = "a"\nattention = "~nobody-at-all/a.npy"\n'
+    [run] = load_scenario(write(text)).runs
+    assert run.attention.endswith("~nobody-at-all/a.npy")  # type: ignore[union-attr]
+
+
 def test_kinds_of_runs(write: Any, tmp_path: Path) -> None:
     text = (
         DESIGNED
