@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synergy_tui.errors import UserError
+from synergy_tui.paths import require_file
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _designed(run: DesignedRun, scenario: Scenario) -> MultiHeadSystem:
                 unreachable="allow",
             )
         elif head.file is not None:
+            require_file(head.file)
             one = engine.read_graph(head.file, self_loops=run.self_loops)
         else:
             seed = scenario.seed + index if head.seed is None else head.seed
@@ -144,6 +146,7 @@ def _from_tensor(run: LoadedRun) -> Loaded:
     import engine
 
     assert run.attention is not None
+    require_file(run.attention)
     read = engine.read_attention(run.attention)
     attention, stored = read.attention, read.head_weights
     if run.heads is not None and attention.shape[2] != run.heads:
@@ -162,6 +165,7 @@ def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
     from trainer.data import Source
 
     assert run.checkpoint is not None
+    require_file(run.checkpoint)
     train = scenario.train
     assert train is not None
     model = trainer.load_published(Path(run.checkpoint), run.heads)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from synergy_tui.analyze.sources import Source
+from synergy_tui.analyze.sources import Source, read_numbers
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         return _optimised(source, systems)
     if given == "uniform":
         return [each.with_weights("uniform") for each in systems]
-    shares = _learned(source) if given == "learned" else np.atleast_2d(_given_weights(given))
+    shares = _learned(source) if given == "learned" else _given_weights(given)
     if len(shares) not in (1, len(systems)):
         raise UserError(
             f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
@@ -150,19 +149,11 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
 
 def _given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer a line."""
-    path = Path(given)
     try:
-        if not path.is_file():
-            return np.array([float(each) for each in given.split(",")])
-        if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-        if path.suffix.lower() == ".json":
-            import orjson
-
-            return np.asarray(orjson.loads(path.read_bytes()), dtype=np.float64)
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [[float(each) for each in line.replace(",", " ").split()] for line in lines if line]
-        return np.asarray(rows, dtype=np.float64)
+        weights = np.asarray(read_numbers(given, float), dtype=np.float64)
+        if weights.ndim != 2:
+            raise ValueError("not one row of numbers, nor one a layer")
+        return weights
     except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(
             f"--weights {given}: {error}.",

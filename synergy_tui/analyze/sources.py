@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from synergy_tui.errors import UserError
+from synergy_tui.paths import require_file
 
 if TYPE_CHECKING:
     from engine import MultiHeadSystem
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 TENSOR_SUFFIXES = (".npy", ".npz", ".safetensors")
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 GRAPH_SUFFIXES = (".graphml", ".xml", ".gml", ".json", ".csv", ".tsv", ".txt", ".edges", ".mtx")
+
+# Files of numbers beyond this are not what the options that read them are for.
+LARGEST_NUMBERS = 16 * 2**20
 
 # Inputs drawn when a checkpoint is measured and none are given.
 DEFAULT_INPUTS = 16
@@ -95,13 +100,12 @@ def read_source(path: Path, inputs: Inputs) -> Source:
     EngineError, TrainerError
         What is in it makes no sense; the message says what and where.
     """
-    if not path.exists():
-        raise UserError(f"There is no file {path}.")
     if path.is_dir():
         raise UserError(
             f"{path} is a directory.",
             hint="Name a file, or --model DIR for a Hugging Face model directory.",
         )
+    require_file(path)
     suffix = path.suffix.lower()
     if suffix in CHECKPOINT_SUFFIXES and _is_checkpoint(path):
         return _checkpoint(path, inputs)
@@ -223,27 +227,38 @@ def read_tokens(given: str) -> np.ndarray:
     UserError
         It is neither, or the inputs differ in length.
     """
-    path = Path(given)
     try:
-        if not path.is_file():
-            rows: Any = [[int(each) for each in given.split(",")]]
-        elif path.suffix.lower() == ".npy":
-            rows = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() == ".json":
-            import orjson
-
-            rows = orjson.loads(path.read_bytes())
-        else:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            rows = [
-                [int(each) for each in line.replace(",", " ").split()] for line in lines if line
-            ]
-        tokens = np.atleast_2d(np.asarray(rows))
+        tokens = read_numbers(given, int)
         if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.size == 0:
             raise ValueError("not whole numbers, in rows of one length")
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(
             f"--tokens {given}: {error}.",
             hint="Give ids parted by commas, or a .npy, JSON or text file with one input a line.",
         ) from error
     return tokens.astype(np.int64)
+
+
+def read_numbers(given: str, number: type[int] | type[float]) -> np.ndarray:
+    """Read ``0.2,0.8``, or a ``.npy``, JSON or text file of rows, as an array of at least two axes.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError, EOFError
+        It is neither; the message says why.
+    """
+    path = Path(given)
+    if not os.path.isfile(given):  # noqa: PTH113  (numbers may make too long a name for a Path)
+        return np.atleast_2d([number(each) for each in given.split(",")])
+    if path.stat().st_size > LARGEST_NUMBERS:
+        raise ValueError(f"larger than {LARGEST_NUMBERS // 2**20} MiB")
+    if path.suffix.lower() == ".npy":
+        # Mapped, because a header that promises more than there is would have it all allocated.
+        return np.atleast_2d(np.load(path, mmap_mode="r", allow_pickle=False))
+    if path.suffix.lower() == ".json":
+        import orjson
+
+        return np.atleast_2d(orjson.loads(path.read_bytes()))
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    rows = (line.replace(",", " ").split() for line in lines)
+    return np.atleast_2d([[number(each) for each in row] for row in rows if row])

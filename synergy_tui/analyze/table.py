@@ -110,7 +110,8 @@ def _faintest(record: Record) -> str:
     fidelity = record["fidelity"]
     if fidelity.get("argmin") is None:
         return "–"
-    return f"{fidelity['argmin']} at t={fidelity['time']}"
+    when = fidelity.get("time")  # layers have one node in common, but hardly one time
+    return f"{fidelity['argmin']}" + (f" at t={when}" if when is not None else "")
 
 
 def _heads(layers: Sequence[Record]) -> None:

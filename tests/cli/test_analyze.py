@@ -171,6 +171,35 @@ def test_head_weights(weights: str, minimax: float, call: Call, example2: Path) 
     assert layer["fidelity"]["minimax"] == pytest.approx(minimax, rel=1e-12)
 
 
+def test_numbers_may_be_too_many_for_a_file_name(call: Call, example2: Path) -> None:
+    given = ",".join(["0.1"] * 200)
+    refused = call("analyze", example2, "--weights", given)
+    assert "There are 2 heads" in refused.stderr
+    assert call("analyze", example2, "--tokens", ",".join(["1"] * 500)).exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["weights.npy", "weights.json", "weights.txt"])
+def test_head_weights_from_files(name: str, call: Call, example2: Path, tmp_path: Path) -> None:
+    file = tmp_path / name
+    if name.endswith("npy"):
+        np.save(file, [0.579, 0.421])
+    else:
+        text = "[0.579, 0.421]" if name.endswith("json") else "\ufeff0.579 0.421\r\n"
+        file.write_text(text, encoding="utf-8", newline="")
+    [layer, _] = records(call("analyze", example2, "--weights", file, "--json"))
+    assert layer["head_weights"] == pytest.approx([0.579, 0.421])
+    assert layer["weights"] == "given"
+
+
+def test_no_time_is_shown_where_layers_have_none_in_common(call: Call, tmp_path: Path) -> None:
+    layers = np.tril(np.ones((2, 1, 4, 4)))
+    layers[1, 0, 3, 0] = 3
+    np.save(tmp_path / "layers.npy", layers / layers.sum(-1, keepdims=True))
+    shown = call("analyze", tmp_path / "layers.npy").stdout
+    assert " at t=" in shown
+    assert "None" not in shown
+
+
 def test_optimal_head_weights_are_those_of_the_theory(call: Call, example2: Path) -> None:
     [layer, _] = records(call("analyze", example2, "--weights", "optimal", "--json"))
     assert layer["weights"] == "optimal"
@@ -295,6 +324,7 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["attention.npy", "--weights", "-1,2"], ">= 0"),
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),
         (["attention.npy", "--text", "words"], "go together"),
+        (["attention.npy", "--epsilon", "nan"], "nan is not a number"),
         (["model.pt"], "cannot be read as a checkpoint"),
         (["model.pt", "--heads", "2"], "model.pt"),
         (["attention.npy", "--tokens", "1,x"], "--tokens 1,x"),

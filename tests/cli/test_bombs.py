@@ -164,6 +164,43 @@ def test_an_endless_file_is_refused(command: str, tmp_path: Path) -> None:
     refused(command, endless)
 
 
+PIPES = [".npy", ".npz", ".safetensors", ".pt", ".graphml", ".gml", ".json", ".csv", ".mtx"]
+
+
+@pytest.mark.parametrize("suffix", PIPES)
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(
+    suffix: str, tmp_path: Path, call: Callable[..., object]
+) -> None:
+    pipe = tmp_path / f"pipe{suffix}"
+    os.mkfifo(pipe)
+    scenario = tmp_path / "names_it.toml"
+    key = {".npy": "attention", ".npz": "attention", ".safetensors": "checkpoint"}.get(suffix)
+    named = f'heads = 1\n{key} = "{pipe.name}"' if key else f'[[runs.heads]]\nfile = "{pipe.name}"'
+    train = '[train]\ntask = "copy"\n' if key == "checkpoint" else ""
+    scenario.write_text(f'{train}[[runs]]\nname = "a"\n{named}\n', encoding="utf-8")
+    commands = [["analyze", pipe, "--heads", "1"]]
+    if suffix != ".pt":
+        commands.append(["validate", scenario])
+    for arguments in commands:
+        result = call(*arguments)
+        assert getattr(result, "exit_code", None) == ExitCode.BAD_INPUT
+        assert "is a pipe or device" in getattr(result, "stderr", "")
+
+
+@pytest.mark.parametrize("option", ["--weights", "--tokens"])
+@pytest.mark.parametrize("name", ["lying.npy", "object.npy", "deep.json", "huge.txt"])
+def test_files_of_numbers_are_bounded(option: str, name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    if name == "huge.txt":
+        with file.open("wb") as sparse:
+            sparse.truncate(2**40)
+    else:
+        file.write_bytes(BOMBS[name]())
+    attention = tmp_path / "attention.npy"
+    np.save(attention, np.eye(2))
+    refused("analyze", attention, option, file)
+
+
 class Payload:
     """Unpickled, it would leave a trace."""
 
