@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def out_option(function: Any) -> Any:
         metavar="DIR",
         help="Folder of the experiments; else $SYNERGY_HOME, else the user data folder.",
     )(function)
+
+
+class Real(click.FloatRange):
+    """A number in a range; NaN, which is smaller and larger than nothing, is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuse NaN, and what the range refuses."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def json_option(function: Any) -> Any:

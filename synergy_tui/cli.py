@@ -65,8 +65,9 @@ class LazyGroup(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the exit codes."""
-        with formatter.section("Exit codes"):
-            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
+        from synergy_tui.presentation import write_exit_codes
+
+        write_exit_codes(formatter, ExitCode)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -97,38 +98,58 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         result: Any = command.main(args=args, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        click.echo(f"{name}: {error.message}", err=True)
+        _tell(f"{name}: {error.message}")
         if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+            _tell(f"  {error.hint}")
         return int(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return int(ExitCode.BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        _tell("interrupted")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted.
-        _leave_stdout()
+        from synergy_tui.output import leave_stdout
+
+        leave_stdout()
         return int(ExitCode.OK)
     except OSError as error:
         # Whatever a command did not foresee about files: said in words, never as a traceback.
-        _leave_stdout()
+        from synergy_tui.output import leave_stdout
+
+        leave_stdout()
         what = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{name}: {what}{error.strerror or error}.", err=True)
+        _tell(f"{name}: {what}{error.strerror or error}.")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
         return int(ExitCode.RUN_FAILED if full else ExitCode.BAD_INPUT)
+    except Exception:
+        # Python would answer 1, which here means that an expectation failed.
+        import traceback
+
+        _tell(f"{traceback.format_exc()}{name}: this is a mistake of the program; please report it")
+        return int(ExitCode.RUN_FAILED)
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
 
 
-def _leave_stdout() -> None:
-    """Drop what stdout still holds: Python would try, and complain, again when it exits."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _tell(text: str) -> None:
+    """Write to stderr; where even that cannot be written, the exit code has to say it."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+def _open_missing_streams() -> None:
+    """Open what the caller closed (``>&-``): the next file opened must not become stdout."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy``."""
+    _open_missing_streams()
     sys.exit(_invoke(synergy, args, "synergy"))
 
 
@@ -136,4 +157,5 @@ def tui(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
     from synergy_tui.commands.tui import command
 
+    _open_missing_streams()
     sys.exit(_invoke(command, args, "synergy-tui"))

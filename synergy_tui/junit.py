@@ -25,7 +25,7 @@ def write_junit(path: Path, state: ExperimentState) -> None:
     Parameters
     ----------
     path
-        The file; its folder must exist.
+        The file; missing folders are made. ``-`` is stdout.
     state
         The experiment, folded from its log.
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from synergy_tui.errors import UserError
 
+STDOUT = Path("-")
+# Links to whatever the shell opened, which may well be an ordinary file.
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd", "/proc")
+
 
 def write_output(path: Path, content: bytes | str) -> None:
     """Write ``content`` to ``path``: all of it, or nothing and the file as it was before.
 
-    Devices and pipes (``/dev/stdout``) are written straight. New files get the permissions that the
-    user's umask says, unlike experiments, which are private.
+    ``-`` is stdout. Devices and pipes are appended to, and so is what ``/dev/stdout`` leads to,
+    wherever the shell has sent it. Of a link, the file that it names is written. New files get the
+    permissions that the user's umask says, unlike experiments, which are private.
 
     Raises
     ------
@@ -42,24 +50,76 @@ def write_output_with(path: Path, write: Callable[[Path], object]) -> None:
         renamed once it is complete.
     """
     try:
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-            if path.is_dir():
-                raise IsADirectoryError(21, "Is a directory")
-            write(path)
+        if is_stream(path):
+            _append(path, write)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".synergy-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        aside = Path(name)
+        aside = _make_aside(path)
         try:
             write(aside)
             aside.chmod(_mode(path))
-            aside.replace(path)
+            aside.replace(path.resolve())
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def require_writable(path: Path) -> None:
+    """Make sure that :func:`write_output` will find a place for ``path``, before long work.
+
+    Raises
+    ------
+    UserError
+        It says which file and why not.
+    """
+    if is_stream(path):
+        return
+    try:
+        _make_aside(path).unlink()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written goes to a descriptor, device or pipe, which no rename may replace."""
+    if path == STDOUT:
+        return True
+    descriptor = any(path.absolute().is_relative_to(place) for place in _DESCRIPTORS)
+    return path.exists() and (descriptor or not (path.is_file() or path.is_dir()))
+
+
+def leave_stdout() -> None:
+    """Drop what stdout still holds: Python would try, and complain, again when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _make_aside(path: Path) -> Path:
+    """Return a new empty neighbour of the file that ``path`` names, with the same suffix."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "Is a directory")
+    folder = path.resolve().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".synergy-", suffix=path.suffix, dir=folder)
+    os.close(handle)
+    return Path(name)
+
+
+def _append(path: Path, write: Callable[[Path], object]) -> None:
+    """Write aside, since not every library can write to a pipe, and pass all of it on."""
+    with tempfile.TemporaryDirectory(prefix="synergy-") as folder:
+        aside = Path(folder, path.name)
+        write(aside)
+        with aside.open("rb") as source:
+            if path == STDOUT:
+                shutil.copyfileobj(source, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+                return
+            with path.open("ab") as target:
+                shutil.copyfileobj(source, target)
 
 
 def _mode(path: Path) -> int:

@@ -45,3 +45,22 @@ def check_inputs(scenario: Scenario) -> None:
     if problems:
         name = scenario.name or "The scenario"
         raise UserError("\n  ".join([f"{name} cannot be run:", *problems]))
+
+
+def check_device(name: str) -> None:
+    """Make sure that this machine can train on the device ``name``.
+
+    Loads torch only for devices that not every machine has.
+
+    Raises
+    ------
+    UserError
+        There is no such device here.
+    """
+    if name in ("auto", "cpu"):
+        return
+    from synergy_tui.problems import as_user_errors
+    from trainer.device import pick_device
+
+    with as_user_errors():
+        pick_device(name)

@@ -7,24 +7,45 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from synergy_tui.errors import ExitCode
+
 
 class Examples(click.Command):
-    """A command whose ``--help`` ends with examples, line by line as they are typed."""
+    """A command whose ``--help`` ends with examples, line by line as they are typed.
 
-    def __init__(self, *args: Any, examples: str, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    examples
+        One a line, as they are typed; what follows `` # `` is a comment.
+    answers
+        The exit codes that need saying; the others are as for every command.
+    """
+
+    def __init__(
+        self, *args: Any, examples: str, answers: Sequence[ExitCode] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = textwrap.dedent(examples).strip()
+        self.answers = tuple(answers)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples without wrapping them."""
+        """Write the exit codes, and the examples without wrapping them."""
+        if self.answers:
+            write_exit_codes(formatter, self.answers)
         with formatter.section("Examples"):
             for line in self.examples.splitlines():
                 formatter.write(f"  {line}\n")
+
+
+def write_exit_codes(formatter: click.HelpFormatter, codes: Iterable[ExitCode]) -> None:
+    """Write what exit codes mean, as part of a command's help."""
+    with formatter.section("Exit codes"):
+        formatter.write_dl([(str(int(code)), code.meaning) for code in codes])
 
 
 def json_line(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.arguments import json_option
+from synergy_tui.arguments import Real, json_option
 from synergy_tui.errors import UserError
 from synergy_tui.presentation import Examples, json_line
 from synergy_tui.problems import as_user_errors
@@ -31,18 +31,28 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     """,
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]…")
-@click.option("--heads", type=click.IntRange(min=1), help="Heads of a checkpoint that hides it.")
+@click.option(
+    "--heads", type=click.IntRange(min=1), metavar="N", help="Heads of a checkpoint that hides it."
+)
 @click.option("--tensor", metavar="NAME", help="Tensor(s) to read from a file that holds several.")
 @click.option("--tokens", metavar="IDS|FILE", help="Inputs of a checkpoint: 3,1,2 or a file.")
 @click.option(
     "--inputs",
     "count",
     type=click.IntRange(min=1),
+    metavar="N",
     default=16,
     show_default=True,
     help="How many inputs to draw for a checkpoint.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="For them.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="For them.",
+)
 @click.option("--together", is_flag=True, help="Files are inputs of one model: means, intervals.")
 @click.option(
     "--self-loops",
@@ -58,7 +68,9 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     help="A local Hugging Face model directory (extra hf).",
 )
 @click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated.")
-@click.option("--length", type=click.IntRange(min=2), help="Cut texts to so many tokens.")
+@click.option(
+    "--length", type=click.IntRange(min=2), metavar="N", help="Cut texts to so many tokens."
+)
 @click.option(
     "--convention",
     "conventions",
@@ -80,7 +92,8 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
 )
 @click.option(
     "--epsilon",
-    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    type=Real(min=0, max=1, min_open=True, max_open=True),
+    metavar="X",
     default=0.25,
     show_default=True,
     help="Distance below which a walk counts as mixed.",
@@ -88,6 +101,7 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
 @click.option(
     "--max-steps",
     type=click.IntRange(min=1, max=10_000_000),
+    metavar="N",
     default=10_000,
     show_default=True,
     help="Where mixing times are given up.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from synergy_tui.arguments import Real
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.events import Event
 from synergy_tui.experiment import Experiment, create_experiment
@@ -17,16 +19,26 @@ from synergy_tui.experiment import Experiment, create_experiment
 if TYPE_CHECKING:
     from synergy_tui.headless import Style
 
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise click.BadParameter(f"'{value}' is none of auto, cpu, cuda, cuda:0 …, mps.")
+    return value
+
+
 device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda|mps",
-    help="Where to train.",
+    callback=_device,
+    help="Where to train; cuda:1 is the second GPU.",
 )
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Real(min=0, min_open=True),
     metavar="SECONDS",
     help="Checkpoint and end after so long, with exit code 3.",
 )
@@ -61,6 +73,7 @@ def prepare(
     *,
     overrides: Sequence[str] = (),
     seed: int | None = None,
+    device: str = "auto",
     out: str | Path | None = None,
 ) -> Experiment:
     """Read and check a scenario, and make its experiment directory.
@@ -68,9 +81,10 @@ def prepare(
     Raises
     ------
     UserError
-        The scenario or a file that it names cannot be used, or there is no place to write.
+        The scenario or a file that it names cannot be used, there is no such device, or no place
+        to write.
     """
-    from synergy_tui.preflight import check_inputs
+    from synergy_tui.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
 
     scenario = load_scenario(find_scenario(name), overrides=overrides, seed=seed)
@@ -79,6 +93,7 @@ def prepare(
             f"{name} describes many experiments ([sweep]).", hint=f"Run it: `synergy sweep {name}`."
         )
     check_inputs(scenario)
+    check_device(device)
     return create_experiment(scenario.model_copy(update={"versions": _versions()}), out)
 
 
@@ -107,24 +122,32 @@ def execute_in_foreground(
     stopper = Stopper(None if timeout is None else time.monotonic() + timeout)
     state = experiment.fold() if experiment.events_path.exists() else None
     view = headless.Headless(style, state)
-    reader_left = False
+    lost: OSError | None = None
 
     def listen(event: Event) -> None:
-        nonlocal reader_left
+        nonlocal lost
         try:
-            if not reader_left:
+            if lost is None:
                 view(event)
-        except BrokenPipeError:
-            reader_left = True
+            else:
+                view.state.apply(event)
+        except BrokenPipeError as error:
+            lost = error
             stopper.request("the reader of the event stream has gone", ExitCode.TERMINATED)
+        except OSError as error:
+            lost = error
+            why = error.strerror or error
+            stopper.request(f"what happens cannot be written out: {why}", ExitCode.RUN_FAILED)
 
     try:
         with stop_on_signals(stopper, detached=False):
             code = run_experiment(experiment, device=device, should_stop=stopper, listener=listen)
     finally:
         view.close()
-    if reader_left:
-        raise BrokenPipeError
+    if lost is not None:
+        from synergy_tui.output import leave_stdout
+
+        leave_stdout()
     if junit is not None:
         from synergy_tui.junit import write_junit
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiments_argument, out_option
+from synergy_tui.arguments import Real, experiments_argument, out_option
 from synergy_tui.errors import UserError
 from synergy_tui.presentation import Examples
 from synergy_tui.problems import as_user_errors
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -24,12 +24,12 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     synergy export last --tensorboard logs/                   # extra: tensorboard
     synergy export last --run multi-head --step 200 --attention attention.safetensors
     synergy export last --graph heads.graphml --layer 1 --threshold 0.01
-    synergy export last --metrics /dev/stdout | head
+    synergy export last --metrics - | head                    # CSV on stdout
     """,
 )
 @experiments_argument
 @click.option(
-    "--metrics", type=_FILE, metavar="FILE", help="Losses and measures: .csv or .parquet."
+    "--metrics", type=_FILE, metavar="FILE", help="Losses and measures: .csv, .parquet, or `-`."
 )
 @click.option("--tensorboard", type=_FOLDER, metavar="DIR", help="Scalars as event files.")
 @click.option(
@@ -43,21 +43,30 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     "--format", "formats", default="svg", show_default=True, metavar="svg,pdf,png", help="Of them."
 )
 @click.option("--run", metavar="RUN", help="For --attention and --graph.  [default: the last]")
-@click.option("--step", type=click.IntRange(min=0), help="For them.  [default: the newest]")
 @click.option(
-    "--layer", type=click.IntRange(min=1), default=1, show_default=True, help="For --graph."
+    "--step", type=click.IntRange(min=0), metavar="N", help="For them.  [default: the newest]"
+)
+@click.option(
+    "--layer",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="For --graph.",
 )
 @click.option(
     "--input",
     "example",
     type=click.IntRange(min=0),
+    metavar="N",
     default=0,
     show_default=True,
     help="For --graph.",
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0),
+    type=Real(min=0),
+    metavar="X",
     default=0.0,
     show_default=True,
     help="For --graph: leave out edges of this weight or less.",
@@ -84,6 +93,7 @@ def command(
     and each head; times in diffusion steps, inf where they were not reached within max_steps.
     """
     from synergy_tui.experiment import find_experiment
+    from synergy_tui.output import STDOUT
 
     if not (metrics or tensorboard or attention or graph or figures):
         raise UserError(
@@ -101,7 +111,8 @@ def command(
             pairs = zip(experiments, states, strict=True)
             table = (row for one, state in pairs for row in rows(one.id, state))
             count = write_metrics(metrics, table)
-            click.echo(f"wrote {metrics}: {count} rows", err=True)
+            if metrics != STDOUT:
+                click.echo(f"wrote {metrics}: {count} rows", err=True)
         if tensorboard:
             from synergy_tui.export.tensorboard import write_tensorboard
 

@@ -49,11 +49,17 @@ def _head_counts(context: click.Context, parameter: click.Parameter, value: str 
 )
 @click.option("--heads", metavar="1,8", callback=_head_counts, help="Head counts, one run each.")
 @click.option(
-    "--length", "--nodes", type=click.IntRange(min=2), help="Tokens a sequence, nodes a graph."
+    "--length",
+    "--nodes",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Tokens a sequence, nodes a graph.",
 )
-@click.option("--layers", type=click.IntRange(min=1), help="Transformer blocks.")
-@click.option("--steps", type=click.IntRange(min=1), help="Training steps.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of initialisation, data and graphs.")
+@click.option("--layers", type=click.IntRange(min=1), metavar="N", help="Transformer blocks.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Training steps.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="N", help="Of initialisation, data and graphs."
+)
 @click.option("--title", help="One line about what it compares.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing; defaults for what is not given.")

@@ -18,11 +18,13 @@ from synergy_tui.commands.execution import (
     timeout_option,
     view_style,
 )
+from synergy_tui.errors import ExitCode
 from synergy_tui.presentation import Examples
 
 
 @click.command(
     cls=Examples,
+    answers=tuple(ExitCode),
     examples="""
     synergy resume last
     synergy resume --no-ui diverse_heads
@@ -52,6 +54,7 @@ def command(
     """
     from synergy_tui.errors import UserError
     from synergy_tui.experiment import find_experiment
+    from synergy_tui.preflight import check_device
 
     found = find_experiment(name, out)
     state = found.state()
@@ -66,6 +69,7 @@ def command(
             hint=f"Watch it: `synergy attach {found.id}`.",
         )
     found.scenario()
+    check_device(device)
     options: dict[str, Any] = {"device": device, "timeout": timeout}
     if not (no_ui or as_json or quiet) and terminal_is_interactive():
         return show_in_app(found, ascii_only=ascii_only, **options)

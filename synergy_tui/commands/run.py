@@ -19,11 +19,13 @@ from synergy_tui.commands.execution import (
     timeout_option,
     view_style,
 )
+from synergy_tui.errors import ExitCode
 from synergy_tui.presentation import Examples
 
 
 @click.command(
     cls=Examples,
+    answers=tuple(ExitCode),
     examples="""
     synergy run scenarios/diverse_heads.toml
     synergy run --no-ui example2
@@ -43,14 +45,17 @@ from synergy_tui.presentation import Examples
     metavar="KEY=VALUE",
     help="Change a key of the scenario; may be given several times.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Replace the scenario's seed."
+)
 @device_option
 @timeout_option
 @out_option
 @click.option(
     "--junit",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the expectations as a JUnit XML report.",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    metavar="FILE",
+    help="Write runs and expectations as a JUnit XML report; `-` is stdout.",
 )
 @ascii_option
 def command(
@@ -73,7 +78,11 @@ def command(
     goes to stderr.
     """
     foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
-    experiment = prepare(scenario, overrides=overrides, seed=seed, out=out)
+    if junit is not None:
+        from synergy_tui.output import require_writable
+
+        require_writable(junit)
+    experiment = prepare(scenario, overrides=overrides, seed=seed, device=device, out=out)
     options: dict[str, Any] = {"device": device, "timeout": timeout}
     if not foreground:
         return show_in_app(experiment, ascii_only=ascii_only, **options)

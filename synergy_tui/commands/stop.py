@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.arguments import Real, experiment_argument, out_option
 from synergy_tui.presentation import Examples
 
 
@@ -20,7 +20,7 @@ from synergy_tui.presentation import Examples
 @experiment_argument
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Real(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -38,5 +38,5 @@ def command(scenario: str | None, device: str, out: Path | None, ascii_only: boo
         from synergy_tui.app import open_app
 
         return open_app(ascii_only=ascii_only, home=out)
-    experiment = prepare(scenario, out=out)
+    experiment = prepare(scenario, device=device, out=out)
     return show_in_app(experiment, device=device, ascii_only=ascii_only)

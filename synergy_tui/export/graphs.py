@@ -28,7 +28,7 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
     layer, example
         Which layer (from 1) and which input (from 0).
     threshold
-        Edges lighter than this are left out, the graph says so.
+        Edges of this weight or less are left out; the graph says so.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from typing import Any
 from synergy_tui.errors import UserError
 from synergy_tui.extras import require
 from synergy_tui.metrics import HEAD_METRICS, leaf
-from synergy_tui.output import write_output, write_output_with
+from synergy_tui.output import STDOUT, write_output, write_output_with
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.summary import MEASURES, conventions, measures
 
@@ -94,7 +94,7 @@ def as_number(value: Any) -> float | None:
 
 
 def write_metrics(path: Path, table: Iterable[Row]) -> int:
-    """Write rows to ``path`` as its suffix says, and return how many there were.
+    """Write rows to ``path`` as its suffix says (stdout: CSV), and return how many there were.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def write_metrics(path: Path, table: Iterable[Row]) -> int:
     """
     found = list(table)
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if suffix == ".csv" or path == STDOUT:
         write_output(path, as_csv(found))
     elif suffix == ".parquet":
         _write_parquet(path, found)

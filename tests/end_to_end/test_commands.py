@@ -100,9 +100,9 @@ def test_a_reader_that_leaves_ends_the_run(shell: Shell) -> None:
     assert process.stdout is not None
     assert "experiment_started" in process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=60) == 143, "what was not finished is no success"
     assert process.stderr is not None
-    assert process.stderr.read() == ""
+    assert "synergy resume" in process.stderr.read()
     assert shell.experiment().state() == "stopped"
 
 
@@ -112,7 +112,9 @@ MISTAKES = {
     "indivisible": (["--set", "runs.two.heads=3"], "do not divide the width embed = 8"),
     "task": (["--set", "train.task=srot"], "did you mean 'sort'?"),
     "option": (["--no-iu"], "--no-ui"),
-    "device": (["--device", "warp"], "warp"),
+    "device": (["--device", "warp"], "'warp' is none of auto, cpu, cuda"),
+    "absent device": (["--device", "cuda:99"], "device"),
+    "limit": (["--timeout", "nan"], "nan is not a number"),
 }
 
 
@@ -124,6 +126,7 @@ def test_mistakes_in_a_run(shell: Shell, mistake: str) -> None:
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert not shell.home.exists(), "nothing was run, so nothing is left behind"
 
 
 def test_files_that_cannot_be_used(shell: Shell) -> None:
