@@ -173,8 +173,12 @@ def _torch() -> Finding:
     build = _build(torch)
     data = {"version": torch.__version__, "build": build, "threads": torch.get_num_threads()}
     return Finding(
-        "torch", "ok", f"{torch.__version__} ({build} build), {data['threads']} threads", data=data
+        "torch", "ok", f"{torch.__version__} ({build} build), {_threads(data)}", data=data
     )
+
+
+def _threads(data: dict[str, Any]) -> str:
+    return "1 thread" if data["threads"] == 1 else f"{data['threads']} threads"
 
 
 def _build(torch: Any) -> str:
@@ -260,7 +264,7 @@ def _numba() -> Finding:
         "cache": str(folder),
         "cache_writable": writable,
     }
-    text = f"{numba.__version__}, {data['threads']} threads, compiled kernels in {folder} ({kept})"
+    text = f"{numba.__version__}, {_threads(data)}, compiled kernels in {folder} ({kept})"
     if writable:
         return Finding("numba", "ok", text, data=data)
     advice = "Kernels may be compiled anew each time: set NUMBA_CACHE_DIR to a writable folder."

@@ -232,8 +232,8 @@ def run_table(state: ExperimentState) -> Table:
     table.add_column("run", no_wrap=True)
     table.add_column("heads", justify="right")
     for index in shown:
-        table.add_column(COLUMNS[index][1], justify="right")
-    table.add_column("state")
+        table.add_column(COLUMNS[index][1], justify="right", overflow="fold")
+    table.add_column("state", overflow="fold")
     for run, cells in rows:
         ended = run.status if not run.reason else f"{run.status}: {run.reason}"
         table.add_row(run.name, str(run.heads), *(cells[index] for index in shown), ended)
@@ -276,7 +276,8 @@ def expectation_table(expectations: list[Event]) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title in ("", "expectation", "left", "right", ""):
-        table.add_column(title, justify="right" if title in ("left", "right") else "left")
+        number = title in ("left", "right")
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
     for event in expectations:
         holds = bool(event["holds"])
         mark = Text("✓ holds" if holds else "✗ fails", style="green" if holds else "bold red")

@@ -21,6 +21,7 @@ from synergy_tui.extras import require
 from synergy_tui.metrics import leaf
 from synergy_tui.output import write_output_with
 from synergy_tui.state import ExperimentState, RunState
+from synergy_tui.summary import conventions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,6 +194,17 @@ def _newest(experiment: Experiment, state: ExperimentState, run: RunState) -> Ke
     return kept_attention(experiment, state, run.name, None)
 
 
+def _measured_by(state: ExperimentState) -> str:
+    """Return the conventions that the runs were measured under, which are mostly the same."""
+    named = [conventions(run.probe) for run in state.runs.values() if run.probe]
+    texts = [
+        f"convention {each['convention']}, combine {each['combine']}, {each['weights']} head "
+        f"weights, sink {each['sink']}"
+        for each in named
+    ]
+    return "; ".join(dict.fromkeys(texts))
+
+
 FIGURES: dict[str, Callable[[Experiment, ExperimentState], Figure]] = {
     "convergence": convergence,
     "fidelity": fidelity_by_layer,
@@ -214,10 +226,12 @@ def write_figures(
     matplotlib = require("matplotlib", "figures")
     if not any(run.probe for run in state.runs.values()):
         raise UserError(f"{experiment.id} has no measurements to draw yet.")
+    measured_by = _measured_by(state)
     written = []
     with matplotlib.rc_context(_STYLE):
         for name, draw in FIGURES.items():
             figure = draw(experiment, state)
+            figure.supxlabel(measured_by, fontsize=6, color="0.4")
             for form in formats:
                 path = folder / f"{experiment.id}-{name}.{form}"
                 # A date would make equal figures differ.
