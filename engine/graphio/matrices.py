@@ -116,6 +116,8 @@ def _csr_head(parts: list[np.ndarray[Any, Any]], nodes: int) -> SparseHead | Non
 def _assembled(path: Path, name: str, parts: list[np.ndarray[Any, Any]], shape: list[int]) -> Any:
     from scipy import sparse
 
+    if any(part.dtype.kind not in "iu" for part in parts[:2]):
+        raise GraphFileError(f"{path}: not a whole sparse matrix: places are whole numbers")
     try:
         if name == "coo":
             row, column, data = parts

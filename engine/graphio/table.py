@@ -105,7 +105,10 @@ class TableBuilder:
         label = None if head is None or head == "" else str(head)
         self._heads.append(label)
         if label is not None and head_weight not in (None, ""):
-            self._head_weights[label] = self._number(head_weight, f"head weight of head {label}")
+            share = self._number(head_weight, f"head weight of head {label}")
+            known = self._head_weights.setdefault(label, share)
+            if known != share and not math.isnan(share):
+                self.problem("head weights that differ within a head", f"head {label}")
 
     def table(self, *, numeric_order: bool = False) -> EdgeTable:
         """Everything collected.
@@ -126,6 +129,19 @@ class TableBuilder:
         headless = self._heads.count(None)
         if 0 < headless < len(self._heads):
             self.problem("edges without a head, where others have one", f"{headless:,} of them")
+        if self._listed:
+            for name in self.names.keys() - self._listed:
+                self.problem("nodes that edges name but the file does not list", name)
+        weighted = self._head_weights
+        if weighted and not all(0 <= share < math.inf for share in weighted.values()):
+            self.problem("head weights that are not finite and >= 0", str(list(weighted.values())))
+        elif weighted and not any(weighted.values()):
+            self.problem("head weights that are all zero", f"{len(weighted):,} of them")
+        bare = {head for head in self._heads if head is not None} - weighted.keys()
+        if weighted and bare:
+            self.problem(
+                "heads without a head weight, where others have one", ", ".join(sorted(bare)[:5])
+            )
         if self._problems:
             raise GraphFileError(list(self._messages()))
         ends = np.array(self._ends, dtype=np.int64).reshape(-1, 2)
@@ -148,7 +164,7 @@ class TableBuilder:
             code = {name: k for k, name in enumerate(known)}
             table.heads = np.array([code[str(head)] for head in self._heads], dtype=np.int64)
             table.head_names = known
-            if self._head_weights.keys() == set(known):
+            if self._head_weights:
                 table.head_weights = np.array([self._head_weights[name] for name in known])
         return table
 

@@ -29,6 +29,9 @@ _DTYPES = {
     "I16": "<i2", "I8": "<i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?",
 }  # fmt: skip
 
+_NARROW = ("F8_", "F6_", "F4")
+"""Types of a byte and less: no attention, and no hindrance to reading what else a file holds."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -179,6 +182,8 @@ def _safetensors_file(path: Path, size: int) -> TensorFile:
     start = 8 + length
     tensors = {}
     for name, entry in header.items():
+        if isinstance(entry, dict) and str(entry.get("dtype")).startswith(_NARROW):
+            continue
         shape, dtype, begin = _entry(name, entry, size - start)
         tensors[name] = Tensor(
             name, shape, dtype, _slice(path, start + begin, shape, entry["dtype"])

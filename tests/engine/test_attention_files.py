@@ -162,6 +162,19 @@ def test_lying_safetensors_headers(tmp_path: Path, header: object) -> None:
         engine.read_attention(tmp_path / "a.safetensors")
 
 
+def test_a_tensor_in_eight_bits_hinders_nobody(tmp_path: Path) -> None:
+    header = {
+        "quantised": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [16, 20]},
+        "layer": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+    }
+    write_safetensors(
+        tmp_path / "a.safetensors", header, np.eye(2, dtype="f4").tobytes() + b"\0" * 4
+    )
+    assert np.array_equal(
+        engine.read_attention(tmp_path / "a.safetensors").attention[0, 0, 0], np.eye(2)
+    )
+
+
 def test_a_safetensors_header_longer_than_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
     with pytest.raises(AttentionFileError, match="1,152,921,504,606,846,976 bytes"):

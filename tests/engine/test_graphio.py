@@ -221,6 +221,28 @@ def test_headerless_lists_comments_and_numbers_in_order(tmp_path: Path) -> None:
     assert system.head_array(0).tolist() == [[1, 0, 0], [1, 1, 0], [1, 0.5, 1]]
 
 
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        ("json", '{"nodes": [{"id": "a"}, {"id": "b"}], "links": [{"source": 0, "target": "b"}]}'),
+        ("gml", "graph [ directed 1 node [ id 1 ] node [ id 2 ] edge [ source 0 target 2 ] ]"),
+        (
+            "graphml",
+            '<graphml><graph edgedefault="directed"><node id="a"/><edge source="0" target="a"/>'
+            "</graph></graphml>",
+        ),
+    ],
+)
+def test_an_edge_to_a_node_that_is_not_listed_is_named(
+    tmp_path: Path, suffix: str, text: str
+) -> None:
+    """A typo, or D3's links by place: it would become a node of its own."""
+    path = tmp_path / f"graph.{suffix}"
+    path.write_text(text)
+    with pytest.raises(GraphFileError, match="does not list: 0"):
+        engine.read_graph(path)
+
+
 def test_nodes_are_put_in_topological_order(tmp_path: Path) -> None:
     path = tmp_path / "graph.csv"
     path.write_text("source,target\nsink2,sink\nb,sink2\na,b\na,sink\n")
@@ -273,6 +295,24 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert "-1 (a → b)" in text
     assert "nan (b → c)" in text
     assert "cyclic" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ("a,b,1,-1\nb,c,2,1\n", "not finite and >= 0"),
+        ("a,b,1,nan\nb,c,2,1\n", "not finite and >= 0"),
+        ("a,b,1,0\nb,c,2,0\n", "all zero"),
+        ("a,b,1,1\nb,c,1,2\n", "differ within a head: head 1"),
+        ("a,b,1,1\nb,c,2,\n", "without a head weight, where others have one: 2"),
+    ],
+)
+def test_head_weights_of_a_file_are_checked(tmp_path: Path, rows: str, problem: str) -> None:
+    path = tmp_path / "graph.csv"
+    path.write_text("source,target,head,head_weight\n" + rows)
+    with pytest.raises(GraphFileError, match=problem) as caught:
+        engine.read_graph(path)
+    assert str(path) in str(caught.value)
 
 
 def test_several_files_are_heads_matched_by_name(tmp_path: Path) -> None:
