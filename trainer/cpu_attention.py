@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -22,8 +21,10 @@ from .workspace import Workspace
 
 _softmax_backward = torch.ops.aten._softmax_backward_data.out
 
-ROWS = 50  # query rows a block: fewer waste less on the future, more make longer products
-TILE = 2**22  # attention entries a tile, on a full square: 16 MiB of float32
+ROWS = 64  # query rows a block: rows of keys then end where vectors do, which exponentials like
+TILE = 2**21  # attention entries a tile, on a full square: 8 MiB of float32
+
+WIDE = 32  # numbers a head, from which on a product streams along them; below, along the tokens
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,8 @@ class Tile:
 
 
 def row_blocks(length: int) -> list[tuple[int, int]]:
-    """Cut the query rows into blocks of about `ROWS`, as (first, last)."""
-    blocks = max(1, round(length / ROWS))
-    edges = [round(length * block / blocks) for block in range(blocks + 1)]
-    return list(pairwise(edges))
+    """Cut the query rows into blocks of `ROWS` and what is left, as (first, last)."""
+    return [(first, min(first + ROWS, length)) for first in range(0, length, ROWS)]
 
 
 def tiles(sequences: int, length: int, heads: int) -> Iterator[Tile]:
@@ -115,8 +114,7 @@ class CausalAttention:
             to_tile = to[tile.sequences, : tile.last]
             to_tile[:, tile.first :, 0] = _by_head(self._by_keys(scores, keys), heads)
             for part, entries, factor in ((1, scores, queries), (2, attention, arriving)):
-                # Features first, so that the long side of the result is the one that streams.
-                found = self._product("by_queries", factor.mT, entries).mT
+                found = self._by_queries(entries, factor)
                 if tile.last == length:  # the last rows come first and see every key
                     to_tile[:, :, part] = _by_head(found, heads)
                 else:
@@ -148,6 +146,12 @@ class CausalAttention:
         if self._onednn:
             return self._product("by_keys", entries, factor)
         return self._product("by_keys", factor.mT, entries.mT).mT
+
+    def _by_queries(self, entries: Tensor, factor: Tensor) -> Tensor:
+        """Sum a factor (P, rows, w) over the queries, by entries (P, rows, keys)."""
+        if factor.shape[-1] >= WIDE:
+            return self._product("by_queries", entries.mT, factor)
+        return self._product("by_queries", factor.mT, entries).mT
 
     def _product(self, name: str, left: Tensor, right: Tensor) -> Tensor:
         """Multiply into a contiguous buffer: any other result is multiplied pair by pair."""

@@ -1,9 +1,11 @@
 """Dropout masks for CPUs as a function of (seed, step, place).
 
 PyTorch draws a CPU's masks one number after the other from a Mersenne twister, which takes longer
-than the attention they are for. Here 16-bit numbers come from NumPy's SFC64, keyed by what the mask
-is for: masks need no state to be saved, and a model drops the same entries whether it trains alone
-or in a stack. Long masks are drawn in chunks with keys of their own, by as many threads as PyTorch
+than the attention they are for. Here bytes come from NumPy's SFC64, keyed by what the mask is for:
+masks need no state to be saved, and a model drops the same entries whether it trains alone or in a
+stack. An entry is dropped where its byte is below a threshold. A probability that is no multiple of
+1/256 lies between two thresholds, and each chunk of a mask draws which of them it takes, so that
+every entry is dropped with that very probability. Chunks are drawn by as many threads as PyTorch
 uses; their number changes no entry.
 """
 
@@ -19,8 +21,7 @@ from numpy.typing import NDArray
 
 from .data import key_of
 
-LEVELS = 2**16
-CHUNK = 2**18  # entries: half a megabyte of numbers, which stays in the cache
+CHUNK = 2**18  # entries, which stay in the cache while they are compared
 
 
 class Masks:
@@ -28,16 +29,15 @@ class Masks:
 
     Args:
         seeds: of each model.
-        probability: that an entry is dropped; rounded to a multiple of 2⁻¹⁶.
+        probability: that an entry is dropped.
         stream: tells apart processes that share a batch.
     """
 
     def __init__(self, seeds: Sequence[int], probability: float, stream: int = 0) -> None:
         self._seeds = tuple(seeds)
         self._stream = stream
-        dropped = round(probability * LEVELS)
-        self.kept_share = 1.0 - dropped / LEVELS
-        self._threshold = np.int16(dropped - LEVELS // 2)
+        self.kept_share = 1.0 - probability
+        self._threshold = 256 * probability
         self._buffers: dict[tuple[int, ...], NDArray[np.bool_]] = {}
         self._threads = ThreadPoolExecutor(torch.get_num_threads())
 
@@ -63,12 +63,15 @@ class Masks:
             for row, model in zip(kept, models, strict=True)
             for at, start in enumerate(range(0, row.size, CHUNK))
         ]
-        if len(chunks) == 1:
-            self._draw(*chunks[0])
-        else:
-            list(self._threads.map(lambda chunk: self._draw(*chunk), chunks))
+        count = torch.get_num_threads()
+        waiting = [self._threads.submit(self._draw, chunks[at::count]) for at in range(1, count)]
+        self._draw(chunks[::count])
+        for others in waiting:
+            others.result()
         return torch.from_numpy(kept.view(np.uint8)).unflatten(1, shape)
 
-    def _draw(self, kept: NDArray[np.bool_], key: int) -> None:
-        numbers = np.random.SFC64(key).random_raw(-(-kept.size // 4)).view(np.int16)
-        np.greater_equal(numbers[: kept.size], self._threshold, out=kept)
+    def _draw(self, chunks: Sequence[tuple[NDArray[np.bool_], int]]) -> None:
+        for kept, key in chunks:
+            words = np.random.SFC64(key).random_raw(1 + -(-kept.size // 8))
+            threshold = np.uint8(self._threshold + int(words[0]) / 2**64)
+            np.greater_equal(words[1:].view(np.uint8)[: kept.size], threshold, out=kept)
