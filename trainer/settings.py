@@ -29,7 +29,7 @@ class TrainSettings:
         activation: of the MLP, "relu" or "gelu".
         tie_weights: use the token embedding as output matrix.
         precision: "float32", or "bf16" for bfloat16 products (parameters, residual stream and
-            loss stay float32).
+            loss stay float32); a CPU rounds only where it gains by that.
         seed: of initialisation and data; a run may have its own.
         probe_every: probe after every so many steps (0: only at the start and the end).
         probe_at: further steps to probe at.

@@ -15,6 +15,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,8 @@ import torch
 from tests.trainer.plain import PlainTransformer, train_plainly
 from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
 from trainer.cohort import Cohort
+from trainer.cpu_attention import row_blocks
+from trainer.cpu_products import onednn, onednn_serves
 from trainer.data import Source
 
 CPU = torch.device("cpu")
@@ -89,6 +92,39 @@ def test_step_at_the_sizes_of_the_paper(heads: int, aim: float, dropout: float) 
         aim,
     )
     assert ratio > 1.0
+
+
+def median(action: Callable[[], object], rounds: int = 9) -> float:
+    action()
+    return 1e3 * statistics.median(seconds(action) for _ in range(rounds))
+
+
+@pytest.mark.parametrize("heads", [1, 4, 16])
+def test_what_a_step_cannot_do_without(heads: int) -> None:
+    """The products of one step at the paper's sizes, and its two softmaxes, and nothing else."""
+    layers, tokens, pairs, width = 4, 5000, 50 * heads, 64 // heads
+    affine = products = exponentials = 0.0
+    with onednn() if onednn_serves(rounding=False) else nullcontext():
+        for fan_in, fan_out, times in (
+            (64, 192, layers), (64, 64, layers), (64, 128, layers), (128, 64, layers), (64, 256, 1),
+        ):  # fmt: skip
+            x, weight = torch.randn(tokens, fan_in), torch.randn(fan_out, fan_in)
+            made, to_weight = torch.randn(tokens, fan_out), torch.empty(fan_out, fan_in)
+            affine += times * median(lambda: torch.mm(x, weight.T, out=made))  # noqa: B023
+            affine += times * median(lambda: torch.mm(made, weight, out=x))  # noqa: B023
+            affine += times * median(lambda: torch.mm(made.T, x, out=to_weight))  # noqa: B023
+        for first, last in row_blocks(100):
+            rows, keys = torch.randn(pairs, last - first, width), torch.randn(pairs, last, width)
+            scores = torch.randn(pairs, last - first, last)
+            to_keys = torch.empty(pairs, width, last)
+            products += 3 * median(lambda: torch.bmm(rows, keys.mT, out=scores))  # noqa: B023
+            products += 2 * median(lambda: torch.bmm(scores, keys, out=rows))  # noqa: B023
+            products += 2 * median(lambda: torch.bmm(rows.mT, scores, out=to_keys))  # noqa: B023
+            exponentials += 2 * median(lambda: torch.softmax(scores, -1, out=scores))  # noqa: B023
+    print(
+        f"\n{heads} heads, a step's products alone: {affine:.1f} ms outside attention, "
+        f"{layers * products:.1f} ms in it; its softmaxes alone: {layers * exponentials:.1f} ms"
+    )
 
 
 @pytest.mark.parametrize("heads", [1, 16])
