@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -67,17 +67,19 @@ def _cublas_is_deterministic() -> bool:
 @contextmanager
 def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
     """Set PyTorch's process-wide modes for one update, and set them back after it."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    tf32 = torch.backends.cuda.matmul.allow_tf32
-    try:
+    with ExitStack() as back:
         if settings.deterministic:
+            deterministic = torch.are_deterministic_algorithms_enabled()
+            warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+            back.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warn_only)
             torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
         if device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+            matmul = torch.backends.cuda.matmul
+            # Newer versions refuse the old name once somebody has used the new one.
+            name: str = "fp32_precision"
+            values: tuple[object, object] = ("ieee", "tf32")
+            if not hasattr(matmul, name):
+                name, values = "allow_tf32", (False, True)
+            back.callback(setattr, matmul, name, getattr(matmul, name))
+            setattr(matmul, name, values[settings.tf32])
         yield
-    finally:
-        if settings.deterministic:
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        if device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = tf32

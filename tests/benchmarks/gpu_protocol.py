@@ -24,6 +24,7 @@ import engine
 from tests.trainer.plain import PlainTransformer, train_plainly
 from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
 from trainer.data import Source
+from trainer.device import modes
 from trainer.model import initial_state
 from trainer.settings import ModelShape, make_task, shape_of
 
@@ -69,15 +70,12 @@ def card_rate(device: torch.device, tf32: bool) -> float:
     """Multiply-adds a second of one large product."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = torch.randn(2, size, size, device=device)
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    left @ right
-    begun = settle(device)
-    for _ in range(10):
+    with modes(replace(PAPER, tf32=tf32), device):
         left @ right
-    seconds = settle(device) - begun
-    torch.backends.cuda.matmul.allow_tf32 = before
-    return 10 * size**3 / seconds
+        begun = settle(device)
+        for _ in range(10):
+            left @ right
+        return 10 * size**3 / (settle(device) - begun)
 
 
 def plain_rate(device: torch.device, steps: int) -> float:

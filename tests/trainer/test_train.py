@@ -33,7 +33,7 @@ from trainer import (
 from trainer.cohort import Cohort
 from trainer.cuda_graph import GraphedUpdate
 from trainer.data import Batch, Source
-from trainer.device import warnings_for
+from trainer.device import modes, warnings_for
 
 
 def losses(events: list, run: str) -> list[float]:
@@ -300,6 +300,26 @@ def test_wishes_a_device_cannot_grant_are_warned_about() -> None:
     assert of_kind(train(replace(wishes, steps=1), PAIR, device="cpu"), Warned)
     mps = warnings_for(small(deterministic=True), torch.device("mps"))
     assert mps == ["deterministic: Apple's mps offers no deterministic mode; results may vary"]
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
+@pytest.mark.parametrize("set_before", ["none", "ieee", "tf32"])
+def test_modes_are_set_back_whichever_api_the_caller_used(set_before: str) -> None:
+    matmul = torch.backends.cuda.matmul
+    old = matmul.fp32_precision
+    matmul.fp32_precision = set_before
+    try:
+        assert of_kind(train(small(steps=1), PAIR, device="cpu"), RunFinished)
+        for tf32 in (True, False):
+            with modes(small(tf32=tf32, deterministic=True), torch.device("cuda")):
+                assert matmul.fp32_precision == ("tf32" if tf32 else "ieee")
+                assert torch.are_deterministic_algorithms_enabled()
+            assert matmul.fp32_precision == set_before
+            assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        matmul.fp32_precision = old
 
 
 class Halves:
