@@ -1,7 +1,7 @@
-"""The whole published protocol on one GPU, timed, measured, and held to the card's limit.
+"""The whole published protocol, timed, measured, and held to the limit of the card or CPU.
 
-Run: `python -m tests.benchmarks.gpu_protocol` (about five minutes on an H100; `--steps 200` for a
-look, `--device cpu --steps 2` to see that it runs). It tells:
+Run: `python -m tests.benchmarks.paper_protocol` on a machine with a GPU, where it takes minutes;
+`--steps 200` has a look, `--device cpu --steps 500 --look 2` makes a scaled one. It tells:
 
 1. the plain loop (`tests/trainer/plain.py`): tokens a second, one head count after another;
 2. what CUDA graphs, TF32, bf16 and compilation do to a step's time and to the losses;
