@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-CONVENTION = "theory · walks · sink excluded"
+CONVENTION = "theory walks, sink excluded"
 HORIZON = 20_000
 """Steps after which a fidelity that has not settled is given as it stands."""
 TOLERANCE = 1e-9

@@ -170,10 +170,7 @@ class InspectorView:
             )
             return canvas
 
-        convention = CONVENTION
-        if self.ascii_only:
-            convention = convention.replace(" · ", ", ")
-        return paint, "heads alone: steps to sink", convention
+        return paint, "heads alone: steps to sink", CONVENTION
 
     def _arrival(self) -> Shown:
         answer = self.answer

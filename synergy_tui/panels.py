@@ -462,12 +462,14 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState], question: int) ->
         return f"{failed[0].name} {failed[0].status} before its first {first}"
     if not runs:
         what = "waiting for the worker to start"
-    elif all(run.status == "waiting" for run in runs):
+    elif runs[0].status == "waiting":
         what = "the worker is starting: loading torch takes a few seconds"
     elif runs[0].kind == "trained":
         what = f"waiting for the first {first}"
     else:
         what = "waiting for the engine's answer"
+    if question and (not runs or runs[0].status == "waiting"):
+        return _PROMISES[question]  # the first panel says it for all
     return f"{what}\n{_PROMISES[question]}"
 
 

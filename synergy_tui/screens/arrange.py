@@ -45,7 +45,7 @@ def arrange_inspector(
     # Small matrices are enlarged by whole numbers until they are worth looking at.
     side = nodes * max(34 // nodes, 1)
     upper = max(min(side // 2 + 4, height * 55 // 100), min(heads + 4, height // 2), 12)
-    figures = min(max(right - side - 6, 36), 46)
+    figures = min(max(right - side - 6, 33), 46)
     lower = height - upper
     curve = max(lower * 45 // 100, min(WHAT_IF_ROWS, lower // 2))
     result = {

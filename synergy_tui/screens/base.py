@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.screen import Screen
 
+from synergy_tui import panels
 from synergy_tui.state import ExperimentState
 from synergy_tui.timeline import Mode, Timeline
 from synergy_tui.widgets.strips import Track
@@ -71,6 +72,9 @@ class TimedScreen(LiveScreen):
         timeline, told = self.timeline, self.synergy.status
         total = max(self.state.total_steps or 0, timeline.last)
         new = f" · {timeline.behind} newer" if timeline.behind else ""
+        tail = f"step {timeline.step} of {total}{new}" if total else ""
+        if 2 not in panels.rows(self.state):
+            tail = "a designed graph: no steps"
         return Track(
             step=timeline.step,
             last=timeline.last,
@@ -78,7 +82,7 @@ class TimedScreen(LiveScreen):
             stops=timeline.stops,
             lead="" if timeline.mode is Mode.FOLLOW else f" {told.word} ",
             lead_style=told.style,
-            tail=f"step {timeline.step} of {total}{new}" if total else "a designed graph: no steps",
+            tail=tail,
         )
 
     def action_toggle_pause(self) -> None:

@@ -50,6 +50,9 @@ READABLE = 60
 FLAT = 3
 """Rows up to which a chart gives the row of an axis that is beneath it anyway to its curves."""
 
+WIDE, GUTTER = 30, 4
+"""From this width on the y axis takes at least so many columns: charts in a column line up."""
+
 ROOMY = 6
 """Rows from which on a chart has room for the names of its curves and for minor markers."""
 
@@ -242,7 +245,7 @@ def text(plot: Plot, width: int, height: int, ascii_only: bool = False) -> list[
 def _write_empty(canvas: Canvas, message: str) -> None:
     """Write what is waited for in the middle, broken into lines that fit."""
     room = max(min(canvas.width - 2, READABLE), 1)
-    first, *others = [textwrap.wrap(part, room) for part in message.split("\n")]
+    first, *others = [_balanced(part, room) for part in message.split("\n")]
     rows = [(row, _INDEX["muted"]) for row in first]
     for part in others:
         # What is said besides waits until there is room for all of it, with a gap.
@@ -251,6 +254,14 @@ def _write_empty(canvas: Canvas, message: str) -> None:
     top = max((canvas.height - len(rows)) // 2, 0)
     for offset, (row, style) in enumerate(rows):
         canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, style)
+
+
+def _balanced(text: str, width: int) -> list[str]:
+    """``text`` in as few lines as it needs, of about the same length."""
+    lines = textwrap.wrap(text, width)
+    while width > 1 and len(shorter := textwrap.wrap(text, width - 1)) == len(lines):
+        lines, width = shorter, width - 1
+    return lines
 
 
 def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> int:
@@ -264,6 +275,8 @@ def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> 
     style = _INDEX["axis"]
     ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
     gutter = max((len(label) for _, label in ticks), default=0) + 1
+    if canvas.width >= WIDE:
+        gutter = max(gutter, GUTTER)
     for row in range(rows):
         canvas.write(gutter - 1, row, lines["vertical"], style)
     free = set(range(rows))

@@ -58,6 +58,20 @@ async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 
     raise AssertionError(f"it never came true; the screen:\n{screen_text(pilot.app)}")
 
 
+async def resized(pilot: Pilot[None], size: tuple[int, int], drawn: Callable[[], bool]) -> None:
+    """Give the terminal another size, and wait until it is ``drawn`` at that size.
+
+    What was drawn at the size before may look drawn too: the lines must have the new length.
+    """
+    await pilot.resize_terminal(*size)
+
+    def arrived() -> bool:
+        lines = screen_lines(pilot.app)
+        return len(lines) == size[1] and {len(line) for line in lines} == {size[0]} and drawn()
+
+    await until(arrived, pilot)
+
+
 @pytest.fixture
 def opened(tmp_path: Path) -> Opened:
     """Open the app on events: ``async with opened(events, size=(80, 24)) as pilot``."""

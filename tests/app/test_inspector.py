@@ -22,7 +22,7 @@ from synergy_tui.screens.arrange import HEADS, MAP, MAPS, PATHS, WHAT_IF
 from synergy_tui.screens.inspector import InspectorScreen
 from synergy_tui.screens.stepper import StepperScreen
 from synergy_tui.widgets.views import ShadedPanel
-from tests.app.conftest import screen_lines, screen_text, until
+from tests.app.conftest import resized, screen_text, until
 from tests.app.heads import write_trained
 from tests.recordings import copy_recording
 
@@ -180,13 +180,12 @@ async def test_any_size_is_used(four: Experiment) -> None:
     async with inspecting(four, "heads-8", size=(38, 10)) as pilot:
         assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
         for size, panels in (((60, 20), 1), ((80, 24), 3), ((120, 40), 5), ((200, 60), 6)):
-            await pilot.resize_terminal(*size)
-            await until(lambda: len(displayed(pilot)) == panels, pilot)  # noqa: B023
-            await until(lambda: "Σ of 8" in screen_text(pilot.app), pilot)
-            lines = screen_lines(pilot.app)
-            assert len(lines) == size[1]
-            assert {len(line) for line in lines} == {size[0]}
-            assert "q leave" in lines[-1]
+
+            def drawn(panels: int = panels) -> bool:
+                text = screen_text(pilot.app)
+                return len(displayed(pilot)) == panels and "Σ of 8" in text and "q leave" in text
+
+            await resized(pilot, size, drawn)
 
 
 async def test_tab_brings_up_the_panels_that_share_a_place(four: Experiment) -> None:

@@ -160,6 +160,7 @@ def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
             "the worker is starting: loading torch takes a few seconds",
             "reached the sink",
         ),
+        (synthetic.trained(upto=0)[:1], 1, "heard worst", "heard worst"),
         (synthetic.trained(upto=0)[:3], 0, "waiting for the first probe", "reached the sink"),
         (synthetic.trained(upto=0)[:3], 2, "waiting for the first training step", "floor"),
         (synthetic.designed()[:2], 1, "waiting for the engine's answer", "heard worst"),
@@ -170,8 +171,8 @@ def test_empty_panels_say_what_is_waited_for_and_what_will_be_there(
 ) -> None:
     measured = state_of(events)
     empty = plot(panel(question, measured, next(iter(measured.runs)))).empty.split("\n")
-    assert empty[0] == said
-    assert promised in empty[1]
+    assert said in empty[0]
+    assert promised in empty[-1]
 
 
 def test_bars_of_all_runs_share_their_scale() -> None:

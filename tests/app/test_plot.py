@@ -60,7 +60,7 @@ def test_lines_are_as_wide_and_as_many_as_asked_for() -> None:
 def test_an_axis_that_the_chart_beneath_has_too_gives_way_where_rows_are_few() -> None:
     shared = replace(RISE, shares_x=True)
     assert "steps" not in "".join(text(shared, 40, 3))
-    assert text(shared, 40, 3)[-1].startswith("0┤")
+    assert text(shared, 40, 3)[-1].startswith("  0┤")
     assert "steps" in text(RISE, 40, 3)[-1]
     assert text(shared, 40, 8) == text(RISE, 40, 8)
 

@@ -10,7 +10,7 @@ import pytest
 from synergy_tui.app import SynergyApp
 from synergy_tui.widgets.chart import Chart
 from tests.app import synthetic
-from tests.app.conftest import Opened, screen_lines, screen_text, until
+from tests.app.conftest import Opened, resized, screen_lines, screen_text, until
 
 LIVE = synthetic.trained(upto=400)
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -62,12 +62,12 @@ async def test_resizing_goes_through_every_layout_and_back(opened: Opened) -> No
     async with opened(LIVE, size=(120, 40)) as pilot:
         first = screen_text(pilot.app)
         for size, charts in (((60, 20), 1), ((20, 6), 0), ((200, 60), 6), ((120, 40), 6)):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-            if charts:
-                await until(lambda n=charts: visible_charts(pilot.app) == n, pilot)
-            else:
-                await until(lambda: "Synergy needs" in screen_text(pilot.app), pilot)
+
+            def drawn(charts: int = charts) -> bool:
+                told = "Synergy needs" in screen_text(pilot.app)
+                return visible_charts(pilot.app) == charts if charts else told
+
+            await resized(pilot, size, drawn)
         await until(lambda: screen_text(pilot.app) == first, pilot)
 
 

@@ -17,7 +17,7 @@ from synergy_tui.experiment import Experiment
 from synergy_tui.screens.inspector import InspectorScreen
 from synergy_tui.screens.stepper import StepperScreen
 from synergy_tui.widgets.views import ShadedPanel
-from tests.app.conftest import screen_lines, screen_text, until
+from tests.app.conftest import resized, screen_text, until
 from tests.recordings import copy_recording
 
 
@@ -147,12 +147,13 @@ async def test_any_size_is_used(example2: Experiment) -> None:
     async with stepping_through(example2, size=(30, 10)) as pilot:
         assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
         for size, stages in (((60, 20), 2), ((80, 24), 3), ((120, 40), 3), ((200, 60), 3)):
-            await pilot.resize_terminal(*size)
-            await until(lambda: "both heads mixed" in screen_text(pilot.app), pilot)
-            await until(lambda: "▼" in screen_text(pilot.app), pilot)
-            shown = [p for p in screen(pilot).query(ShadedPanel) if p.display and p.number >= 2]
-            assert len(shown) == stages
-            assert {len(line) for line in screen_lines(pilot.app)} == {size[0]}
+
+            def drawn(stages: int = stages) -> bool:
+                text, panels = screen_text(pilot.app), screen(pilot).query(ShadedPanel)
+                shown = [panel for panel in panels if panel.display and panel.number >= 2]
+                return "both heads mixed" in text and "▼" in text and len(shown) == stages
+
+            await resized(pilot, size, drawn)
 
 
 async def test_ascii_terminals_get_ascii(example2: Experiment) -> None:
