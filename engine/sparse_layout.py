@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .kernels import sparse as kernels
-from .kernels.sparse_rows import STEPS
+from .kernels.sparse_rows import AHEAD, STEPS
 from .progress import report
 from .sparse import SparseHead
 
@@ -165,10 +165,19 @@ class Layout:
         """Histories that are kept: nothing wraps around when the ring is longer than the graph."""
         return min(self.slots, self.nodes)
 
+    def ahead(self, values: int) -> int:
+        """How many edges ahead the ``values`` of a node are fetched; 0 where caches hold them.
+
+        Rows are stored by node, so places that go down through the nodes go down through the edges.
+        """
+        if self.histories * values * 8 <= NEAR_BYTES:
+            return 0
+        return -AHEAD if self.descending else AHEAD
+
     @cached_property
     def far(self) -> bool:
         """Whether histories have to be fetched from beyond the cache."""
-        return self.histories * STEPS * 8 > NEAR_BYTES
+        return self.ahead(STEPS) != 0
 
     @cached_property
     def pieces(self) -> Longs:

@@ -32,7 +32,7 @@ def hitting(layout: Layout) -> Floats:
         report("hitting times", low, layout.nodes)
         kernels.hitting(
             layout.starts, layout.ends, layout.indices, layout.weights,
-            layout.inner, layout.outer, layout.descending, low, high, h, pairs,
+            layout.inner, layout.outer, layout.descending, layout.ahead(2), low, high, h, pairs,
         )  # fmt: skip
     return h
 
@@ -97,8 +97,8 @@ class Waves:
         def gather(low: int, high: int) -> None:
             kernels.begin(
                 layout.starts, layout.ends, layout.indices, layout.weights, layout.descending,
-                layout.far, border, border + low, border + high, self.rings[0], layout.slots - 1,
-                self._sums, self._resume,
+                layout.ahead(STEPS), border, border + low, border + high, self.rings[0],
+                layout.slots - 1, self._sums, self._resume,
             )  # fmt: skip
 
         over_ranges(gather, end - border, work)
@@ -139,7 +139,7 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
         ) -> None:
             kernels.peaks(
                 layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
+                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
                 low, high, v, clock + STEPS * block, blocks[block],
                 ring, layout.slots - 1, sums, resume, peak, when,
             )  # fmt: skip
@@ -199,7 +199,7 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
         ) -> None:
             kernels.survive(
                 layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.far,
+                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
                 low, high, v, blocks[block], ring, layout.slots - 1, sums, resume,
                 totals[piece, block], worst[piece, block],
             )  # fmt: skip

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 
 from .panels import FLUSH
-from .sparse_rows import STEPS, far_row, far_weighted_row, near_row, near_weighted_row
+from .sparse_rows import STEPS, far_row, far_weighted_row, fetch, near_row, near_weighted_row
 
 
 @njit(cache=True, nogil=True)
@@ -137,12 +137,15 @@ def scale(indptr, indices, weights, row_scale, column_scale, factor, low, high, 
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def hitting(starts, ends, indices, weights, inner, outer, descending, low, high, h, pairs):
+def hitting(
+    starts, ends, indices, weights, inner, outer, descending, ahead, low, high, h, pairs,
+):  # fmt: skip
     """Expected steps to place 0: ``h_i = (1 + Σ P_ik h_k) / Σ P_ik`` over ``k ≠ i``.
 
     Off-diagonals are summed (the GTH way), never ``1 - P_ii``. ``pairs`` (n, 2) keeps
     ``inner[k]`` beside ``inner[k] h_k``, so that an edge fetches both at once. A node with an edge
-    to one that never arrives does not surely arrive either: infinity passes through the sums.
+    to one that never arrives does not surely arrive either: infinity passes through the sums. The
+    pairs of the edges ``ahead`` are fetched meanwhile, unless it is 0.
     """
     n = h.shape[0]
     weighted = weights.shape[0] > 0
@@ -151,6 +154,9 @@ def hitting(starts, ends, indices, weights, inner, outer, descending, low, high,
         leave = 0.0
         steps = 0.0
         for e in range(starts[i], ends[i]):
+            if ahead != 0:
+                coming = min(max(e + ahead, 0), indices.shape[0] - 1)
+                fetch(pairs, 2 * np.int64(indices[coming]))
             k = np.uintp(indices[e])
             if weighted:
                 weight = weights[e]
@@ -244,21 +250,21 @@ def step(starts, ends, indices, weights, inner, outer, diagonal, low, high, v, o
 
 
 @njit(cache=True, nogil=True)
-def _gather(total, ring, indices, weights, start, end, mask, far):
+def _gather(total, ring, indices, weights, start, end, mask, ahead):
     if weights.shape[0] > 0:
-        if far:
-            far_weighted_row(total, ring, indices, weights, start, end, mask)
+        if ahead != 0:
+            far_weighted_row(total, ring, indices, weights, start, end, mask, ahead)
         else:
-            near_weighted_row(total, ring, indices, weights, start, end, mask)
-    elif far:
-        far_row(total, ring, indices, weights, start, end, mask)
+            near_weighted_row(total, ring, indices, weights, start, end, mask, ahead)
+    elif ahead != 0:
+        far_row(total, ring, indices, weights, start, end, mask, ahead)
     else:
-        near_row(total, ring, indices, weights, start, end, mask)
+        near_row(total, ring, indices, weights, start, end, mask, ahead)
 
 
 @njit(cache=True, nogil=True)
 def begin(
-    starts, ends, indices, weights, descending, far, border, low, high, ring, mask, sums, resume,
+    starts, ends, indices, weights, descending, ahead, border, low, high, ring, mask, sums, resume,
 ):  # fmt: skip
     """Gather for places ``low..high-1`` what comes from places before ``border``.
 
@@ -277,13 +283,13 @@ def begin(
             cut -= 1
         total = sums[place - border]
         total[:] = 0.0
-        _gather(total, ring, indices, weights, starts[i], cut, mask, far)
+        _gather(total, ring, indices, weights, starts[i], cut, mask, ahead)
         resume[place - border] = cut
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def peaks(
-    starts, ends, indices, weights, inner, outer, diagonal, descending, far, low, high,
+    starts, ends, indices, weights, inner, outer, diagonal, descending, ahead, low, high,
     v, clock, steps, ring, mask, sums, resume, peak, peak_time,
 ):  # fmt: skip
     """Take ``steps <= STEPS`` steps of places ``low..high-1`` and keep each node's largest value.
@@ -300,7 +306,7 @@ def peaks(
         start = resume[place - low] if begun else starts[i]
         if not begun:
             total[:] = 0.0
-        _gather(total, ring, indices, weights, start, ends[i], mask, far)
+        _gather(total, ring, indices, weights, start, ends[i], mask, ahead)
         x = v[i]
         out = outer[i]
         own = diagonal[i]
@@ -322,7 +328,7 @@ def peaks(
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def survive(
-    starts, ends, indices, weights, inner, outer, diagonal, descending, far, low, high,
+    starts, ends, indices, weights, inner, outer, diagonal, descending, ahead, low, high,
     v, steps, ring, mask, sums, resume, totals, worst,
 ):  # fmt: skip
     """Take ``steps <= STEPS`` steps of places ``low..high-1`` of survival probabilities.
@@ -344,7 +350,7 @@ def survive(
         start = resume[place - low] if begun else starts[i]
         if not begun:
             total[:] = 0.0
-        _gather(total, ring, indices, weights, start, ends[i], mask, far)
+        _gather(total, ring, indices, weights, start, ends[i], mask, ahead)
         x = v[i]
         out = outer[i]
         own = diagonal[i]

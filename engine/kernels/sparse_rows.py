@@ -12,29 +12,53 @@ from typing import Any
 
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
+
+from .lanes import intrinsic
 
 STEPS = 16
 """Steps taken at once: two cache lines of float64."""
 
-AHEAD = 24
-"""How many edges ahead histories are fetched when they do not fit in cache (measured)."""
+AHEAD = 64
+"""How many edges ahead histories are fetched when they do not fit in cache (measured).
+
+Negative where rows are met from the last to the first: what is ahead then lies before."""
 
 _LANES = 4
 _ir = cgutils.ir
 
 
+def _fetch(b: Any, address: Any) -> None:
+    """Have the cache line at ``address`` brought to the processor's first cache."""
+    pointer = _ir.IntType(8).as_pointer()
+    word = _ir.IntType(32)
+    signature = _ir.FunctionType(_ir.VoidType(), [pointer, word, word, word])
+    prefetch = cgutils.get_or_insert_function(b.module, signature, "llvm.prefetch.p0")
+    b.call(prefetch, [b.bitcast(address, pointer), word(0), word(3), word(1)])
+
+
+@intrinsic
+def fetch(typing: Any, array: Any, place: Any) -> Any:
+    """Have the entry at the flat index ``place`` brought to the processor before it is used."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        _fetch(b, b.gep(make_array(sig.args[0])(ctx, b, args[0]).data, [args[1]]))
+        return ctx.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
 def _emit(ctx: Any, b: Any, sig: Any, args: Any, *, weighted: bool, far: bool) -> Any:
     """Emit ``out[k] += Σ_{start<=e<stop} w_e · ring[(indices[e] & mask) · STEPS + k]``.
 
-    ``far`` fetches histories ahead of their use. Lanes are steps, so every sum is taken in the
-    order of the edges: the same bits on every machine, whatever its vectors.
+    ``far`` fetches the histories of the edges ``ahead`` before their use. Lanes are steps, so
+    every sum is taken in the order of the edges: the same bits on every machine, whatever its
+    vectors.
     """
     out, ring, indices, weights = (
         make_array(kind)(ctx, b, value) for kind, value in zip(sig.args[:4], args[:4], strict=True)
     )
-    start, stop, mask = args[4:]
+    start, stop, mask = args[4:7]
     long, word = _ir.IntType(64), _ir.IntType(32)
     vector = _ir.VectorType(_ir.DoubleType(), _LANES)
     parts = range(STEPS // _LANES)
@@ -50,18 +74,15 @@ def _emit(ctx: Any, b: Any, sig: Any, args: Any, *, weighted: bool, far: bool) -
         return b.gep(ring.data, [b.mul(b.and_(node, mask), long(STEPS))])
 
     if far:
-        pointer = _ir.IntType(8).as_pointer()
-        signature = _ir.FunctionType(_ir.VoidType(), [pointer, word, word, word])
-        prefetch = cgutils.get_or_insert_function(b.module, signature, "llvm.prefetch.p0")
         last = b.sub(indices.nitems, long(1))
     with cgutils.for_range_slice(b, start, stop, long(1), intp=long) as (edge, _):
         if far:
-            coming = b.add(edge, long(AHEAD))
+            coming = b.add(edge, args[7])
             coming = b.select(b.icmp_signed("<", coming, last), coming, last)
+            coming = b.select(b.icmp_signed(">", coming, long(0)), coming, long(0))
             line = history(coming)
             for offset in range(0, STEPS, 8):
-                address = b.bitcast(b.gep(line, [long(offset)]), pointer)
-                b.call(prefetch, [address, word(0), word(3), word(1)])
+                _fetch(b, b.gep(line, [long(offset)]))
         here = history(edge)
         if weighted:
             weight = b.load(b.gep(weights.data, [edge]))
@@ -91,8 +112,9 @@ def _row(weighted: bool, far: bool) -> Any:
         start: Any,
         stop: Any,
         mask: Any,
+        ahead: Any,
     ) -> Any:
-        signature = types.void(out, ring, indices, weights, types.int64, types.int64, types.int64)
+        signature = types.void(out, ring, indices, weights, *[types.int64] * 4)
 
         def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
             return _emit(ctx, b, sig, args, weighted=weighted, far=far)

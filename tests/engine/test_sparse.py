@@ -15,7 +15,7 @@ from engine.errors import Cancelled, EngineError, TooLargeError
 from engine.progress import watch
 from engine.sparse import SparseHead, head_from_edges
 from engine.system import MultiHeadSystem
-from engine.topologies import topology
+from engine.topologies import topology, topology_heads
 
 
 @st.composite
@@ -191,6 +191,17 @@ def test_pieces_blocks_and_threads_change_nothing(
     one = engine.fidelity(sparse, tolerance=-1.0, horizon=333)
     assert np.array_equal(one.node, two.node)
     assert np.array_equal(one.time, two.time)
+
+
+@pytest.mark.parametrize("push", [True, False])
+def test_what_is_fetched_ahead_is_used_later(push: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are met from the last to the first when pushing: fetching onwards would look back."""
+    head = topology_heads("fixed_in_degree", 2000, degree=10)[0]
+    layout = sparse_layout.lay_out(sparse_layout.Laid(head), None, None, push=push)
+    assert layout.ahead(2) == 0  # 2000 pairs stay in cache
+    monkeypatch.setattr(sparse_layout, "NEAR_BYTES", 0)
+    used, coming = np.searchsorted(layout.ends, [5000, 5000 + layout.ahead(2)], side="right")
+    assert (coming < used) if layout.descending else (coming > used)
 
 
 def test_two_threads_may_call_at_once() -> None:
