@@ -4,24 +4,20 @@ PyTorch draws a CPU's masks one number after the other from a Mersenne twister, 
 than the attention they are for. Here bytes come from NumPy's SFC64, keyed by what the mask is for:
 masks need no state to be saved, and a model drops the same entries whether it trains alone or in a
 stack. An entry is dropped where its byte is below a threshold. A probability that is no multiple of
-1/256 lies between two thresholds, and each chunk of a mask draws which of them it takes, so that
-every entry is dropped with that very probability. Chunks are drawn by as many threads as PyTorch
-uses; their number changes no entry.
+1/256 lies between two thresholds, and each mask draws which of them it takes, so that every entry
+is dropped with that very probability.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from .data import key_of
-
-CHUNK = 2**18  # entries, which stay in the cache while they are compared
 
 
 class Masks:
@@ -36,10 +32,9 @@ class Masks:
     def __init__(self, seeds: Sequence[int], probability: float, stream: int = 0) -> None:
         self._seeds = tuple(seeds)
         self._stream = stream
-        self.kept_share = 1.0 - probability
         self._threshold = 256 * probability
         self._buffers: dict[tuple[int, ...], NDArray[np.bool_]] = {}
-        self._threads = ThreadPoolExecutor(torch.get_num_threads())
+        self.kept_share = 1.0 - probability
 
     def kept(
         self, step: int, place: tuple[int, ...], models: range, shape: tuple[int, ...]
@@ -58,20 +53,12 @@ class Masks:
         kept = self._buffers.get((*place, models.start))
         if kept is None or kept.shape != size:
             kept = self._buffers[*place, models.start] = np.empty(size, dtype=np.bool_)
-        chunks = [
-            (row[start : start + CHUNK], key_of(self._seeds[model], step, self._stream, *place, at))
-            for row, model in zip(kept, models, strict=True)
-            for at, start in enumerate(range(0, row.size, CHUNK))
-        ]
-        count = torch.get_num_threads()
-        waiting = [self._threads.submit(self._draw, chunks[at::count]) for at in range(1, count)]
-        self._draw(chunks[::count])
-        for others in waiting:
-            others.result()
+        for row, model in zip(kept, models, strict=True):
+            key = key_of(self._seeds[model], step, self._stream, *place)
+            words = np.random.SFC64(key).random_raw(1 + -(-row.size // 8))
+            threshold = int(self._threshold + int(words[0]) / 2**64)
+            if threshold < 256:
+                np.greater_equal(words[1:].view(np.uint8)[: row.size], np.uint8(threshold), out=row)
+            else:
+                row.fill(False)
         return torch.from_numpy(kept.view(np.uint8)).unflatten(1, shape)
-
-    def _draw(self, chunks: Sequence[tuple[NDArray[np.bool_], int]]) -> None:
-        for kept, key in chunks:
-            words = np.random.SFC64(key).random_raw(1 + -(-kept.size // 8))
-            threshold = np.uint8(self._threshold + int(words[0]) / 2**64)
-            np.greater_equal(words[1:].view(np.uint8)[: kept.size], threshold, out=kept)
