@@ -42,20 +42,22 @@ def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
                 f"Experiment {experiment.id} is running.",
                 hint=f"Stop it first: synergy stop {experiment.id}",
             )
-    if not yes:
-        _ask(list(found.values()))
+    if not yes and not _agreed(list(found.values())):
+        click.echo("Nothing was removed.", err=True)
+        return
     for experiment in found.values():
         _remove(experiment)
         click.echo(f"removed {experiment.id}", err=True)
 
 
-def _ask(experiments: list[Experiment]) -> None:
+def _agreed(experiments: list[Experiment]) -> bool:
+    """Ask whether to remove these, by name."""
     for experiment in experiments:
         click.echo(f"  {experiment.path} ({experiment.state()})", err=True)
     if not sys.stdin.isatty():
         raise UserError("Nobody can be asked here.", hint="Give --yes to remove without asking.")
     what = "this experiment" if len(experiments) == 1 else f"these {len(experiments)} experiments"
-    click.confirm(f"Remove {what}?", abort=True, err=True)
+    return click.confirm(f"Remove {what}?", err=True)
 
 
 def _remove(experiment: Experiment) -> None:

@@ -79,7 +79,7 @@ def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
             if run.floor is not None:
                 axes[2].axhline(run.floor, color="0.6", linewidth=0.6)
         axes[2].set(xlabel="training step", ylabel="loss (nats)")
-    axes[0].legend()
+    axes[0].legend(loc="lower right")  # curves rise to one
     return figure
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from click.testing import Result
 
 from synergy_tui.experiment import Experiment
+from tests.cli.conftest import ROOT
 
 Call = Callable[..., Result]
 Make = Callable[..., Experiment]
@@ -132,6 +135,23 @@ def test_rm_asks_nobody_where_there_is_nobody(call: Call, finished: Experiment) 
     assert result.exit_code == 2
     assert "--yes" in result.stderr
     assert finished.path.exists()
+
+
+@pytest.mark.parametrize("answer", ["n", "y"])
+def test_rm_asks_on_a_terminal(finished: Experiment, answer: str) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "synergy_tui", "rm", "last"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=theirs, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    assert str(finished.path) in done.stderr
+    assert finished.path.exists() == (answer == "n")
+    assert ("Nothing was removed." in done.stderr) == (answer == "n")
 
 
 def test_rm_removes_all_of_it_or_nothing(call: Call, home: Path, make: Make) -> None:
