@@ -31,7 +31,33 @@ class Analysis(Mapping[str, Any]):
 
     A mapping of plain Python numbers, lists and dicts, in the order in which they are shown.
     Infinite numbers are ``float("inf")``; a mixing time beyond ``max_steps`` is the text ``">
-    10000"``.
+    10000"``. Over several inputs numbers are means, times medians, places the most frequent.
+
+    Keys
+    ----
+    layer, heads, nodes, inputs, head_weights, weights
+        What was measured; ``weights`` says where the head weights come from.
+    convention, combine, epsilon, sink
+        How.
+    mixing
+        ``hitting_time_mean`` and ``_median`` over starts, ``_capped_mean`` (at ``_cap`` steps);
+        ``arrival_median``, when half of the walks from anywhere have arrived; the four
+        ``mixing_time_{tv,l1}_{max,mean}``, and under ``backward`` those of the reversed chain.
+    fidelity
+        As in `engine.Fidelity`; ``converged`` is the share of inputs that are certified.
+    per_head
+        For each head (from 1) alone: ``weight``, ``hitting_time_mean``, ``mixing_time_tv_max``,
+        ``fidelity_minimax``.
+    synergy
+        ``fidelity_amplification``, ``mixing_gain`` (a bound when ``_censored``), ``hitting_gain``,
+        ``best_head_fidelity``, and ``beats_best_head``: the share of inputs amplified by more
+        than a tie.
+    diversity, bounds
+        As in `engine.Diversity` and, by name, `engine.Bound`.
+    arrival
+        Arrival probabilities at ``steps``: ``mean``, ``median`` and ``worst`` over starts.
+    intervals
+        95 % Student-t intervals of means over inputs.
     """
 
     values_by_name: dict[str, Any]

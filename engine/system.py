@@ -82,7 +82,8 @@ class MultiHeadSystem:
         ----------
         attention
             Lower triangular, rows summing to one; float32 stays float32 and is accumulated in
-            float64.
+            float64. Not copied where its type and layout will do: leave it alone afterwards.
+            Weights below 1e-290 count as zero, weights above 1e100 are refused.
         weights
             ``"uniform"`` or H numbers >= 0, which are normalised to sum to one.
         rows
