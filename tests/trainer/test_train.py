@@ -31,6 +31,7 @@ from trainer import (
     train,
 )
 from trainer.cohort import Cohort
+from trainer.cpu_products import onednn_keeps_float32
 from trainer.cuda_graph import GraphedUpdate
 from trainer.data import Batch, Source
 from trainer.device import modes, warnings_for
@@ -298,6 +299,10 @@ def test_wishes_a_device_cannot_grant_are_warned_about() -> None:
     wishes = small(cuda_graphs=True, tf32=True)
     assert len(warnings_for(wishes, cpu)) == 2
     assert of_kind(train(replace(wishes, steps=1), PAIR, device="cpu"), Warned)
+    gains_nothing = any(
+        "bf16 gains nothing" in m for m in warnings_for(small(precision="bf16"), cpu)
+    )
+    assert gains_nothing == onednn_keeps_float32()
     mps = warnings_for(small(deterministic=True), torch.device("mps"))
     assert mps == ["deterministic: Apple's mps offers no deterministic mode; results may vary"]
 
