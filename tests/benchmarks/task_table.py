@@ -28,7 +28,7 @@ OWN = {
     "parity": {"length": 8, "vocabulary": 2, "steps": 3000},
     "second_maximum": {"steps": 1500},
     "associative_recall": {"steps": 3000},
-    "induction": {"steps": 3000},
+    "induction": {"length": 24, "steps": 6000},
 }
 
 
