@@ -30,6 +30,8 @@ NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
 TIME_KEYS = tuple(key.id for key in keys.TABLE if key.group == "Time")
+CHARTS_FIRST = 31
+"""Rows of the screen that are not for the summary: three charts of eight or nine, and the frame."""
 SMALLEST = (40, 12)
 COMPACT = (76, 22)
 """Below this width or height one panel is shown at a time, with tabs."""
@@ -164,9 +166,15 @@ class DashboardScreen(TimedScreen):
         )
 
     def _most_summary(self, alert: str) -> int:
-        """Rows that the summary may take from the charts; trouble may take two more."""
+        """Rows that the summary may take from the charts; trouble may take two more.
+
+        Charts come first: from :data:`CHARTS_FIRST` rows on each has room for names and bounds.
+        """
         height = self.size.height
-        most = max(height // 5, 2) if self.compact else 5 if height < 34 else height // 3
+        if self.compact:
+            most = max(height // 5, 2)
+        else:
+            most = max(min(height - CHARTS_FIRST, height // 3), 5)
         return most + (2 if alert else 0)
 
     def _arrange(self) -> None:

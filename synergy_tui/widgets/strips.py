@@ -249,7 +249,7 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
 
 
 def summary(content: Summary, width: int, height: int) -> Canvas:
-    """Draw the alert, the verdict, the table when it fits, and as many notes as there is room."""
+    """Draw the alert, the verdict, the table when it fits, and the notes there is room for."""
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     rows = _verdict_rows(content, width)
     convention, *others = _note_rows(content, width) or [[]]
@@ -261,8 +261,12 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     rows += convention
     if fits:
         rows += table
-    rows += [row for note in others for row in note]
-    for y, row in enumerate(_cut(rows, height, width)):
+    rows = _cut(rows, height, width)
+    for note in others:
+        if len(rows) + len(note) > height:
+            break
+        rows += note
+    for y, row in enumerate(rows):
         x = 0
         for text, style in row:
             canvas.write(x, y, text, _INDEX[style])

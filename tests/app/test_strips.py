@@ -58,6 +58,12 @@ def test_what_is_cut_short_says_so() -> None:
     assert convention.startswith(" theory, walks")
 
 
+def test_a_note_is_whole_or_not_there() -> None:
+    content = Summary("", "many is sooner", ["theory", "one " * 30, "two"], TABLE)
+    assert lines(content, 60, 6)[-1] == "", "what does not fit is not begun"
+    assert lines(content, 60, 9)[-1].endswith("two")
+
+
 @pytest.mark.parametrize("width", [40, 60, 89, 90, 200])
 def test_no_line_is_longer_than_the_strip_is_wide(width: int) -> None:
     content = Summary(
