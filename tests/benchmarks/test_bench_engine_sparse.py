@@ -104,13 +104,18 @@ def test_hitting_times_of_ten_million_edges(name: str, benchmark: object) -> Non
 
 @pytest.mark.parametrize("lanes", [1_000, 20_000])
 def test_reordering(lanes: int, benchmark: object) -> None:
-    """Chains dealt out over ``lanes``: how much a step gains from renumbering."""
-    receivers = [np.arange(lanes * step, NODES - 1) for step in range(1, 11)]
-    senders = [each - lanes * step for step, each in enumerate(receivers, start=1)]
-    last = np.arange(NODES - 1 - lanes, NODES - 1)
+    """Chains of nodes that hear the ten before them, shuffled into one another at random."""
+    chain = np.random.default_rng(0).permutation(np.arange(NODES - 1) % lanes)
+    places = np.argsort(chain, kind="stable")  # chain after chain, each in rising order
+    senders, receivers = [], []
+    for step in range(1, 11):
+        together = chain[places[:-step]] == chain[places[step:]]
+        senders.append(places[:-step][together])
+        receivers.append(places[step:][together])
+    last = places[np.flatnonzero(np.diff(chain[places], append=lanes))]
     head = SparseHead.from_edges(
         np.concatenate([*senders, last]),
-        np.concatenate([*receivers, np.full(lanes, NODES - 1)]),
+        np.concatenate([*receivers, np.full(len(last), NODES - 1)]),
         NODES,
     )
     system = MultiHeadSystem.from_sparse([head])
