@@ -10,6 +10,7 @@ import click
 
 from synergy_tui.arguments import out_option
 from synergy_tui.commands.execution import device_option, quiet_option, terminal_is_interactive
+from synergy_tui.errors import ExitCode
 from synergy_tui.presentation import Examples
 
 if TYPE_CHECKING:
@@ -210,8 +211,7 @@ def _follow(
     from synergy_tui.sweep.follow import follow
 
     code = follow(sweep, start, as_json=as_json, quiet=quiet)
-    if not quiet and not as_json:
-        click.echo(f"sweep  {sweep.path}", err=True)
+    if code in (ExitCode.OK, ExitCode.EXPECTATION_FAILED) and not quiet and not as_json:
         click.echo(f"report with  synergy report {sweep.path}", err=True)
     return code
 

@@ -25,8 +25,8 @@ STATEMENTS = {
     "P4": "Amplification grows with the diversity of the heads.",
     "P4-control": "With identical heads, diversity is 0 and amplification exactly 1.",
     "P5": "The bounds of the theory hold.",
-    "P6-mixing": "Runs that take more steps to the sink have a higher task loss.",
-    "P6-fidelity": "Runs with a higher minimax fidelity have a lower task loss.",
+    "P6-mixing": "Within a seed, head counts of fewer steps to the sink have a lower task loss.",
+    "P6-fidelity": "Within a seed, head counts of higher minimax fidelity have a lower task loss.",
 }
 
 

@@ -337,7 +337,10 @@ def _correlation(
     if other is not None and not math.isnan(other.mean):
         low, high = other.interval
         between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
-        details = (f"{label}: ρ = {other.mean:.2f}{between}, p = {other.p_value:.2g} uncorrected",)
+        against = "" if sign * other.mean >= 0 else " — the other way"
+        details = (
+            f"{label}: ρ = {other.mean:.2f}{between}, p = {other.p_value:.2g} uncorrected{against}",
+        )
     return Finding(
         prediction=prediction,
         group=group,

@@ -101,6 +101,11 @@ def follow(
         click.echo(f"stopped; {again} goes on with what is not finished", err=True)
         interrupted = stopping[0] == signal.SIGINT
         return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
+    if process is not None and process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        again = f"`synergy sweep {sweep.path}`"
+        click.echo(f"the driver died ({name}); {again} goes on with what is not finished", err=True)
+        return int(ExitCode.RUN_FAILED)
     if process is not None:
         return int(process.returncode)
     overview = Overview(sweep)

@@ -1,12 +1,14 @@
 """A worker of :class:`~synergy_tui.sweep.pool.PoolExecutor`: runs experiments that it is told of.
 
 Reads one JSON object a line, ``{"paths": […]}``; several paths train as one ensemble. Answers one
-line for each path: ``{"path", "exit_code", "reason"}``.
+line for each path: ``{"path", "exit_code", "reason"}``. Once the driver has died, it checkpoints
+and ends, so that the next driver finds nothing running.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
@@ -19,6 +21,19 @@ from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiment import Experiment
 from synergy_tui.runner import Stopper, run_experiment
 from synergy_tui.signals import stop_on_signals
+
+
+class _Leashed(Stopper):
+    """Asks to end also when the process that started this one has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._driver = os.getppid()
+
+    def __call__(self) -> bool:
+        if os.getppid() != self._driver:
+            self.request("the driver of the sweep has gone", int(ExitCode.TERMINATED))
+        return super().__call__()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def answer(path: str, code: int, reason: str = "") -> None:
         told = {"path": path, "exit_code": int(code), "reason": reason}
-        answers.write(orjson.dumps(told) + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
+            answers.write(orjson.dumps(told) + b"\n")
 
-    stopper = Stopper()
+    stopper = _Leashed()
     with stop_on_signals(stopper, detached=True):
         while not stopper() and (line := sys.stdin.buffer.readline()):
             paths = orjson.loads(line)["paths"]

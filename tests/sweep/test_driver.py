@@ -16,14 +16,17 @@ import pytest
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.events import EventReader
 from synergy_tui.experiment import Experiment
+from synergy_tui.sweep.backend import Backend
 from synergy_tui.sweep.directory import Sweep, find_sweep
 from synergy_tui.sweep.driver import run_sweep
 from synergy_tui.sweep.ensemble import batches, run_together
 from synergy_tui.sweep.executor import Outcome, Task
+from synergy_tui.sweep.follow import follow
 from synergy_tui.sweep.mirror import Mirror
 from synergy_tui.sweep.overview import Overview
 from synergy_tui.sweep.pool import PoolExecutor
 from synergy_tui.sweep.remote import Packet, luggage, run_point
+from synergy_tui.sweep.worker import launch
 from tests.sweep.conftest import make, run_here
 
 TRAINED = """
@@ -206,6 +209,37 @@ def test_a_pool_survives_the_death_of_a_worker_and_finishes_from_checkpoints(
             assert run.steps.tolist() == list(range(1, 401))
     assert run_here(sweep) is ExitCode.OK
     assert [e["kind"] for e in log_of(sweep)[-2:]] == ["sweep_started", "sweep_finished"]
+
+
+def test_workers_checkpoint_and_end_when_their_driver_is_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = make(TRAINED.format(steps=20_000), tmp_path)
+    experiment = sweep.experiment("s0")
+    driver = launch(sweep, Backend("pool", workers=1, threads=1, together=1, device="cpu"))
+
+    def kill() -> None:
+        try:
+            wait_for(lambda: list(experiment.checkpoints.glob("*.safetensors")))
+        finally:
+            driver.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert follow(sweep, lambda: driver) == ExitCode.RUN_FAILED
+    killer.join()
+    told = capsys.readouterr().err
+    assert "the driver died (SIGKILL)" in told
+    assert str(sweep.path) in told
+    wait_for(lambda: experiment.state() == "stopped")
+    assert (experiment.ending() or {})["reason"] == "the driver of the sweep has gone"
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None:
