@@ -11,7 +11,8 @@ from . import operators
 from .convention import convention as named_convention
 from .errors import choose
 from .minimax import TOLERANCE, minima, run_peaks
-from .operators import COMBINATIONS, DenseStack, Survival
+from .operators import COMBINATIONS, DenseStack
+from .states import Survival
 from .validation import as_attention, batch_of_heads
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,8 @@ from .convention import Convention
 from .disagreement import diversity
 from .minimax import TOLERANCE, Minima, minima, run_peaks
 from .mixing import CONVENTIONS, arrived, levels
-from .operators import DenseStack, Stack, Survival
+from .operators import DenseStack, Stack
+from .states import Survival
 from .system import MultiHeadSystem
 from .validation import as_attention
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError, choose
-from .operators import Peaks, Stack, heads, mixture
+from .operators import Stack, heads, mixture
+from .states import Peaks
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]

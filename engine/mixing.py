@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import EngineError, choose
-from .operators import Kind, Stack, Survival, heads, mixture
+from .operators import Kind, Stack, heads, mixture
+from .states import Survival
 from .system import MultiHeadSystem
 from .walks import Combine, survival_blocks
 

@@ -8,8 +8,9 @@ diffusion: one kernel serves both. A node that sends (hears) nothing keeps what 
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -17,10 +18,11 @@ import numpy.typing as npt
 
 from .errors import choose
 from .kernels import compare, dense as kernels, far, fidelity
-from .kernels.panels import STEPS
+from .kernels.panels import STEPS, room_for
 from .kernels.threads import over_ranges
 from .memory import refuse_if_too_large
 from .reach import dense_reach
+from .states import Peaks, Survival
 from .system import MultiHeadSystem
 
 Floats = npt.NDArray[np.float64]
@@ -42,76 +44,6 @@ for 30 to 300 nodes)."""
 
 TRAJECTORY_VALUES = 4_000_000
 """Numbers of a trajectory that are kept at a time when only its end is wanted."""
-
-
-@dataclass
-class Survival:
-    """Survival curves of K operators on the way down; see `engine.kernels.dense.survive`."""
-
-    survival: Floats
-    levels: Floats
-    of_mean: npt.NDArray[np.bool_]
-    cap: int
-    pulled: bool
-    clock: npt.NDArray[np.int64] = field(init=False)
-    crossing: npt.NDArray[np.int64] = field(init=False)
-    capped: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.survival.shape[0]
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.crossing = np.full((count, len(self.levels)), -1, dtype=np.int64)
-        self.capped = np.zeros(count)
-
-    @classmethod
-    def start(
-        cls,
-        count: int,
-        nodes: int,
-        *,
-        levels: npt.ArrayLike,
-        of_mean: npt.ArrayLike,
-        cap: int = 0,
-        pulled: bool = False,
-    ) -> Survival:
-        """Nothing has arrived but the target itself: the sink, or node 0 when ``pulled``."""
-        survival = np.ones((count, nodes))
-        survival[:, 0 if pulled else -1] = 0.0
-        return cls(survival, np.asarray(levels, float), np.asarray(of_mean, bool), cap, pulled)
-
-    @property
-    def active(self) -> npt.NDArray[np.bool_]:
-        """Which operators still have a level to cross or a time before the cap to see."""
-        return (self.crossing < 0).any(axis=1) | (self.clock < self.cap)
-
-
-@dataclass
-class Peaks:
-    """Sink rows ``e_τ D^t`` of K operators and their largest values so far."""
-
-    state: Floats
-    tolerance: float
-    every_node: bool
-    peak: Floats = field(init=False)
-    time: npt.NDArray[np.int64] = field(init=False)
-    clock: npt.NDArray[np.int64] = field(init=False)
-    interval: Floats = field(init=False)
-    closed: npt.NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.state.shape[0]
-        self.peak = self.state.copy()
-        self.time = np.zeros(self.state.shape, dtype=np.int64)
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.interval = np.zeros((count, 2))
-        self.closed = np.zeros(count, dtype=bool)
-
-    @classmethod
-    def start(cls, count: int, nodes: int, *, tolerance: float, every_node: bool) -> Peaks:
-        """At time 0 the sink's state is its own."""
-        state = np.zeros((count, nodes))
-        state[:, -1] = 1.0
-        return cls(state, tolerance, every_node)
 
 
 class Stack(ABC):
@@ -237,13 +169,14 @@ class DenseStack(Stack):
         )
         out = np.empty((steps + 1, self.nodes))
         out[0] = start
-        chunk = self._chunk(1)
+        chunk, room = self._chunk(1), room_for(self.nodes)
         for first in range(0, steps, chunk):
             kernels.trajectory(
                 self.matrices[k],
                 self.row_scale[k],
                 self.column_scale[k],
                 pulled,
+                room,
                 out[first : first + chunk + 1],
             )
         return out
@@ -256,8 +189,21 @@ class DenseStack(Stack):
         blocks = WORK_A_CALL // max(1, operators * self.nodes * self.nodes // 2 * STEPS)
         return max(2, blocks) * STEPS
 
+    def _rooms(self) -> Callable[[], Floats]:
+        """Each thread's own room to pack an operator in, kept from call to call: new is slow."""
+        own = threading.local()
+
+        def room() -> Floats:
+            if not hasattr(own, "room"):
+                own.room = room_for(self.nodes)
+            found: Floats = own.room
+            return found
+
+        return room
+
     def survive(self, state: Survival, last: int) -> None:
         """See `Stack.survive`."""
+        room = self._rooms()
         squares = self.nodes <= FAR_LIMIT
         near = min(last, max(state.cap, WALKED_FIRST * self.nodes)) if squares else last
         target = 0
@@ -276,6 +222,7 @@ class DenseStack(Stack):
                     state.crossing,
                     state.cap,
                     state.capped,
+                    room(),
                     low,
                     high,
                 )
@@ -318,6 +265,7 @@ class DenseStack(Stack):
 
     def peaks(self, state: Peaks, last: int) -> None:
         """See `Stack.peaks`."""
+        room = self._rooms()
         target = 0
         while True:
             target = min(last, target + self._chunk(-(-self.count // 8)))
@@ -334,6 +282,7 @@ class DenseStack(Stack):
                     state.time,
                     state.interval,
                     state.closed,
+                    room(),
                     low,
                     high,
                 )

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .errors import choose, whole_number
 from .minimax import minima, run_peaks
 from .mixing import MAX_STEPS, levels, mixing_time
-from .operators import COMBINATIONS, Kind, Stack, Survival, dense_mixtures
+from .operators import COMBINATIONS, Kind, Stack, dense_mixtures
+from .states import Survival
 from .system import MultiHeadSystem
 from .walks import Combine
 

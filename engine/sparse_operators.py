@@ -18,11 +18,12 @@ import numpy.typing as npt
 from .kernels import sparse as kernels
 from .kernels.threads import over_ranges
 from .memory import refuse_if_too_large
-from .operators import Kind, Peaks, Stack, Survival
+from .operators import Kind, Stack
 from .progress import report
 from .sparse import SparseHead
 from .sparse_layout import Floats, Laid, Layout, in_row_calls, lay_out, row_bounds
 from .sparse_waves import hitting, peaks, survive
+from .states import Peaks, Survival
 from .system import MultiHeadSystem
 
 _laid: WeakKeyDictionary[SparseHead, Laid] = WeakKeyDictionary()

@@ -17,9 +17,9 @@ from .kernels import sparse as kernels
 from .kernels.fidelity import certificate
 from .kernels.sparse_rows import STEPS
 from .kernels.threads import over_ranges
-from .operators import Peaks, Survival
 from .progress import report
 from .sparse_layout import Floats, Layout, Longs
+from .states import Peaks, Survival
 
 Task = Callable[[int, int, int, int, Floats, Floats, Longs], object]
 

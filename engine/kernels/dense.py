@@ -21,9 +21,9 @@ from .panels import (
     STEPS,
     advance,
     aligned,
+    on_lines,
     pack,
     pack_mirrored,
-    packed_size,
     padded,
     restart,
 )
@@ -112,11 +112,14 @@ def row_times(v, matrix, out):
 
 
 @njit(cache=True, nogil=True)
-def trajectory(matrix, row_scale, column_scale, pulled, out):
-    """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``."""
+def trajectory(matrix, row_scale, column_scale, pulled, room, out):
+    """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``.
+
+    ``room`` (`panels.room_for`) is scratch.
+    """
     n = matrix.shape[0]
     size = padded(n)
-    packed = aligned(packed_size(n))
+    packed = on_lines(room)
     block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
     sums = aligned(STEPS * WIDTH)
     _pack(matrix, row_scale, column_scale, pulled, packed)
@@ -251,6 +254,7 @@ def survive(
     crossing,
     cap,
     capped,
+    room,
     low,
     high,
 ):
@@ -265,7 +269,7 @@ def survive(
     """
     n = matrices.shape[1]
     size = padded(n)
-    packed = aligned(packed_size(n))
+    packed = on_lines(room)
     block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
     sums = aligned(STEPS * WIDTH)
     for k in range(low, high):

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from .lanes import WIDTH, load, spread, store, where_above
-from .panels import FLUSH, STEPS, advance, aligned, pack, packed_size, padded, restart
+from .panels import FLUSH, STEPS, advance, aligned, on_lines, pack, padded, restart
 
 
 @njit(cache=True, nogil=True)
@@ -65,6 +65,7 @@ def peaks(
     peak_time,
     interval,
     closed,
+    room,
     low,
     high,
 ):
@@ -73,11 +74,11 @@ def peaks(
     Stops at ``last`` steps, or when the certificate closes to the relative ``tolerance``
     (``closed[k]``); ``interval[k]`` holds both ends for the minimum over all nodes but the sink.
     A negative ``tolerance`` asks for all steps. The certificate is looked at whenever the clock is
-    a multiple of `STEPS`, however a run is cut into calls.
+    a multiple of `STEPS`, however a run is cut into calls. ``room`` (`panels.room_for`) is scratch.
     """
     n = matrices.shape[1]
     size = padded(n)
-    packed = aligned(packed_size(n))
+    packed = on_lines(room)
     block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
     sums = aligned(STEPS * WIDTH)
     best = aligned(size)

@@ -17,6 +17,7 @@ to a multiple of eight. Padding hears and sends nothing.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from .lanes import WIDTH, add, add_times, at_least, lane, load, spread, store, times
@@ -35,11 +36,16 @@ def padded(n):
 
 
 @njit(cache=True, nogil=True)
+def on_lines(raw):
+    """All but `WIDTH` numbers of ``raw``, from the first that begins a cache line on."""
+    start = -(raw.ctypes.data // 8) % WIDTH
+    return raw[start : start + len(raw) - WIDTH]
+
+
+@njit(cache=True, nogil=True)
 def aligned(count):
     """Room for ``count`` numbers, aligned to cache lines."""
-    raw = np.empty(count + WIDTH)
-    start = -(raw.ctypes.data // 8) % WIDTH
-    return raw[start : start + count]
+    return on_lines(np.empty(count + WIDTH))
 
 
 @njit(cache=True, nogil=True)
@@ -48,11 +54,10 @@ def _panel(size, low):
     return low * size - low * (low - WIDTH) // 2
 
 
-@njit(cache=True, nogil=True)
-def packed_size(n):
-    """Numbers in a packed operator of ``n`` nodes."""
-    size = padded(n)
-    return _panel(size, size)
+def room_for(n: int) -> npt.NDArray[np.float64]:
+    """Room for a packed operator of ``n`` nodes wherever `on_lines` lets it start."""
+    size = -(-n // WIDTH) * WIDTH
+    return np.empty(size * (size + WIDTH) // 2 + WIDTH)
 
 
 @njit(cache=True, nogil=True)

@@ -20,7 +20,8 @@ import numpy as np
 
 import engine
 from engine.graphio.matrices import write_scipy
-from engine.operators import Peaks, heads
+from engine.operators import heads
+from engine.states import Peaks
 from engine.system import MultiHeadSystem
 from engine.topologies import topology_heads
 

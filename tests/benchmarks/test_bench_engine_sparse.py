@@ -14,8 +14,9 @@ import pytest
 import scipy.sparse
 
 import engine
-from engine.operators import Peaks, heads
+from engine.operators import heads
 from engine.sparse import SparseHead
+from engine.states import Peaks
 from engine.system import MultiHeadSystem
 from engine.topologies import topology_heads
 

@@ -10,7 +10,8 @@ import pytest
 import engine
 from engine.kernels.panels import FLUSH, STEPS
 from engine.minimax import run_peaks
-from engine.operators import DenseStack, Peaks, Survival, dense_heads
+from engine.operators import DenseStack, dense_heads
+from engine.states import Peaks, Survival
 
 SIZES = [1, 2, 7, 8, 9, 31, 64, 101]  # one panel, whole panels, one node more and less
 HORIZON = 5 * STEPS + 3
