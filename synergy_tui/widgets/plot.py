@@ -459,14 +459,14 @@ def _write_label(
 ) -> None:
     """Write a label at the first of the places that covers the fewest cells of curves.
 
-    It never touches what is ``written``: two numbers side by side would read as one.
+    It keeps two cells from what is ``written``: two labels side by side would read as one.
     """
     size = len(label.text)
     best, least = None, label.most
     for row, column in label.places:
         if not (0 <= row < body.height and 0 <= column <= body.width - size):
             continue
-        if written[row, max(column - 1, 0) : column + size + 1].any():
+        if written[row, max(column - 2, 0) : column + size + 2].any():
             continue
         covered = int(taken[row, column : column + size].sum())
         if covered < least:
