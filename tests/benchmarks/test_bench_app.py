@@ -8,28 +8,34 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from rich.style import Style
 
 from synergy_tui.events import encode
-from synergy_tui.experiment import Experiment
+from synergy_tui.experiment import Experiment, create_experiment
+from synergy_tui.launch import launch
+from synergy_tui.scenario import load_scenario
 from synergy_tui.widgets.axes import Axis
 from synergy_tui.widgets.chart import strip_of
 from synergy_tui.widgets.plot import STYLES, Curve, Marker, Plot, draw
 from tests.app import synthetic
 from tests.app.terminal import Terminal
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = (120, 40)
 LIVE_SECONDS = 10.0
 
@@ -72,7 +78,9 @@ OPEN = """
 import json, resource, sys, time
 from pathlib import Path
 import synergy_tui.app, synergy_tui.screens.dashboard
-from synergy_tui.experiment import Experiment
+from synergy_tui.experiment import Experiment, create_experiment
+from synergy_tui.launch import launch
+from synergy_tui.scenario import load_scenario
 from synergy_tui.tail import Tail
 tail = Tail(Experiment(Path(sys.argv[1])))
 begun = time.perf_counter()
@@ -247,3 +255,80 @@ def test_processor_while_live(benchmark: Any, live: Path) -> None:
 
     benchmark.pedantic(watch, rounds=1)
     report("processor of the app, live", figures[0], "% of one core", 30.0)
+
+
+BLOCK = 40
+"""Steps of training that are timed at once: they hold two probes."""
+BLOCKS = 6
+
+
+def step_times(log: Path) -> dict[int, float]:
+    """When, by the worker's clock, each step of the first run was done."""
+    times: dict[int, float] = {}
+    with log.open("rb") as file:
+        for line in file:
+            if b'"train_step"' in line and line.endswith(b"\n"):
+                event = json.loads(line)
+                times.setdefault(event["step"], event["t"])
+    return times
+
+
+def seconds_of_a_block(log: Path, wait: Callable[[float], object]) -> float:
+    """Time the next whole block of steps, while ``wait`` passes the time."""
+    times = step_times(log)
+    begin = (max(times, default=0) // 20 + 1) * 20
+    while begin + BLOCK not in times:
+        wait(0.25)
+        times = step_times(log)
+    return times[begin + BLOCK] - times[begin]
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Iterator[Experiment]:
+    """A worker that trains the main scenario, one thread on a core of its own; we have another."""
+    if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is no spare core, or no way to choose one")
+    cores = sorted(os.sched_getaffinity(0))
+    # Every step is reported, as in a run of the length that people watch.
+    every = f"train.probe_every={BLOCK // 2}"
+    overrides = ["train.steps=1000000", "train.log_every=1", every]
+    scenario = load_scenario(ROOT / "scenarios" / "diverse_heads.toml", overrides=overrides)
+    experiment = create_experiment(scenario, tmp_path)
+    # The worker inherits its core; the app and this process get the others.
+    os.sched_setaffinity(0, cores[:1])
+    worker = psutil.Process(launch(experiment, device="cpu", threads=1))
+    os.sched_setaffinity(0, cores[1:])
+    try:
+        yield experiment
+    finally:
+        os.sched_setaffinity(0, cores)
+        worker.kill()
+        worker.wait()
+
+
+def test_a_run_that_is_watched_trains_as_fast(benchmark: Any, training: Experiment) -> None:
+    """Headless and attached by turns, in one training; a spare core is there for the app."""
+    alone: list[float] = []
+    watched: list[float] = []
+
+    def alternate() -> None:
+        log = training.events_path
+        while len(step_times(log) if log.exists() else ()) < BLOCK // 2:
+            time.sleep(0.25)
+        alone.append(seconds_of_a_block(log, time.sleep))
+        for _ in range(BLOCKS):
+            with Terminal(training.path, SIZE) as terminal:
+                terminal.wait_for("how soon?")
+                terminal.read(1.0)
+                watched.append(seconds_of_a_block(log, terminal.read))
+            alone.append(seconds_of_a_block(log, time.sleep))
+
+    benchmark.pedantic(alternate, rounds=1)
+    around = [(before + after) / 2 for before, after in itertools.pairwise(alone)]
+    ratios = [free / seen for free, seen in zip(around, watched, strict=True)]
+    share = 100 * statistics.median(ratios)
+    print(f"\n  steps a second: {BLOCK / statistics.median(alone):.3g} alone,"
+          f" {BLOCK / statistics.median(watched):.3g} watched;"
+          f" ratios {' '.join(f'{ratio:.3f}' for ratio in ratios)}")  # fmt: skip
+    report("slower when watched", 100 - share, "%", 3.0)
+    assert share >= 97.0
