@@ -87,7 +87,7 @@ async def test_every_head_is_shown_with_its_figures(four: Experiment) -> None:
         assert len(answer.figures) == len(told) == 8
         weights = [each["weight"] for each in told]
         assert [head.weight for head in answer.figures] == pytest.approx(weights)
-        assert "theory · walks" in text
+        assert "theory walks, sink excluded" in text
 
 
 async def test_keys_select_sort_and_choose(four: Experiment) -> None:
