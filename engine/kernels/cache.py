@@ -1,7 +1,8 @@
-"""Where compiled kernels are kept when neither the package nor the user's home can be written."""
+"""Compiled kernels on disk: where they are kept, and when they are out of date."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -25,6 +26,27 @@ def ensure_cache_folder() -> None:
         if _writable(Path(asked).expanduser() / "numba"):
             return
     numba.config.CACHE_DIR = str(_private_folder())  # type: ignore[attr-defined]
+
+
+def forget_stale_kernels(folder: Path = Path(__file__).parent) -> None:
+    """Forget the kernels compiled beside their sources in ``folder`` once any source has changed.
+
+    Numba compiles a kernel again when its own file changes, but not when that of a kernel it calls
+    does, though the code of the one is part of the other: after an update, results would be those
+    of the old source.
+    """
+    compiled = folder / "__pycache__"
+    digest = hashlib.blake2b()
+    with suppress(OSError):
+        for source in sorted(folder.glob("*.py")):
+            digest.update(source.name.encode() + source.read_bytes())
+        stamp = compiled / "kernels.stamp"
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        for index in compiled.glob("*.nbi"):
+            index.unlink(missing_ok=True)
+        compiled.mkdir(exist_ok=True)
+        stamp.write_text(digest.hexdigest())
 
 
 def _writable(folder: Path) -> bool:

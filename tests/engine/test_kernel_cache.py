@@ -1,0 +1,42 @@
+"""Compiled kernels must not outlive the sources they were made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.kernels.cache import forget_stale_kernels
+
+
+def compiled(folder: Path) -> Path:
+    """A folder of two sources, and a kernel that was compiled from both."""
+    (folder / "__pycache__").mkdir(exist_ok=True)
+    index = folder / "__pycache__" / "caller.kernel-1.py311.nbi"
+    index.touch()
+    return index
+
+
+def test_a_changed_callee_forgets_its_callers(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text("one")
+    callee = tmp_path / "callee.py"
+    callee.write_text("two")
+    forget_stale_kernels(tmp_path)
+    index = compiled(tmp_path)
+    forget_stale_kernels(tmp_path)
+    assert index.exists()
+    callee.write_text("other")
+    forget_stale_kernels(tmp_path)
+    assert not index.exists()
+
+
+def test_kernels_of_unknown_sources_are_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text("one")
+    index = compiled(tmp_path)
+    forget_stale_kernels(tmp_path)
+    assert not index.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text("one")
+    (tmp_path / "__pycache__").write_text("a file where the folder should be")
+    forget_stale_kernels(tmp_path)
+    assert (tmp_path / "__pycache__").is_file()
