@@ -32,8 +32,9 @@ METHOD = (
     "P4 on trained runs correlates seeds at equal head counts and permutes seeds whole, because "
     "what a seed does to all of its runs must not count several times.",
     "Intervals: percentile bootstrap over seeds (SciPy), expanded for small samples (Hesterberg "
-    "2015). In simulations of normal data it covers 95 % at eight seeds and 91 % at five, where the "
-    "plain one covers 83 %; skewed data cost a few points more. None is given where all agree.",
+    "2015). In simulations of normal data it covers 95 % at eight seeds and 91 % at five, where "
+    "the plain one covers 83 %; skewed data cost a few points more. None is given where all "
+    "agree.",
     "Correction: Holm over all tests of one convention. Conventions measure the same runs, so "
     "they are not corrected against each other.",
     '"Decided at": the sample at which a paired t-test of this effect size has 80 % power at the '
