@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from .system import MultiHeadSystem as MultiHeadSystem
     from .topologies import topology as topology
     from .walks import clarity as clarity, diffusion as diffusion, spread as spread, walk as walk
+    from .warmup import warm_up as warm_up
 
 _HOME = {
     "AttentionFile": "graphio",
@@ -159,6 +160,7 @@ _HOME = {
     "diffusion": "walks",
     "spread": "walks",
     "walk": "walks",
+    "warm_up": "warmup",
 }
 
 __all__ = sorted(_HOME)

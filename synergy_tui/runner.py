@@ -288,12 +288,8 @@ def _classified(error: Exception) -> tuple[int, str]:
 
 
 def _warm_up() -> None:
-    """Load the engine's compiled kernels while torch is being imported."""
-    import numpy as np
-
+    """Have the engine's kernels ready while torch is being imported."""
     import engine
 
     with suppress(Exception):
-        attention = np.tril(np.ones((2, 1, 2, 4, 4), dtype=np.float32))
-        attention /= attention.sum(axis=-1, keepdims=True)
-        engine.analyze_batch(attention)
+        engine.warm_up()
