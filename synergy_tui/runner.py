@@ -19,7 +19,7 @@ from synergy_tui.paths import FILE_MODE
 from synergy_tui.recorder import NO_ROOM, Recorder
 from synergy_tui.resources import ResourceMonitor
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
-from synergy_tui.scenario.training import training_of
+from synergy_tui.scenario.training import matches_of, training_of
 from synergy_tui.state import ExperimentState
 
 Train = Callable[..., Iterator[Any]]
@@ -229,6 +229,9 @@ class _Execution:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         settings, runs = training_of(self._scenario)
+        for match in matches_of(self._scenario):
+            if match.run.name not in self._recorder.state.runs:
+                self._recorder.warn(match.said)
         train = self._train_with or trainer.train
         for event in train(
             settings,

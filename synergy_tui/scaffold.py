@@ -107,7 +107,7 @@ def _trained(answers: Answers) -> str:
         batch = 64
         learning_rate = 2e-3
         probe_every = 20                # steps between measurements of the attention
-        # precision = "bf16"            # faster where the processor has bfloat16 units
+        # precision = "bf16"            # faster where the processor has bfloat16 matrix units
         # probe_at = [1, 2, 5, 10]      # further steps to measure at
 
         # [analysis]                    # conventions; these are the defaults

@@ -131,7 +131,9 @@ class Train(Table):
     activation: Activation = Field(default="relu", description="Of the MLP.")
     tie_weights: bool = Field(default=False, description="Token embedding as output matrix.")
     precision: Literal["float32", "bf16"] = Field(
-        default="float32", description="bf16 multiplies in bfloat16; attention stays float32."
+        default="float32",
+        description="bf16 may round the factors of products to bfloat16; on a CPU only where "
+        "it gains by that.",
     )
     parameter_difference: Annotated[int, Field(ge=0)] | Literal["any"] = Field(
         default=0, description="By how many parameters the runs may differ; any: by any number."
@@ -258,7 +260,11 @@ class TrainedRun(Run):
     heads: Heads = Field(description="Attention heads a layer; they share the width.")
     seed: Seed | None = Field(default=None, description="The scenario's when absent.")
     embed: Positive | None = None
-    mlp: Positive | None = None
+    mlp: Positive | Literal["match"] | None = Field(
+        default=None,
+        description="Width of the MLP; match: as wide as brings the parameters nearest to those "
+        "of the first run that does not say so.",
+    )
     layers: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     positions: Positions | None = None

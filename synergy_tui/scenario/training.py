@@ -4,15 +4,48 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
-from trainer import RunSettings, TrainerError, TrainSettings, check
+from trainer import Match, RunSettings, TrainerError, TrainSettings, check, match_parameters
 
 
 def training_of(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
-    """Return the settings of a scenario's training, and of each run that is trained."""
+    """Return the settings of a scenario's training, and of each run that is trained.
+
+    Raises
+    ------
+    TrainerError
+        No width of the MLP matches what a run is to match.
+    """
+    settings, runs = _as_written(scenario)
+    chosen = {match.run.name: match.run for match in matches_of(scenario)}
+    return settings, [chosen.get(run.name, run) for run in runs]
+
+
+def matches_of(scenario: Scenario) -> list[Match]:
+    """Choose the width of each MLP that is to match another run, and say it in words.
+
+    Raises
+    ------
+    TrainerError
+        There is no other run, or no width that does.
+    """
+    wanting = {run.name for run in scenario.trained if run.mlp == "match"}
+    if not wanting:
+        return []
+    settings, runs = _as_written(scenario)
+    fixed = [run for run in runs if run.name not in wanting]
+    if not fixed:
+        raise TrainerError('mlp: every run says "match"; give one of them a width to match')
+    others = [run for run in runs if run.name in wanting]
+    return match_parameters(settings, [fixed[0], *others])[1:]
+
+
+def _as_written(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
+    """Everything but the widths that are to be chosen."""
     assert scenario.train is not None
     shared = scenario.train.model_dump()
     shared["probe_at"] = tuple(shared["probe_at"])
@@ -20,7 +53,7 @@ def training_of(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
         shared["parameter_difference"] = None
     settings = TrainSettings(**shared, seed=scenario.seed)
     runs = [RunSettings(**run.model_dump(exclude={"note"})) for run in scenario.trained]
-    return settings, runs
+    return settings, [replace(run, mlp=None) if run.mlp == "match" else run for run in runs]
 
 
 def training_problems(scenario: Scenario) -> Iterator[Problem]:

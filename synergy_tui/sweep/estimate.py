@@ -76,17 +76,14 @@ def cost(scenario: Scenario) -> Cost:
 
 def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
     """Operations of a whole training, and bytes of one model with its gradients and activations."""
-    from trainer.settings import RunSettings, TrainSettings, count_parameters
+    from synergy_tui.scenario.training import training_of
+    from trainer.settings import shape_of
 
     train = scenario.train
     assert train is not None
-    layers, embed = run.layers or train.layers, run.embed or train.embed
-    hidden = run.mlp or train.mlp
-    settings = TrainSettings(
-        task=train.task, length=train.length, vocabulary=train.vocabulary,
-        embed=embed, mlp=hidden, layers=layers,
-    )  # fmt: skip
-    parameters = count_parameters(settings, RunSettings(run.name, run.heads))
+    settings, runs = training_of(scenario)
+    shape = next(shape_of(settings, each) for each in runs if each.name == run.name)
+    layers, embed, hidden, parameters = shape.layers, shape.embed, shape.mlp, shape.parameters()
     tokens = train.batch * train.length
     products = layers * (4 * embed**2 + 2 * embed * hidden) + embed * (train.vocabulary + 1)
     scores = 2 * layers * train.length * embed

@@ -23,6 +23,8 @@ from synergy_tui.scenario import (
     parse_scenario,
 )
 from synergy_tui.scenario.positions import Positions
+from synergy_tui.scenario.training import matches_of, training_of
+from trainer import count_parameters
 
 TRAINED = """\
 title = "A title"
@@ -245,6 +247,26 @@ def test_runs_with_different_parameter_counts_are_refused_unless_meant(write: An
     assert "parameters" in message
     meant = wider.replace("embed = 64", 'embed = 64\nparameter_difference = "any"')
     assert load_scenario(write(meant))
+
+
+def test_an_mlp_is_made_as_wide_as_brings_the_parameters_nearest(write: Any) -> None:
+    narrow = TRAINED.replace("heads = 8", 'heads = 8\nembed = 32\nmlp = "match"')
+    assert "set parameter_difference = " in the_problem(write(narrow))[2]
+    scenario = load_scenario(
+        write(narrow.replace("embed = 64", "embed = 64\nparameter_difference = 100"))
+    )
+    settings, runs = training_of(scenario)
+    one, other = (count_parameters(settings, run) for run in runs)
+    assert 0 < abs(one - other) <= 100
+    (match,) = matches_of(scenario)
+    assert match.run == runs[1]
+    assert f"mlp {settings.mlp} → {runs[1].mlp}" in match.said
+
+
+def test_somebody_must_be_there_to_match(write: Any) -> None:
+    text = TRAINED.replace("heads = 8", 'heads = 8\nmlp = "match"')
+    alone = text.replace("heads = 1", 'heads = 1\nmlp = "match"')
+    assert 'every run says "match"' in the_problem(write(alone))[2]
 
 
 def test_a_scenario_needs_runs(write: Any) -> None:
