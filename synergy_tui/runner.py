@@ -230,7 +230,7 @@ class _Execution:
             torch.set_num_threads(self._threads)
         settings, runs = training_of(self._scenario)
         for match in matches_of(self._scenario):
-            if match.run.name not in self._recorder.state.runs:
+            if self._recorder.state.runs[match.run.name].total_steps is None:  # never started
                 self._recorder.warn(match.said)
         train = self._train_with or trainer.train
         for event in train(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key
@@ -52,8 +51,11 @@ def _as_written(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
     if shared["parameter_difference"] == "any":
         shared["parameter_difference"] = None
     settings = TrainSettings(**shared, seed=scenario.seed)
-    runs = [RunSettings(**run.model_dump(exclude={"note"})) for run in scenario.trained]
-    return settings, [replace(run, mlp=None) if run.mlp == "match" else run for run in runs]
+    written = [run.model_dump(exclude={"note"}) for run in scenario.trained]
+    for run in written:
+        if run["mlp"] == "match":
+            run["mlp"] = None
+    return settings, [RunSettings(**run) for run in written]
 
 
 def training_problems(scenario: Scenario) -> Iterator[Problem]:
