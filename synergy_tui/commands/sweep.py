@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "ensemble", "pool", "ray"]),
     help="What runs the points; else what [sweep] says.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Points (or ensembles) at a time.")
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Points (or ensembles) at a time."
+)
 @click.option(
     "--ray",
     metavar="auto|local|ADDRESS",
@@ -129,7 +131,7 @@ def _prepare(
 ) -> tuple[Sweep | None, Backend]:
     """Check everything, say what it will cost, and make the sweep's directory."""
     from synergy_tui.errors import UserError
-    from synergy_tui.preflight import check_inputs
+    from synergy_tui.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
     from synergy_tui.sweep.backend import choose
     from synergy_tui.sweep.directory import create_sweep
@@ -146,6 +148,8 @@ def _prepare(
         from synergy_tui.extras import require
 
         require("ray", "ray")
+    else:
+        check_device(device)
     if existing is not None:
         whole = existing.scenario()
     else:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from synergy_tui.errors import UserError
 from synergy_tui.events import EventReader
 from synergy_tui.experiment import Experiment, find_experiment, is_experiment
+from synergy_tui.paths import expand
 from synergy_tui.scenario import FamilyRun, Scenario
 from synergy_tui.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.statistics.observations import BoundCheck, Observation
@@ -164,7 +165,7 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
 
 
 def _find(name: str, out: str | Path | None) -> Sweep | Experiment:
-    path = Path(name).expanduser()
+    path = expand(name)
     if path.is_dir() and is_experiment(path):
         return Experiment(path)
     try:

@@ -27,7 +27,7 @@ import orjson
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiment import Experiment, create_experiment
-from synergy_tui.paths import DIRECTORY_MODE, home, make_private, write_whole
+from synergy_tui.paths import DIRECTORY_MODE, expand, home, make_private, write_whole
 from synergy_tui.scenario import Scenario, load_scenario
 from synergy_tui.sweep.plan import Point
 from synergy_tui.sweep.table import Scalar
@@ -225,7 +225,7 @@ def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
     UserError
         None or several match.
     """
-    path = Path(name).expanduser()
+    path = expand(name)
     if path.is_dir() and is_sweep(path):
         return Sweep(path)
     root = home(out)

@@ -180,6 +180,21 @@ def test_what_is_no_experiment_is_told(tmp_path: Path) -> None:
         gather(["nothing"], tmp_path)
 
 
+def test_a_home_that_nobody_has_is_no_experiment(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a sweep nor an experiment"):
+        gather(["~nobody-has-this-name/sweep"], tmp_path)
+
+
+def test_a_device_that_is_not_here_is_told_before_a_sweep_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["sweep", "sweep_heads", "--no-ui", "--device", "cuda:99", "--out", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "cuda:99" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_each_convention_measures_how_soon_its_own_way() -> None:
     mixing = {
         "hitting_time_mean": 3.0,
