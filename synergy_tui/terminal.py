@@ -17,7 +17,7 @@ def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
     UserError
         Input or output is not a terminal, or it cannot move its cursor (``TERM=dumb``).
     """
-    headless = "Run it without the app: synergy run SCENARIO --no-ui"
+    headless = "Without the app: `synergy run SCENARIO --no-ui` runs, `synergy show NAME` tells."
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         # The app draws on stderr, so that stdout stays free for data.
         raise UserError("The app needs a terminal, and this is none.", hint=headless)
