@@ -33,6 +33,8 @@ from synergy_tui.widgets.ascii import AsciiFilter
 REDRAWS_PER_SECOND = 4
 PACE_WINDOW = 20.0
 """Seconds of the log over which the pace is measured."""
+SHORTEST_PACE = 3.0
+"""Seconds that must have been watched for it; before, the pace since the start is taken."""
 
 Mode = Literal["live", "replay"]
 
@@ -264,7 +266,7 @@ class SynergyApp(App[None]):
             progress.popleft()
         seconds = progress[-1][0] - progress[0][0]
         steps = progress[-1][1] - progress[0][1]
-        if not state.live or seconds <= 0 or steps <= 0:
+        if not state.live or seconds < SHORTEST_PACE or steps <= 0:
             seconds, steps = state.elapsed, state.step
         self.timeline.observe(state.step, stops, steps / seconds if seconds > 0 else None)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from synergy_tui import status
+from synergy_tui.app import SynergyApp
 from synergy_tui.state import ExperimentState
 from synergy_tui.timeline import Timeline
 from tests.app import synthetic
@@ -81,3 +82,13 @@ def test_the_scarcest_resource_comes_first() -> None:
              "gpu_percent": 71.0, "gpu_memory_bytes": 2e9}  # fmt: skip
     assert status.resources(state_of([event])) == ["gpu 71 % 2 GB", "cpu 96 % 400 MB"]
     assert status.resources(ExperimentState()) == []
+
+
+def test_a_moment_after_attaching_is_too_short_to_tell_the_pace() -> None:
+    step = [event for event in synthetic.trained(upto=300) if event["kind"] == "train_step"][-1]
+    state = state_of(synthetic.trained(upto=300))
+    app = SynergyApp()
+    app._observe(state)
+    state.apply({**step, "step": 301, "t": state.elapsed + 1.0})  # it stumbled for a second
+    app._observe(state)
+    assert app.timeline.pace == pytest.approx(9.3, rel=0.05)
