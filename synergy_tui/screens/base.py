@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.screen import Screen
+from textual.widgets import Static
 
 from synergy_tui import panels
 from synergy_tui.state import ExperimentState
@@ -23,6 +24,14 @@ class LiveScreen(Screen[None]):
     times a second when the log has grown or the cursor moved by itself, and at once after a key.
     """
 
+    DEFAULT_CSS = """
+    LiveScreen {
+        #too-small { display: none; }
+        &.-too-small > * { display: none; }
+        &.-too-small > #too-small { display: block; width: 1fr; height: 1fr; }
+    }
+    """
+
     def __init__(self, state: ExperimentState, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.state = state
@@ -39,6 +48,19 @@ class LiveScreen(Screen[None]):
     def refresh_view(self) -> None:
         """Bring every visible panel up to the state and the cursor."""
         raise NotImplementedError
+
+    def fits(self, smallest: tuple[int, int], what: str, way_out: str) -> bool:
+        """Whether the terminal has so many columns and rows; where not, say so in place of all."""
+        width, height = self.size
+        small = width < smallest[0] or height < smallest[1]
+        self.set_class(small, "-too-small")
+        # No match while the screen is taken down, when the timer may draw once more.
+        for note in self.query("#too-small").results(Static) if small else ():
+            note.update(
+                f"{what} needs {smallest[0]} columns and {smallest[1]} rows; "
+                f"this terminal has {width} and {height}. {way_out}"
+            )
+        return not small
 
     def update_now(self) -> None:
         """Redraw at once, after a key or a click."""

@@ -87,7 +87,6 @@ class DashboardScreen(TimedScreen):
         self._summary = SummaryStrip(id="summary")
         self._timeline_bar = TimelineBar(id="timeline")
         self._keys = KeyBar("dashboard", id="keys")
-        self._too_small = Static(id="too-small")
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
 
@@ -100,7 +99,7 @@ class DashboardScreen(TimedScreen):
         yield self._summary
         yield self._timeline_bar
         yield self._keys
-        yield self._too_small
+        yield Static(id="too-small")
 
     # What is on the screen
 
@@ -134,11 +133,8 @@ class DashboardScreen(TimedScreen):
 
     def refresh_view(self) -> None:
         """Bring everything that is visible up to the state and the cursor."""
-        width, height = self.size
-        if width < SMALLEST[0] or height < SMALLEST[1]:
-            self._say_too_small(width, height)
+        if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
             return
-        self.set_class(False, "-too-small")
         look = self.look()
         told = self.synergy.status
         self._header.show(self._header_fields(told))
@@ -148,7 +144,9 @@ class DashboardScreen(TimedScreen):
         self._keys.hide(*TIME_KEYS if timeless else ())
         content = summarise(self.state, look, told.advice)
         strip = self._summary
-        strip.styles.height = summary_height(content, width, self._most_summary(content.alert))
+        strip.styles.height = summary_height(
+            content, self.size.width, self._most_summary(content.alert)
+        )
         self.set_class(told.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
@@ -157,13 +155,6 @@ class DashboardScreen(TimedScreen):
             for question, chart in enumerate(column.charts):
                 if chart.display:
                     chart.show(panels.panel(question, self.state, runs, look, axes))
-
-    def _say_too_small(self, width: int, height: int) -> None:
-        self.set_class(True, "-too-small")
-        self._too_small.update(
-            f"Synergy needs {SMALLEST[0]} columns and {SMALLEST[1]} rows; "
-            f"this terminal has {width} and {height}. q leaves; the run goes on."
-        )
 
     def _most_summary(self, alert: str) -> int:
         """Rows that the summary may take from the charts; trouble may take two more.

@@ -90,9 +90,6 @@ class InspectorScreen(TimedScreen):
         #body { height: 1fr; width: 1fr; }
         #body ShadedPanel { position: absolute; }
         #tabs { display: none; }
-        #too-small { display: none; }
-        &.-too-small > * { display: none; }
-        &.-too-small > #too-small { display: block; width: 1fr; height: 1fr; }
     }
     """
 
@@ -203,14 +200,7 @@ class InspectorScreen(TimedScreen):
 
     def refresh_view(self) -> None:
         """Bring everything that is visible up to the state, the cursor and the last answer."""
-        width, height = self.size
-        small = width < SMALLEST[0] or height < SMALLEST[1]
-        self.set_class(small, "-too-small")
-        if small:
-            self.query_one("#too-small", Static).update(
-                f"The inspector needs {SMALLEST[0]} columns and {SMALLEST[1]} rows; "
-                f"this terminal has {width} and {height}. esc goes back."
-            )
+        if not self.fits(SMALLEST, "The inspector", "esc goes back."):
             return
         self._ask()
         self._arrange()

@@ -107,9 +107,6 @@ class StepperScreen(LiveScreen):
     StepperScreen {
         #body { height: 1fr; width: 1fr; }
         #body ShadedPanel { position: absolute; }
-        #too-small { display: none; }
-        &.-too-small > * { display: none; }
-        &.-too-small > #too-small { display: block; width: 1fr; height: 1fr; }
     }
     """
 
@@ -282,14 +279,7 @@ class StepperScreen(LiveScreen):
 
     def refresh_view(self) -> None:
         """Bring everything up to the state and what was computed."""
-        width, height = self.size
-        small = width < SMALLEST[0] or height < SMALLEST[1]
-        self.set_class(small, "-too-small")
-        if small:
-            self.query_one("#too-small", Static).update(
-                f"The stepper needs {SMALLEST[0]} columns and {SMALLEST[1]} rows; "
-                f"this terminal has {width} and {height}. esc goes back."
-            )
+        if not self.fits(SMALLEST, "The stepper", "esc goes back."):
             return
         self._ask()
         self.query_one(Header).show(self._header())
