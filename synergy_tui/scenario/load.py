@@ -254,7 +254,9 @@ def _syntax_problem(error: Exception, source: str) -> Problem:
 
 def _problem(raw: dict[str, Any], error: Any) -> Problem:
     """Turn pydantic's words into ours."""
-    path = tuple(part for part in error["loc"] if part not in models.RUN_MODELS)
+    path: Key = error["loc"]
+    if path[:1] == ("runs",) and path[2:3] and path[2] in models.RUN_MODELS:
+        path = path[:2] + path[3:]  # which kind of run pydantic took the table for
     while path and not _exists(raw, path) and error["type"] not in ("missing", "extra_forbidden"):
         path = path[:-1]  # pydantic appends which member of a union it tried
     value = _at(raw, path)

@@ -263,6 +263,18 @@ def test_an_mlp_is_made_as_wide_as_brings_the_parameters_nearest(write: Any) -> 
     assert f"mlp {settings.mlp} → {runs[1].mlp}" in match.said
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('"<designed>" = []\n' + DESIGNED, "<designed>"),
+        (DESIGNED.replace("nodes =", '"<designed>" = 1\nnodes ='), "runs[0].<designed>"),
+    ],
+)
+def test_a_key_named_as_a_kind_of_run_is_an_unknown_key(write: Any, text: str, key: str) -> None:
+    _, found, message = the_problem(write(text))
+    assert (found, message[:11]) == (key, "unknown key")
+
+
 def test_somebody_must_be_there_to_match(write: Any) -> None:
     text = TRAINED.replace("heads = 8", 'heads = 8\nmlp = "match"')
     alone = text.replace("heads = 1", 'heads = 1\nmlp = "match"')
