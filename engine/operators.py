@@ -306,31 +306,26 @@ class DenseStack(Stack):
 
 def raw_hitting(heads: npt.NDArray[np.floating]) -> Floats:
     """Hitting times (K, n) of the walks of raw heads (K, n, n), without normalising them first."""
-    count, n = heads.shape[0], heads.shape[-1]
-    out = np.empty((count, n))
-    over_ranges(
-        lambda low, high: kernels.hitting_of_raw(heads, low, high, out), count, count * n * n
-    )
-    return out
+    return _each_node(kernels.hitting_of_raw, heads, passes=1.0)
 
 
 def row_scales(heads: npt.NDArray[np.floating]) -> Floats:
     """Reciprocal row sums (K, n) of raw weights (K, n, n), in float64: they make a diffusion."""
-    count, n = heads.shape[0], heads.shape[-1]
-    out = np.empty((count, n))
-    over_ranges(
-        lambda low, high: kernels.row_scales(heads, low, high, out), count, count * n * n / 2
-    )
-    return out
+    return _each_node(kernels.row_scales, heads, passes=0.5)
 
 
 def column_scales(heads: npt.NDArray[np.floating]) -> Floats:
     """Reciprocal column sums (K, n) of raw weights (K, n, n), in float64: they make a walk."""
+    return _each_node(kernels.column_scales, heads, passes=0.5)
+
+
+def _each_node(
+    kernel: Callable[..., None], heads: npt.NDArray[np.floating], *, passes: float
+) -> Floats:
+    """What ``kernel(heads, low, high, out)`` writes to ``out`` (K, n), reading ``passes`` of heads."""
     count, n = heads.shape[0], heads.shape[-1]
     out = np.empty((count, n))
-    over_ranges(
-        lambda low, high: kernels.column_scales(heads, low, high, out), count, count * n * n / 2
-    )
+    over_ranges(lambda low, high: kernel(heads, low, high, out), count, passes * (count * n * n))
     return out
 
 
