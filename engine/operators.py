@@ -322,7 +322,7 @@ def column_scales(heads: npt.NDArray[np.floating]) -> Floats:
 def _each_node(
     kernel: Callable[..., None], heads: npt.NDArray[np.floating], *, passes: float
 ) -> Floats:
-    """What ``kernel(heads, low, high, out)`` writes to ``out`` (K, n), reading ``passes`` of heads."""
+    """What ``kernel(heads, low, high, out)`` writes to ``out`` (K, n), in ``passes`` over heads."""
     count, n = heads.shape[0], heads.shape[-1]
     out = np.empty((count, n))
     over_ranges(lambda low, high: kernel(heads, low, high, out), count, passes * (count * n * n))
