@@ -18,6 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from .data import key_of
+from .threads import over_ranges
+
+PART = 2**19
+"""Entries with a key of their own, so that threads can share a mask."""
 
 
 class Masks:
@@ -53,12 +57,24 @@ class Masks:
         kept = self._buffers.get((*place, models.start))
         if kept is None or kept.shape != size:
             kept = self._buffers[*place, models.start] = np.empty(size, dtype=np.bool_)
-        for row, model in zip(kept, models, strict=True):
-            key = key_of(self._seeds[model], step, self._stream, *place)
-            words = np.random.SFC64(key).random_raw(1 + -(-row.size // 8))
-            threshold = int(self._threshold + int(words[0]) / 2**64)
-            if threshold < 256:
-                np.greater_equal(words[1:].view(np.uint8)[: row.size], np.uint8(threshold), out=row)
-            else:
-                row.fill(False)
+        keys = [key_of(self._seeds[model], step, self._stream, *place) for model in models]
+        parts = -(-size[1] // PART)
+
+        def draw(first: int, last: int) -> None:
+            for at in range(first, last):
+                row, part = divmod(at, parts)
+                threshold = int(self._threshold + (keys[row] >> 11) / 2**53)
+                entries = kept[row, part * PART : (part + 1) * PART]
+                _draw(entries, key_of(keys[row], part), threshold)
+
+        over_ranges(draw, len(models) * parts, threaded=kept.size > PART)
         return torch.from_numpy(kept.view(np.uint8)).unflatten(1, shape)
+
+
+def _draw(kept: NDArray[np.bool_], key: int, threshold: int) -> None:
+    """Keep the entries whose random byte is not below the threshold."""
+    if threshold > 255:
+        kept.fill(False)
+        return
+    words = np.random.SFC64(key).random_raw(-(-kept.size // 8))
+    np.greater_equal(words.view(np.uint8)[: kept.size], np.uint8(threshold), out=kept)

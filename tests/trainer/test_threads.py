@@ -1,0 +1,82 @@
+"""Work shared by PyTorch's threads, or by Python's where PyTorch came with another OpenMP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from trainer import threads
+
+
+@pytest.fixture(params=["openmp", "python"])
+def _kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "python":
+        monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
+    elif threads._gnu_openmp() is None:
+        pytest.skip("this PyTorch has no GNU OpenMP")
+
+
+@pytest.fixture
+def _two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_this_pytorch_shares_its_threads() -> None:
+    """On Linux, its wheels bring libgomp; should they stop to, training slows down unnoticed."""
+    if "OpenMP" not in torch.__config__.parallel_info() or not torch.__config__.show().count("GCC"):
+        pytest.skip("PyTorch was not built by GCC")
+    assert threads._gnu_openmp() is not None
+
+
+@pytest.mark.usefixtures("_kind", "_two_threads")
+@pytest.mark.parametrize("count", [1, 2, 11, 100])
+def test_every_number_once(count: int) -> None:
+    found: list[int] = []
+    threads.over_ranges(lambda first, last: found.extend(range(first, last)), count)
+    assert sorted(found) == list(range(count))
+
+
+@pytest.mark.usefixtures("_kind", "_two_threads")
+def test_two_threads_at_once() -> None:
+    met = threading.Barrier(2, timeout=20)
+    names: set[int] = set()
+
+    def work(first: int, last: int) -> None:
+        if first == 0 or not names:
+            met.wait()
+        names.add(threading.get_ident())
+
+    threads.over_ranges(work, 2)
+    assert len(names) == 2
+    assert threading.get_ident() in names
+
+
+@pytest.mark.usefixtures("_kind", "_two_threads")
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_arrives(error: type[BaseException]) -> None:
+    def work(first: int, last: int) -> None:
+        if first:
+            raise error(str(first))
+
+    with pytest.raises(error):
+        threads.over_ranges(work, 2)
+    found: list[int] = []
+    threads.over_ranges(lambda first, last: found.append(first), 2)  # and the next work is done
+    assert sorted(found) == [0, 1]
+
+
+@pytest.mark.usefixtures("_two_threads")
+def test_little_work_is_done_here() -> None:
+    found: list[tuple[int, int, int]] = []
+
+    def work(first: int, last: int) -> None:
+        found.append((first, last, threading.get_ident()))
+
+    threads.over_ranges(work, 9, threaded=False)
+    assert found == [(0, 9, threading.get_ident())]
