@@ -45,8 +45,8 @@ $(BIN)/python:
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Setting up Synergy in $(VENV) (torch is the large part; a few minutes the first time) …" >&2
 	@$(PIP) -e .
-	@echo "Compiling the engine's kernels (once) …" >&2
-	@$(BIN)/python -c 'import engine; engine.warm_up()'
+	@echo "Compiling kernels (once) …" >&2
+	@$(BIN)/python -c 'import engine, trainer; engine.warm_up(); trainer.warm_up()'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

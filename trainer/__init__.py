@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .loop import train
     from .parallel import Parallel
     from .published import LoadedModel, load_published
+    from .warmup import warm_up
 
 _LAZY = {
     **dict.fromkeys(
@@ -55,6 +56,7 @@ _LAZY = {
     "Parallel": "parallel",
     "LoadedModel": "published",
     "load_published": "published",
+    "warm_up": "warmup",
 }  # fmt: skip
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "load_published",
     "match_parameters",
     "train",
+    "warm_up",
 ]
 
 

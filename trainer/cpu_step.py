@@ -4,7 +4,8 @@ The same mathematics as :meth:`trainer.model.Stack.logits` followed by `backward
 hold it to. Written out because a small Transformer on a CPU spends most of its time beside the
 matrix products: here every large intermediate lives in a buffer that the next step uses again,
 scales are folded into matrices, the residual stream and its gradient are updated in place, and
-attention runs in tiles (:mod:`trainer.cpu_attention`).
+attention runs by kernels of its own, one for narrow heads (:mod:`trainer.cpu_lanes`) and one for
+wide ones (:mod:`trainer.cpu_tiles`).
 
 Shapes: M models, B sequences, n tokens, T = B·n, d = embed, m = mlp, H heads, w = d/H, V tokens.
 """
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .cpu_attention import CausalAttention, row_blocks
 from .cpu_dropout import Masks
+from .cpu_lanes import WIDEST, LaneAttention, lane_kernels
 from .cpu_products import onednn, onednn_serves
+from .cpu_tiles import TiledAttention
 from .data import Batch
 from .model import RMS_EPSILON, Stack, head_groups, token_offsets
 from .workspace import Workspace
@@ -134,7 +136,10 @@ class CpuStep:
         self._masks = masks
         self._scales = self._scales_of_qkv(stack.heads[models])
         self._workspace = workspace
-        self._attention = CausalAttention(workspace, by_onednn)
+        self._tiles = TiledAttention(workspace, by_onednn)
+        narrowest = stack.shape.embed // max(stack.heads[models])
+        kernels = lane_kernels() if narrowest <= WIDEST else None
+        self._lanes = LaneAttention(workspace, kernels) if kernels else None
 
     @staticmethod
     def serves(stack: Stack) -> bool:
@@ -231,11 +236,14 @@ class CpuStep:
         _affine(normed.values, weight, bias, qkv)
         mixed = _Mixed(weight, qkv, self._take(f"{layer}.out", *x.shape), [])
         for start, stop, heads in self._groups:
-            count = (stop - start) * sequences
-            kept = self._attention_masks(layer, step, range(start, stop), sequences * heads, length)
-            self._attention.forward(
-                qkv[start:stop].view(count, length, 3, heads, -1),
-                mixed.out[start:stop].view(count, length, heads, -1),
+            attention = self._attention(heads)
+            shapes = attention.kept_shapes(sequences, length, heads)
+            kept = self._attention_masks(layer, step, range(start, stop), shapes)
+            of_qkv, of_out = self._by_head(sequences, length, heads)
+            attention.forward(
+                f"{layer}.{start}",
+                qkv[start:stop].view(of_qkv),
+                mixed.out[start:stop].view(of_out),
                 kept,
             )
             mixed.kept.append(kept)
@@ -259,11 +267,13 @@ class CpuStep:
         _product(gradient, self._banks[at + "out_proj.weight"], arriving)
         to_qkv = self._take("to_qkv", *mixed.qkv.shape)
         for (start, stop, heads), kept in zip(self._groups, mixed.kept, strict=True):
-            count = (stop - start) * sequences
-            self._attention.backward(
-                mixed.qkv[start:stop].view(count, length, 3, heads, -1),
-                arriving[start:stop].view(count, length, heads, -1),
-                to_qkv[start:stop].view(count, length, 3, heads, -1),
+            of_qkv, of_out = self._by_head(sequences, length, heads)
+            self._attention(heads).backward(
+                f"{layer}.{start}",
+                mixed.qkv[start:stop].view(of_qkv),
+                mixed.out[start:stop].view(of_out),
+                arriving[start:stop].view(of_out),
+                to_qkv[start:stop].view(of_qkv),
                 kept,
             )
         torch.mul(to_qkv.sum(1), self._scales, out=self._grads[at + "qkv.bias"])
@@ -279,18 +289,30 @@ class CpuStep:
         torch.sum(to_weight * self._banks[name], 1, out=self._grads[norm])
         torch.mul(to_weight, self._banks[norm][:, None], out=self._grads[name])
 
+    def _by_head(
+        self, sequences: int, length: int, heads: int
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of queries, keys and values and of what attention makes of them, head by head."""
+        tokens, head = (-1, sequences, length), (heads, self._shape.embed // heads)
+        return (*tokens, 3, *head), (*tokens, *head)
+
+    def _attention(self, heads: int) -> LaneAttention | TiledAttention:
+        """What computes the attention of so many heads."""
+        if self._lanes is None or self._shape.embed // heads > WIDEST:
+            return self._tiles
+        return self._lanes
+
     def _attention_masks(
-        self, layer: int, step: int, models: range, pairs: int, length: int
+        self, layer: int, step: int, models: range, shapes: Sequence[tuple[int, ...]]
     ) -> list[Tensor]:
-        """What dropout keeps of each row block, for all pairs of the models."""
+        """What dropout keeps of the models' attention, in parts of these shapes."""
         masks = self._masks
         if masks is None:
             return []
         return [
-            masks.kept(step, (layer, _ATTENTION, block), models, (pairs, last - first, last))
-            .flatten(0, 1)
-            for block, (first, last) in enumerate(row_blocks(length))
-        ]  # fmt: skip
+            masks.kept(step, (layer, _ATTENTION, part), models, shape)
+            for part, shape in enumerate(shapes)
+        ]
 
     def _mlp(
         self, layer: int, step: int, normed: _Normed, x: Tensor

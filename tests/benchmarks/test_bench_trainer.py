@@ -24,7 +24,6 @@ import torch
 from tests.trainer.plain import PlainTransformer, train_plainly
 from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
 from trainer.cohort import Cohort
-from trainer.cpu_attention import row_blocks
 from trainer.cpu_products import onednn, onednn_serves
 from trainer.data import Source
 
@@ -100,30 +99,34 @@ def median(action: Callable[[], object], rounds: int = 9) -> float:
 
 
 @pytest.mark.parametrize("heads", [1, 4, 16])
-def test_what_a_step_cannot_do_without(heads: int) -> None:
-    """The products of one step at the paper's sizes, and its two softmaxes, and nothing else."""
-    layers, tokens, pairs, width = 4, 5000, 50 * heads, 64 // heads
-    affine = products = exponentials = 0.0
+def test_where_a_step_spends_its_time(heads: int) -> None:
+    """The products of one step at the paper's sizes, its attention, its masks, and nothing else."""
+    layers, sequences, length = PAPER.layers, PAPER.batch, PAPER.length
+    products = 0.0
     with onednn() if onednn_serves(rounding=False) else nullcontext():
         for fan_in, fan_out, times in (
             (64, 192, layers), (64, 64, layers), (64, 128, layers), (128, 64, layers), (64, 256, 1),
         ):  # fmt: skip
-            x, weight = torch.randn(tokens, fan_in), torch.randn(fan_out, fan_in)
-            made, to_weight = torch.randn(tokens, fan_out), torch.empty(fan_out, fan_in)
-            affine += times * median(lambda: torch.mm(x, weight.T, out=made))  # noqa: B023
-            affine += times * median(lambda: torch.mm(made, weight, out=x))  # noqa: B023
-            affine += times * median(lambda: torch.mm(made.T, x, out=to_weight))  # noqa: B023
-        for first, last in row_blocks(100):
-            rows, keys = torch.randn(pairs, last - first, width), torch.randn(pairs, last, width)
-            scores = torch.randn(pairs, last - first, last)
-            to_keys = torch.empty(pairs, width, last)
-            products += 3 * median(lambda: torch.bmm(rows, keys.mT, out=scores))  # noqa: B023
-            products += 2 * median(lambda: torch.bmm(scores, keys, out=rows))  # noqa: B023
-            products += 2 * median(lambda: torch.bmm(rows.mT, scores, out=to_keys))  # noqa: B023
-            exponentials += 2 * median(lambda: torch.softmax(scores, -1, out=scores))  # noqa: B023
+            x, weight = torch.randn(sequences * length, fan_in), torch.randn(fan_out, fan_in)
+            made, to_weight = torch.randn(len(x), fan_out), torch.empty(fan_out, fan_in)
+            products += times * median(lambda: torch.mm(x, weight.T, out=made))  # noqa: B023
+            products += times * median(lambda: torch.mm(made, weight, out=x))  # noqa: B023
+            products += times * median(lambda: torch.mm(made.T, x, out=to_weight))  # noqa: B023
+        cohort = Cohort(PAPER, [RunSettings("a", heads)], CPU)
+        [step] = cohort._by_hand
+        attention = step._attention(heads)
+        qkv = torch.randn(1, sequences, length, 3, heads, 64 // heads)
+        out, to = torch.empty_like(qkv[:, :, :, 0]), torch.empty_like(qkv)
+        shapes = attention.kept_shapes(sequences, length, heads)
+        kept = step._attention_masks(0, 0, range(1), shapes)
+        masks = median(lambda: step._attention_masks(0, 1, range(1), shapes))
+        there = median(lambda: attention.forward("a", qkv, out, kept))
+        back = median(lambda: attention.backward("a", qkv, out, out, to, kept))
+        step_time = median(lambda: cohort.update(measure=True))
     print(
-        f"\n{heads} heads, a step's products alone: {affine:.1f} ms outside attention, "
-        f"{layers * products:.1f} ms in it; its softmaxes alone: {layers * exponentials:.1f} ms"
+        f"\n{heads} heads, a step of {step_time:.1f} ms: products outside attention "
+        f"{products:.1f}, attention {layers * there:.1f} there and {layers * back:.1f} back, "
+        f"its masks {layers * masks:.1f}"
     )
 
 

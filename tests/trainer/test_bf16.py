@@ -12,7 +12,7 @@ from torch import Tensor
 
 import engine
 from tests.trainer.runs import of_kind
-from trainer import Probe, RunSettings, TrainSettings, cpu_attention, cpu_step, train
+from trainer import Probe, RunSettings, TrainSettings, cpu_step, cpu_tiles, train
 
 HEADS, SEEDS = (1, 2, 8), range(4)
 SORT = TrainSettings(
@@ -29,7 +29,7 @@ def round_factors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return [values.bfloat16().float() for values in tensors]
 
     affine, product, add = cpu_step._affine, cpu_step._product, cpu_step._add_product
-    attention = cpu_attention.CausalAttention._product
+    attention = cpu_tiles.TiledAttention._product
     monkeypatch.setattr(cpu_step, "_affine", lambda x, w, b, out: affine(*rounded(x, w), b, out))
     monkeypatch.setattr(
         cpu_step,
@@ -40,7 +40,7 @@ def round_factors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         cpu_step, "_add_product", lambda to, left, right: add(to, *rounded(left, right))
     )
     monkeypatch.setattr(
-        cpu_attention.CausalAttention,
+        cpu_tiles.TiledAttention,
         "_product",
         lambda self, name, left, right: attention(self, name, *rounded(left, right)),
     )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer import ModelShape, cpu_attention, cpu_step
+from trainer import ModelShape, cpu_dropout, cpu_step, cpu_tiles
 from trainer.cpu_dropout import Masks
 from trainer.data import Batch
 from trainer.model import Stack, initial_state
+
+
+def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention as on a machine without Numba."""
+    monkeypatch.setattr(cpu_step, "lane_kernels", lambda: None)
 
 
 def make_stack(heads: list[int], tied: bool = False, positions: str = "learned") -> Stack:
@@ -47,22 +54,24 @@ def mean_losses(logits: Tensor, batch: Batch) -> Tensor:
     ],
 )
 @pytest.mark.parametrize("together", [1, 2**13])
-@pytest.mark.parametrize("library", ["best", "blas"])
+@pytest.mark.parametrize("by", ["lanes", "onednn", "blas"])
 def test_losses_and_gradients(
     heads: list[int],
     scored_from: int,
     tied: bool,
     positions: str,
     together: int,
-    library: str,
+    by: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cpu_attention, "WIDE", 8)
-    if library == "blas":
+    monkeypatch.setattr(cpu_tiles, "WIDE", 8)
+    if by != "lanes":
+        in_tiles(monkeypatch)
+    if by == "blas":
         monkeypatch.setattr(cpu_step, "onednn_serves", lambda rounding: False)
     monkeypatch.setattr(cpu_step, "TOGETHER", together)
-    monkeypatch.setattr(cpu_attention, "TILE", 3 * 40**2)
-    monkeypatch.setattr(cpu_attention, "ROWS", 15)
+    monkeypatch.setattr(cpu_tiles, "TILE", 3 * 40**2)
+    monkeypatch.setattr(cpu_tiles, "ROWS", 15)
     stack, batch = make_stack(heads, tied, positions), make_batch(len(heads), scored_from)
     logits = stack.logits(batch.inputs, scored_from)
     wanted = differentiate(stack, mean_losses(logits, batch))
@@ -79,16 +88,34 @@ def test_losses_and_gradients(
         assert torch.allclose(found, gradient, atol=2e-7, rtol=1e-4), name
 
 
-def with_masks(stack: Stack, batch: Batch, masks: Masks, step: int) -> Tensor:
+def kept_in_tiles(masks: Masks, step: int, layer: int, pairs: int) -> Tensor:
+    mask = torch.zeros(pairs, 40, 40)
+    for block, (first, last) in enumerate(cpu_tiles.row_blocks(40)):
+        kept = masks.kept(step, (layer, 0, block), range(1), (pairs, last - first, last))
+        mask[:, first:last, :last] = kept[0]
+    return mask
+
+
+def kept_in_lanes(masks: Masks, step: int, layer: int, pairs: int) -> Tensor:
+    groups, rows, columns = -(-pairs // 16), *torch.tril_indices(40, 40)
+    kept = masks.kept(step, (layer, 0, 0), range(1), (groups, len(rows), 16))
+    mask = torch.zeros(pairs, 40, 40)
+    mask[:, rows, columns] = kept[0].mT.reshape(groups * 16, -1)[:pairs].float()
+    return mask
+
+
+def with_masks(
+    stack: Stack,
+    batch: Batch,
+    masks: Masks,
+    step: int,
+    attention_kept: Callable[[Masks, int, int, int], Tensor],
+) -> Tensor:
     """The readable model with the masks of the hand-written step put in by hand."""
     share = masks.kept_share
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        pairs = queries.shape[0] * queries.shape[1]
-        mask = torch.zeros(pairs, 40, 40)
-        for block, (first, last) in enumerate(cpu_attention.row_blocks(40)):
-            kept = masks.kept(step, (layer, 0, block), range(1), (pairs, last - first, last))
-            mask[:, first:last, :last] = kept[0] / share
+        mask = attention_kept(masks, step, layer, queries.shape[0] * queries.shape[1]) / share
         scores = queries @ keys.mT / queries.shape[-1] ** 0.5
         future = torch.ones(40, 40, dtype=torch.bool).triu(1)
         attention = scores.masked_fill(future, -torch.inf).softmax(-1)
@@ -104,10 +131,15 @@ def with_masks(stack: Stack, batch: Batch, masks: Masks, step: int) -> Tensor:
         return stack._forward(batch.inputs, 0, 0.3, torch.float32, attend)
 
 
-def test_dropout_drops_the_same_in_both_directions() -> None:
+@pytest.mark.parametrize("kept", [kept_in_lanes, kept_in_tiles])
+def test_dropout_drops_the_same_in_both_directions(
+    kept: Callable[[Masks, int, int, int], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kept is kept_in_tiles:
+        in_tiles(monkeypatch)
     stack, batch = make_stack([4]), make_batch(1, 0)
     masks = Masks([5], 0.3)
-    logits = with_masks(stack, batch, masks, step=7)
+    logits = with_masks(stack, batch, masks, 7, kept)
     wanted = differentiate(stack, mean_losses(logits, batch))
     steps = cpu_step.cpu_steps(stack, 120, 0, [5], 0.3, 0)
     losses, _ = cpu_step.run_all(steps, batch, 7, measure=False)
@@ -136,6 +168,22 @@ def test_masks_keep_the_share_they_say_and_depend_on_everything() -> None:
         Masks([1, 2], 0.1, stream=1).kept(3, (0, 1), range(2), (1000, 50)),
     ):
         assert not torch.equal(kept, other)
+
+
+def test_masks_are_drawn_in_parts_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_dropout, "PART", 64)
+    kept = Masks([1, 2], 0.5).kept(3, (0, 1), range(2), (10, 25)).flatten(1)
+    first, second, third, rest = kept.split(64, 1)
+    assert rest.shape == (2, 58)
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = Masks([1, 2], 0.5).kept(3, (0, 1), range(2), (10, 25)).flatten(1)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(kept, alone)
 
 
 @pytest.mark.parametrize("probability", [0.001, 0.5, 0.999])

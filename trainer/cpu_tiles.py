@@ -1,4 +1,4 @@
-"""Causal attention for CPUs, forward and backward, in tiles.
+"""Causal attention for CPUs, forward and backward, in tiles, by a matrix library.
 
 Fused attention kernels are written for heads 64 wide; the heads compared here are 4 to 64 wide,
 and 16 heads of width 4 spend their time on exponentials and on products with a short inner side.
@@ -59,7 +59,7 @@ def tiles(sequences: int, length: int, heads: int) -> Iterator[Tile]:
             yield Tile(slice(start, stop), pairs, block, first, last)
 
 
-class CausalAttention:
+class TiledAttention:
     """The attention of one layer for all sequences and heads.
 
     Args:
@@ -72,15 +72,21 @@ class CausalAttention:
         self._onednn = onednn
         self._future: dict[int, Tensor] = {}
 
-    def forward(self, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
+    def kept_shapes(self, sequences: int, length: int, heads: int) -> list[tuple[int, ...]]:
+        """Shape of what dropout keeps of each row block for one model: pairs, rows, keys."""
+        return [(sequences * heads, last - first, last) for first, last in row_blocks(length)]
+
+    def forward(self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
         """Mix values by attention.
 
         Args:
-            qkv: queries (already divided by √w), keys and values, (S, n, 3, H, w).
-            out: written to, (S, n, H, w).
-            kept: for dropout, what each row block keeps, uint8 (S·H, rows, keys); empty for none.
-                Values must already be divided by the share that is kept.
+            name: of this attention, for `backward`.
+            qkv: queries (already divided by √w), keys and values, (M, S, n, 3, H, w).
+            out: written to, (M, S, n, H, w).
+            kept: for dropout, uint8 of `kept_shapes`, of all models; empty for none. Values must
+                already be divided by the share that is kept.
         """
+        qkv, out, kept = qkv.flatten(0, 1), out.flatten(0, 1), [part.flatten(0, 1) for part in kept]
         for tile in tiles(qkv.shape[0], qkv.shape[1], qkv.shape[3]):
             queries, keys, values = self._seen(qkv, tile)
             attention = self._attention(queries, keys)
@@ -90,15 +96,23 @@ class CausalAttention:
             out[tile.sequences, tile.rows] = _by_head(mixed, out.shape[2])
 
     def backward(
-        self, qkv: Tensor, gradient: Tensor, to: Tensor, kept: Sequence[Tensor] = ()
+        self,
+        name: str,
+        qkv: Tensor,
+        out: Tensor,
+        gradient: Tensor,
+        to: Tensor,
+        kept: Sequence[Tensor] = (),
     ) -> None:
         """Propagate a gradient through the attention.
 
         Args:
-            qkv, kept: as in :meth:`forward`.
-            gradient: of the output, (S, n, H, w).
+            name, qkv, out, kept: as :meth:`forward` had and left them.
+            gradient: of the output.
             to: written to, the gradient of `qkv`.
         """
+        qkv, gradient, to = qkv.flatten(0, 1), gradient.flatten(0, 1), to.flatten(0, 1)
+        kept = [part.flatten(0, 1) for part in kept]
         heads, length = qkv.shape[3], qkv.shape[1]
         for tile in tiles(qkv.shape[0], length, heads):
             queries, keys, values = self._seen(qkv, tile)

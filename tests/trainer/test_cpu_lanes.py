@@ -1,0 +1,248 @@
+"""Compiled attention of narrow heads against attention written out in float64."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+from torch import Tensor
+
+from trainer import RunSettings, TrainSettings, cpu_lanes, cpu_step, lane_kernels, threads, warm_up
+from trainer.cohort import Cohort
+from trainer.cpu_lanes import LaneAttention
+from trainer.workspace import Workspace
+
+LANES = lane_kernels.LANES
+
+
+@njit
+def powers(x, out):  # type: ignore[no-untyped-def]
+    for place in range(0, len(x), LANES):
+        lane_kernels.store(out, place, lane_kernels.exp2(lane_kernels.load(x, place)))
+
+
+def test_powers_of_two_are_as_exact_as_float32() -> None:
+    x = np.linspace(-126, 127, 2**18, dtype=np.float32)
+    found = np.empty_like(x)
+    powers(x, found)
+    wanted = np.exp2(x.astype(np.float64))
+    assert np.abs(found / wanted - 1).max() < 1.2e-7
+    whole = np.arange(-126, 114, dtype=np.float32)
+    found = np.empty_like(whole)
+    powers(whole, found)
+    assert np.array_equal(found, np.exp2(whole))
+
+
+def test_powers_of_two_below_the_normal_numbers_and_of_no_number() -> None:
+    x = np.full(LANES, -126.5, dtype=np.float32)
+    x[1:4] = -1e30, -np.inf, np.nan
+    found = np.empty_like(x)
+    powers(x, found)
+    assert np.array_equal(found[:3], np.full(3, 2.0**-126, dtype=np.float32))
+    assert np.isnan(found[3])
+
+
+class Case:
+    """Random attention, through the kernels.
+
+    Args:
+        shape: of queries, keys and values: models, sequences, tokens, 3, heads, numbers a head.
+        dropout: share that is dropped.
+        scale: of the numbers.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dropout: float = 0.0, scale: float = 1.0) -> None:
+        random = torch.Generator().manual_seed(0)
+        models, sequences, length, _, heads, _ = shape
+        self.attention = LaneAttention(Workspace(torch.device("cpu")), lane_kernels)
+        self.qkv = scale * torch.randn(shape, generator=random)
+        self.qkv[:, :, :, 0] /= shape[-1] ** 0.5
+        self.gradient = torch.randn(self.qkv[:, :, :, 0].shape, generator=random)
+        self.kept: list[Tensor] = []
+        if dropout:
+            [kept] = self.attention.kept_shapes(sequences, length, heads)
+            drawn = torch.rand((models, *kept), generator=random) >= dropout
+            self.kept = [drawn.to(torch.uint8)]
+
+    def run(self) -> tuple[Tensor, Tensor]:
+        """Output and gradient of queries, keys and values."""
+        out, to = torch.full_like(self.gradient, 7.0), torch.full_like(self.qkv, 7.0)
+        self.attention.forward("a", self.qkv, out, self.kept)
+        self.attention.backward("a", self.qkv, out, self.gradient, to, self.kept)
+        return out, to
+
+    def mask(self) -> Tensor:
+        """What dropout keeps, (models, sequences, heads, tokens, tokens)."""
+        models, sequences, length, _, heads, _ = self.qkv.shape
+        mask = torch.ones(models, sequences * heads, length, length, dtype=torch.float64)
+        if self.kept:
+            rows, columns = torch.tril_indices(length, length)
+            by_pair = self.kept[0].mT.flatten(1, 2)[:, : sequences * heads, : len(rows)]
+            mask[:, :, rows, columns] = by_pair.double()
+        return mask.unflatten(1, (sequences, heads))
+
+    def wanted(self) -> tuple[Tensor, Tensor]:
+        """The same in float64, by automatic differentiation."""
+        qkv = self.qkv.double().requires_grad_()
+        queries, keys, values = qkv.transpose(2, 4).unbind(3)
+        future = torch.ones(queries.shape[3], queries.shape[3], dtype=torch.bool).triu(1)
+        scores = (queries @ keys.mT).masked_fill(future, -torch.inf)
+        out = (scores.softmax(-1) * self.mask() @ values).transpose(2, 3)
+        (to,) = torch.autograd.grad(out, qkv, self.gradient.double())
+        return out.detach(), to
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1, 1, 3, 1, 1),  # one token sees itself
+        (1, 3, 2, 3, 5, 4),  # 15 pairs: one lane is left over
+        (1, 4, 7, 3, 4, 3),  # 16 pairs; an odd number of rows; three numbers a head
+        (1, 17, 8, 3, 1, 8),  # 17 pairs: one in a group of its own
+        (3, 5, 9, 3, 4, 6),  # models end within a group
+        (2, 3, 33, 3, 16, 16),
+    ],
+)
+def test_output_and_gradients(shape: tuple[int, ...], dropout: float) -> None:
+    case = Case(shape, dropout)
+    for found, wanted in zip(case.run(), case.wanted(), strict=True):
+        assert torch.allclose(found.double(), wanted, atol=2e-6, rtol=2e-5)
+
+
+def test_large_scores_neither_overflow_nor_vanish() -> None:
+    case = Case((1, 8, 12, 3, 4, 4), scale=30.0)
+    for found, wanted in zip(case.run(), case.wanted(), strict=True):
+        assert torch.allclose(found.double(), wanted, atol=5e-3, rtol=1e-3)
+
+
+def test_a_later_token_changes_nothing_before() -> None:
+    case = Case((1, 4, 8, 3, 4, 4))
+    before, _ = case.run()
+    case.qkv[:, :, 5:] *= -3.0
+    after, _ = case.run()
+    assert torch.equal(before[:, :, :5], after[:, :, :5])
+    assert not torch.equal(before[:, :, 5:], after[:, :, 5:])
+
+
+@pytest.mark.parametrize("part", [0, 1, 2], ids=["queries", "keys", "values"])
+@pytest.mark.parametrize("what", [torch.nan, torch.inf])
+def test_no_number_spreads_to_its_own_head_and_no_further(part: int, what: float) -> None:
+    case = Case((1, 4, 8, 3, 4, 4))
+    clean, _ = case.run()
+    case.qkv[0, 1, 3, part, 2] = what
+    out, to = case.run()
+    lost = out[0, 1, 3:, 2] if part else out[0, 1, 3, 2]
+    assert lost.isfinite().logical_not().all()
+    assert not to[0, 1, :, :, 2].isfinite().all()
+    others = torch.ones(4, 4, dtype=torch.bool)
+    others[1, 2] = False
+    assert torch.equal(clean[0].transpose(1, 2)[others], out[0].transpose(1, 2)[others])
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_bits_do_not_depend_on_threads(openmp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_lanes, "THREADED", 0)
+    if not openmp:
+        monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
+    case, count = Case((2, 9, 16, 3, 8, 8), 0.1), torch.get_num_threads()
+    found = []
+    try:
+        for threads_now in (1, 2, 3):
+            torch.set_num_threads(threads_now)
+            found.append(case.run())
+    finally:
+        torch.set_num_threads(count)
+    for out, to in found[1:]:
+        assert torch.equal(out, found[0][0])
+        assert torch.equal(to, found[0][1])
+
+
+def losses(settings: TrainSettings, heads: int) -> list[float]:
+    cohort = Cohort(settings, [RunSettings("a", heads)], torch.device("cpu"))
+    found = []
+    for _ in range(5):
+        measured = cohort.update(measure=True)
+        assert measured is not None
+        found.append(measured.losses.item())
+    return found
+
+
+SMALL = TrainSettings(task="sort", length=13, batch=8, embed=32, mlp=16, layers=2)
+
+
+def test_trained_by_either_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    forward = LaneAttention.forward
+    monkeypatch.setattr(
+        LaneAttention, "forward", lambda self, *given: (used.append(1), forward(self, *given))[1]
+    )
+    by_lanes = losses(SMALL, 4)
+    assert len(used) == 10
+    monkeypatch.setattr(cpu_step, "lane_kernels", lambda: None)
+    by_tiles = losses(SMALL, 4)
+    assert len(used) == 10
+    assert by_lanes == pytest.approx(by_tiles, abs=1e-5)
+
+
+def test_wide_heads_are_left_to_the_matrix_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_asked() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(cpu_step, "lane_kernels", not_asked)
+    losses(SMALL, 1)
+
+
+WITHOUT = """
+import sys
+{before}
+import trainer
+settings = trainer.TrainSettings(task="copy", length=8, steps=3, batch=4, embed=8, mlp=8)
+events = list(trainer.train(settings, [trainer.RunSettings("one", heads=2)], device="cpu"))
+trainer.warm_up()
+from trainer import cpu_lanes
+assert cpu_lanes.lane_kernels() is None
+print([event.loss for event in events if isinstance(event, trainer.TrainStep)])
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["sys.modules['numba'] = None", "import os; os.environ['NUMBA_DISABLE_JIT'] = '1'"],
+    ids=["not installed", "compiles nothing"],
+)
+def test_training_needs_no_numba(before: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(before=before)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(told.stdout.split(",")) == 3, told.stderr
+
+
+def test_kernels_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_ = lane_kernels.njit
+
+    def nowhere(kernel: Callable[..., object], **options: bool) -> object:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function")
+        return compile_(kernel, **options)
+
+    monkeypatch.setattr(lane_kernels, "njit", nowhere)
+    kernel = lane_kernels.compiled(lambda x: x + 1)
+    assert kernel(1) == 2
+
+
+def test_warming_up_compiles_what_training_runs() -> None:
+    warm_up()
+    compiled = {len(kernel.signatures) for kernel in (lane_kernels.forward, lane_kernels.backward)}
+    losses(SMALL, 4)
+    losses(TrainSettings(task="sort", length=13, batch=8, embed=32, layers=1, dropout=0.1), 8)
+    assert compiled == {1}
+    assert len(lane_kernels.forward.signatures) == len(lane_kernels.backward.signatures) == 1

@@ -1,0 +1,127 @@
+"""Causal attention for CPUs of narrow heads, by compiled kernels, sixteen heads at a time.
+
+The kernels (:mod:`trainer.lane_kernels`) need Numba. Without it, and for wide heads, whose products
+a matrix library does better, there is :mod:`trainer.cpu_tiles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from .threads import over_ranges
+from .workspace import Workspace
+
+WIDEST = 16  # numbers a head, up to which these kernels are faster than a matrix library
+THREADED = 2**18  # operations on registers, below which waking a thread costs more than it brings
+
+
+@cache
+def lane_kernels() -> ModuleType | None:
+    """The compiled kernels; None where there is no Numba to compile them."""
+    try:
+        from . import lane_kernels as kernels
+    except ImportError:
+        return None
+    return None if kernels.JIT_IS_OFF else kernels
+
+
+class LaneAttention:
+    """The attention of narrow heads, of all sequences of all models.
+
+    Takes the same arguments as :class:`trainer.cpu_tiles.TiledAttention`.
+
+    Args:
+        workspace: where buffers come from.
+        kernels: of `lane_kernels`.
+    """
+
+    def __init__(self, workspace: Workspace, kernels: ModuleType) -> None:
+        self._workspace = workspace
+        self._kernels = kernels
+
+    def kept_shapes(self, sequences: int, length: int, heads: int) -> list[tuple[int, ...]]:
+        """Shape of what dropout keeps for one model: groups of pairs, causal entries, lanes."""
+        rows = _rows(length)
+        return [(self._groups(sequences, heads), rows * (rows + 1) // 2, self._kernels.LANES)]
+
+    def forward(self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
+        """Mix values by attention.
+
+        Args:
+            name: of this attention, for `backward`.
+            qkv: queries (already divided by √w), keys and values, (M, S, n, 3, H, w).
+            out: written to, (M, S, n, H, w).
+            kept: for dropout, uint8 (M, groups, entries, lanes); empty for none. Values must
+                already be divided by the share that is kept.
+        """
+        arguments = self._arguments(name, qkv, out, kept)
+
+        def work(first: int, last: int) -> None:
+            self._kernels.forward(first, last, *arguments)
+
+        self._over_groups(work, qkv)
+
+    def backward(
+        self,
+        name: str,
+        qkv: Tensor,
+        out: Tensor,
+        gradient: Tensor,
+        to: Tensor,
+        kept: Sequence[Tensor] = (),
+    ) -> None:
+        """Propagate a gradient through the attention.
+
+        Args:
+            name, qkv, out, kept: as :meth:`forward` had and left them.
+            gradient: of the output.
+            to: written to, the gradient of `qkv`.
+        """
+        arguments = self._arguments(name, qkv, out, kept)
+        more = gradient.flatten(0, 1).numpy(), to.flatten(0, 1).numpy()
+
+        def work(first: int, last: int) -> None:
+            self._kernels.backward(first, last, *arguments, *more)
+
+        self._over_groups(work, qkv)
+
+    def _arguments(
+        self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor]
+    ) -> tuple[object, ...]:
+        """What both kernels take behind the range of groups."""
+        models, sequences, length, _, heads, _ = qkv.shape
+        told = models * self._groups(sequences, heads) * _rows(length) * 2 * self._kernels.LANES
+        softmax = self._workspace.take(f"lanes.{name}.softmax", told)
+        masks = kept[0] if kept else torch.empty(0, dtype=torch.uint8)
+        return (
+            qkv.flatten(0, 1).numpy(),
+            sequences,
+            masks.flatten().numpy(),
+            bool(kept),
+            out.flatten(0, 1).numpy(),
+            softmax.numpy(),
+        )
+
+    def _over_groups(self, work: Callable[[int, int], None], qkv: Tensor) -> None:
+        """Call `work` on ranges of groups.
+
+        Every group is computed by the same serial code: the bits do not depend on the threads.
+        """
+        models, sequences, length, _, heads, width = qkv.shape
+        groups = models * self._groups(sequences, heads)
+        over_ranges(work, groups, threaded=groups * length**2 * (width + 4) > THREADED)
+
+    def _groups(self, sequences: int, heads: int) -> int:
+        """Groups of one model."""
+        lanes: int = self._kernels.LANES
+        return -(-sequences * heads // lanes)
+
+
+def _rows(length: int) -> int:
+    """Rows that the kernels compute: two by two."""
+    return length + length % 2

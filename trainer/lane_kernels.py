@@ -1,0 +1,466 @@
+"""Numba kernels: causal attention of sixteen heads at a time, forward and backward.
+
+A head 4 to 16 wide fills no vector register, and its products are too short for a matrix library.
+Here one register holds one number of each of sixteen *pairs* of sequence and head, a lane a pair,
+and every pair runs the scalar algorithm. Nothing is summed across lanes, no entry of the future is
+computed, and attention is never stored but for the rows at work. Rows go two by two, so that what
+is loaded of a key or value serves both.
+
+One file, since Numba compiles a cached kernel again when its own file changes, but not when that
+of a function it calls does.
+
+Shapes: S sequences, n tokens, H heads, w numbers a head; a group is `LANES` pairs of one model,
+the last one filled up with copies. With R = n rounded up to even, a group's attention has
+R (R + 1) / 2 entries, those of row i from i (i + 1) / 2 on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import config, extending, njit, types
+from numba.core import cgutils
+from numba.extending import models, register_model
+from numba.np.arrayobj import make_array
+
+ir = cgutils.ir
+intrinsic: Any = extending.intrinsic  # kernels leave out the first parameter of what it decorates
+
+JIT_IS_OFF: bool = config.DISABLE_JIT  # type: ignore[attr-defined]
+"""Whether $NUMBA_DISABLE_JIT asks for Python, which has no registers."""
+
+LANES = 16
+"""Numbers in a register: one of AVX-512, two of AVX2, four of NEON, for all of which LLVM knows."""
+
+_PART = 4  # numbers of a head that are worked on together, their sums in registers
+_STEP = _PART * LANES
+
+_LOG2_E = np.float32(1 / np.log(2))
+_LN_2 = np.float32(np.log(2))
+_ONE = np.float32(1.0)
+_LEAST = np.float32(-3e38)
+
+_floats = ir.VectorType(ir.FloatType(), LANES)
+_ints = ir.VectorType(ir.IntType(32), LANES)
+_fused = ("contract",)  # lets a product and a sum round once
+
+
+class Lanes(types.Type):
+    """Numba's type of sixteen float32."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{LANES}")
+
+
+lanes = Lanes()
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _floats)
+
+
+def _constant(x: float) -> Any:
+    return ir.Constant(_floats, [x] * LANES)
+
+
+def _entries(ctx: Any, b: Any, kind: Any, array: Any, place: Any) -> Any:
+    """Address of sixteen entries of a contiguous array from the flat index ``place`` on."""
+    entry = ctx.get_value_type(kind.dtype)
+    pointer = ir.VectorType(entry, LANES).as_pointer()
+    return b.bitcast(b.gep(make_array(kind)(ctx, b, array).data, [place]), pointer)
+
+
+@intrinsic
+def load(typing: Any, array: Any, place: Any) -> Any:
+    """Sixteen entries of a float32 array from the flat index ``place`` on."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return b.load(_entries(ctx, b, sig.args[0], *args), align=4)
+
+    return lanes(array, types.int64), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, place: Any, x: Any) -> Any:
+    """Write ``x`` to the flat index ``place`` and the fifteen after it."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        b.store(args[2], _entries(ctx, b, sig.args[0], *args[:2]), align=4)
+        return ctx.get_dummy_value()
+
+    return types.void(array, types.int64, lanes), generate
+
+
+@intrinsic
+def spread(typing: Any, x: Any) -> Any:
+    """``x`` sixteen times."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        one = b.insert_element(ir.Constant(_floats, ir.Undefined), args[0], ir.IntType(32)(0))
+        return b.shuffle_vector(one, one, ir.Constant(_ints, [0] * LANES))
+
+    return lanes(types.float32), generate
+
+
+def _arithmetic(operation: str) -> Any:
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return getattr(b, operation)(*args, flags=_fused)
+
+    return generate
+
+
+@intrinsic
+def add(typing: Any, x: Any, y: Any) -> Any:
+    """``x + y``."""
+    return lanes(lanes, lanes), _arithmetic("fadd")
+
+
+@intrinsic
+def minus(typing: Any, x: Any, y: Any) -> Any:
+    """``x - y``."""
+    return lanes(lanes, lanes), _arithmetic("fsub")
+
+
+@intrinsic
+def times(typing: Any, x: Any, y: Any) -> Any:
+    """``x · y``."""
+    return lanes(lanes, lanes), _arithmetic("fmul")
+
+
+@intrinsic
+def over(typing: Any, x: Any, y: Any) -> Any:
+    """``x / y``."""
+    return lanes(lanes, lanes), _arithmetic("fdiv")
+
+
+@intrinsic
+def larger(typing: Any, x: Any, y: Any) -> Any:
+    """The larger of both; ``y`` where ``x`` is no number."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        return b.select(b.fcmp_ordered(">", *args), *args)
+
+    return lanes(lanes, lanes), generate
+
+
+@intrinsic
+def where_kept(typing: Any, x: Any, kept: Any, place: Any) -> Any:
+    """``x``, and 0 in lanes whose byte of ``kept``, from ``place`` on, is 0."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        flags = b.load(_entries(ctx, b, sig.args[1], *args[1:]), align=1)
+        dropped = b.icmp_unsigned("==", flags, ir.Constant(flags.type, [0] * LANES))
+        return b.select(dropped, _constant(0.0), args[0])
+
+    return lanes(lanes, kept, types.int64), generate
+
+
+_BIG = 1.5 * 2**23  # added to a small number, leaves its whole part in the lowest bits
+_POLYNOMIAL = (  # of 2^x on [-1/2, 1/2], through the seven Chebyshev points: to 2.6e-9
+    1.0, 0.6931472067028329, 0.24022650922289554, 0.05550327226669895,
+    0.00961805667843204, 0.0013400428177711937, 0.00015461444724808513,
+)  # fmt: skip
+
+
+@intrinsic
+def exp2(typing: Any, x: Any) -> Any:
+    """2 to the ``x``, for x of at most 127; 2^-126, the least normal number, below x = -126."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        least = _constant(-126.0)
+        x = b.select(b.fcmp_ordered("<", args[0], least), least, args[0])
+        shifted = b.fadd(x, _constant(_BIG))
+        rest = b.fsub(x, b.fsub(shifted, _constant(_BIG)))
+        power = _constant(_POLYNOMIAL[-1])
+        for coefficient in reversed(_POLYNOMIAL[:-1]):
+            product = b.fmul(power, rest, flags=_fused)
+            power = b.fadd(product, _constant(coefficient), flags=_fused)
+        exponent = b.shl(b.bitcast(shifted, _ints), ir.Constant(_ints, [23] * LANES))
+        one = ir.Constant(_ints, [127 << 23] * LANES)  # the bits of 1.0
+        return b.fmul(power, b.bitcast(b.add(exponent, one), _floats))
+
+    return lanes(lanes), generate
+
+
+def compiled(kernel: Any) -> Any:
+    """Compile a kernel that releases the interpreter's lock, and keep it on disk where one can."""
+    try:
+        return njit(kernel, cache=True, nogil=True)
+    except RuntimeError:  # neither the installation nor the home can be written
+        return njit(kernel, nogil=True)
+
+
+@njit(nogil=True)
+def _add_times(total, x, y):
+    return add(total, times(x, y))
+
+
+@njit(nogil=True)
+def _load_part(array, at):
+    """Four numbers of every lane's head."""
+    return (
+        load(array, at),
+        load(array, at + LANES),
+        load(array, at + 2 * LANES),
+        load(array, at + 3 * LANES),
+    )
+
+
+@njit(nogil=True)
+def _store_part(array, at, x):
+    store(array, at, x[0])
+    store(array, at + LANES, x[1])
+    store(array, at + 2 * LANES, x[2])
+    store(array, at + 3 * LANES, x[3])
+
+
+@njit(nogil=True)
+def _dot(total, x, y):
+    """Add the inner product of two parts."""
+    total = _add_times(_add_times(total, x[0], y[0]), x[1], y[1])
+    return _add_times(_add_times(total, x[2], y[2]), x[3], y[3])
+
+
+@njit(nogil=True)
+def _grow(totals, factor, x):
+    """Add a multiple of a part to a part."""
+    return (
+        _add_times(totals[0], factor, x[0]),
+        _add_times(totals[1], factor, x[1]),
+        _add_times(totals[2], factor, x[2]),
+        _add_times(totals[3], factor, x[3]),
+    )
+
+
+@njit(nogil=True)
+def _scale(x, factor):
+    return times(x[0], factor), times(x[1], factor), times(x[2], factor), times(x[3], factor)
+
+
+@njit(nogil=True)
+def _padded(width):
+    """Numbers of a head, filled up to whole parts."""
+    return (width + _PART - 1) // _PART * _PART
+
+
+@njit(nogil=True)
+def _gather(x, start, pairs, first, factor, to):
+    """Copy a group of ``x`` (S, n, H, w) to (n, padded w, LANES), times ``factor``.
+
+    The model's sequences start at ``start``; the group is its pairs from ``first`` on.
+    """
+    tokens, heads, width = x.shape[1], x.shape[2], x.shape[3]
+    padded = _padded(width)
+    for lane in range(LANES):
+        pair = min(first + lane, pairs - 1)
+        sequence, head = start + pair // heads, pair % heads
+        for token in range(tokens):
+            for c in range(width):
+                to[(token * padded + c) * LANES + lane] = x[sequence, token, head, c] * factor
+
+
+@njit(nogil=True)
+def _scatter(group, start, pairs, first, factor, x):
+    """Copy a group back; the reverse of ``_gather``."""
+    tokens, heads, width = x.shape[1], x.shape[2], x.shape[3]
+    padded = _padded(width)
+    for lane in range(min(LANES, pairs - first)):
+        pair = first + lane
+        sequence, head = start + pair // heads, pair % heads
+        for token in range(tokens):
+            for c in range(width):
+                x[sequence, token, head, c] = group[(token * padded + c) * LANES + lane] * factor
+
+
+@njit(nogil=True)
+def _mix(weights, others, rows, stop, row, c):
+    """Part ``c`` of rows 0..stop-1, summed by two rows of weights."""
+    zero = spread(np.float32(0.0))
+    totals = other_totals = (zero, zero, zero, zero)
+    for j in range(stop):
+        part = _load_part(rows, j * row + c)
+        totals = _grow(totals, load(weights, j * LANES), part)
+        other_totals = _grow(other_totals, load(others, j * LANES), part)
+    return totals, other_totals
+
+
+@njit(nogil=True)
+def _spill(weights, others, part, other, rows, stop, row, c):
+    """Add two parts to part ``c`` of rows 0..stop-1, by two rows of weights."""
+    for j in range(stop):
+        at = j * row + c
+        totals = _grow(_load_part(rows, at), load(weights, j * LANES), part)
+        _store_part(rows, at, _grow(totals, load(others, j * LANES), other))
+
+
+@compiled
+def forward(first, last, qkv, sequences, kept, dropout, out, softmax):
+    """Mix values by attention, for groups ``first`` to ``last - 1`` of all models.
+
+    Parameters
+    ----------
+    qkv
+        Queries (already divided by √w), keys and values, float32 (S, n, 3, H, w), contiguous.
+    sequences
+        Of one model, a divisor of S.
+    kept
+        What dropout keeps of the attention, uint8, flat: groups × entries × `LANES`.
+    dropout
+        Whether to look at it.
+    out
+        Written to, (S, n, H, w).
+    softmax
+        Written to, for `backward`: the largest score of each row and 1 / its sum of exponentials,
+        flat: groups × R × 2 × `LANES`.
+    """
+    queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    tokens, heads, width = queries.shape[1], queries.shape[2], queries.shape[3]
+    pairs = sequences * heads
+    groups = (pairs + LANES - 1) // LANES
+    rows = tokens + tokens % 2
+    entries = rows * (rows + 1) // 2
+    row = _padded(width) * LANES
+    q, k, v = (
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+    )
+    p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
+    zero, least, one = spread(np.float32(0.0)), spread(_LEAST), spread(_ONE)
+    for group in range(first, last):
+        start, pair = group // groups * sequences, group % groups * LANES
+        _gather(queries, start, pairs, pair, _LOG2_E, q)
+        _gather(keys, start, pairs, pair, _ONE, k)
+        _gather(values, start, pairs, pair, _ONE, v)
+        for i in range(0, rows, 2):
+            at, at_next = i * row, (i + 1) * row
+            top = top_next = least
+            for j in range(i + 2):
+                x = y = zero
+                for c in range(0, row, _STEP):
+                    part = _load_part(k, j * row + c)
+                    x = _dot(x, _load_part(q, at + c), part)
+                    y = _dot(y, _load_part(q, at_next + c), part)
+                store(p, j * LANES, x)
+                store(p_next, j * LANES, y)
+                if j <= i:
+                    top = larger(x, top)
+                top_next = larger(y, top_next)
+            total = total_next = zero
+            kept_at = (group * entries + i * (i + 1) // 2) * LANES
+            kept_next = kept_at + (i + 1) * LANES
+            for j in range(0, (i + 1) * LANES, LANES):
+                x = exp2(minus(load(p, j), top))
+                total = add(total, x)
+                if dropout:
+                    x = where_kept(x, kept, kept_at + j)
+                store(p, j, x)
+            store(p, (i + 1) * LANES, zero)
+            for j in range(0, (i + 2) * LANES, LANES):
+                y = exp2(minus(load(p_next, j), top_next))
+                total_next = add(total_next, y)
+                if dropout:
+                    y = where_kept(y, kept, kept_next + j)
+                store(p_next, j, y)
+            share, share_next = over(one, total), over(one, total_next)
+            told = (group * rows + i) * 2 * LANES
+            _store_part(softmax, told, (top, share, top_next, share_next))
+            for c in range(0, row, _STEP):
+                mixed, mixed_next = _mix(p, p_next, v, i + 2, row, c)
+                _store_part(q, at + c, _scale(mixed, share))  # the queries are done with
+                _store_part(q, at_next + c, _scale(mixed_next, share_next))
+        _scatter(q, start, pairs, pair, _ONE, out)
+
+
+@compiled
+def backward(first, last, qkv, sequences, kept, dropout, out, softmax, gradient, to):
+    """Propagate a gradient through the attention of groups ``first`` to ``last - 1``.
+
+    With attention p, dropout's mask m and the gradient g of the output, a row's scores have the
+    gradient p (m g·v - g·out): g·out is what g·v comes to on average, so that nothing has to be
+    summed over the row first.
+
+    Parameters
+    ----------
+    qkv, sequences, kept, dropout, out, softmax
+        As `forward` had and left them.
+    gradient
+        Of ``out``.
+    to
+        Written to, the gradient of ``qkv``.
+    """
+    queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    tokens, heads, width = queries.shape[1], queries.shape[2], queries.shape[3]
+    pairs = sequences * heads
+    groups = (pairs + LANES - 1) // LANES
+    rows = tokens + tokens % 2
+    entries = rows * (rows + 1) // 2
+    row = _padded(width) * LANES
+    q, k, v, g, o, to_k, to_v = (
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+        np.zeros(rows * row, np.float32),
+    )
+    p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
+    s, s_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
+    zero = spread(np.float32(0.0))
+    for group in range(first, last):
+        start, pair = group // groups * sequences, group % groups * LANES
+        _gather(queries, start, pairs, pair, _LOG2_E, q)
+        _gather(keys, start, pairs, pair, _ONE, k)
+        _gather(values, start, pairs, pair, _ONE, v)
+        _gather(gradient, start, pairs, pair, _ONE, g)
+        _gather(out, start, pairs, pair, _ONE, o)
+        to_k[:] = np.float32(0.0)
+        to_v[:] = np.float32(0.0)
+        for i in range(0, rows, 2):
+            at, at_next = i * row, (i + 1) * row
+            mean = mean_next = zero
+            for c in range(0, row, _STEP):
+                mean = _dot(mean, _load_part(g, at + c), _load_part(o, at + c))
+                mean_next = _dot(mean_next, _load_part(g, at_next + c), _load_part(o, at_next + c))
+            told = (group * rows + i) * 2 * LANES
+            top, share, top_next, share_next = _load_part(softmax, told)
+            kept_at = (group * entries + i * (i + 1) // 2) * LANES
+            kept_next = kept_at + (i + 1) * LANES
+            for j in range(i + 2):
+                x = y = gain = gain_next = zero
+                for c in range(0, row, _STEP):
+                    part = _load_part(k, j * row + c)
+                    x = _dot(x, _load_part(q, at + c), part)
+                    y = _dot(y, _load_part(q, at_next + c), part)
+                    part = _load_part(v, j * row + c)
+                    gain = _dot(gain, _load_part(g, at + c), part)
+                    gain_next = _dot(gain_next, _load_part(g, at_next + c), part)
+                x = times(exp2(minus(x, top)), share)
+                y = times(exp2(minus(y, top_next)), share_next)
+                x_kept, y_kept = x, y
+                if dropout:
+                    x_kept = where_kept(x, kept, kept_at + j * LANES)
+                    gain = where_kept(gain, kept, kept_at + j * LANES)
+                    y_kept = where_kept(y, kept, kept_next + j * LANES)
+                    gain_next = where_kept(gain_next, kept, kept_next + j * LANES)
+                store(p, j * LANES, x_kept)
+                store(p_next, j * LANES, y_kept)
+                store(s, j * LANES, times(x, minus(gain, mean)))
+                store(s_next, j * LANES, times(y, minus(gain_next, mean_next)))
+            store(p, (i + 1) * LANES, zero)  # the next row is this one's future
+            store(s, (i + 1) * LANES, zero)
+            for c in range(0, row, _STEP):
+                part, part_next = _load_part(g, at + c), _load_part(g, at_next + c)
+                _spill(p, p_next, part, part_next, to_v, i + 2, row, c)
+                part, part_next = _load_part(q, at + c), _load_part(q, at_next + c)
+                _spill(s, s_next, part, part_next, to_k, i + 2, row, c)
+                to_q, to_q_next = _mix(s, s_next, k, i + 2, row, c)
+                _store_part(q, at + c, to_q)  # the queries are done with
+                _store_part(q, at_next + c, to_q_next)
+        _scatter(q, start, pairs, pair, _ONE, to[:, :, 0])
+        _scatter(to_k, start, pairs, pair, _LN_2, to[:, :, 1])  # queries had log2 e in them
+        _scatter(to_v, start, pairs, pair, _ONE, to[:, :, 2])
