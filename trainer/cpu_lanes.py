@@ -1,7 +1,8 @@
 """Causal attention for CPUs of narrow heads, by compiled kernels, sixteen heads at a time.
 
 The kernels (:mod:`trainer.lane_kernels`) need Numba. Without it, and for wide heads, whose products
-a matrix library does better, there is :mod:`trainer.cpu_tiles`.
+a matrix library does better, there is :mod:`trainer.cpu_tiles`. Both compute the same up to
+rounding, but take dropout's random numbers in another order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .threads import over_ranges
@@ -21,13 +24,13 @@ THREADED = 2**18  # operations on registers, below which waking a thread costs m
 
 
 @cache
-def lane_kernels() -> ModuleType | None:
-    """The compiled kernels; None where there is no Numba to compile them."""
+def compiled_kernels() -> ModuleType | None:
+    """The kernels; None where there is no Numba that works."""
     try:
-        from . import lane_kernels as kernels
-    except ImportError:
+        from . import lane_kernels
+    except (ImportError, OSError):  # OSError: LLVM's library cannot be loaded
         return None
-    return None if kernels.JIT_IS_OFF else kernels
+    return None if lane_kernels.JIT_IS_OFF else lane_kernels
 
 
 class LaneAttention:
@@ -37,7 +40,7 @@ class LaneAttention:
 
     Args:
         workspace: where buffers come from.
-        kernels: of `lane_kernels`.
+        kernels: from `compiled_kernels`.
     """
 
     def __init__(self, workspace: Workspace, kernels: ModuleType) -> None:
@@ -83,7 +86,7 @@ class LaneAttention:
             to: written to, the gradient of `qkv`.
         """
         arguments = self._arguments(name, qkv, out, kept)
-        more = gradient.flatten(0, 1).numpy(), to.flatten(0, 1).numpy()
+        more = _sequences(gradient), _sequences(to)
 
         def work(first: int, last: int) -> None:
             self._kernels.backward(first, last, *arguments, *more)
@@ -96,15 +99,15 @@ class LaneAttention:
         """What both kernels take behind the range of groups."""
         models, sequences, length, _, heads, _ = qkv.shape
         told = models * self._groups(sequences, heads) * _rows(length) * 2 * self._kernels.LANES
-        softmax = self._workspace.take(f"lanes.{name}.softmax", told)
+        normalisers = self._workspace.take(f"lanes.{name}.normalisers", told)
         masks = kept[0] if kept else torch.empty(0, dtype=torch.uint8)
         return (
-            qkv.flatten(0, 1).numpy(),
+            _sequences(qkv),
             sequences,
-            masks.flatten().numpy(),
+            masks.view(-1).numpy(),
             bool(kept),
-            out.flatten(0, 1).numpy(),
-            softmax.numpy(),
+            _sequences(out),
+            normalisers.numpy(),
         )
 
     def _over_groups(self, work: Callable[[int, int], None], qkv: Tensor) -> None:
@@ -120,6 +123,12 @@ class LaneAttention:
         """Groups of one model."""
         lanes: int = self._kernels.LANES
         return -(-sequences * heads // lanes)
+
+
+def _sequences(x: Tensor) -> NDArray[np.float32]:
+    """View (M, S, …) as (M·S, …)."""
+    array: NDArray[np.float32] = x.view(-1, *x.shape[2:]).numpy()
+    return array
 
 
 def _rows(length: int) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .cpu_dropout import Masks
-from .cpu_lanes import WIDEST, LaneAttention, lane_kernels
+from .cpu_lanes import WIDEST, LaneAttention, compiled_kernels
 from .cpu_products import onednn, onednn_serves
 from .cpu_tiles import TiledAttention
 from .data import Batch
@@ -138,7 +138,7 @@ class CpuStep:
         self._workspace = workspace
         self._tiles = TiledAttention(workspace, by_onednn)
         narrowest = stack.shape.embed // max(stack.heads[models])
-        kernels = lane_kernels() if narrowest <= WIDEST else None
+        kernels = compiled_kernels() if narrowest <= WIDEST else None
         self._lanes = LaneAttention(workspace, kernels) if kernels else None
 
     @staticmethod

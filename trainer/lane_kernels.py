@@ -2,9 +2,10 @@
 
 A head 4 to 16 wide fills no vector register, and its products are too short for a matrix library.
 Here one register holds one number of each of sixteen *pairs* of sequence and head, a lane a pair,
-and every pair runs the scalar algorithm. Nothing is summed across lanes, no entry of the future is
-computed, and attention is never stored but for the rows at work. Rows go two by two, so that what
-is loaded of a key or value serves both.
+and every pair runs the scalar algorithm. Nothing is summed across lanes, and attention is never
+stored but for the rows at work. Rows go two by two, so that what is loaded of a key or value serves
+both; an odd number of tokens is followed by a row of zeros. Of the future, only the score of a
+row's next token is computed, for the sake of the other row, and thrown away.
 
 One file, since Numba compiles a cached kernel again when its own file changes, but not when that
 of a function it calls does.
@@ -158,7 +159,7 @@ def where_kept(typing: Any, x: Any, kept: Any, place: Any) -> Any:
     return lanes(lanes, kept, types.int64), generate
 
 
-_BIG = 1.5 * 2**23  # added to a small number, leaves its whole part in the lowest bits
+_BIG = 1.5 * 2**23  # a sum with it is rounded to a whole number, which stands in the lowest bits
 _POLYNOMIAL = (  # of 2^x on [-1/2, 1/2], through the seven Chebyshev points: to 2.6e-9
     1.0, 0.6931472067028329, 0.24022650922289554, 0.05550327226669895,
     0.00961805667843204, 0.0013400428177711937, 0.00015461444724808513,
@@ -167,10 +168,14 @@ _POLYNOMIAL = (  # of 2^x on [-1/2, 1/2], through the seven Chebyshev points: to
 
 @intrinsic
 def exp2(typing: Any, x: Any) -> Any:
-    """2 to the ``x``, for x of at most 127; 2^-126, the least normal number, below x = -126."""
+    """2 to the ``x``, for x of at most 127; 2^-96 below x = -96.
+
+    Beside the 1 of a row's largest score, both are nothing; but products with the smaller one would
+    fall below 2^-126, where processors are tens of times as slow.
+    """
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        least = _constant(-126.0)
+        least = _constant(-96.0)
         x = b.select(b.fcmp_ordered("<", args[0], least), least, args[0])
         shifted = b.fadd(x, _constant(_BIG))
         rest = b.fsub(x, b.fsub(shifted, _constant(_BIG)))
@@ -248,7 +253,7 @@ def _padded(width):
 
 @njit(nogil=True)
 def _gather(x, start, pairs, first, factor, to):
-    """Copy a group of ``x`` (S, n, H, w) to (n, padded w, LANES), times ``factor``.
+    """Copy a group of ``x`` (S, n, H, w) to (R, padded w, LANES), times ``factor``.
 
     The model's sequences start at ``start``; the group is its pairs from ``first`` on.
     """
@@ -260,6 +265,7 @@ def _gather(x, start, pairs, first, factor, to):
         for token in range(tokens):
             for c in range(width):
                 to[(token * padded + c) * LANES + lane] = x[sequence, token, head, c] * factor
+    to[tokens * padded * LANES :] = np.float32(0.0)  # results may stand there
 
 
 @njit(nogil=True)
@@ -276,28 +282,32 @@ def _scatter(group, start, pairs, first, factor, x):
 
 
 @njit(nogil=True)
-def _mix(weights, others, rows, stop, row, c):
-    """Part ``c`` of rows 0..stop-1, summed by two rows of weights."""
+def _mix(weights, others, values, i, row, c):
+    """Sum part ``c`` of values by the weights of row ``i``, which ends there, and of the next."""
     zero = spread(np.float32(0.0))
     totals = other_totals = (zero, zero, zero, zero)
-    for j in range(stop):
-        part = _load_part(rows, j * row + c)
+    for j in range(i + 1):
+        part = _load_part(values, j * row + c)
         totals = _grow(totals, load(weights, j * LANES), part)
         other_totals = _grow(other_totals, load(others, j * LANES), part)
-    return totals, other_totals
+    part = _load_part(values, (i + 1) * row + c)
+    return totals, _grow(other_totals, load(others, (i + 1) * LANES), part)
 
 
 @njit(nogil=True)
-def _spill(weights, others, part, other, rows, stop, row, c):
-    """Add two parts to part ``c`` of rows 0..stop-1, by two rows of weights."""
-    for j in range(stop):
+def _spill(weights, others, part, other, totals, i, row, c):
+    """Add to part ``c`` of totals what row ``i`` and the next hold, by their weights."""
+    for j in range(i + 1):
         at = j * row + c
-        totals = _grow(_load_part(rows, at), load(weights, j * LANES), part)
-        _store_part(rows, at, _grow(totals, load(others, j * LANES), other))
+        sums = _grow(_load_part(totals, at), load(weights, j * LANES), part)
+        _store_part(totals, at, _grow(sums, load(others, j * LANES), other))
+    at = (i + 1) * row + c
+    sums = _grow(_load_part(totals, at), load(others, (i + 1) * LANES), other)
+    _store_part(totals, at, sums)
 
 
 @compiled
-def forward(first, last, qkv, sequences, kept, dropout, out, softmax):
+def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
     """Mix values by attention, for groups ``first`` to ``last - 1`` of all models.
 
     Parameters
@@ -312,9 +322,9 @@ def forward(first, last, qkv, sequences, kept, dropout, out, softmax):
         Whether to look at it.
     out
         Written to, (S, n, H, w).
-    softmax
-        Written to, for `backward`: the largest score of each row and 1 / its sum of exponentials,
-        flat: groups × R × 2 × `LANES`.
+    normalisers
+        Written to, for `backward`: the largest score of each row, times log2 e, and 1 / its sum of
+        exponentials, flat: groups × R × 2 × `LANES`.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
     tokens, heads, width = queries.shape[1], queries.shape[2], queries.shape[3]
@@ -358,7 +368,6 @@ def forward(first, last, qkv, sequences, kept, dropout, out, softmax):
                 if dropout:
                     x = where_kept(x, kept, kept_at + j)
                 store(p, j, x)
-            store(p, (i + 1) * LANES, zero)
             for j in range(0, (i + 2) * LANES, LANES):
                 y = exp2(minus(load(p_next, j), top_next))
                 total_next = add(total_next, y)
@@ -367,16 +376,16 @@ def forward(first, last, qkv, sequences, kept, dropout, out, softmax):
                 store(p_next, j, y)
             share, share_next = over(one, total), over(one, total_next)
             told = (group * rows + i) * 2 * LANES
-            _store_part(softmax, told, (top, share, top_next, share_next))
+            _store_part(normalisers, told, (top, share, top_next, share_next))
             for c in range(0, row, _STEP):
-                mixed, mixed_next = _mix(p, p_next, v, i + 2, row, c)
+                mixed, mixed_next = _mix(p, p_next, v, i, row, c)
                 _store_part(q, at + c, _scale(mixed, share))  # the queries are done with
                 _store_part(q, at_next + c, _scale(mixed_next, share_next))
         _scatter(q, start, pairs, pair, _ONE, out)
 
 
 @compiled
-def backward(first, last, qkv, sequences, kept, dropout, out, softmax, gradient, to):
+def backward(first, last, qkv, sequences, kept, dropout, out, normalisers, gradient, to):
     """Propagate a gradient through the attention of groups ``first`` to ``last - 1``.
 
     With attention p, dropout's mask m and the gradient g of the output, a row's scores have the
@@ -385,7 +394,7 @@ def backward(first, last, qkv, sequences, kept, dropout, out, softmax, gradient,
 
     Parameters
     ----------
-    qkv, sequences, kept, dropout, out, softmax
+    qkv, sequences, kept, dropout, out, normalisers
         As `forward` had and left them.
     gradient
         Of ``out``.
@@ -427,7 +436,7 @@ def backward(first, last, qkv, sequences, kept, dropout, out, softmax, gradient,
                 mean = _dot(mean, _load_part(g, at + c), _load_part(o, at + c))
                 mean_next = _dot(mean_next, _load_part(g, at_next + c), _load_part(o, at_next + c))
             told = (group * rows + i) * 2 * LANES
-            top, share, top_next, share_next = _load_part(softmax, told)
+            top, share, top_next, share_next = _load_part(normalisers, told)
             kept_at = (group * entries + i * (i + 1) // 2) * LANES
             kept_next = kept_at + (i + 1) * LANES
             for j in range(i + 2):
@@ -451,14 +460,12 @@ def backward(first, last, qkv, sequences, kept, dropout, out, softmax, gradient,
                 store(p_next, j * LANES, y_kept)
                 store(s, j * LANES, times(x, minus(gain, mean)))
                 store(s_next, j * LANES, times(y, minus(gain_next, mean_next)))
-            store(p, (i + 1) * LANES, zero)  # the next row is this one's future
-            store(s, (i + 1) * LANES, zero)
             for c in range(0, row, _STEP):
                 part, part_next = _load_part(g, at + c), _load_part(g, at_next + c)
-                _spill(p, p_next, part, part_next, to_v, i + 2, row, c)
+                _spill(p, p_next, part, part_next, to_v, i, row, c)
                 part, part_next = _load_part(q, at + c), _load_part(q, at_next + c)
-                _spill(s, s_next, part, part_next, to_k, i + 2, row, c)
-                to_q, to_q_next = _mix(s, s_next, k, i + 2, row, c)
+                _spill(s, s_next, part, part_next, to_k, i, row, c)
+                to_q, to_q_next = _mix(s, s_next, k, i, row, c)
                 _store_part(q, at + c, to_q)  # the queries are done with
                 _store_part(q, at_next + c, to_q_next)
         _scatter(q, start, pairs, pair, _ONE, to[:, :, 0])

@@ -1,11 +1,12 @@
-"""Compiled code in the threads that PyTorch computes in.
+"""Work in the threads that PyTorch computes in.
 
 After each of its operations, a thread of GNU's OpenMP watches for the next one for milliseconds
 before it sleeps. Threads of one's own would have to share the cores with those watchers: on two
 cores, they would get a half to three quarters of the time. So what is to run beside PyTorch's
 operations is handed to its own team, which takes it up at once. That team is reached through
-libgomp's `GOMP_parallel`, the call that compilers make of `#pragma omp parallel`. Where PyTorch
-came with another OpenMP, threads of Python's do the work.
+libgomp's `GOMP_parallel_start` and `GOMP_parallel_end`, between which the caller does its own
+share, as compilers made of `#pragma omp parallel` for many years. Where PyTorch came with another
+OpenMP, threads of Python's do the work.
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 
-_Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
-
-# Pieces a thread: what else runs on one's core then holds up but a part of what it would have done.
 PIECES = 6
+"""For each thread: what else runs on its core then holds up but a part of its share."""
 
 
 def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool = True) -> None:
     """Call `work(first, last)` on ranges that cover 0..count-1, in as many threads as PyTorch uses.
 
+    Returns, or raises, when no thread works any more. Not to be called by `work`.
+
     Args:
         work: what it computes of one number may not depend on the range; it should release the
-            interpreter's lock.
+            interpreter's lock. In other threads, it finds neither the caller's `no_grad` nor
+            NumPy's error state.
         count: of numbers.
         threaded: whether there is enough to do for it to pay; below a tenth of a millisecond it
             does not.
@@ -41,45 +43,84 @@ def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool =
         BaseException: the first that any call raised; other ranges may be computed nevertheless.
     """
     threads = torch.get_num_threads()
-    if threads == 1 or count == 1 or not threaded:
+    if threads == 1 or count < 2 or not threaded:
         work(0, count)
         return
     pieces = min(count, PIECES * threads)
     edges = [count * piece // pieces for piece in range(pieces + 1)]
-    ranges = iter(list(pairwise(edges)))  # threads may share a list's iterator
+    ranges = iter(list(pairwise(edges)))  # the interpreter's lock makes next() of it atomic
     errors: list[BaseException] = []
 
-    def take(_: int | None = None) -> None:
+    def take() -> None:
+        for first, last in ranges:
+            work(first, last)
+
+    def take_too(_: int | None = None) -> None:
         try:
-            for first, last in ranges:
-                work(first, last)
+            take()
         except BaseException as error:
             errors.append(error)
 
-    if (parallel := _gnu_openmp()) is not None:
-        parallel(_Body(take), None, threads, 0)
+    openmp = _gnu_openmp()
+    if openmp is None:
+        _beside_python(take, take_too, threads)
     else:
-        helping = [_helpers(threads - 1).submit(take) for _ in range(threads - 1)]
+        _beside_openmp(openmp, take, take_too, threads)
+    try:
+        if errors:
+            raise errors[0]
+    finally:
+        errors.clear()  # an error holds this frame, and what it names
+
+
+def _beside_openmp(
+    openmp: Any, take: Callable[[], None], take_too: Callable[[], None], threads: int
+) -> None:
+    level, body = openmp.omp_get_level(), _Body(take_too)
+    try:
+        openmp.GOMP_parallel_start(body, None, threads)
         take()
-        for helper in helping:
-            helper.result()
-    if errors:
-        raise errors[0]
+    finally:
+        # Ctrl-C can be heard on either side of the start; the level tells which.
+        if openmp.omp_get_level() > level:
+            openmp.GOMP_parallel_end()
+
+
+def _beside_python(take: Callable[[], None], take_too: Callable[[], None], threads: int) -> None:
+    helping: list[Future[None]] = []
+    try:
+        for _ in range(threads - 1):
+            helping.append(_helpers(threads - 1).submit(take_too))
+        take()
+        wait(helping)
+    finally:
+        wait(helping)  # Ctrl-C can be heard while waiting, too
+
+
+_Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @cache
 def _gnu_openmp() -> Any:
-    """libgomp's `GOMP_parallel`, if PyTorch has loaded that library."""
-    try:
-        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD)
-        parallel = library.GOMP_parallel
-    except (OSError, AttributeError):  # not loaded; not Linux; another library of that name
-        return None
-    parallel.argtypes = (_Body, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-    parallel.restype = None
-    return parallel
+    """GNU's OpenMP as PyTorch has loaded it; None if it has another."""
+    brought = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    for name in (*brought, "libgomp.so.1"):
+        try:
+            library = ctypes.CDLL(str(name), mode=os.RTLD_NOLOAD)
+            library.GOMP_parallel_start.argtypes = (_Body, ctypes.c_void_p, ctypes.c_uint)
+            library.GOMP_parallel_start.restype = None
+            library.GOMP_parallel_end.restype = None
+            library.omp_get_level.restype = ctypes.c_int
+        except (OSError, AttributeError):  # not loaded; not Linux; another library of that name
+            continue
+        return library
+    return None
 
 
 @cache
 def _helpers(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="trainer")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # its threads do not exist there

@@ -17,7 +17,7 @@ from trainer.model import Stack, initial_state
 
 def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention as on a machine without Numba."""
-    monkeypatch.setattr(cpu_step, "lane_kernels", lambda: None)
+    monkeypatch.setattr(cpu_step, "compiled_kernels", lambda: None)
 
 
 def make_stack(heads: list[int], tied: bool = False, positions: str = "learned") -> Stack:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -35,7 +40,7 @@ def test_this_pytorch_shares_its_threads() -> None:
 
 
 @pytest.mark.usefixtures("_kind", "_two_threads")
-@pytest.mark.parametrize("count", [1, 2, 11, 100])
+@pytest.mark.parametrize("count", [0, 1, 2, 11, 100])
 def test_every_number_once(count: int) -> None:
     found: list[int] = []
     threads.over_ranges(lambda first, last: found.extend(range(first, last)), count)
@@ -80,3 +85,47 @@ def test_little_work_is_done_here() -> None:
 
     threads.over_ranges(work, 9, threaded=False)
     assert found == [(0, 9, threading.get_ident())]
+
+
+@pytest.mark.usefixtures("_kind", "_two_threads")
+def test_every_interrupt_arrives_and_nothing_works_on() -> None:
+    """At whatever moment of a call it comes; what ctypes calls could not raise it."""
+    arrived = 0
+    at_work = threading.Semaphore(2)
+
+    def work(first: int, last: int) -> None:
+        with at_work:
+            time.sleep(0)
+
+    for moment in range(60):
+        timer = threading.Timer(1e-4 * (moment % 20), _thread.interrupt_main)
+        try:
+            timer.start()
+            while True:
+                threads.over_ranges(work, 12)
+        except KeyboardInterrupt:
+            arrived += 1
+        assert at_work.acquire(blocking=False)
+        assert at_work.acquire(blocking=False)
+        at_work.release(2)
+    assert arrived == 60
+
+
+ALONE = """
+import torch
+from trainer import threads
+torch.set_num_threads(2)
+found = []
+threads.over_ranges(lambda first, last: found.extend(range(first, last)), 50)
+assert sorted(found) == list(range(50)), found
+"""
+
+
+def test_a_team_that_is_refused_its_second_thread() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert not told.returncode, told.stderr
