@@ -24,8 +24,11 @@ import torch
 from tests.trainer.plain import PlainTransformer, train_plainly
 from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
 from trainer.cohort import Cohort
+from trainer.cpu_lanes import LaneAttention, compiled_kernels
 from trainer.cpu_products import onednn, onednn_serves
+from trainer.cpu_tiles import TiledAttention
 from trainer.data import Source
+from trainer.workspace import Workspace
 
 CPU = torch.device("cpu")
 PAPER = TrainSettings(
@@ -128,6 +131,31 @@ def test_where_a_step_spends_its_time(heads: int) -> None:
         f"{products:.1f}, attention {layers * there:.1f} there and {layers * back:.1f} back, "
         f"its masks {layers * masks:.1f}"
     )
+
+
+@pytest.mark.parametrize("heads", [4, 8, 16])
+def test_narrow_heads_against_a_matrix_library(heads: int) -> None:
+    """Attention of one layer at the paper's sizes, by compiled kernels and in tiles of products."""
+    kernels, workspace = compiled_kernels(), Workspace(CPU)
+    if kernels is None:
+        pytest.skip("no Numba")
+    by_onednn = onednn_serves(rounding=False)
+    qkv = torch.randn(1, PAPER.batch, PAPER.length, 3, heads, PAPER.embed // heads)
+    out, to = torch.empty_like(qkv[:, :, :, 0]), torch.empty_like(qkv)
+
+    def there_and_back(attention: LaneAttention | TiledAttention) -> None:
+        attention.forward("a", qkv, out)
+        attention.backward("a", qkv, out, out, to)
+
+    with onednn() if by_onednn else nullcontext():
+        ratio = compare(
+            f"attention of {heads} heads, in tiles against sixteen heads at a time",
+            lambda: there_and_back(TiledAttention(workspace, by_onednn)),
+            lambda: there_and_back(LaneAttention(workspace, kernels)),
+            1.5,
+            rounds=15,
+        )
+    assert ratio > 1.0
 
 
 @pytest.mark.parametrize("heads", [1, 16])
