@@ -252,6 +252,21 @@ def _padded(width):
 
 
 @njit(nogil=True)
+def _sizes(x, sequences):
+    """Pairs and groups of one model, rows of a group, and numbers in one of its rows."""
+    tokens, heads, width = x.shape[1], x.shape[2], x.shape[3]
+    pairs = sequences * heads
+    groups = (pairs + LANES - 1) // LANES
+    return pairs, groups, tokens + tokens % 2, _padded(width) * LANES
+
+
+@njit(nogil=True)
+def _group(rows, row):
+    """Room for a group; zero where its heads are filled up, and for good."""
+    return np.zeros(rows * row, np.float32)
+
+
+@njit(nogil=True)
 def _gather(x, start, pairs, first, factor, to):
     """Copy a group of ``x`` (S, n, H, w) to (R, padded w, LANES), times ``factor``.
 
@@ -279,6 +294,19 @@ def _scatter(group, start, pairs, first, factor, x):
         for token in range(tokens):
             for c in range(width):
                 x[sequence, token, head, c] = group[(token * padded + c) * LANES + lane] * factor
+
+
+@njit(nogil=True)
+def _exponentials(scores, count, top, dropout, kept, kept_at):
+    """Make scores exponentials of what they lack to the top; sum all, and leave what is kept."""
+    total = spread(np.float32(0.0))
+    for j in range(0, count * LANES, LANES):
+        x = exp2(minus(load(scores, j), top))
+        total = add(total, x)
+        if dropout:
+            x = where_kept(x, kept, kept_at + j)
+        store(scores, j, x)
+    return total
 
 
 @njit(nogil=True)
@@ -327,17 +355,9 @@ def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
         exponentials, flat: groups × R × 2 × `LANES`.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-    tokens, heads, width = queries.shape[1], queries.shape[2], queries.shape[3]
-    pairs = sequences * heads
-    groups = (pairs + LANES - 1) // LANES
-    rows = tokens + tokens % 2
+    pairs, groups, rows, row = _sizes(queries, sequences)
     entries = rows * (rows + 1) // 2
-    row = _padded(width) * LANES
-    q, k, v = (
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-    )
+    q, k, v = _group(rows, row), _group(rows, row), _group(rows, row)
     p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
     zero, least, one = spread(np.float32(0.0)), spread(_LEAST), spread(_ONE)
     for group in range(first, last):
@@ -359,21 +379,10 @@ def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
                 if j <= i:
                     top = larger(x, top)
                 top_next = larger(y, top_next)
-            total = total_next = zero
             kept_at = (group * entries + i * (i + 1) // 2) * LANES
             kept_next = kept_at + (i + 1) * LANES
-            for j in range(0, (i + 1) * LANES, LANES):
-                x = exp2(minus(load(p, j), top))
-                total = add(total, x)
-                if dropout:
-                    x = where_kept(x, kept, kept_at + j)
-                store(p, j, x)
-            for j in range(0, (i + 2) * LANES, LANES):
-                y = exp2(minus(load(p_next, j), top_next))
-                total_next = add(total_next, y)
-                if dropout:
-                    y = where_kept(y, kept, kept_next + j)
-                store(p_next, j, y)
+            total = _exponentials(p, i + 1, top, dropout, kept, kept_at)
+            total_next = _exponentials(p_next, i + 2, top_next, dropout, kept, kept_next)
             share, share_next = over(one, total), over(one, total_next)
             told = (group * rows + i) * 2 * LANES
             _store_part(normalisers, told, (top, share, top_next, share_next))
@@ -402,21 +411,10 @@ def backward(first, last, qkv, sequences, kept, dropout, out, normalisers, gradi
         Written to, the gradient of ``qkv``.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-    tokens, heads, width = queries.shape[1], queries.shape[2], queries.shape[3]
-    pairs = sequences * heads
-    groups = (pairs + LANES - 1) // LANES
-    rows = tokens + tokens % 2
+    pairs, groups, rows, row = _sizes(queries, sequences)
     entries = rows * (rows + 1) // 2
-    row = _padded(width) * LANES
-    q, k, v, g, o, to_k, to_v = (
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-        np.zeros(rows * row, np.float32),
-    )
+    q, k, v, g = _group(rows, row), _group(rows, row), _group(rows, row), _group(rows, row)
+    o, to_k, to_v = _group(rows, row), _group(rows, row), _group(rows, row)
     p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
     s, s_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
     zero = spread(np.float32(0.0))
