@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 
-PIECES = 6
-"""For each thread: what else runs on its core then holds up but a part of its share."""
+PIECES = 2
+"""For each thread: a slow core then does one while a fast one does three. More would only hand the
+interpreter's lock to and fro."""
 
 
 def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool = True) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 import engine
 from tests.trainer.plain import PlainTransformer, train_plainly
 from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
+from trainer.cpu_products import onednn, onednn_serves
 from trainer.data import Source
 from trainer.device import modes
 from trainer.model import initial_state
@@ -67,10 +69,11 @@ def products(shape: ModelShape) -> int:
 
 
 def card_rate(device: torch.device, tf32: bool) -> float:
-    """Multiply-adds a second of one large product."""
+    """Multiply-adds a second of one large product, by the library that the trainer uses."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = torch.randn(2, size, size, device=device)
-    with modes(replace(PAPER, tf32=tf32), device):
+    library = onednn() if device.type == "cpu" and onednn_serves(rounding=False) else nullcontext()
+    with modes(replace(PAPER, tf32=tf32), device), library:
         left @ right
         begun = settle(device)
         for _ in range(10):
@@ -166,7 +169,7 @@ def main() -> None:
         f"\n{count} runs x {chosen.steps:,} steps: {seconds:.1f} s, {rate:,.0f} tokens a second, "
     )
     print(f"{rate / plain:.1f} times the plain loop (aims: 180 s on an H100, 10 times)")
-    for tf32 in (False, True):
+    for tf32 in (False, True) if device.type == "cuda" else (False,):
         limit = card_rate(device, tf32)
         kind = "TF32" if tf32 else "float32"
         print(f"products: {reached / limit:.2%} of the {2e-12 * limit:.1f} Tflop/s of {kind} here")
