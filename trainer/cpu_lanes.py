@@ -105,7 +105,6 @@ class LaneAttention:
             _sequences(qkv),
             sequences,
             masks.view(-1).numpy(),
-            bool(kept),
             _sequences(out),
             normalisers.numpy(),
         )

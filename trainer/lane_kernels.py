@@ -297,13 +297,13 @@ def _scatter(group, start, pairs, first, factor, x):
 
 
 @njit(nogil=True)
-def _exponentials(scores, count, top, dropout, kept, kept_at):
+def _exponentials(scores, count, top, kept, kept_at):
     """Make scores exponentials of what they lack to the top; sum all, and leave what is kept."""
     total = spread(np.float32(0.0))
     for j in range(0, count * LANES, LANES):
         x = exp2(minus(load(scores, j), top))
         total = add(total, x)
-        if dropout:
+        if kept.size > 0:
             x = where_kept(x, kept, kept_at + j)
         store(scores, j, x)
     return total
@@ -335,7 +335,7 @@ def _spill(weights, others, part, other, totals, i, row, c):
 
 
 @compiled
-def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
+def forward(first, last, qkv, sequences, kept, out, normalisers):
     """Mix values by attention, for groups ``first`` to ``last - 1`` of all models.
 
     Parameters
@@ -345,9 +345,8 @@ def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
     sequences
         Of one model, a divisor of S.
     kept
-        What dropout keeps of the attention, uint8, flat: groups × entries × `LANES`.
-    dropout
-        Whether to look at it.
+        What dropout keeps of the attention, uint8, flat: groups × entries × `LANES`; empty for
+        none.
     out
         Written to, (S, n, H, w).
     normalisers
@@ -381,8 +380,8 @@ def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
                 top_next = larger(y, top_next)
             kept_at = (group * entries + i * (i + 1) // 2) * LANES
             kept_next = kept_at + (i + 1) * LANES
-            total = _exponentials(p, i + 1, top, dropout, kept, kept_at)
-            total_next = _exponentials(p_next, i + 2, top_next, dropout, kept, kept_next)
+            total = _exponentials(p, i + 1, top, kept, kept_at)
+            total_next = _exponentials(p_next, i + 2, top_next, kept, kept_next)
             share, share_next = over(one, total), over(one, total_next)
             told = (group * rows + i) * 2 * LANES
             _store_part(normalisers, told, (top, share, top_next, share_next))
@@ -394,7 +393,7 @@ def forward(first, last, qkv, sequences, kept, dropout, out, normalisers):
 
 
 @compiled
-def backward(first, last, qkv, sequences, kept, dropout, out, normalisers, gradient, to):
+def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
     """Propagate a gradient through the attention of groups ``first`` to ``last - 1``.
 
     With attention p, dropout's mask m and the gradient g of the output, a row's scores have the
@@ -403,7 +402,7 @@ def backward(first, last, qkv, sequences, kept, dropout, out, normalisers, gradi
 
     Parameters
     ----------
-    qkv, sequences, kept, dropout, out, normalisers
+    qkv, sequences, kept, out, normalisers
         As `forward` had and left them.
     gradient
         Of ``out``.
@@ -449,7 +448,7 @@ def backward(first, last, qkv, sequences, kept, dropout, out, normalisers, gradi
                 x = times(exp2(minus(x, top)), share)
                 y = times(exp2(minus(y, top_next)), share_next)
                 x_kept, y_kept = x, y
-                if dropout:
+                if kept.size > 0:
                     x_kept = where_kept(x, kept, kept_at + j * LANES)
                     gain = where_kept(gain, kept, kept_at + j * LANES)
                     y_kept = where_kept(y, kept, kept_next + j * LANES)

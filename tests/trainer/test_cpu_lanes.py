@@ -12,6 +12,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from tests.trainer.runs import torch_threads
 from trainer import RunSettings, TrainSettings, cpu_lanes, cpu_step, lane_kernels, threads
 from trainer.cohort import Cohort
 from trainer.cpu_lanes import LaneAttention
@@ -156,14 +157,10 @@ def test_bits_do_not_depend_on_threads(openmp: bool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cpu_lanes, "THREADED", 0)
     if not openmp:
         monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
-    case, count = Case((2, 9, 15, 3, 8, 8), 0.1), torch.get_num_threads()
-    found = []
-    try:
-        for threads_now in (1, 2, 3):
-            torch.set_num_threads(threads_now)
+    case, found = Case((2, 9, 15, 3, 8, 8), 0.1), []
+    for count in (1, 2, 3):
+        with torch_threads(count):
             found.append(case.run())
-    finally:
-        torch.set_num_threads(count)
     for out, to in found[1:]:
         assert torch.equal(out, found[0][0])
         assert torch.equal(to, found[0][1])

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.trainer.runs import torch_threads
 from trainer import ModelShape, cpu_dropout, cpu_step, cpu_tiles
 from trainer.cpu_dropout import Masks
 from trainer.data import Batch
@@ -177,12 +178,8 @@ def test_masks_are_drawn_in_parts_that_differ(monkeypatch: pytest.MonkeyPatch) -
     assert rest.shape == (2, 58)
     assert not torch.equal(first, second)
     assert not torch.equal(second, third)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
+    with torch_threads(1):
         alone = Masks([1, 2], 0.5).kept(3, (0, 1), range(2), (10, 25)).flatten(1)
-    finally:
-        torch.set_num_threads(before)
     assert torch.equal(kept, alone)
 
 

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, weights
+from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, torch_threads, weights
 from trainer import (
     Checkpoint,
     Probe,
@@ -80,11 +79,9 @@ def child(directory: Path, moment: str, resume: str = "begin") -> int:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("uninterrupted")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    list(train(small(dropout=0.1), PAIR, device="cpu", directory=directory))
-    yield directory
-    torch.set_num_threads(threads)
+    with torch_threads(1):
+        list(train(small(dropout=0.1), PAIR, device="cpu", directory=directory))
+        yield directory
 
 
 RARELY = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("1", "10", "29")]
