@@ -81,8 +81,9 @@ def _beside_openmp(
     try:
         openmp.GOMP_parallel_start(body, None, threads)
         take()
+        openmp.GOMP_parallel_end()
     finally:
-        # Ctrl-C can be heard on either side of the start; the level tells which.
+        # Ctrl-C can be heard on either side of the start and of the end; the level tells which.
         if openmp.omp_get_level() > level:
             openmp.GOMP_parallel_end()
 

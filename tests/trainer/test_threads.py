@@ -109,6 +109,8 @@ def test_every_interrupt_arrives_and_nothing_works_on() -> None:
             arrived += 1
         assert not elsewhere
     assert arrived == 60
+    openmp = threads._gnu_openmp()
+    assert openmp is None or not openmp.omp_get_level()  # every start has had its end
 
 
 ALONE = """
