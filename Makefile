@@ -46,7 +46,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Setting up Synergy in $(VENV) (torch is the large part; a few minutes the first time) …" >&2
 	@$(PIP) -e .
 	@echo "Compiling kernels (once) …" >&2
-	@$(BIN)/python -c 'import engine, trainer; engine.warm_up(); trainer.warm_up()'
+	@$(BIN)/python -c 'import synergy_engine, synergy_trainer; synergy_engine.warm_up(); synergy_trainer.warm_up()'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

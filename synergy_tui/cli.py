@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the exit codes."""
-        from synergy_tui.presentation import write_exit_codes
+        from synergy_tui.commands.presentation import write_exit_codes
 
         write_exit_codes(formatter, ExitCode)
 
@@ -111,13 +111,13 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has what it wanted.
-        from synergy_tui.output import leave_stdout
+        from synergy_tui.files import leave_stdout
 
         leave_stdout()
         return int(ExitCode.OK)
     except OSError as error:
         # Whatever a command did not foresee about files: said in words, never as a traceback.
-        from synergy_tui.output import leave_stdout
+        from synergy_tui.files import leave_stdout
 
         leave_stdout()
         what = f"{error.filename}: " if error.filename else ""

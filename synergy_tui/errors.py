@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
+import importlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 class ExitCode(enum.IntEnum):
@@ -51,3 +56,77 @@ class UserError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+# What each extra of pyproject.toml is for.
+EXTRAS = {
+    "figures": "publication figures (matplotlib)",
+    "parquet": "Parquet tables (pyarrow)",
+    "tensorboard": "TensorBoard event files (tensorboard)",
+    "hf": "Hugging Face models (transformers)",
+    "report": "reports (matplotlib, jinja2)",
+    "ray": "sweeps on a Ray cluster (ray)",
+}
+
+
+def require(module: str, extra: str) -> Any:
+    """Import ``module``, or say which extra holds it.
+
+    Parameters
+    ----------
+    module
+        Dotted name of the module, as in ``matplotlib.figure``.
+    extra
+        Name of the extra of pyproject.toml that installs it, a key of :data:`EXTRAS`.
+
+    Raises
+    ------
+    UserError
+        The module is not installed or cannot be loaded; the hint is the command that mends it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        missing = module.split(".", maxsplit=1)[0]
+        raise UserError(
+            f"This needs {missing}, which is not installed ({EXTRAS[extra]}).",
+            hint=f'Install it with: python -m pip install "synergy-heads[{extra}]"',
+        ) from error
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"``, or nothing when no known name is near."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+@contextmanager
+def as_user_errors(where: str = "") -> Iterator[None]:
+    """Raise the errors of engine and trainer, and of memory, as :class:`UserError`.
+
+    Parameters
+    ----------
+    where
+        The file or run that the work is about; put before the message.
+
+    Raises
+    ------
+    UserError
+        Exit code 2 for input that cannot be used, 3 when the memory ran out.
+    """
+    from synergy_engine.errors import EngineError
+    from synergy_trainer.errors import TrainerError
+
+    prefix = f"{where}: " if where else ""
+    try:
+        yield
+    except (EngineError, TrainerError) as error:
+        text = str(error)
+        # A message that names the file itself needs no prefix.
+        raise UserError(text if where and where in text else prefix + text) from error
+    except MemoryError as error:
+        raise UserError(
+            f"{prefix}there is not enough memory.",
+            hint="Measure fewer inputs, heads or tokens at once.",
+            exit_code=ExitCode.RUN_FAILED,
+        ) from error

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "paper"
+from tests.places import SHARED
 
 
 @pytest.fixture(scope="session")
 def paper() -> Path:
     """The published checkpoints, attention and reference numbers; skips where they are absent."""
-    if not (SHARED / "reference.json").is_file():
+    if not (SHARED / "paper" / "reference.json").is_file():
         pytest.skip("the published checkpoints (../shared/paper) are not on this machine")
-    return SHARED
+    return SHARED / "paper"

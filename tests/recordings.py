@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-RECORDINGS = Path(__file__).parent / "data" / "recordings"
+from tests.places import DATA
+
+RECORDINGS = DATA / "recordings"
 
 _TRAIN = {
     "task": "sort",
@@ -86,8 +88,8 @@ def copy_recording(name: str, folder: Path) -> Path:
 
 def record(name: str) -> int:
     """Execute a recording's scenario anew and return its exit code."""
-    from synergy_tui.experiment import create_experiment
-    from synergy_tui.runner import run_experiment
+    from synergy_tui.experiments.experiment import create_experiment
+    from synergy_tui.running.runner import run_experiment
     from synergy_tui.scenario import parse_scenario
 
     shutil.rmtree(recording(name), ignore_errors=True)

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from synergy_tui.cli import COMMANDS
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
-    "engine": {"engine", "numpy", "numba", "scipy", "networkx"},
-    "trainer": {"trainer", "torch", "numpy", "safetensors"},
+    "engine": {"synergy_engine", "lazy_loader", "numpy", "numba", "scipy", "networkx"},
+    "trainer": {"synergy_trainer", "lazy_loader", "torch", "numpy", "safetensors"},
 }
-OPTIONAL = {"trainer/lane_kernels.py": {"numba"}}  # tests/trainer/test_cpu_lanes.py trains without
+OPTIONAL = {
+    "trainer/synergy_trainer/attend/lane_kernels.py": {"numba"}
+}  # tests/trainer/test_cpu_lanes.py trains without
 HEAVY = {"torch", "numba", "textual", "scipy", "networkx", "matplotlib"}
 
 

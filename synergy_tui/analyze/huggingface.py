@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from synergy_tui.analyze.sources import Source
-from synergy_tui.errors import UserError
-from synergy_tui.extras import require
+from synergy_tui.errors import UserError, require
 
 # What the families call the matrix that mixes the heads back: Llama, GPT-2, OPT and BERT kin.
 _PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo")

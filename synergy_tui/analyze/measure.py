@@ -12,7 +12,7 @@ from synergy_tui.analyze.sources import Source, read_numbers
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
-    from engine import MultiHeadSystem
+    from synergy_engine import MultiHeadSystem
 
 Rows = Literal["check", "normalise", "any"]
 CONVENTIONS = ("theory", "paper-code", "feedforward")
@@ -63,7 +63,7 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     EngineError
         The attention or graph is not one: everything wrong with it, at once.
     """
-    import engine
+    import synergy_engine as engine
 
     rows: Rows = "normalise" if options.renormalise else source.rows
     layers = _layers(source, options, rows)
@@ -92,7 +92,7 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
 
 def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSystem]:
     """Return a system for each layer, of the first input, with the head weights to use."""
-    import engine
+    import synergy_engine as engine
 
     if source.graph is not None:
         systems = [source.graph]
@@ -133,7 +133,7 @@ def _learned(source: Source) -> np.ndarray:
 
 def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHeadSystem]:
     """Return the systems with the head weights that make the faintest node clearest."""
-    import engine
+    import synergy_engine as engine
 
     if source.attention is not None and len(source.attention) > 1:
         raise UserError(
@@ -163,7 +163,7 @@ def _given_weights(given: str) -> np.ndarray:
 
 def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) -> dict[str, Any]:
     """Return the strongest paths to the sink from a node, with the head that carries each step."""
-    import engine
+    import synergy_engine as engine
 
     source = record["fidelity"]["argmin"] if options.source is None else options.source
     if not 0 <= source < system.nodes:

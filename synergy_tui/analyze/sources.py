@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from synergy_tui.errors import UserError
-from synergy_tui.paths import require_file
+from synergy_tui.files import require_file
 
 if TYPE_CHECKING:
-    from engine import MultiHeadSystem
-    from trainer import LoadedModel
+    from synergy_engine import MultiHeadSystem
+    from synergy_trainer import LoadedModel
 
 TENSOR_SUFFIXES = (".npy", ".npz", ".safetensors")
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -112,7 +112,7 @@ def read_source(path: Path, inputs: Inputs) -> Source:
     if suffix in TENSOR_SUFFIXES and not _is_sparse_matrix(path):
         return _tensor(path, inputs)
     if suffix in (*GRAPH_SUFFIXES, ".npz"):
-        import engine
+        import synergy_engine as engine
 
         graph = engine.read_graph(path, self_loops=inputs.self_loops)
         return Source(str(path), graph=graph, notes=tuple(engine.structure(graph).notes))
@@ -145,7 +145,7 @@ def _is_sparse_matrix(path: Path) -> bool:
 
 
 def _tensor(path: Path, inputs: Inputs) -> Source:
-    import engine
+    import synergy_engine as engine
 
     rows: Literal["normalise", "auto"] = "normalise" if inputs.renormalise else "auto"
     read = engine.read_attention(path, tensor=inputs.tensor, rows=rows)
@@ -161,7 +161,7 @@ def _tensor(path: Path, inputs: Inputs) -> Source:
 
 
 def _checkpoint(path: Path, inputs: Inputs) -> Source:
-    import trainer
+    import synergy_trainer as trainer
 
     model = trainer.load_published(path, inputs.heads)
     tokens, notes = (inputs.tokens, ()) if inputs.tokens is not None else _drawn(model, inputs)
@@ -174,8 +174,8 @@ def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, .
     """Return inputs for a model: of its task where its file names one, else uniform tokens."""
     import torch
 
-    import trainer
-    from trainer.data import Source as Data
+    import synergy_trainer as trainer
+    from synergy_trainer.data import Source as Data
 
     task = trainer.TASKS.get(str(model.about.get("task")))
     vocabulary = model.about.get("vocabulary")

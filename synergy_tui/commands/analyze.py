@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.arguments import Real, json_option
-from synergy_tui.errors import UserError
-from synergy_tui.presentation import Examples, json_line
-from synergy_tui.problems import as_user_errors
+from synergy_tui.commands.arguments import Real, json_option
+from synergy_tui.commands.presentation import Examples, json_line
+from synergy_tui.errors import UserError, as_user_errors
 
 if TYPE_CHECKING:
     from synergy_tui.analyze.measure import Options
@@ -208,7 +207,7 @@ def _sources(
 
 def _measure(source: Source, options: Options, *, details: bool, as_json: bool) -> None:
     from synergy_tui.analyze.measure import measure
-    from synergy_tui.analyze.table import show
+    from synergy_tui.commands.analyze_table import show
 
     with as_user_errors(source.name):
         if as_json:

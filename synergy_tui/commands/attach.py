@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.commands.arguments import experiment_argument, out_option
 from synergy_tui.commands.execution import ascii_option, watch
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -26,8 +26,8 @@ def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
 
     Leaving the app leaves the run alone. Answers the run's exit code when it has ended by then.
     """
-    from synergy_tui.experiment import find_experiment
-    from synergy_tui.terminal import require_terminal
+    from synergy_tui.app.terminal import require_terminal
+    from synergy_tui.experiments.experiment import find_experiment
 
     found = find_experiment(name, out)
     require_terminal()

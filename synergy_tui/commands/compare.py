@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiments_argument, json_option, out_option
-from synergy_tui.presentation import Examples, clean, json_line, number, print_table
+from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
+from synergy_tui.commands.presentation import Examples, json_line, print_table
+from synergy_tui.words import clean, number
 
 
 @click.command(
@@ -37,8 +38,8 @@ def command(
     convention than the others is pointed out: such numbers do not compare.
     """
     from synergy_tui.errors import UserError
-    from synergy_tui.experiment import find_experiment
-    from synergy_tui.summary import COLUMNS, run_record
+    from synergy_tui.experiments.experiment import find_experiment
+    from synergy_tui.experiments.metrics import COLUMNS, run_record
 
     experiments = [find_experiment(name, out) for name in names]
     records = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from synergy_tui.commands.presentation import Examples, json_line
 from synergy_tui.errors import ExitCode
-from synergy_tui.presentation import Examples, json_line
 
 _GLYPHS = {"ok": "✓", "note": "·", "warning": "!", "broken": "✗"}
 _COLOURS = {"ok": "green", "note": None, "warning": "yellow", "broken": "red"}
@@ -32,7 +32,7 @@ def command(as_json: bool, out: Path | None) -> int:
     Every finding is ok (✓), worth knowing (·), a warning (!) or broken (✗). The exit code is 3 when
     something that runs need is broken, and 0 otherwise.
     """
-    from synergy_tui.doctor import examine
+    from synergy_tui.machine import examine
 
     broken = False
     for finding in examine(out):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.arguments import Real
+from synergy_tui.commands.arguments import Real
 from synergy_tui.errors import ExitCode, UserError
-from synergy_tui.events import Event
-from synergy_tui.experiment import Experiment, create_experiment
+from synergy_tui.experiments.events import Event
+from synergy_tui.experiments.experiment import Experiment, create_experiment
 
 if TYPE_CHECKING:
-    from synergy_tui.headless import Style
+    from synergy_tui.commands.headless import Style
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -50,7 +50,7 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say only what w
 
 def terminal_is_interactive() -> bool:
     """Whether the app can be opened here."""
-    from synergy_tui.terminal import require_terminal
+    from synergy_tui.app.terminal import require_terminal
 
     try:
         require_terminal()
@@ -84,7 +84,7 @@ def prepare(
         The scenario or a file that it names cannot be used, there is no such device, or no place
         to write.
     """
-    from synergy_tui.preflight import check_device, check_inputs
+    from synergy_tui.running.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
 
     scenario = load_scenario(find_scenario(name), overrides=overrides, seed=seed)
@@ -98,7 +98,7 @@ def prepare(
 
 
 def _versions() -> dict[str, str]:
-    from synergy_tui.recorder import versions
+    from synergy_tui.running.recorder import versions
 
     return versions()
 
@@ -115,9 +115,9 @@ def execute_in_foreground(
     if style in ("plain", "progress"):
         # What follows imports for seconds; nobody should wonder whether anything happens.
         click.echo(f"starting {experiment.id} …", err=True)
-    from synergy_tui import headless
-    from synergy_tui.runner import Stopper, run_experiment
-    from synergy_tui.signals import stop_on_signals
+    from synergy_tui.commands import headless
+    from synergy_tui.running.runner import run_experiment
+    from synergy_tui.running.signals import Stopper, stop_on_signals
 
     stopper = Stopper(None if timeout is None else time.monotonic() + timeout)
     state = experiment.fold() if experiment.events_path.exists() else None
@@ -145,11 +145,11 @@ def execute_in_foreground(
     finally:
         view.close()
     if lost is not None:
-        from synergy_tui.output import leave_stdout
+        from synergy_tui.files import leave_stdout
 
         leave_stdout()
     if junit is not None:
-        from synergy_tui.junit import write_junit
+        from synergy_tui.commands.junit import write_junit
 
         write_junit(junit, view.state)
     if style != "json":
@@ -171,7 +171,7 @@ def show_in_app(
     ascii_only: bool | None = None,
 ) -> int:
     """Start a worker for the experiment, and open the app on it."""
-    from synergy_tui.launch import launch
+    from synergy_tui.running.worker import launch
 
     launch(experiment, device=device, timeout=timeout)
     return watch(experiment, ascii_only=ascii_only)
@@ -179,7 +179,7 @@ def show_in_app(
 
 def watch(experiment: Experiment, *, ascii_only: bool | None = None) -> int:
     """Open the app on a running experiment; return the run's exit code when it has ended."""
-    from synergy_tui.app import open_app
+    from synergy_tui.app.app import open_app
 
     code = open_app(experiment, "live", ascii_only=ascii_only)
     if code:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import Real, experiments_argument, out_option
-from synergy_tui.errors import UserError
-from synergy_tui.presentation import Examples
-from synergy_tui.problems import as_user_errors
+from synergy_tui.commands.arguments import Real, experiments_argument, out_option
+from synergy_tui.commands.presentation import Examples
+from synergy_tui.errors import UserError, as_user_errors
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -92,8 +91,8 @@ def command(
     The metrics table has a row for each training step, each layer of each probe (and "overall"),
     and each head; times in diffusion steps, inf where they were not reached within max_steps.
     """
-    from synergy_tui.experiment import find_experiment
-    from synergy_tui.output import STDOUT
+    from synergy_tui.experiments.experiment import find_experiment
+    from synergy_tui.files import STDOUT
 
     if not (metrics or tensorboard or attention or graph or figures):
         raise UserError(
@@ -127,14 +126,15 @@ def command(
                 for path in write_figures(figures, one, state, chosen):
                     click.echo(f"wrote {path}", err=True)
         if attention or graph:
-            from synergy_tui.export.attention import kept_attention, write_attention
+            from synergy_tui.experiments.attention import kept_attention
+            from synergy_tui.export.attention import write_attention
 
             kept = kept_attention(experiments[0], states[0], run, step)
             if attention:
                 write_attention(attention, kept)
                 click.echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
             if graph:
-                from synergy_tui.export.graphs import head_graph, write_graph
+                from synergy_tui.export.attention import head_graph, write_graph
 
                 made = head_graph(kept, layer=layer, example=example, threshold=threshold)
                 write_graph(graph, made)

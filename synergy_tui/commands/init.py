@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError
-from synergy_tui.presentation import Examples
-
-if TYPE_CHECKING:
-    from synergy_tui.scaffold import Answers
+from synergy_tui.schemas import schema_path
 
 
 def _head_counts(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -76,8 +78,7 @@ def command(
     Asks a few questions when it is called without flags on a terminal. What it writes is checked
     first, and an existing file is left alone without --force.
     """
-    from synergy_tui.output import write_output
-    from synergy_tui.scaffold import render_scenario
+    from synergy_tui.files import write_output
 
     if task and topology:
         raise UserError("--task trains and --topology draws graphs: give one of them.")
@@ -99,7 +100,6 @@ def command(
 
 
 def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -> Answers:
-    from synergy_tui.scaffold import Answers
 
     values = {key: value for key, value in given.items() if value is not None}
     if topology:
@@ -109,9 +109,8 @@ def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -
 
 def _ask() -> Answers:
     """Ask on the terminal, with an answer proposed to every question."""
-    from engine.catalogue import FAMILIES
-    from synergy_tui.scaffold import Answers
-    from trainer.catalogue import TASKS
+    from synergy_engine.topologies.catalogue import FAMILIES
+    from synergy_trainer.settings import TASKS
 
     train = click.confirm("Train Transformers? (else: graphs)", default=True, err=True)
     names = list(TASKS) if train else list(FAMILIES)
@@ -135,3 +134,158 @@ def _ask() -> Answers:
     layers = click.prompt("Layers", type=click.IntRange(min=1), default=1, err=True)
     steps = click.prompt("Training steps", type=click.IntRange(min=1), default=600, err=True)
     return Answers(task=what, heads=heads, length=length, layers=layers, steps=steps)
+
+
+_VOCABULARY = 16
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a new scenario is to compare.
+
+    Attributes
+    ----------
+    title
+        One line, shown above everything.
+    heads
+        Head counts, one run each.
+    task
+        What Transformers learn; ``None`` for graphs drawn from ``topology``.
+    topology
+        Family of graphs, where nothing is learnt.
+    length
+        Tokens a sequence, or nodes of a graph.
+    layers, steps
+        Of the Transformers.
+    seed
+        Of initialisation, data and random graphs.
+    """
+
+    title: str = ""
+    heads: Sequence[int] = (1, 8)
+    task: str | None = "sort"
+    topology: str | None = None
+    length: int = 33
+    layers: int = 1
+    steps: int = 600
+    seed: int = 7
+
+
+def run_names(heads: Sequence[int]) -> list[str]:
+    """Return a name for each run: ``single-head`` and ``multi-head``, or ``heads-4``."""
+    if len(heads) == 2 and heads[0] == 1:
+        return ["single-head", "multi-head"]
+    return ["single-head" if count == 1 else f"heads-{count}" for count in heads]
+
+
+def render_scenario(answers: Answers) -> str:
+    """Return the text of a scenario that does what was answered.
+
+    Raises
+    ------
+    UserError
+        The answers do not make a valid scenario; it says everything that is wrong.
+    """
+    if len(set(answers.heads)) < len(answers.heads):
+        raise UserError("Two runs would have the same number of heads.")
+    text = _trained(answers) if answers.task else _designed(answers)
+    from synergy_tui.scenario import parse_scenario
+
+    parse_scenario(tomllib.loads(text), name="scenario", origin="the new scenario")
+    return text
+
+
+def _quoted(text: str) -> str:
+    """Return text as a TOML string."""
+    import json
+
+    # JSON's escapes are TOML's, but for DEL, which JSON leaves bare.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _head(answers: Answers, title: str) -> str:
+    return textwrap.dedent(
+        f"""\
+        #:schema {schema_path("scenario").as_uri()}
+        # Check it: synergy validate FILE     Run it: synergy run FILE     In CI: add --no-ui
+        title = {_quoted(answers.title or title)}
+        seed = {answers.seed}                        # of initialisation, data and random graphs
+        """
+    )
+
+
+def _trained(answers: Answers) -> str:
+    from synergy_trainer.settings import TASKS
+
+    names = run_names(answers.heads)
+    counts = " against ".join(map(str, answers.heads))
+    train = textwrap.dedent(
+        f"""
+        [train]                         # what all runs share; the same batches for each
+        # Tasks: {", ".join(TASKS)}
+        task = {_quoted(str(answers.task))}
+        length = {answers.length}                     # tokens a sequence
+        vocabulary = {_VOCABULARY}                 # values a token takes
+        layers = {answers.layers}
+        embed = 64                      # width of the residual stream: heads share it
+        mlp = 128
+        steps = {answers.steps}
+        batch = 64
+        learning_rate = 2e-3
+        probe_every = 20                # steps between measurements of the attention
+        # precision = "bf16"            # faster where the processor has bfloat16 matrix units
+        # probe_at = [1, 2, 5, 10]      # further steps to measure at
+
+        # [analysis]                    # conventions; these are the defaults
+        # convention = "theory"         # or "paper-code", "feedforward"
+        # combine = "walks"             # or "attention"
+        # epsilon = 0.25                # distance below which a walk counts as mixed
+        """
+    )
+    runs = "".join(
+        f'\n[[runs]]\nname = "{name}"\nheads = {count}\n'
+        for name, count in zip(names, answers.heads, strict=True)
+    )
+    return _head(answers, f"{answers.task}: {counts} heads") + train + runs + _expectations(names)
+
+
+def _expectations(names: Sequence[str]) -> str:
+    """Return expectations that hold for the right reason, and one to think about."""
+    first, last = names[0], names[-1]
+    text = textwrap.dedent(
+        """
+        # `synergy run --no-ui` exits with 1 when an expectation fails. Numbers of a run: loss,
+        # accuracy, parameters, fidelity, hitting_time, mixing_time, amplification, mixing_gain …
+        """
+    )
+    if first == last:
+        return text + f'# [[expect]]\n# that = "{first}.loss < 1"\n'
+    return text + (
+        f'[[expect]]\nthat = "{first}.parameters == {last}.parameters"\n'
+        'because = "heads share the width, so their number changes no parameter"\n'
+        f'\n# [[expect]]\n# that = "{last}.fidelity > {first}.fidelity"\n'
+    )
+
+
+def _designed(answers: Answers) -> str:
+    from synergy_engine.topologies.catalogue import FAMILIES
+
+    topology = str(answers.topology)
+    family = FAMILIES.get(topology)
+    comments = "".join(
+        f"#   {parameter.name}: {parameter.text} ({parameter.allowed()})\n"
+        for parameter in (family.parameters if family else ())
+    )
+    text = _head(answers, f"{topology} graphs") + (
+        f"\n# Nothing is learnt: heads are drawn from the family {topology}. Its parameters go\n"
+        "# into `graph`, beside diversity (0: identical heads, 1: all drawn anew):\n" + comments
+    )
+    for name, count in zip(run_names(answers.heads), answers.heads, strict=True):
+        graph = f"topology = {_quoted(topology)}, nodes = {answers.length}"
+        text += f'\n[[runs]]\nname = "{name}"\nheads = {count}\ngraph = {{ {graph} }}\n'
+        text += '# weights = "optimal"           # or "uniform", or a number for each head\n'
+    first = run_names(answers.heads)[0]
+    return text + (
+        "\n# `synergy run --no-ui` exits with 1 when an expectation fails.\n"
+        f'# [[expect]]\n# that = "{first}.hitting_time < 100"\n'
+    )

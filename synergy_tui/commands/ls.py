@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import json_option, out_option
-from synergy_tui.presentation import Examples, ago, clean, json_line, print_table
+from synergy_tui.commands.arguments import json_option, out_option
+from synergy_tui.commands.presentation import Examples, json_line, print_table
+from synergy_tui.words import ago, clean
 
 _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
 
@@ -37,8 +38,8 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     `synergy resume NAME` goes on from its last checkpoint. JSON objects have the keys id, scenario,
     state, started, path, exit_code, verdict and elapsed (seconds).
     """
-    from synergy_tui.experiment import list_experiments, summary
-    from synergy_tui.paths import home
+    from synergy_tui.experiments.experiment import list_experiments, summary
+    from synergy_tui.files import home
 
     found = [summary(each) for each in list_experiments(out)]
     found = [each for each in found if not states or each["state"] in states]

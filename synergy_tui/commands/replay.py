@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiment_argument, out_option
+from synergy_tui.commands.arguments import experiment_argument, out_option
 from synergy_tui.commands.execution import ascii_option
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -27,9 +27,9 @@ def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
     NAME is an id, what is unique of one, a directory, or `last`. Nothing is computed anew
     and nothing is written.
     """
-    from synergy_tui.app import open_app
+    from synergy_tui.app.app import open_app
     from synergy_tui.errors import UserError
-    from synergy_tui.experiment import find_experiment
+    from synergy_tui.experiments.experiment import find_experiment
 
     found = find_experiment(name, out)
     if not found.events_path.exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import experiments_argument, out_option
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.arguments import experiments_argument, out_option
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -37,7 +37,7 @@ def command(
     Each of the theory's predictions is supported, contradicted or undecided, under every
     convention that the runs were measured with.
     """
-    from synergy_tui.extras import require
+    from synergy_tui.errors import require
     from synergy_tui.report.document import compose
     from synergy_tui.report.evidence import gather
     from synergy_tui.report.figures import plots

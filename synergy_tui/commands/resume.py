@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synergy_tui.arguments import experiment_argument, json_option, out_option
+from synergy_tui.commands.arguments import experiment_argument, json_option, out_option
 from synergy_tui.commands.execution import (
     ascii_option,
     device_option,
@@ -18,8 +18,8 @@ from synergy_tui.commands.execution import (
     timeout_option,
     view_style,
 )
+from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import ExitCode
-from synergy_tui.presentation import Examples
 
 
 @click.command(
@@ -53,8 +53,8 @@ def command(
     NAME is an id, what is unique of one, a directory, or `last`.
     """
     from synergy_tui.errors import UserError
-    from synergy_tui.experiment import find_experiment
-    from synergy_tui.preflight import check_device
+    from synergy_tui.experiments.experiment import find_experiment
+    from synergy_tui.running.preflight import check_device
 
     found = find_experiment(name, out)
     state = found.state()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.arguments import experiments_argument, out_option
+from synergy_tui.commands.arguments import experiments_argument, out_option
+from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError
-from synergy_tui.presentation import Examples
 
 if TYPE_CHECKING:
-    from synergy_tui.experiment import Experiment
+    from synergy_tui.experiments.experiment import Experiment
 
 
 @click.command(
@@ -33,7 +33,7 @@ def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
     An experiment that is running is not removed: stop it first. Names are all looked up before
     anything is removed, so a typo removes nothing.
     """
-    from synergy_tui.experiment import find_experiment
+    from synergy_tui.experiments.experiment import find_experiment
 
     found = {experiment.path: experiment for experiment in (find_experiment(n, out) for n in names)}
     for experiment in found.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synergy_tui.arguments import json_option, out_option
+from synergy_tui.commands.arguments import json_option, out_option
 from synergy_tui.commands.execution import (
     ascii_option,
     device_option,
@@ -19,8 +19,8 @@ from synergy_tui.commands.execution import (
     timeout_option,
     view_style,
 )
+from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import ExitCode
-from synergy_tui.presentation import Examples
 
 
 @click.command(
@@ -79,7 +79,7 @@ def command(
     """
     foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
     if junit is not None:
-        from synergy_tui.output import require_writable
+        from synergy_tui.files import require_writable
 
         require_writable(junit)
     experiment = prepare(scenario, overrides=overrides, seed=seed, device=device, out=out)

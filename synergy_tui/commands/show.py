@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from synergy_tui.arguments import experiment_argument, json_option, out_option
-from synergy_tui.presentation import Examples, ago, clean, json_line, number, print_table
+from synergy_tui.commands.arguments import experiment_argument, json_option, out_option
+from synergy_tui.commands.presentation import Examples, json_line, print_table
+from synergy_tui.words import ago, clean, number
 
 
 @click.command(
@@ -27,11 +28,11 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
 
     NAME is an id, what is unique of one, `last`, or a directory.
     """
-    from synergy_tui.experiment import find_experiment, summary
+    from synergy_tui.experiments.experiment import find_experiment, summary
 
     experiment = find_experiment(name, out)
     state = experiment.fold()
-    from synergy_tui.summary import experiment_record
+    from synergy_tui.experiments.metrics import experiment_record
 
     record = summary(experiment) | experiment_record(state)
     if as_json:
@@ -73,7 +74,7 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
 
 
 def _runs(runs: list[dict[str, Any]]) -> None:
-    from synergy_tui.summary import COLUMNS
+    from synergy_tui.experiments.metrics import COLUMNS
 
     print_table(
         ["run", "status", *COLUMNS],
@@ -101,6 +102,6 @@ def _verdict(state: Any, record: dict[str, Any]) -> str:
     """Return the closing verdict, or the one so far while there is none."""
     if record["verdict"] or not state.runs:
         return str(record["verdict"] or "")
-    from synergy_tui.verdict import verdict
+    from synergy_tui.experiments.verdict import verdict
 
     return str(verdict(state).line)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.arguments import Real, experiment_argument, out_option
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.arguments import Real, experiment_argument, out_option
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -33,8 +33,8 @@ def command(name: str, wait: float, out: Path | None) -> int:
     NAME is an id, what is unique of one, a directory, or `last`.
     """
     from synergy_tui.errors import ExitCode
-    from synergy_tui.experiment import find_experiment
-    from synergy_tui.launch import stop
+    from synergy_tui.experiments.experiment import find_experiment
+    from synergy_tui.running.worker import stop
 
     found = find_experiment(name, out)
     state = stop(found, wait=wait)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.arguments import out_option
+from synergy_tui.commands.arguments import out_option
 from synergy_tui.commands.execution import device_option, quiet_option, terminal_is_interactive
+from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import ExitCode
-from synergy_tui.presentation import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from subprocess import Popen
 
-    from synergy_tui.sweep.backend import Backend
     from synergy_tui.sweep.directory import Sweep
+    from synergy_tui.sweep.executors.executor import Backend
 
 
 @click.command(
@@ -131,7 +131,7 @@ def _prepare(
 ) -> tuple[Sweep | None, Backend]:
     """Check everything, say what it will cost, and make the sweep's directory."""
     from synergy_tui.errors import UserError
-    from synergy_tui.preflight import check_device, check_inputs
+    from synergy_tui.running.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
     from synergy_tui.sweep.backend import choose
     from synergy_tui.sweep.directory import create_sweep
@@ -145,7 +145,7 @@ def _prepare(
             hint="Start another from its scenario.",
         )
     if ray or executor == "ray":
-        from synergy_tui.extras import require
+        from synergy_tui.errors import require
 
         require("ray", "ray")
     else:
@@ -184,7 +184,7 @@ def _prepare(
         return None, backend
     if existing is not None:
         return existing, backend
-    from synergy_tui.recorder import versions
+    from synergy_tui.running.recorder import versions
 
     stamped = whole.model_copy(update={"versions": versions()})
     given = [part for override in overrides for part in ("--set", override)]
@@ -200,7 +200,7 @@ def _run(sweep: Sweep, backend: Backend, *, foreground: bool, as_json: bool, qui
     from synergy_tui.sweep.worker import launch
 
     if not foreground:
-        from synergy_tui.terminal import require_terminal
+        from synergy_tui.app.terminal import require_terminal
 
         require_terminal()
     if foreground:
@@ -221,6 +221,6 @@ def _follow(
 
 
 def _show(sweep: Sweep) -> int:
-    from synergy_tui.screens.sweep import open_sweep
+    from synergy_tui.app.screens.sweep import open_sweep
 
     return open_sweep(sweep)

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from synergy_tui import __version__
-from synergy_tui.arguments import out_option
+from synergy_tui.commands.arguments import out_option
 from synergy_tui.commands.execution import ascii_option, device_option, prepare, show_in_app
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -31,11 +31,11 @@ def command(scenario: str | None, device: str, out: Path | None, ascii_only: boo
 
     What runs goes on when the app is left or the terminal closes; `synergy attach` returns to it.
     """
-    from synergy_tui.terminal import require_terminal
+    from synergy_tui.app.terminal import require_terminal
 
     require_terminal()
     if scenario is None:
-        from synergy_tui.app import open_app
+        from synergy_tui.app.app import open_app
 
         return open_app(ascii_only=ascii_only, home=out)
     experiment = prepare(scenario, device=device, out=out)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from synergy_tui.arguments import json_option
-from synergy_tui.presentation import Examples
+from synergy_tui.commands.arguments import json_option
+from synergy_tui.commands.presentation import Examples
 
 
 @click.command(
@@ -23,9 +23,9 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
     Every problem of every file is told, with line, key, value and what is allowed. JSON objects,
     one a file, have the keys file, valid and problems (line, key, value, message).
     """
+    from synergy_tui.commands.presentation import json_line
     from synergy_tui.errors import ExitCode, UserError
-    from synergy_tui.preflight import check_inputs
-    from synergy_tui.presentation import json_line
+    from synergy_tui.running.preflight import check_inputs
     from synergy_tui.scenario import ScenarioError, find_scenario, load_scenario
 
     bad = 0

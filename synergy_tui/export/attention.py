@@ -3,107 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiment import Experiment
-from synergy_tui.output import write_output, write_output_with
-from synergy_tui.state import ExperimentState
+from synergy_tui.experiments.attention import Kept
+from synergy_tui.files import write_output, write_output_with
 
-_ABOUT = ("rows", "names")
-SUFFIXES = (".safetensors", ".npz", ".npy")
+if TYPE_CHECKING:
+    import networkx as nx
 
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """Attention that an experiment kept.
-
-    Attributes
-    ----------
-    experiment, run, step
-        Where it is from.
-    attention
-        (B, L, H, n, n) float32, rows are queries; raw edge weights for designed graphs.
-    head_weights
-        (L, H) float64.
-    tokens
-        (B, n) int64, or ``None`` for graphs.
-    about
-        What the kept file says of itself: ``rows`` (attention or raw weights) and ``names``.
-    """
-
-    experiment: str
-    run: str
-    step: int
-    attention: np.ndarray
-    head_weights: np.ndarray
-    tokens: np.ndarray | None
-    about: dict[str, str]
-
-    @property
-    def names(self) -> list[str] | None:
-        """Node names, for graphs that have them."""
-        try:
-            named = json.loads(self.about.get("names", "null"))
-        except ValueError:
-            return None
-        whole = isinstance(named, list) and len(named) == self.attention.shape[-1]
-        return [str(name) for name in named] if whole else None
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What a file of it says about itself."""
-        return {
-            **self.about,
-            "experiment": self.experiment,
-            "run": self.run,
-            "step": str(self.step),
-            "axes": "input, layer, head, query, key",
-        }
-
-
-def kept_attention(
-    experiment: Experiment, state: ExperimentState, run: str | None, step: int | None
-) -> Kept:
-    """Return the attention of ``run`` (the last run for ``None``) at ``step`` (the newest).
-
-    Raises
-    ------
-    UserError
-        There is no such run, it was not measured by then, or its attention was not kept.
-    """
-    if run is not None and run not in state.runs:
-        known = ", ".join(state.runs)
-        raise UserError(f"{experiment.id} has no run '{run}'.", hint=f"It has {known}.")
-    if not state.runs:
-        raise UserError(f"{experiment.id} has no runs yet.")
-    chosen = state.runs[run or list(state.runs)[-1]]
-    probe = chosen.probe_at(step)
-    if probe is None:
-        raise UserError(f"The attention of {chosen.name} was not measured by step {step or 0}.")
-    if probe.attention is None:
-        raise UserError(f"The attention of {chosen.name} at step {probe.step} was not kept.")
-    arrays = experiment.attention(probe.attention)
-    from safetensors import safe_open
-
-    try:
-        attention, weights = arrays["attention"], arrays["head_weights"]
-    except KeyError as error:
-        raise UserError(f"{probe.attention} holds no tensor named {error}.") from error
-    if attention.ndim != 5 or weights.shape != attention.shape[1:3]:
-        raise UserError(
-            f"{probe.attention} holds attention of shape {attention.shape} and head weights of "
-            f"shape {weights.shape}; expected (B, L, H, n, n) and (L, H)."
-        )
-    with safe_open(experiment.path / probe.attention, "numpy") as stored:
-        about = {key: value for key, value in (stored.metadata() or {}).items() if key in _ABOUT}
-    return Kept(
-        experiment.id, chosen.name, probe.step, attention, weights, arrays.get("tokens"), about
-    )
+TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy")
 
 
 def write_attention(path: Path, kept: Kept) -> None:
@@ -128,4 +40,77 @@ def write_attention(path: Path, kept: Kept) -> None:
     elif suffix == ".npy":
         write_output_with(path, lambda target: np.save(target, kept.attention))
     else:
-        raise UserError(f"{path}: attention is written as {', '.join(SUFFIXES)}.")
+        raise UserError(f"{path}: attention is written as {', '.join(TENSOR_SUFFIXES)}.")
+
+
+GRAPH_SUFFIXES = (".graphml", ".gml", ".json")
+
+
+def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.MultiDiGraph:
+    """Return the heads of one layer as a graph whose edges run as information does.
+
+    Parameters
+    ----------
+    kept
+        Attention of a run.
+    layer, example
+        Which layer (from 1) and which input (from 0).
+    threshold
+        Edges of this weight or less are left out; the graph says so.
+
+    Returns
+    -------
+    networkx.MultiDiGraph
+        Nodes 0..n-1 with their token or name; an edge for each head that carries it, with ``head``
+        (from 1), ``weight`` (of attention) and ``head_weight``.
+    """
+    import networkx as nx
+
+    inputs, layers, heads, nodes, _ = kept.attention.shape
+    if not 1 <= layer <= layers:
+        raise UserError(f"--layer {layer}: {kept.run} has layers 1 to {layers}.")
+    if not 0 <= example < inputs:
+        raise UserError(f"--input {example}: inputs 0 to {inputs - 1} were kept.")
+    graph = nx.MultiDiGraph(
+        **kept.metadata,
+        layer=layer,
+        input=example,
+        heads=heads,
+        threshold=threshold,
+        sink=nodes - 1,
+    )
+    for node in range(nodes):
+        known: dict[str, int | str] = {}
+        if kept.tokens is not None:
+            known["token"] = int(kept.tokens[example, node])
+        if kept.names is not None:
+            known["name"] = kept.names[node]
+        graph.add_node(node, **known)
+    for head, matrix in enumerate(kept.attention[example, layer - 1]):
+        share = float(kept.head_weights[layer - 1, head])
+        hearers, heard = np.nonzero(matrix > threshold)
+        for query, key in zip(hearers.tolist(), heard.tolist(), strict=True):
+            weight = float(matrix[query, key])
+            graph.add_edge(key, query, head=head + 1, weight=weight, head_weight=share)
+    return graph
+
+
+def write_graph(path: Path, graph: nx.MultiDiGraph) -> None:
+    """Write a graph to ``path`` as its suffix says.
+
+    Raises
+    ------
+    UserError
+        The suffix is not known, or the file cannot be written.
+    """
+    import networkx as nx
+
+    suffix = path.suffix.lower()
+    if suffix == ".graphml":
+        write_output_with(path, lambda target: nx.write_graphml(graph, target))
+    elif suffix == ".gml":
+        write_output_with(path, lambda target: nx.write_gml(graph, target))
+    elif suffix == ".json":
+        write_output(path, json.dumps(nx.node_link_data(graph, edges="edges")) + "\n")
+    else:
+        raise UserError(f"{path}: graphs are written as {', '.join(GRAPH_SUFFIXES)}.")

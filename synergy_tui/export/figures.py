@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synergy_tui.errors import UserError
-from synergy_tui.experiment import Experiment
-from synergy_tui.export.attention import Kept, kept_attention
+from synergy_tui.errors import UserError, require
+from synergy_tui.experiments.attention import Kept, kept_attention
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.metrics import conventions, leaf
+from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.export.metrics import as_number
-from synergy_tui.extras import require
-from synergy_tui.metrics import leaf
-from synergy_tui.output import write_output_with
-from synergy_tui.state import ExperimentState, RunState
-from synergy_tui.summary import conventions
+from synergy_tui.files import write_output_with
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,7 +121,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     Per run a row: the heads alone and all together, (D^t)[sink, j] over t for every node j, with
     the minimax fidelity.
     """
-    import engine
+    import synergy_engine as engine
 
     kept = [_newest(experiment, state, run) for run in state.runs.values()]
     shown = [each for each in kept if each is not None]
@@ -153,7 +151,7 @@ def _alone(kept: Kept) -> int:
 
 
 def _signal_panel(axis: Axes, name: str, system: Any, steps: int) -> None:
-    import engine
+    import synergy_engine as engine
 
     nodes = np.unique(np.linspace(0, system.sink - 1, _MOST_NODES).round().astype(int))
     for index, node in enumerate(nodes.tolist()):

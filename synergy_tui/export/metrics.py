@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from synergy_tui.errors import UserError
-from synergy_tui.extras import require
-from synergy_tui.metrics import HEAD_METRICS, leaf
-from synergy_tui.output import STDOUT, write_output, write_output_with
-from synergy_tui.state import ExperimentState, ProbeRecord, RunState
-from synergy_tui.summary import MEASURES, conventions, measures
+from synergy_tui.errors import UserError, require
+from synergy_tui.experiments.metrics import MEASURES, conventions, leaf, measures
+from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.files import STDOUT, write_output, write_output_with
+from synergy_tui.scenario.metrics import HEAD_METRICS
 
 Row = dict[str, Any]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from synergy_tui.errors import UserError
-from synergy_tui.events import EventReader
-from synergy_tui.experiment import Experiment
+from synergy_tui.errors import UserError, require
+from synergy_tui.experiments.events import EventReader
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.metrics import measures
+from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.export.metrics import as_number
-from synergy_tui.extras import require
-from synergy_tui.state import ExperimentState, RunState
-from synergy_tui.summary import measures
 
 
 def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentState) -> int:

@@ -12,10 +12,10 @@ import numpy as np
 
 from synergy_tui.report.evidence import MEASURES, Evidence, Row, Source
 from synergy_tui.report.figures import Plot, plots
-from synergy_tui.statistics.decide import Verdict
-from synergy_tui.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
-from synergy_tui.statistics.predictions import examine
-from synergy_tui.sweep.follow import duration
+from synergy_tui.report.statistics.decide import Verdict
+from synergy_tui.report.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
+from synergy_tui.report.statistics.predictions import examine
+from synergy_tui.words import duration
 
 MARKS = {Verdict.SUPPORTED: "✔", Verdict.CONTRADICTED: "✘", Verdict.UNDECIDED: "?"}
 

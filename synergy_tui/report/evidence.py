@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
-from synergy_tui.events import EventReader
-from synergy_tui.experiment import Experiment, find_experiment, is_experiment
-from synergy_tui.paths import expand
+from synergy_tui.experiments.events import EventReader
+from synergy_tui.experiments.experiment import Experiment, find_experiment, is_experiment
+from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.files import expand
+from synergy_tui.report.statistics.observations import BoundCheck, Observation
 from synergy_tui.scenario import FamilyRun, Scenario
-from synergy_tui.state import ExperimentState, ProbeRecord, RunState
-from synergy_tui.statistics.observations import BoundCheck, Observation
+from synergy_tui.scenario.sweep import AXES, Scalar
 from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
-from synergy_tui.sweep.table import AXES, Scalar
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Curve:
     Attributes
     ----------
     group, seed, heads, run
-        As in :class:`~synergy_tui.statistics.observations.Observation`.
+        As in :class:`~synergy_tui.report.statistics.observations.Observation`.
     steps, loss
         (k,) updates made, and loss in nats.
     floor

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synergy_tui.report.evidence import MEASURES, Evidence
-from synergy_tui.statistics.intervals import bootstrap_interval
-from synergy_tui.statistics.observations import Observation, by_group
+from synergy_tui.report.statistics.intervals import bootstrap_interval
+from synergy_tui.report.statistics.observations import Observation, by_group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synergy_tui.errors import UserError
-from synergy_tui.extras import require
-from synergy_tui.output import write_output
+from synergy_tui.errors import UserError, require
+from synergy_tui.files import write_output
 from synergy_tui.report.document import Document, context
 from synergy_tui.report.figures import Plot
 

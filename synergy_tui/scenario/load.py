@@ -10,9 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from synergy_tui.errors import UserError
-from synergy_tui.nearest import did_you_mean
-from synergy_tui.paths import expand
+from synergy_tui.errors import UserError, did_you_mean
+from synergy_tui.files import expand
 from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
@@ -311,7 +310,7 @@ def _allowed(raw: dict[str, Any], path: Key) -> list[str]:
     elif path == ("sweep",):
         model = models.SweepTable
     elif path[:2] == ("sweep", "overrides"):
-        from synergy_tui.sweep.table import Override
+        from synergy_tui.scenario.sweep import Override
 
         model = Override
     return list(model.model_fields)

@@ -15,11 +15,11 @@ from pydantic import (
     Tag,
 )
 
-from engine.catalogue import FAMILIES
-from synergy_tui.expect import check_syntax
-from synergy_tui.nearest import did_you_mean
-from synergy_tui.sweep.table import SweepTable
-from trainer.catalogue import TASKS
+from synergy_engine.topologies.catalogue import FAMILIES
+from synergy_trainer.settings import TASKS
+from synergy_tui.errors import did_you_mean
+from synergy_tui.scenario.expect import check_syntax
+from synergy_tui.scenario.sweep import SweepTable
 
 Convention = Literal["theory", "paper-code", "feedforward"]
 RUN_NAME = re.compile(r"[^\W\d][\w-]*")

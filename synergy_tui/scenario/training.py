@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from synergy_trainer import Match, RunSettings, TrainerError, TrainSettings, check, match_parameters
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
-from trainer import Match, RunSettings, TrainerError, TrainSettings, check, match_parameters
 
 
 def training_of(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:

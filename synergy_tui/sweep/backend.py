@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import Scenario
+from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.driver import Batching, one_by_one
 from synergy_tui.sweep.estimate import PROCESS_BYTES, cost
-from synergy_tui.sweep.executor import Executor
-from synergy_tui.sweep.table import SweepTable
+from synergy_tui.sweep.executors.executor import Backend, Executor, usable_cores
 
 EXECUTORS = ("auto", "ensemble", "pool", "ray")
 # Beyond this a stack of models no longer fits a core's cache, and one failure costs too much.
 LARGEST_BATCH = 8
 SHARE_OF_MEMORY = 0.7
-
-
-@dataclass(frozen=True)
-class Backend:
-    """How a sweep is run.
-
-    Attributes
-    ----------
-    executor
-        ``ensemble``, ``pool`` or ``ray``.
-    workers
-        Batches at a time; 0 lets the cluster decide.
-    threads
-        CPU threads of each worker.
-    together
-        Points at most that train as one ensemble.
-    device
-        Where each trains.
-    ray
-        ``local``, ``auto`` or the address of a cluster; ``None`` without Ray.
-    processes
-        That train each point together.
-    """
-
-    executor: str
-    workers: int
-    threads: int
-    together: int
-    device: str = "auto"
-    ray: str | None = None
-    processes: int = 1
-
-    def as_options(self) -> list[str]:
-        """Command-line options that mean this backend."""
-        options = [
-            f"--executor={self.executor}",
-            f"--workers={self.workers}",
-            f"--threads={self.threads}",
-            f"--together={self.together}",
-            f"--device={self.device}",
-            f"--processes={self.processes}",
-        ]
-        return options + ([f"--ray={self.ray}"] if self.ray else [])
-
-    def __str__(self) -> str:
-        """For a person: ``pool of 2 processes, 1 thread each``."""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''} each"
-        if self.executor == "ray":
-            return f"Ray ({self.ray}), {threads}"
-        if self.executor == "ensemble":
-            return (
-                f"ensembles of up to {self.together} points in "
-                f"{self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
-            )
-        together = f" groups of {self.processes}" if self.processes > 1 else ""
-        plural = "es" if self.workers * self.processes > 1 else ""
-        return f"pool of {self.workers}{together} process{plural}, {threads}"
 
 
 def choose(
@@ -127,13 +68,6 @@ def choose(
     return Backend(name, count, threads, together, device, processes=processes)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
     """Processes that fit in memory, one a core at most."""
     import psutil
@@ -152,10 +86,10 @@ def _cuda() -> bool:
 def build(backend: Backend, sweep: Sweep) -> tuple[Executor, Batching]:
     """The executor of a backend, and how it wants its points sorted into batches."""
     if backend.executor == "ray":
-        from synergy_tui.sweep.cluster import RayExecutor
+        from synergy_tui.sweep.executors.ray import RayExecutor
 
         return RayExecutor(sweep, backend), one_by_one
-    from synergy_tui.sweep.pool import PoolExecutor
+    from synergy_tui.sweep.executors.pool import PoolExecutor
 
     pool = PoolExecutor(
         backend.workers,
@@ -167,7 +101,7 @@ def build(backend: Backend, sweep: Sweep) -> tuple[Executor, Batching]:
     if backend.together == 1:
         return pool, one_by_one
 
-    from synergy_tui.sweep.ensemble import batches
+    from synergy_tui.sweep.executors.ensemble import batches
 
     def together(tasks: Sequence[Any]) -> list[Any]:
         # No larger than what keeps every worker busy.

@@ -26,11 +26,11 @@ from typing import Any
 import orjson
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiment import Experiment, create_experiment
-from synergy_tui.paths import DIRECTORY_MODE, expand, home, make_private, write_whole
+from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.files import DIRECTORY_MODE, expand, home, make_private, write_whole
 from synergy_tui.scenario import Scenario, load_scenario
+from synergy_tui.scenario.sweep import Scalar
 from synergy_tui.sweep.plan import Point
-from synergy_tui.sweep.table import Scalar
 
 SCENARIO = "sweep.toml"
 PLAN = "plan.json"
@@ -173,7 +173,7 @@ def create_sweep(
     points
         From :func:`synergy_tui.sweep.plan.expand`.
     out
-        Folder to make it in; see :func:`synergy_tui.paths.home`.
+        Folder to make it in; see :func:`synergy_tui.files.home`.
     command
         What would begin another like it, for reports; the scenario in the directory when absent.
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from synergy_tui.errors import ExitCode
-from synergy_tui.events import Event, EventWriter
+from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.sweep.directory import Sweep
-from synergy_tui.sweep.executor import Executor, Outcome, Task
+from synergy_tui.sweep.executors.executor import Executor, Outcome, Task
 
 Batching = Callable[[Sequence[Task]], Iterable[Sequence[Task]]]
 POLL_SECONDS = 0.5

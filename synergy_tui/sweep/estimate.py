@@ -76,8 +76,8 @@ def cost(scenario: Scenario) -> Cost:
 
 def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
     """Operations of a whole training, and bytes of one model with its gradients and activations."""
+    from synergy_trainer.settings import shape_of
     from synergy_tui.scenario.training import training_of
-    from trainer.settings import shape_of
 
     train = scenario.train
     assert train is not None

@@ -12,27 +12,14 @@ from collections.abc import Callable
 import click
 
 from synergy_tui.errors import ExitCode
-from synergy_tui.events import EventReader, encode
-from synergy_tui.presentation import number
+from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import Estimate
 from synergy_tui.sweep.overview import Overview, PointView
+from synergy_tui.words import duration, number
 
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``: for a person, rounded."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours = minutes / 60
-    if hours < 48:
-        return f"{int(hours)} h {minutes % 60} min"
-    return f"{int(hours // 24)} d {round(hours % 24)} h"
 
 
 def announce(estimate: Estimate, *, finished: int, backend: str) -> str:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from synergy_tui.events import Event, EventReader
-from synergy_tui.state import ExperimentState
+from synergy_tui.experiments.events import Event, EventReader
+from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.sweep.directory import PlannedPoint, Sweep
 
 

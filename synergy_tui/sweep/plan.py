@@ -11,7 +11,7 @@ from typing import Any
 
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import Scenario, parse_scenario, set_key
-from synergy_tui.sweep.table import AXES, Override, Scalar, SweepTable
+from synergy_tui.scenario.sweep import AXES, Override, Scalar, SweepTable
 
 # How a value of an axis is written in a point's name: 64 wide, 4 layers, 33 tokens.
 _PREFIXES = {"widths": "w", "layers": "l", "lengths": "n", "nodes": "n", "diversity": "d"}

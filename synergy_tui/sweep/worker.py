@@ -14,10 +14,11 @@ import sys
 from collections.abc import Sequence
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiment import Experiment
-from synergy_tui.paths import FILE_MODE
-from synergy_tui.sweep.backend import EXECUTORS, Backend, build
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.files import FILE_MODE
+from synergy_tui.sweep.backend import EXECUTORS, build
 from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.executors.executor import Backend
 
 
 def launch(sweep: Sweep, backend: Backend) -> subprocess.Popen[bytes]:
@@ -75,10 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ray")
     options = parser.parse_args(arguments)
     os.umask(0o077)
-    from synergy_tui.runner import Stopper
-    from synergy_tui.signals import stop_on_signals
+    from synergy_tui.machine import machine
+    from synergy_tui.running.signals import Stopper, stop_on_signals
     from synergy_tui.sweep.driver import run_sweep
-    from synergy_tui.sweep.machine import machine
 
     sweep = Sweep(options.directory)
     given = {name: value for name, value in vars(options).items() if name != "directory"}

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-import engine
-from engine.graphio.matrices import write_scipy
-from engine.operators import heads
-from engine.states import Peaks
-from engine.system import MultiHeadSystem
-from engine.topologies import topology_heads
+import synergy_engine as engine
+from synergy_engine.graphio.matrices import write_scipy
+from synergy_engine.operators.door import heads
+from synergy_engine.operators.stack import Peaks
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.topologies.topology import topology_heads
 
 FAMILIES: dict[str, dict[str, object]] = {
     "sliding_window": {"window": 10},

@@ -21,14 +21,14 @@ from typing import Any
 
 import torch
 
-import engine
+import synergy_engine as engine
+from synergy_trainer import Probe, RunSettings, TrainSettings, TrainStep, train
+from synergy_trainer.attend.products import onednn, onednn_serves
+from synergy_trainer.data import Source
+from synergy_trainer.device import modes
+from synergy_trainer.model import initial_state
+from synergy_trainer.settings import ModelShape, make_task, shape_of
 from tests.trainer.plain import PlainTransformer, train_plainly
-from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
-from trainer.cpu_products import onednn, onednn_serves
-from trainer.data import Source
-from trainer.device import modes
-from trainer.model import initial_state
-from trainer.settings import ModelShape, make_task, shape_of
 
 HEADS = (1, 4, 8, 16)
 RUNS = [RunSettings(str(heads), heads) for heads in HEADS]

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import replace
 
-from trainer import TASKS, Probe, RunSettings, TrainSettings, train
+from synergy_trainer import TASKS, Probe, RunSettings, TrainSettings, train
 
 RUNS = [RunSettings("1", heads=1), RunSettings("8", heads=8)]
 USUAL = TrainSettings(

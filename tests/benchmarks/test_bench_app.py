@@ -25,17 +25,17 @@ import psutil
 import pytest
 from rich.style import Style
 
-from synergy_tui.events import encode
-from synergy_tui.experiment import Experiment, create_experiment
-from synergy_tui.launch import launch
+from synergy_tui.app.widgets.axes import Axis
+from synergy_tui.app.widgets.chart import strip_of
+from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Plot, draw
+from synergy_tui.experiments.events import encode
+from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.running.worker import launch
 from synergy_tui.scenario import load_scenario
-from synergy_tui.widgets.axes import Axis
-from synergy_tui.widgets.chart import strip_of
-from synergy_tui.widgets.plot import STYLES, Curve, Marker, Plot, draw
-from tests.app import synthetic
-from tests.app.terminal import Terminal
+from tests.places import ROOT
+from tests.tui.app import synthetic
+from tests.tui.app.terminal import Terminal
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = (120, 40)
 LIVE_SECONDS = 10.0
 
@@ -77,11 +77,11 @@ def test_a_chart_of_a_million_points(benchmark: Any) -> None:
 OPEN = """
 import json, resource, sys, time
 from pathlib import Path
-import synergy_tui.app, synergy_tui.screens.dashboard
-from synergy_tui.experiment import Experiment, create_experiment
-from synergy_tui.launch import launch
+import synergy_tui.app.app, synergy_tui.app.dashboard.screen
+from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.running.worker import launch
 from synergy_tui.scenario import load_scenario
-from synergy_tui.tail import Tail
+from synergy_tui.app.tail import Tail
 tail = Tail(Experiment(Path(sys.argv[1])))
 begun = time.perf_counter()
 while not tail.caught_up:

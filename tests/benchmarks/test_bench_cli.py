@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
+
 COMMANDS = {
     "python alone": [sys.executable, "-c", "pass"],
     "--help": ["--help"],

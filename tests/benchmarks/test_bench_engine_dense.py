@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-import engine
-from engine import operators
-from engine.minimax import run_peaks
+import synergy_engine as engine
+from synergy_engine.measures.fidelity import run_peaks
+from synergy_engine.operators import dense as operators
 
 HORIZON = 100
 
@@ -139,7 +139,7 @@ def triangular_solve(heads: np.ndarray) -> list[np.ndarray]:
 @pytest.fixture(scope="module", autouse=True)
 def machine() -> None:
     """Copy bandwidth of one thread, and how many threads the engine uses."""
-    from engine.kernels.threads import threads
+    from synergy_engine.kernels.threads import threads
 
     source = np.ones(16_000_000)
     target = np.empty_like(source)

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-import engine
-from engine.operators import heads
-from engine.sparse import SparseHead
-from engine.states import Peaks
-from engine.system import MultiHeadSystem
-from engine.topologies import topology_heads
+import synergy_engine as engine
+from synergy_engine.operators.door import heads
+from synergy_engine.operators.stack import Peaks
+from synergy_engine.sparse import SparseHead
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.topologies.topology import topology_heads
 
 NODES, STEPS, ROUNDS = 1_000_000, 64, 5
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
-from synergy_tui.inspection import Bench, Question, load_snapshot
-from synergy_tui.widgets.chart import strip_of
-from synergy_tui.widgets.heatmap import Heat, draw_heatmap
-from synergy_tui.widgets.plot import STYLES
-from synergy_tui.widgets.shading import Palette
-from tests.app.heads import patterns, write_trained
-from tests.app.test_inspector import inspecting, screen
-from tests.app.test_stepper import screen as stepper_screen, stepping_through
+from synergy_tui.app.inspector.measures import Bench, Question
+from synergy_tui.app.widgets.chart import strip_of
+from synergy_tui.app.widgets.heatmap import Heat, draw_heatmap
+from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.shading import Palette
+from synergy_tui.experiments.attention import load_snapshot
+from tests.tui.app.heads import patterns, write_trained
+from tests.tui.app.test_inspector import inspecting, screen
+from tests.tui.app.test_stepper import screen as stepper_screen, stepping_through
 
 SIZE = (200, 60)
 

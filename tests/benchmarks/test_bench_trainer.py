@@ -21,14 +21,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from synergy_trainer import Probe, RunSettings, TrainSettings, TrainStep, train
+from synergy_trainer.attend.lanes import LaneAttention, compiled_kernels
+from synergy_trainer.attend.products import onednn, onednn_serves
+from synergy_trainer.attend.tiles import TiledAttention
+from synergy_trainer.attend.workspace import Workspace
+from synergy_trainer.cohort import Cohort
+from synergy_trainer.data import Source
 from tests.trainer.plain import PlainTransformer, train_plainly
-from trainer import Probe, RunSettings, TrainSettings, TrainStep, train
-from trainer.cohort import Cohort
-from trainer.cpu_lanes import LaneAttention, compiled_kernels
-from trainer.cpu_products import onednn, onednn_serves
-from trainer.cpu_tiles import TiledAttention
-from trainer.data import Source
-from trainer.workspace import Workspace
 
 CPU = torch.device("cpu")
 PAPER = TrainSettings(

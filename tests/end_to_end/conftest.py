@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from synergy_tui.experiment import Experiment
+from synergy_tui.experiments.experiment import Experiment
 
 SYNERGY = str(Path(sys.executable).with_name("synergy"))
 

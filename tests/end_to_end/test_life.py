@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synergy_tui.events import EventReader
-from synergy_tui.experiment import Experiment
-from synergy_tui.launch import launch
+from synergy_tui.experiments.events import EventReader
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.running.worker import launch
 from tests.end_to_end.conftest import SYNERGY, Shell, wait_for
 
 STEPS = 1500
@@ -24,7 +24,7 @@ def detached(shell: Shell) -> Experiment:
     code = (
         "import sys\n"
         "from synergy_tui.commands.execution import prepare\n"
-        "from synergy_tui.launch import launch\n"
+        "from synergy_tui.running.worker import launch\n"
         f"launch(prepare({shell.scenario(STEPS)!r}), device='cpu')\n"
         "print([name for name in ('torch', 'numba') if name in sys.modules])\n"
     )
@@ -55,7 +55,7 @@ def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell)
     assert second.returncode == 2
     assert "running already" in second.stderr
     clash = subprocess.run(
-        [sys.executable, "-m", "synergy_tui.worker", str(experiment.path)],
+        [sys.executable, "-m", "synergy_tui.running.worker", str(experiment.path)],
         env=shell.environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert clash.returncode == 2

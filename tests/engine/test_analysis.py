@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine
+import synergy_engine as engine
 
 
 def attention(*shape: int, seed: int = 0, sharp: float = 3.0) -> np.ndarray:

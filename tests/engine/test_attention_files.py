@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.numpy import save_file
 
-import engine
-from engine.errors import AttentionFileError, EngineError, TooLargeError
+import synergy_engine as engine
+from synergy_engine.errors import AttentionFileError, EngineError, TooLargeError
 
 
 def attention(*shape: int) -> np.ndarray:
@@ -211,7 +211,7 @@ def test_a_zip_bomb_is_refused_with_its_size(
 ) -> None:
     np.savez_compressed(tmp_path / "a.npz", a=np.zeros((3000, 3000)))
     assert (tmp_path / "a.npz").stat().st_size < 100_000
-    monkeypatch.setattr("engine.memory.available_bytes", lambda: 50_000_000)
+    monkeypatch.setattr("synergy_engine.limits.available_bytes", lambda: 50_000_000)
     with pytest.raises(TooLargeError, match=r"would take 0\.2 GiB"):
         engine.read_attention(tmp_path / "a.npz")
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-import engine
+import synergy_engine as engine
 
 CONVENTIONS = [("tv", "max"), ("tv", "mean"), ("l1", "max"), ("l1", "mean")]
 

@@ -10,11 +10,11 @@ import re
 
 import pytest
 
-import engine
+import synergy_engine as engine
 
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(engine.__path__, "engine.")
+    for module in pkgutil.walk_packages(engine.__path__, f"{engine.__name__}.")
     if ".kernels" not in module.name
 )
 

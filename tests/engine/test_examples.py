@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import engine
+import synergy_engine as engine
 
 
 @pytest.fixture

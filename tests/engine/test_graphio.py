@@ -15,11 +15,11 @@ import scipy.io
 import scipy.sparse
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-import engine
-from engine.errors import EngineError, GraphFileError, TooLargeError, UnreachableError
-from engine.graphio.market import read_market
-from engine.system import MultiHeadSystem
-from engine.topologies import topology
+import synergy_engine as engine
+from synergy_engine.errors import EngineError, GraphFileError, TooLargeError, UnreachableError
+from synergy_engine.graphio.matrices import read_market
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.topologies.topology import topology
 
 TEXT = ["graphml", "xml", "gml", "json", "csv", "tsv", "txt", "edges"]
 NAMES = ("u", 'v "&<>', "ẅ,;", "τ")

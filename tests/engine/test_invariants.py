@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-import engine
+import synergy_engine as engine
 from tests.engine import exact
 
 Case = tuple[np.ndarray, list[int]]

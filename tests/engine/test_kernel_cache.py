@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.kernels.cache import forget_stale_kernels
+from synergy_engine.kernels.cache import forget_stale_kernels
 
 
 def compiled(folder: Path) -> Path:

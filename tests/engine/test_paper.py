@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine
+import synergy_engine as engine
 from tests.engine import exact
 
 

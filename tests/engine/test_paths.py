@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-import engine
+import synergy_engine as engine
 from tests.engine import exact
 
 Case = tuple[np.ndarray, list[int]]
@@ -257,11 +257,11 @@ def test_one_node_alone_needs_no_weights(objective: str, value: float, heads: in
 def test_shares_say_when_the_best_time_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = engine.MultiHeadSystem.from_weights([[[1, 0], [1e-7, 1 - 1e-7]]] * 2, [1, 2])
     quick = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)], [(0, 2)]])
-    monkeypatch.setattr("engine.operators.TRAJECTORY_VALUES", 10)
-    monkeypatch.setattr("engine.walks.TRAJECTORY_VALUES", 10)
+    monkeypatch.setattr("synergy_engine.operators.stack.TRAJECTORY_VALUES", 10)
+    monkeypatch.setattr("synergy_engine.measures.walks.TRAJECTORY_VALUES", 10)
     for share in (engine.cross_head_share, engine.novel_path_share):
         assert share(quick, 1).converged
-        monkeypatch.setattr("engine.paths.HORIZON", 1000)
+        monkeypatch.setattr("synergy_engine.measures.paths.HORIZON", 1000)
         found = share(slow, 0)
         assert (found.converged, found.time) == (False, 1000)
     # Two steps of one head or the other, and t - 1 of waiting before or after.

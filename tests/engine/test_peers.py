@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import engine
+import synergy_engine as engine
 
 quantecon = pytest.importorskip("quantecon")
 
@@ -40,7 +40,7 @@ def test_powers_of_matrices_in_numpy() -> None:
 
 
 def test_equal_heads_are_found_wherever_they_stand() -> None:
-    from engine.operators import merge_equal
+    from synergy_engine.operators.dense import merge_equal
 
     rng = np.random.default_rng(2)
     a, b = np.tril(rng.random((2, 6, 6)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import engine
-from engine.errors import EngineError
-from engine.sparse import SparseHead
-from engine.system import MultiHeadSystem
-from engine.topologies import topology
+import synergy_engine as engine
+from synergy_engine.errors import EngineError
+from synergy_engine.sparse import SparseHead
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.topologies.topology import topology
 
 
 def scattered(nodes: int, window: int, seed: int, weighted: bool = False) -> MultiHeadSystem:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-import engine
-from engine import sparse_layout
-from engine.errors import Cancelled, EngineError, TooLargeError
-from engine.progress import watch
-from engine.sparse import SparseHead, head_from_edges
-from engine.system import MultiHeadSystem
-from engine.topologies import topology, topology_heads
+import synergy_engine as engine
+from synergy_engine.errors import Cancelled, EngineError, TooLargeError
+from synergy_engine.limits import watch
+from synergy_engine.operators import layout as sparse_layout
+from synergy_engine.sparse import SparseHead, head_from_edges
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.topologies.topology import topology, topology_heads
 
 
 @st.composite
@@ -159,7 +159,7 @@ def test_analysis_agrees_with_dense(diversity: float) -> None:
 @pytest.fixture
 def tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse_layout, "PIECE_EDGES", 64)
-    monkeypatch.setattr(sparse_layout, "CALL_EDGES", 50)
+    monkeypatch.setattr("synergy_engine.sparse.CALL_EDGES", 50)
 
 
 @pytest.mark.parametrize("near_bytes", [0, 1 << 30])
@@ -179,7 +179,7 @@ def test_pieces_blocks_and_threads_change_nothing(
         topology(name, 300, heads=2, diversity=1.0, layout=layout, **parameters)
         for layout in ("dense", "sparse")
     )
-    monkeypatch.setattr("engine.kernels.threads.threads", lambda: 2)
+    monkeypatch.setattr("synergy_engine.kernels.threads.threads", lambda: 2)
     close(engine.hitting_times(dense), engine.hitting_times(sparse))
     two = engine.fidelity(sparse, tolerance=-1.0, horizon=333)
     close(engine.fidelity(dense, tolerance=-1.0, horizon=333).node, two.node, atol=1e-29)
@@ -187,7 +187,7 @@ def test_pieces_blocks_and_threads_change_nothing(
         engine.mixing_time(each, max_steps=2000, direction="backward") for each in (dense, sparse)
     ]
     assert mixed[0].steps == mixed[1].steps
-    monkeypatch.setattr("engine.kernels.threads.threads", lambda: 1)
+    monkeypatch.setattr("synergy_engine.kernels.threads.threads", lambda: 1)
     one = engine.fidelity(sparse, tolerance=-1.0, horizon=333)
     assert np.array_equal(one.node, two.node)
     assert np.array_equal(one.time, two.time)

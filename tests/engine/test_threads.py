@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import engine
-from engine.kernels.threads import over_ranges
+import synergy_engine as engine
+from synergy_engine.kernels.threads import over_ranges
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_an_error_in_one_range_ends_the_rest_and_is_raised(stop: type[BaseExcept
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_computes_too() -> None:
     code = (
-        "import os, numpy as np, engine\n"
+        "import os, numpy as np, synergy_engine as engine\n"
         "engine.set_threads(2)\n"
         "one = np.tril(np.ones((60, 60))) / np.arange(1, 61)[:, None]\n"
         "a = np.broadcast_to(one, (9, 1, 8, 60, 60))\n"

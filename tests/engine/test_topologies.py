@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from engine.catalogue import FAMILIES, family
-from engine.errors import EngineError, TooLargeError
-from engine.sparse import SparseHead
-from engine.topologies import topology, topology_heads
+from synergy_engine.errors import EngineError, TooLargeError
+from synergy_engine.sparse import SparseHead
+from synergy_engine.topologies.catalogue import FAMILIES, family
+from synergy_engine.topologies.topology import topology, topology_heads
 
 
 def edges(head: SparseHead) -> set[tuple[int, int]]:
@@ -72,7 +72,7 @@ def test_erdos_renyi_has_each_edge_with_its_probability() -> None:
 
 
 def test_erdos_renyi_is_the_same_process_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.topologies_draw.BLOCK_EDGES", 50)
+    monkeypatch.setattr("synergy_engine.topologies.draw.BLOCK_EDGES", 50)
     head = topology_heads("erdos_renyi", 400, probability=0.1)[0]
     drawn = len(edges(head))
     assert abs(drawn - 7980) < 5 * np.sqrt(7980 * 0.9)
@@ -225,7 +225,7 @@ def test_what_does_not_fit_is_refused_with_its_size() -> None:
 
 def test_the_catalogue_loads_nothing_heavy() -> None:
     code = (
-        "import sys, engine.catalogue\n"
+        "import sys, synergy_engine.topologies.catalogue\n"
         "heavy = {'numba', 'numpy', 'scipy', 'networkx'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from trainer import RunSettings, TrainSettings
-from trainer.events import Event
+from synergy_trainer import RunSettings, TrainSettings
+from synergy_trainer.events import Event
 
 SMALL = TrainSettings(
     task="sort",

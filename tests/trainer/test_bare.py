@@ -1,4 +1,4 @@
-"""The library trains where only torch, NumPy and safetensors are installed."""
+"""The library trains where only torch, NumPy, safetensors and lazy_loader are installed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.places import ROOT
 
 CODE = """
 import sys
-import trainer
+import synergy_trainer as trainer
 
-for absent in ("scipy", "numba", "textual", "engine"):
+for absent in ("scipy", "numba", "textual", "synergy_engine"):
     try:
         __import__(absent)
     except ImportError:
@@ -48,8 +48,8 @@ def with_what_they_need(*names: str) -> list[Distribution]:
 def test_nothing_else_is_needed(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
-    (bare / "trainer").symlink_to(ROOT / "trainer")
-    for installed in with_what_they_need("torch", "numpy", "safetensors"):
+    (bare / "synergy_trainer").symlink_to(ROOT / "trainer" / "synergy_trainer")
+    for installed in with_what_they_need("torch", "numpy", "safetensors", "lazy-loader"):
         for top in {file.parts[0] for file in installed.files or []} - {"..", "__pycache__"}:
             if not (bare / top).exists():
                 (bare / top).symlink_to(str(installed.locate_file(top)))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-import engine
+import synergy_engine as engine
+from synergy_trainer import Probe, RunSettings, TrainSettings, train
+from synergy_trainer.attend import step as cpu_step, tiles as cpu_tiles
 from tests.trainer.runs import of_kind
-from trainer import Probe, RunSettings, TrainSettings, cpu_step, cpu_tiles, train
 
 HEADS, SEEDS = (1, 2, 8), range(4)
 SORT = TrainSettings(

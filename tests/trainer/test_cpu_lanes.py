@@ -12,11 +12,12 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from synergy_trainer import RunSettings, TrainSettings
+from synergy_trainer.attend import lane_kernels, lanes as cpu_lanes, step as cpu_step, threads
+from synergy_trainer.attend.lanes import LaneAttention
+from synergy_trainer.attend.workspace import Workspace
+from synergy_trainer.cohort import Cohort
 from tests.trainer.runs import torch_threads
-from trainer import RunSettings, TrainSettings, cpu_lanes, cpu_step, lane_kernels, threads
-from trainer.cohort import Cohort
-from trainer.cpu_lanes import LaneAttention
-from trainer.workspace import Workspace
 
 LANES = lane_kernels.LANES
 
@@ -204,11 +205,11 @@ def test_wide_heads_are_left_to_the_matrix_library(monkeypatch: pytest.MonkeyPat
 WITHOUT = """
 import sys
 {before}
-import trainer
+import synergy_trainer as trainer
 settings = trainer.TrainSettings(task="copy", length=8, steps=3, batch=4, embed=8, mlp=8)
 events = list(trainer.train(settings, [trainer.RunSettings("one", heads=2)], device="cpu"))
 trainer.warm_up()
-from trainer import cpu_lanes
+from synergy_trainer.attend import lanes as cpu_lanes
 assert cpu_lanes.compiled_kernels() is None
 print([event.loss for event in events if isinstance(event, trainer.TrainStep)])
 """
@@ -238,9 +239,9 @@ def test_kernels_compile_where_nothing_can_be_kept() -> None:
 
 
 WARM = """
-import trainer
+import synergy_trainer as trainer
 trainer.warm_up()
-from trainer import lane_kernels
+from synergy_trainer.attend import lane_kernels
 kernels = lane_kernels.forward, lane_kernels.backward
 assert [len(kernel.signatures) for kernel in kernels] == [1, 1]
 settings = trainer.TrainSettings(

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from synergy_trainer import TrainStep, train
+from synergy_trainer.attend import products as cpu_products
+from synergy_trainer.attend.products import onednn, onednn_keeps_float32, onednn_serves
 from tests.trainer.runs import PAIR, of_kind, small
-from trainer import TrainStep, cpu_products, train
-from trainer.cpu_products import onednn, onednn_keeps_float32, onednn_serves
 
 there = pytest.mark.skipif(not cpu_products._is_there(), reason="oneDNN gains nothing here")
 
@@ -56,6 +57,6 @@ def test_the_callers_setting_comes_back() -> None:
 @there
 def test_libraries_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     best = of_kind(train(small(), PAIR, device="cpu"), TrainStep)
-    monkeypatch.setattr("trainer.cpu_step.onednn_serves", lambda rounding: False)
+    monkeypatch.setattr("synergy_trainer.attend.step.onednn_serves", lambda rounding: False)
     blas = of_kind(train(small(), PAIR, device="cpu"), TrainStep)
     assert [event.loss for event in best] == pytest.approx([event.loss for event in blas], abs=1e-4)

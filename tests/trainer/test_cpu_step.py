@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synergy_trainer import ModelShape
+from synergy_trainer.attend import dropout as cpu_dropout, step as cpu_step, tiles as cpu_tiles
+from synergy_trainer.attend.dropout import Masks
+from synergy_trainer.data import Batch
+from synergy_trainer.model import Stack, initial_state
 from tests.trainer.runs import torch_threads
-from trainer import ModelShape, cpu_dropout, cpu_step, cpu_tiles
-from trainer.cpu_dropout import Masks
-from trainer.data import Batch
-from trainer.model import Stack, initial_state
 
 
 def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:

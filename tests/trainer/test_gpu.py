@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from synergy_trainer import TASKS, Probe, RunFinished, RunSettings, RunStarted, TrainStep, train
+from synergy_trainer.cohort import Cohort
+from synergy_trainer.data import Source
 from tests.trainer.runs import PAIR, of_kind, small
-from trainer import TASKS, Probe, RunFinished, RunSettings, RunStarted, TrainStep, train
-from trainer.cohort import Cohort
-from trainer.data import Source
 
 pytestmark = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

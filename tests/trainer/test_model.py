@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from synergy_trainer import ModelShape, TrainerError, load_published
+from synergy_trainer.model import Stack, causal_softmax, initial_state, rotate
 from tests.trainer.plain import PlainTransformer
-from trainer import ModelShape, TrainerError, load_published
-from trainer.model import Stack, causal_softmax, initial_state, rotate
 
 SHAPE = ModelShape(tokens=11, length=12, embed=16, mlp=24, layers=2)
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, torch_threads, weights
-from trainer import (
+from synergy_trainer import (
     Checkpoint,
     Probe,
     RunFinished,
@@ -25,17 +24,17 @@ from trainer import (
     load_published,
     train,
 )
-from trainer.checkpoint import CheckpointFolder, DamagedCheckpoint, write_whole
-
-ROOT = Path(__file__).resolve().parents[2]
+from synergy_trainer.checkpoint import CheckpointFolder, DamagedCheckpoint, write_whole
+from tests.places import ROOT
+from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, torch_threads, weights
 
 # Trains in a process of its own, telling each step, and kills itself at a moment of its choice.
 CHILD = """
 import os, signal, sys
 import torch
 torch.set_num_threads(1)
-import trainer
-from trainer import checkpoint
+import synergy_trainer as trainer
+from synergy_trainer import checkpoint
 from tests.trainer.runs import PAIR, small
 
 directory, moment, resume = sys.argv[1], sys.argv[2], sys.argv[3] == "resume"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer import (
+from synergy_trainer import (
     RunSettings,
     TrainerError,
     TrainSettings,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trainer import TASKS, TrainerError
-from trainer.data import Source
+from synergy_trainer import TASKS, TrainerError
+from synergy_trainer.data import Source
 
 LENGTH, VOCABULARY = 16, 6
 
@@ -173,7 +173,7 @@ def test_sizes_that_cannot_be() -> None:
 
 def test_metadata_needs_no_torch() -> None:
     code = (
-        "import sys, trainer; trainer.TASKS['sort'](33, 16).floor; "
+        "import sys, synergy_trainer as trainer; trainer.TASKS['sort'](33, 16).floor; "
         "trainer.check(trainer.TrainSettings(), [trainer.RunSettings('a', 1)]); "
         "assert 'torch' not in sys.modules"
     )

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from synergy_trainer.attend import threads
 from tests.trainer.runs import torch_threads
-from trainer import threads
 
 
 @pytest.fixture(params=["openmp", "python"])
@@ -115,7 +115,7 @@ def test_every_interrupt_arrives_and_nothing_works_on() -> None:
 
 ALONE = """
 import torch
-from trainer import threads
+from synergy_trainer.attend import threads
 torch.set_num_threads(2)
 found = []
 threads.over_ranges(lambda first, last: found.extend(range(first, last)), 50)

@@ -14,10 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-import trainer
-from tests.trainer.plain import PlainTransformer, train_plainly
-from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, weights
-from trainer import (
+import synergy_trainer as trainer
+from synergy_trainer import (
     Checkpoint,
     Probe,
     RunFailed,
@@ -30,11 +28,12 @@ from trainer import (
     Warned,
     train,
 )
-from trainer.cohort import Cohort
-from trainer.cpu_products import onednn_keeps_float32
-from trainer.cuda_graph import GraphedUpdate
-from trainer.data import Batch, Source
-from trainer.device import modes, warnings_for
+from synergy_trainer.attend.products import onednn_keeps_float32
+from synergy_trainer.cohort import Cohort
+from synergy_trainer.data import Batch, Source
+from synergy_trainer.device import GraphedUpdate, modes, warnings_for
+from tests.trainer.plain import PlainTransformer, train_plainly
+from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, weights
 
 
 def losses(events: list, run: str) -> list[float]:
@@ -354,7 +353,7 @@ class Replay(GraphedUpdate):
 
 
 def test_replayed_updates_drop_by_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.cohort.GraphedUpdate", Replay)
+    monkeypatch.setattr("synergy_trainer.cohort.GraphedUpdate", Replay)
     settings = small(dropout=0.5, activation="gelu")
     told = []
     for graphs in (False, True):

@@ -1,6 +1,0 @@
-"""Numba kernels: they compute and nothing else; their callers validate and allocate."""
-
-from .cache import ensure_cache_folder, forget_stale_kernels
-
-ensure_cache_folder()
-forget_stale_kernels()

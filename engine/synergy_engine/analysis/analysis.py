@@ -1,0 +1,417 @@
+"""Everything about a layer at once: one system, or a batch of inputs with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_engine import validation
+from synergy_engine.analysis.batch import (
+    MEDIAN,
+    Measures,
+    Options,
+    Stacks,
+    dense_stacks,
+    interval,
+    mean,
+    measure,
+    most_frequent,
+    ratio,
+    stacks_of,
+)
+from synergy_engine.analysis.bounds import bound_table
+from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
+from synergy_engine.errors import EngineError, choose
+from synergy_engine.measures.mixing import MAX_STEPS, SUMMARIES, levels
+from synergy_engine.operators.stack import COMBINATIONS
+from synergy_engine.system import MultiHeadSystem
+
+Floats = npt.NDArray[np.float64]
+
+TIE = 1e-9
+"""Amplifications within this of 1 are ties: rounding, not synergy."""
+
+
+@dataclass(frozen=True)
+class Analysis(Mapping[str, Any]):
+    """The measures of one layer, as `as_dict` and ``synergy analyze --json`` show them.
+
+    A mapping of plain Python numbers, lists and dicts, in the order in which they are shown.
+    Infinite numbers are ``float("inf")``; a mixing time beyond ``max_steps`` is the text ``">
+    10000"``. Over several inputs numbers are means, times medians, places the most frequent.
+
+    Keys
+    ----
+    layer, heads, nodes, inputs, head_weights, weights
+        What was measured; ``weights`` says where the head weights come from.
+    convention, combine, epsilon, sink
+        How.
+    mixing
+        ``hitting_time_mean`` and ``_median`` over starts, ``_capped_mean`` (at ``_cap`` steps);
+        ``arrival_median``, when half of the walks from anywhere have arrived; the four
+        ``mixing_time_{tv,l1}_{max,mean}``, and under ``backward`` those of the reversed chain.
+    fidelity
+        As in `engine.Fidelity`; ``converged`` is the share of inputs that are certified.
+    per_head
+        For each head (from 1) alone: ``weight``, ``hitting_time_mean``, ``mixing_time_tv_max``,
+        ``fidelity_minimax``.
+    synergy
+        ``fidelity_amplification``, ``mixing_gain`` (a bound when ``_censored``), ``hitting_gain``,
+        ``best_head_fidelity``, and ``beats_best_head``: the share of inputs amplified by more
+        than a tie.
+    diversity, bounds
+        As in `engine.Diversity` and, by name, `engine.Bound`.
+    arrival
+        Arrival probabilities at ``steps``: ``mean``, ``median`` and ``worst`` over starts.
+    intervals
+        95 % Student-t intervals of means over inputs.
+    """
+
+    values_by_name: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the measures as a new dictionary."""
+        return dict(self.values_by_name)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values_by_name[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+
+def analyze(
+    system: MultiHeadSystem,
+    *,
+    convention: str = "theory",
+    combine: str = "walks",
+    epsilon: float = 0.25,
+    max_steps: int = MAX_STEPS,
+    horizon: int | None = None,
+    layer: int | str = 1,
+) -> Analysis:
+    """Measure a system: mixing, fidelity, each head, synergy, diversity, bounds, arrival.
+
+    Parameters
+    ----------
+    convention
+        ``"theory"``, ``"feedforward"`` or ``"paper-code"`` (`synergy_engine.analysis.convention`).
+    combine
+        ``"walks"`` mixes the heads' walks, ``"attention"`` their attention (`engine.walk`).
+    epsilon
+        Distance below which a walk counts as mixed.
+    max_steps
+        Where mixing times are censored.
+    horizon
+        Steps to spend on certifying fidelity; by default a few n, or what the convention says.
+    layer
+        What the result calls its layer.
+
+    Notes
+    -----
+    Everything together costs about O(H · edges) a step, over the steps that mixing times and
+    certificates need, and O(H² · edges) for the diversity. Every result names its convention,
+    combination, ε and whether the sink counts. Sources: [BP], [FF], [RV].
+
+    Examples
+    --------
+    >>> import synergy_engine as engine
+    >>> both = engine.MultiHeadSystem.from_edges(
+    ...     [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]])
+    >>> found = engine.analyze(both)
+    >>> round(found["synergy"]["fidelity_amplification"], 6)
+    1.111111
+    """
+    options = _options(convention, combine, epsilon, max_steps, horizon)
+    stacks = stacks_of(system, options)
+    return _analysis(stacks, system.weights[None], system.weights_label, options, layer)
+
+
+def analyze_batch(
+    attention: npt.ArrayLike,
+    weights: str | npt.ArrayLike = "uniform",
+    *,
+    convention: str = "theory",
+    combine: str = "walks",
+    epsilon: float = 0.25,
+    max_steps: int = MAX_STEPS,
+    horizon: int | None = None,
+    rows: str = "check",
+    weights_label: str | None = None,
+) -> list[Analysis]:
+    """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
+
+    Every input is a system of its own; numbers are means over the B inputs (mixing times:
+    medians), with 95 % Student-t intervals over inputs where B > 1.
+
+    Parameters
+    ----------
+    attention
+        Rows = queries, lower triangular, rows summing to one; float32 is kept and accumulated in
+        float64.
+    weights
+        Head weights ``(L, H)`` or ``(H,)``, normalised, or ``"uniform"``.
+    rows
+        What to do about row sums, as in `MultiHeadSystem.from_attention`.
+    weights_label
+        What to call the weights, say ``"learned"``.
+    convention, combine, epsilon, max_steps, horizon
+        As in `analyze`.
+
+    Notes
+    -----
+    O(B · L) times the cost of `analyze`, a layer's inputs in parallel.
+
+    Raises
+    ------
+    InvalidSystemError
+        Naming everything that is wrong with the attention or the weights.
+
+    Examples
+    --------
+    >>> import synergy_engine as engine
+    >>> import numpy as np
+    >>> uniform = np.tril(np.ones((4, 4))) / np.arange(1, 5)[:, None]
+    >>> (layer,) = engine.analyze_batch(np.broadcast_to(uniform, (3, 1, 2, 4, 4)))
+    >>> layer["inputs"], layer["heads"], layer["fidelity"]["normalised"]
+    (3, 2, 1.0)
+    """
+    options = _options(convention, combine, epsilon, max_steps, horizon)
+    batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
+    inputs, layers = batch.shape[:2]
+    label = weights_label or ("uniform" if isinstance(weights, str) else "given")
+    found = []
+    for layer in range(layers):
+        heads = np.ascontiguousarray(batch[:, layer])
+        per_input = np.tile(shares[layer], (inputs, 1))
+        stacks = dense_stacks(heads, per_input, options)
+        found.append(_analysis(stacks, per_input, label, options, layer + 1))
+    return found
+
+
+def _options(
+    convention: str, combine: str, epsilon: float, max_steps: int, horizon: int | None
+) -> Options:
+    """Check the options that every analysis takes."""
+    chosen = named_convention(convention)
+    choose("combine", combine, COMBINATIONS)
+    levels(epsilon)
+    if max_steps < 1:
+        raise EngineError(f"max_steps is {max_steps}; it must be 1 or more.")
+    if horizon is not None and horizon < 1:
+        raise EngineError(f"horizon is {horizon}; it must be 1 or more.")
+    if chosen.published_walk:
+        combine = "attention"
+    return Options(chosen, combine, epsilon, max_steps, horizon)
+
+
+def _analysis(
+    stacks: Stacks, weights: Floats, label: str, options: Options, layer: int | str
+) -> Analysis:
+    """Measure S systems of one layer and say what came out."""
+    found = measure(stacks, options)
+    chosen = options.convention
+    systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
+    clear = found.fidelity
+    best = found.head_fidelity.max(axis=1)
+    amplification = ratio(clear.minimax, best)
+    gain, gain_censored = _mixing_gain(found, options)
+    return Analysis(
+        {
+            "layer": layer,
+            "heads": count,
+            "nodes": nodes,
+            "inputs": systems,
+            "head_weights": weights.mean(axis=0).tolist(),
+            "weights": label,
+            "convention": chosen.name,
+            "combine": options.combine,
+            "epsilon": options.epsilon,
+            "sink": chosen.sink,
+            "mixing": {
+                "hitting_time_mean": mean(found.hitting_mean),
+                "hitting_time_median": mean(found.hitting_median),
+                "hitting_time_capped_mean": mean(found.capped),
+                "hitting_time_cap": chosen.cap,
+                "arrival_median": _typical(found.crossing[:, MEDIAN], options),
+                "max_steps": options.max_steps,
+                **_four(found.crossing, options),
+                "backward": _four(found.backward, options),
+            },
+            "fidelity": {
+                "minimax": mean(clear.minimax),
+                "normalised": nodes * mean(clear.minimax),
+                "argmin": most_frequent(clear.argmin),
+                "time": most_frequent(clear.time),
+                "lower": mean(clear.lower),
+                "upper": mean(clear.upper),
+                "converged": mean(clear.converged.astype(float)),
+                "horizon": found.fidelity_steps,
+                # Named when cut off in some input: one silent node is one too many.
+                "unreachable": np.flatnonzero(found.cut_off.any(axis=0)).tolist(),
+            },
+            "per_head": [
+                {
+                    "head": h + 1,
+                    "weight": float(weights[:, h].mean()),
+                    "hitting_time_mean": mean(found.head_hitting[:, h]),
+                    "mixing_time_tv_max": _typical(found.head_crossing[:, h, 0], options),
+                    "fidelity_minimax": mean(found.head_fidelity[:, h]),
+                }
+                for h in range(count)
+            ],
+            "synergy": {
+                "fidelity_amplification": mean(amplification),
+                "mixing_gain": mean(gain),
+                "mixing_gain_censored": gain_censored,
+                "hitting_gain": mean(ratio(found.head_hitting.min(axis=1), found.hitting_mean)),
+                "best_head_fidelity": mean(best),
+                "beats_best_head": mean((amplification > 1 + TIE).astype(float)),
+            },
+            "diversity": dict(
+                zip(
+                    ("jensen_shannon", "jaccard", "cosine_disagreement"),
+                    stacks.diversities.mean(axis=0).tolist(),
+                    strict=True,
+                )
+            ),
+            "bounds": bound_table(
+                found,
+                weights,
+                epsilon=options.epsilon,
+                max_steps=options.max_steps,
+                proper_walks=options.combine == "walks",
+            ),
+            "arrival": {
+                "steps": found.curve_steps.tolist(),
+                "mean": found.curve.mean(axis=(0, 2)).tolist(),
+                "median": np.median(found.curve, axis=2).mean(axis=0).tolist(),
+                "worst": found.curve.min(axis=2).mean(axis=0).tolist(),
+            },
+            "intervals": {
+                "hitting_time_mean": interval(found.hitting_mean),
+                "hitting_time_capped_mean": interval(found.capped),
+                "fidelity_minimax": interval(clear.minimax),
+                "fidelity_amplification": interval(amplification),
+                "mixing_gain": interval(gain),
+            },
+        }
+    )
+
+
+def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
+    """How many times sooner than its best head each system mixes, and whether that is censored.
+
+    A time beyond ``max_steps`` counts as ``max_steps``, which makes the gain a bound.
+    """
+    chosen = options.convention
+    if chosen.gain == "hitting":
+        return ratio(found.head_hitting.min(axis=1), found.hitting_mean), False
+    headline = SUMMARIES.index((chosen.distance, chosen.aggregate))
+    alone, together = found.head_crossing[:, :, headline], found.crossing[:, headline]
+    best = np.where(alone < 0, options.max_steps, alone).min(axis=1)
+    own = np.where(together < 0, options.max_steps, together)
+    censored = bool(np.any(together < 0) or np.any((alone < 0).all(axis=1)))
+    return ratio(best.astype(float), own.astype(float)), censored
+
+
+def _typical(crossings: npt.NDArray[np.int64], options: Options) -> int | float | str:
+    """Median over inputs of times of which -1 means censored."""
+    middle = float(np.median(np.where(crossings < 0, np.inf, crossings.astype(float))))
+    if not np.isfinite(middle):
+        return f"> {options.max_steps}"
+    return int(middle) if middle.is_integer() else middle
+
+
+def _four(crossing: npt.NDArray[np.int64], options: Options) -> dict[str, int | float | str]:
+    """The four mixing times under their names."""
+    return {
+        f"mixing_time_{distance}_{aggregate}": _typical(crossing[:, c], options)
+        for c, (distance, aggregate) in enumerate(SUMMARIES)
+    }
+
+
+def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over layers of every number, with the same keys and ``"layer": "overall"``.
+
+    What is equal in all layers stays as it is. A time that is censored in one layer is censored;
+    a bound holds when it holds in every layer. Arrival curves are averaged over the steps of the
+    longest. What has no mean over layers is empty: ``per_head``, and the ``argmin`` and ``time`` of
+    fidelity where they differ. O(size of the analyses).
+
+    >>> import synergy_engine as engine
+    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
+    >>> both = [engine.analyze(system, layer=k) for k, system in enumerate([line, line], start=1)]
+    >>> found = engine.overall(both)
+    >>> found["layer"], found["layers"], found["mixing"]["hitting_time_mean"]
+    ('overall', 2, 2.0)
+    """
+    dicts = [dict(analysis) for analysis in analyses]
+    if not dicts:
+        raise EngineError("There are no analyses to take a mean of.")
+    merged: dict[str, Any] = {
+        key: _merge([d[key] for d in dicts])
+        for key in dicts[0]
+        if key not in ("layer", "per_head", "arrival")
+    }
+    for key in ("argmin", "time"):
+        places = {d["fidelity"][key] for d in dicts}
+        merged["fidelity"][key] = places.pop() if len(places) == 1 else None
+    merged["fidelity"]["unreachable"] = sorted(
+        {node for d in dicts for node in d["fidelity"]["unreachable"]}
+    )
+    merged["per_head"] = dicts[0]["per_head"] if len(dicts) == 1 else []
+    steps = max((d["arrival"]["steps"] for d in dicts), key=lambda steps: steps[-1])
+    merged["arrival"] = {"steps": steps} | {
+        name: np.mean(
+            [np.interp(steps, d["arrival"]["steps"], d["arrival"][name]) for d in dicts], axis=0
+        ).tolist()
+        for name in ("mean", "median", "worst")
+    }
+    return {"layer": "overall", "layers": len(dicts)} | {
+        key: merged[key] for key in dicts[0] if key != "layer"
+    }
+
+
+def _merge(values: list[Any]) -> Any:
+    """Average what several layers say of the same thing."""
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _merge([v[key] for v in values]) for key in first}
+    if all(type(v) is type(first) and v == first for v in values):
+        return first
+    if any(isinstance(v, str) for v in values):
+        # A censored time beside known ones, or words that differ.
+        return next(v for v in values if isinstance(v, str))
+    if isinstance(first, list):
+        same_length = all(len(v) == len(first) for v in values)
+        return [_merge(list(v)) for v in zip(*values, strict=True)] if same_length else []
+    if any(v is None or isinstance(v, bool) for v in values):
+        return False if False in values else None if None in values else True
+    return float(np.mean(values))
+
+
+def warm_up() -> None:
+    """Compile the kernels that analyses of dense heads run, or load them from disk.
+
+    Compiling takes some ten seconds, once for each version of the engine; loading, under one. A
+    program that will analyse attention calls this in a thread, or when it is installed, so that
+    its first answer does not wait.
+
+    Examples
+    --------
+    >>> import synergy_engine as engine
+    >>> engine.warm_up()
+    """
+    attention = np.tril(np.ones((2, 1, 2, 4, 4), dtype=np.float32))
+    attention /= attention.sum(axis=-1, keepdims=True)
+    for convention in CONVENTIONS:
+        analyze_batch(attention, convention=convention)
+    analyze(MultiHeadSystem.from_edges([[(0, 1), (1, 2)], [(0, 2), (1, 2)]]))

@@ -1,0 +1,344 @@
+"""Measures systems: operators in, arrays of numbers out, one row a system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_engine.analysis.convention import Convention, convention as named_convention
+from synergy_engine.errors import choose
+from synergy_engine.measures.diversity import diversity
+from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
+from synergy_engine.measures.mixing import SUMMARIES, arrived, levels
+from synergy_engine.operators import dense as operators, door
+from synergy_engine.operators.dense import DenseStack
+from synergy_engine.operators.stack import COMBINATIONS, Stack, Survival
+from synergy_engine.system import MultiHeadSystem
+from synergy_engine.validation import as_attention, batch_of_heads
+
+Floats = npt.NDArray[np.float64]
+
+
+Counts = npt.NDArray[np.int64]
+
+MEDIAN, ARRIVED = 4, 5
+"""Columns of `Measures.crossing` after the four mixing times: half, and nearly all, arrived."""
+
+NEARLY_ALL = 0.99
+"""An arrival curve is drawn until the mean of this share has arrived."""
+
+CURVE_POINTS = 64
+
+QUARTER = 4
+"""Column of `Measures.backward` after the four: l1, mean, ε = 1/4, which [RV]'s bound is about."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure; `engine.analyze` explains the fields."""
+
+    convention: Convention
+    combine: str
+    epsilon: float
+    max_steps: int
+    horizon: int | None
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """The operators of S systems of H heads: heads one after another, system by system."""
+
+    systems: int
+    heads: int
+    head_walks: Stack
+    head_diffusions: Stack
+    walk: Stack
+    diffusion: Stack
+    same: npt.NDArray[np.bool_]
+    """(S,) which systems have one head, or heads with weight that are equal bit for bit."""
+    first: Counts
+    """(S,) in those, the head that the mixture is."""
+    diversities: Floats
+    """(S, 3): Jensen-Shannon, Jaccard, cosine disagreement."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Everything measured: S systems, H heads, n nodes. Crossings are -1 where censored."""
+
+    hitting_mean: Floats  # (S,) over starts
+    hitting_median: Floats  # (S,)
+    capped: Floats  # (S,)
+    crossing: Counts  # (S, 6): the four mixing times, MEDIAN, ARRIVED
+    backward: Counts  # (S, 5): the four mixing times, QUARTER
+    head_hitting: Floats  # (S, H)
+    head_crossing: Counts  # (S, H, 4)
+    fidelity: Minima  # (S,)
+    cut_off: npt.NDArray[np.bool_]  # (S, n): nodes without a way to the sink
+    head_fidelity: Floats  # (S, H)
+    fidelity_steps: int
+    leaving: Floats  # (S, H, n)
+    one_source: bool
+    curve_steps: Counts  # (T,)
+    curve: Floats  # (S, T, n) arrival
+
+
+def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
+    """Operators of one system. The published code reads attention, which is dense."""
+    if options.convention.published_walk:
+        system = system.to_dense()
+    if system.dense is not None:
+        return dense_stacks(system.dense[None], system.weights[None], options)
+    return sparse_stacks(system, options)
+
+
+def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Options) -> Stacks:
+    """Operators of dense systems: raw heads (S, H, n, n), head weights (S, H)."""
+    systems, count, n = heads.shape[:3]
+    if options.convention.published_walk:
+        heads = as_attention(heads)
+    flat = heads.reshape(-1, n, n)
+    merged = operators.merge_equal(heads, weights)
+    if options.convention.published_walk:
+        # The published code takes attention as it is: rows are not normalised again.
+        one = np.ones((systems, count, n))
+        mixed = operators.mix(heads, merged, one, one)
+        head_walks, walk = operators.paper_chains(flat), operators.paper_chains(mixed)
+        head_diffusions = DenseStack(flat, one.reshape(-1, n), one.reshape(-1, n))
+        diffusion = DenseStack(mixed, one[:, 0].copy(), one[:, 0].copy())
+    else:
+        head_walks = operators.dense_heads(flat, "walk")
+        head_diffusions = operators.dense_heads(flat, "diffusion")
+        walk = operators.dense_mixtures(heads, weights, "walk", options.combine)
+        diffusion = operators.dense_mixtures(heads, weights, "diffusion")
+    return Stacks(
+        systems=systems,
+        heads=count,
+        head_walks=head_walks,
+        head_diffusions=head_diffusions,
+        walk=walk,
+        diffusion=diffusion,
+        same=np.count_nonzero(merged, axis=1) == 1,
+        first=np.argmax(merged, axis=1),
+        diversities=operators.diversity(heads),
+    )
+
+
+def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
+    """Operators of one sparse system, in every convention but the published code's."""
+    from synergy_engine.operators import sparse as sparse_operators
+
+    found = diversity(system)
+    return Stacks(
+        systems=1,
+        heads=system.heads,
+        head_walks=door.heads(system, "walk"),
+        head_diffusions=door.heads(system, "diffusion"),
+        walk=door.mixture(system, "walk", options.combine),
+        diffusion=door.mixture(system, "diffusion"),
+        same=np.array([sparse_operators.one_distinct_head(system)]),
+        first=np.array([int(np.argmax(system.weights))]),
+        diversities=np.array([[found.jensen_shannon, found.jaccard, found.cosine_disagreement]]),
+    )
+
+
+def measure(stacks: Stacks, options: Options) -> Measures:
+    """Take every measure of every system.
+
+    Where `Stacks.same` the mixture is one of its heads, and that head's numbers are used: equal
+    heads then amplify by exactly 1, which computing the mixture again would only round.
+    """
+    chosen = options.convention
+    systems, count, n = stacks.systems, stacks.heads, stacks.walk.nodes
+    heads = _survival(stacks.head_walks, options, cap=chosen.cap if chosen.published_walk else 0)
+    # Crossings are strict; the median arrives when at least half has.
+    whole_curve = ((float(np.nextafter(0.5, 1)), True), (1.0 - NEARLY_ALL, True))
+    state = _survival(stacks.walk, options, cap=chosen.cap, also=whole_curve)
+    back = _survival(stacks.diffusion, options, pulled=True, also=((0.125, True),))
+    if chosen.published_walk:
+        # The published walks are cut at the cap, so their mean is the capped one.
+        hitting_mean = state.capped.copy()
+        lasting = stacks.walk.survival_at(np.arange(chosen.cap))
+        hitting_median = np.median(lasting.sum(axis=1), axis=1)
+        head_hitting = heads.capped.reshape(systems, count)
+    else:
+        hitting = stacks.walk.hitting()
+        hitting_mean, hitting_median = hitting.mean(axis=1), np.median(hitting, axis=1)
+        head_hitting = stacks.head_walks.hitting().mean(axis=1).reshape(systems, count)
+    steps = chosen.horizon or options.horizon or chosen.fidelity_steps(n)
+    tolerance = -1.0 if chosen.horizon else TOLERANCE
+    peaks = run_peaks(stacks.diffusion, tolerance=tolerance, horizon=steps, every_node=False)
+    head_peaks = run_peaks(
+        stacks.head_diffusions, tolerance=tolerance, horizon=steps, every_node=False
+    )
+    clear = minima(peaks, stacks.diffusion, chosen.sink)
+    head_clear = minima(head_peaks, stacks.head_diffusions, chosen.sink).minimax
+    head_clear = head_clear.reshape(systems, count)
+    head_crossing = heads.crossing.reshape(systems, count, -1)
+
+    same, first = np.flatnonzero(stacks.same), stacks.first[stacks.same]
+    clear.minimax[same] = head_clear[same, first]
+    state.crossing[same, : len(SUMMARIES)] = head_crossing[same, first]
+    hitting_mean[same] = head_hitting[same, first]
+
+    curve_steps = _curve_steps(state.crossing[:, ARRIVED], options.max_steps)
+    return Measures(
+        hitting_mean=hitting_mean,
+        hitting_median=hitting_median,
+        capped=state.capped,
+        crossing=state.crossing,
+        backward=back.crossing,
+        head_hitting=head_hitting,
+        head_crossing=head_crossing,
+        fidelity=clear,
+        cut_off=~stacks.diffusion.reaching(),
+        head_fidelity=head_clear,
+        fidelity_steps=int(peaks.clock.max()),
+        leaving=stacks.head_walks.leaving().reshape(systems, count, n),
+        one_source=bool(np.isfinite(stacks.diffusion.hitting_backward()).all()),
+        curve_steps=curve_steps,
+        curve=arrived(stacks.walk.survival_at(curve_steps)),
+    )
+
+
+def _survival(
+    stack: Stack,
+    options: Options,
+    *,
+    cap: int = 0,
+    pulled: bool = False,
+    also: Sequence[tuple[float, bool]] = (),
+) -> Survival:
+    """Run survival curves until the four mixing times are known, and the levels ``also`` asked."""
+    where, of_mean = levels(options.epsilon)
+    state = Survival.start(
+        stack.count,
+        stack.nodes,
+        levels=[*where, *(level for level, _ in also)],
+        of_mean=[*of_mean, *(mean for _, mean in also)],
+        cap=cap,
+        pulled=pulled,
+    )
+    stack.survive(state, options.max_steps)
+    return state
+
+
+def _curve_steps(ends: Counts, max_steps: int) -> Counts:
+    """At most `CURVE_POINTS` steps until nearly all have arrived, evenly or by their logarithm."""
+    last = int(np.median(np.where(ends < 0, max_steps, ends)))
+    last = max(1, last)
+    if last < CURVE_POINTS:
+        return np.arange(last + 1)
+    rising = np.geomspace(1, last, CURVE_POINTS - 1)
+    return np.unique(np.concatenate([[0], np.round(rising).astype(np.int64)]))
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What papers plot, for each of B inputs and L layers.
+
+    Attributes
+    ----------
+    hitting_time
+        (B, L) mean expected steps to the sink over all starts; capped where the convention caps.
+    fidelity
+        (B, L) minimax fidelity.
+    convention, combine
+        What was followed; the convention ``"paper-code"`` always combines ``"attention"``.
+    """
+
+    hitting_time: Floats
+    fidelity: Floats
+    convention: str
+    combine: str
+
+
+def headline(
+    attention: npt.ArrayLike,
+    weights: str | npt.ArrayLike = "uniform",
+    *,
+    convention: str = "theory",
+    combine: str = "walks",
+    rows: str = "check",
+) -> Headline:
+    """The two headline measures of attention ``(B, L, H, n, n)``, and nothing else.
+
+    The same numbers, up to rounding, as `engine.analyze_batch` gives under
+    ``mixing.hitting_time_mean`` and ``fidelity.minimax`` before it averages over inputs, at a
+    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) a step for
+    fidelity. Arguments are those of `engine.analyze_batch`.
+
+    >>> import synergy_engine as engine, numpy as np
+    >>> uniform = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
+    >>> found = engine.headline(uniform[None, None, None])
+    >>> found.fidelity
+    array([[0.125]])
+    """
+    chosen = named_convention(convention)
+    choose("combine", combine, COMBINATIONS)
+    batch, shares = batch_of_heads(attention, weights, rows=rows)
+    inputs, layers, count, n = batch.shape[:4]
+    heads = batch.reshape(-1, count, n, n)
+    per_system = np.tile(shares, (inputs, 1))
+    if chosen.published_walk:
+        heads = heads if rows == "check" else as_attention(heads)
+        one = np.ones((len(heads), count, n))
+        mixed = operators.mix(heads, per_system, one, one)
+        ones = np.ones((len(heads), n))
+        diffusion = DenseStack(mixed, ones, ones)
+        walk = operators.paper_chains(mixed)
+        state = Survival.start(walk.count, n, levels=[], of_mean=[], cap=chosen.cap)
+        walk.survive(state, chosen.cap)
+        hitting = state.capped
+    else:
+        diffusion = operators.dense_mixtures(heads, per_system, "diffusion")
+        walk = operators.dense_mixtures(heads, per_system, "walk", combine)
+        hitting = walk.hitting().mean(axis=1)
+    peaks = run_peaks(
+        diffusion,
+        tolerance=-1.0 if chosen.horizon else TOLERANCE,
+        horizon=chosen.fidelity_steps(n),
+        every_node=False,
+    )
+    fidelity = minima(peaks, diffusion, chosen.sink).minimax
+    return Headline(
+        hitting.reshape(inputs, layers),
+        fidelity.reshape(inputs, layers),
+        chosen.name,
+        "attention" if chosen.published_walk else combine,
+    )
+
+
+def mean(values: Floats) -> float:
+    """The mean as a Python float; equal values give that value, not one that rounding made."""
+    first = float(values[0])
+    return first if np.all(values == first) else float(np.mean(values))
+
+
+def interval(values: Floats) -> list[float]:
+    """95 % Student-t interval of the mean over inputs; the value itself, twice, for one input."""
+    middle = mean(values)
+    if len(values) < 2 or not np.isfinite(middle):
+        return [middle, middle]
+    # scipy.stats takes most of a second to import; this is the one number it is needed for.
+    from scipy.special import stdtrit
+
+    quantile = float(stdtrit(len(values) - 1, 0.975))
+    half = quantile * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
+    return [middle - half, middle + half]
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Element-wise ratio in which 0/0 and inf/inf are ties: 1."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = numerator / denominator
+    return np.where(np.isnan(quotient), 1.0, quotient)
+
+
+def most_frequent(values: npt.NDArray[np.integer]) -> int:
+    """The value seen most often, the smallest among equals."""
+    numbers, counts = np.unique(values, return_counts=True)
+    return int(numbers[np.argmax(counts)])

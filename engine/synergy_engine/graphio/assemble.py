@@ -1,0 +1,182 @@
+"""From an edge table to a system: nodes in topological order, cycles named, everything checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_engine.errors import GraphFileError
+from synergy_engine.graphio.table import EdgeTable
+from synergy_engine.limits import refuse_if_too_large
+from synergy_engine.sparse import SparseHead, first_of_each
+from synergy_engine.system import DENSE_LIMIT, MultiHeadSystem
+from synergy_engine.validation import LARGEST, without_faint
+
+_SHOWN = 5
+
+
+def system_of(
+    table: EdgeTable,
+    *,
+    where: str,
+    self_loops: str = "add",
+    weights: str | npt.ArrayLike | None = None,
+    unreachable: str = "allow",
+) -> MultiHeadSystem:
+    """Build the system of an edge table.
+
+    Parameters
+    ----------
+    table : EdgeTable
+    where : str
+        What to call its origin in messages.
+    self_loops : {"add", "keep"}
+        ``"add"`` gives nodes without a self-loop one of weight 1 in every head.
+    weights : "uniform" or (H,) array, optional
+        Head weights; what the table says, else uniform, when not given.
+    unreachable : {"allow", "error"}
+        Whether nodes without a way to the sink are refused.
+
+    Raises
+    ------
+    GraphFileError
+        Naming every edge whose weight is wrong, and a cycle if there is one.
+    UnreachableError
+        Naming the nodes that cannot reach the sink, when they are refused.
+    """
+    problems = _weight_problems(table)
+    order = np.arange(len(table.names))
+    try:
+        order = topological_order(table)
+    except GraphFileError as error:
+        problems += error.problems
+    if problems:
+        raise GraphFileError([f"{where}: {problem}" for problem in problems])
+    if np.any(order[1:] < order[:-1]):
+        table = _reordered(table, order)
+    nodes, count = len(table.names), len(table.head_names)
+    dense_bytes = 8 * nodes**2 if nodes <= DENSE_LIMIT else 0
+    # Offsets of each head while it is built; a file may name a head with every edge.
+    refuse_if_too_large(
+        count * (40 * nodes + dense_bytes), f"{where}: {count:,} heads of {nodes:,} nodes"
+    )
+    heads = [_head(table, number, self_loops) for number in range(count)]
+    head_weights = table.head_weights if weights is None else weights
+    given: str | npt.ArrayLike = "uniform" if head_weights is None else head_weights
+    numbered = table.names == [str(node) for node in range(nodes)]
+    names = None if numbered else table.names
+    if nodes <= DENSE_LIMIT:
+        dense = np.stack([head.to_array() for head in heads])
+        system = MultiHeadSystem.from_weights(dense, given, names=names)
+    else:
+        system = MultiHeadSystem.from_sparse(heads, given, names=names)
+    if unreachable == "error":
+        system.require_reachable()
+    return system
+
+
+def topological_order(table: EdgeTable) -> npt.NDArray[np.int64]:
+    """Nodes in topological order; as they are when already so, else as near as can be.
+
+    Raises
+    ------
+    GraphFileError
+        Naming a cycle.
+    """
+    nodes = len(table.names)
+    if np.all(table.senders <= table.receivers):
+        return np.arange(nodes)
+    from synergy_engine.kernels import order as kernels
+
+    indptr, targets, waiting = kernels.by_sender(table.senders, table.receivers, nodes)
+    order = kernels.topological(indptr, targets, waiting, np.arange(nodes))
+    if len(order) == nodes:
+        return order
+    around = kernels.cycle(table.senders, table.receivers, waiting)
+    names = [table.names[node] for node in around]
+    shown = " → ".join(names if len(names) <= 12 else [*names[:9], "…", *names[-2:]])
+    caught = nodes - len(order)
+    raise GraphFileError(
+        f"the graph is cyclic: {shown} ({len(names) - 1:,} edges; {caught:,} nodes lie on cycles "
+        "or behind them). Information must flow one way: remove an edge"
+    )
+
+
+def join(tables: list[EdgeTable]) -> EdgeTable:
+    """Several graphs over the same nodes as the heads of one, nodes matched by name."""
+    number: dict[str, int] = {}
+    for table in tables:
+        for name in table.names:
+            number.setdefault(name, len(number))
+    heads: list[npt.NDArray[np.int64]] = []
+    senders: list[npt.NDArray[np.int64]] = []
+    receivers: list[npt.NDArray[np.int64]] = []
+    head_names: list[str] = []
+    for table in tables:
+        place = np.array([number[name] for name in table.names], dtype=np.int64)
+        senders.append(place[table.senders])
+        receivers.append(place[table.receivers])
+        own = np.zeros(len(table.senders), np.int64) if table.heads is None else table.heads
+        heads.append(own + len(head_names))
+        head_names += [f"{len(head_names) + k + 1}" for k in range(len(table.head_names))]
+    weighted = any(table.weights is not None for table in tables)
+    return EdgeTable(
+        list(number),
+        np.concatenate(senders),
+        np.concatenate(receivers),
+        np.concatenate(
+            [np.ones(len(t.senders)) if t.weights is None else t.weights for t in tables]
+        )
+        if weighted
+        else None,
+        np.concatenate(heads) if len(head_names) > 1 else None,
+        head_names,
+    )
+
+
+def _weight_problems(table: EdgeTable) -> list[str]:
+    if table.weights is None:
+        return []
+    problems = []
+    for what, wrong in (
+        ("are not finite", ~np.isfinite(table.weights)),
+        ("are negative", table.weights < 0),
+        (f"are above {LARGEST:g}", np.isfinite(table.weights) & (table.weights > LARGEST)),
+    ):
+        edges = np.flatnonzero(wrong)
+        if len(edges):
+            shown = ", ".join(
+                f"{table.weights[edge]:g} ({table.edge_name(edge)})" for edge in edges[:_SHOWN]
+            )
+            rest = f" and {len(edges) - _SHOWN:,} more" if len(edges) > _SHOWN else ""
+            problems.append(f"weights {what}: {shown}{rest}; weights are finite and >= 0")
+    return problems
+
+
+def _reordered(table: EdgeTable, order: npt.NDArray[np.int64]) -> EdgeTable:
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return replace(
+        table,
+        names=[table.names[node] for node in order],
+        senders=rank[table.senders],
+        receivers=rank[table.receivers],
+    )
+
+
+def _head(table: EdgeTable, number: int, self_loops: str) -> SparseHead:
+    """One head; weights of parallel edges add up, edges of weight 0 are none."""
+    nodes = len(table.names)
+    mine = np.ones(len(table.senders), dtype=bool) if table.heads is None else table.heads == number
+    if table.weights is not None:
+        mine &= without_faint(table.weights) != 0
+    senders, receivers = table.senders[mine], table.receivers[mine]
+    weights = None if table.weights is None else table.weights[mine]
+    if weights is None:
+        keys = np.sort(receivers * nodes + senders)
+        if not first_of_each(keys).all():
+            weights = np.ones(len(senders))
+    head = SparseHead.from_edges(senders, receivers, nodes, weights, self_loops=self_loops)
+    return head.without_unit_weights()

@@ -1,0 +1,123 @@
+"""Kernels for the largest values of diffusions, and how far they are certain."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from synergy_engine.kernels.lanes import WIDTH, load, spread, store, where_above
+from synergy_engine.kernels.panels import (
+    FLUSH,
+    STEPS,
+    advance,
+    aligned,
+    on_lines,
+    pack,
+    padded,
+    restart,
+)
+
+
+@njit(cache=True, nogil=True)
+def certificate(v, peak, every_node, tolerance):
+    """Lower and upper end for the smallest peak, and whether what was asked for is settled.
+
+    ``φ_j`` can still grow to at most ``reach``, the mass at nodes ``>= j``. Returns ``(lower,
+    upper, settled)`` over all nodes but the sink: settled when the relative gap ``(reach - φ_j) /
+    reach`` of every node is within ``tolerance`` when ``every_node``, else that of the minimum;
+    never when ``tolerance`` is negative.
+    """
+    n = v.shape[0]
+    mass = v[n - 1]
+    lower = np.inf
+    upper = np.inf
+    settled = True
+    for j in range(n - 2, -1, -1):
+        mass += v[j]
+        reach = max(peak[j], mass)
+        lower = min(lower, peak[j])
+        upper = min(upper, reach)
+        settled &= reach - peak[j] <= tolerance * reach
+    if not every_node:
+        settled = upper - lower <= tolerance * upper
+    return lower, upper, settled and tolerance >= 0.0
+
+
+@njit(cache=True, nogil=True)
+def _note(v, clock, steps, peak, time):
+    """Raise ``peak`` to the values in ``v[1 … steps]`` and set ``time`` to when they were reached.
+
+    ``v[t]`` is the state at ``clock + t``; ``peak`` and ``time`` (size) float64.
+    """
+    size = v.shape[1]
+    for low in range(0, size, WIDTH):
+        best, when = load(peak, low), load(time, low)
+        for t in range(1, steps + 1):
+            x = load(v, t * size + low)
+            when = where_above(x, best, spread(float(clock + t)), when)
+            best = where_above(x, best, x, best)
+        store(peak, low, best)
+        store(time, low, when)
+
+
+@njit(cache=True, nogil=True)
+def peaks(
+    matrices,
+    row_scale,
+    column_scale,
+    v,
+    clock,
+    last,
+    tolerance,
+    every_node,
+    peak,
+    peak_time,
+    interval,
+    closed,
+    room,
+    low,
+    high,
+):
+    """Advance ``v[k] ← v[k] M_k`` and keep the largest value of every node and its time.
+
+    Stops at ``last`` steps, or when the certificate closes to the relative ``tolerance``
+    (``closed[k]``); ``interval[k]`` holds both ends for the minimum over all nodes but the sink.
+    A negative ``tolerance`` asks for all steps. The certificate is looked at whenever the clock is
+    a multiple of `STEPS`, however a run is cut into calls. ``room`` (`panels.room_for`) is scratch.
+    """
+    n = matrices.shape[1]
+    size = padded(n)
+    packed = on_lines(room)
+    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
+    sums = aligned(STEPS * WIDTH)
+    best = aligned(size)
+    when = aligned(size)
+    best[n:] = 0.0
+    when[n:] = 0.0
+    for k in range(low, high):
+        if closed[k]:
+            continue
+        pack(matrices[k], row_scale[k], column_scale[k], packed)
+        block[:] = 0.0
+        block[0, :n] = v[k]
+        best[:n] = peak[k]
+        when[:n] = peak_time[k]
+        end = restart(block, 0, size)
+        while clock[k] < last:
+            steps = min(STEPS - clock[k] % STEPS, last - clock[k])
+            advance(packed, block, end, steps, FLUSH, sums)
+            _note(block, clock[k], steps, best, when)
+            end = restart(block, steps, end)
+            clock[k] += steps
+            if tolerance < 0.0 or clock[k] % STEPS != 0:
+                continue
+            if certificate(block[0, :n], best[:n], every_node, tolerance)[2]:
+                break
+        v[k] = block[0, :n]
+        peak[k] = best[:n]
+        for i in range(n):
+            peak_time[k, i] = np.int64(when[i])
+        lower, upper, settled = certificate(v[k], peak[k], every_node, tolerance)
+        interval[k, 0] = lower
+        interval[k, 1] = upper
+        closed[k] = settled

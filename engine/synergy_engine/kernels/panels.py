@@ -1,0 +1,190 @@
+"""Many steps of a dense lower-triangular operator while a panel of it is at hand.
+
+A row vector moves by ``v_{t+1}[i] = Σ_{j>=i} v_t[j] M[j, i]``: node ``i`` needs the nodes ``j >=
+i`` only. So eight neighbouring nodes, a *panel* of columns, can take eight steps at once when
+panels are taken from the last node down. With ``V[t] = v_t`` known above the panel ``I``,
+
+    V[t+1, I] = Σ_{j above I} V[t, j] M[j, I]  +  Σ_{j in I} V[t, j] M[j, I],
+
+the first sum is a product of matrices: an entry of ``M`` is fetched once for all steps, and the
+sums stay in registers. The second is a recursion over ``t`` through a triangle of 8 × 8.
+
+Operators are *packed* for this: panel after panel from column 0 on, each with its rows from its
+first column down side by side, scales multiplied in, in float64, nodes padded behind the last one
+to a multiple of eight. Padding hears and sends nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from synergy_engine.kernels.lanes import (
+    WIDTH,
+    add,
+    add_times,
+    at_least,
+    lane,
+    load,
+    spread,
+    store,
+    times,
+)
+
+FLUSH = 1e-30
+"""Values below are set to zero: powers of near-permutations would sink into subnormals."""
+
+STEPS = 8
+"""Steps taken at once: their sums fill eight registers."""
+
+
+@njit(cache=True, nogil=True)
+def padded(n):
+    """``n`` rounded up to whole panels."""
+    return -(-n // WIDTH) * WIDTH
+
+
+@njit(cache=True, nogil=True)
+def on_lines(raw):
+    """All but `WIDTH` numbers of ``raw``, from the first that begins a cache line on."""
+    start = -(raw.ctypes.data // 8) % WIDTH
+    return raw[start : start + len(raw) - WIDTH]
+
+
+@njit(cache=True, nogil=True)
+def aligned(count):
+    """Room for ``count`` numbers, aligned to cache lines."""
+    return on_lines(np.empty(count + WIDTH))
+
+
+@njit(cache=True, nogil=True)
+def _panel(size, low):
+    """Where the panel of columns ``low … low+7`` starts: with its row ``low``, up to ``size-1``."""
+    return low * size - low * (low - WIDTH) // 2
+
+
+def room_for(n: int) -> npt.NDArray[np.float64]:
+    """Room for a packed operator of ``n`` nodes wherever `on_lines` lets it start."""
+    size = -(-n // WIDTH) * WIDTH
+    return np.empty(size * (size + WIDTH) // 2 + WIDTH)
+
+
+@njit(cache=True, nogil=True)
+def pack(matrix, row_scale, column_scale, packed):
+    """Pack ``M = diag(row_scale) matrix diag(column_scale)``, to move row vectors: ``v M``.
+
+    Nodes of a scale of 0 keep what they have. Rows are read as they are stored, side by side.
+    """
+    n = matrix.shape[0]
+    size = padded(n)
+    for low in range(0, size, WIDTH):
+        packed[_panel(size, low) + (n - low) * WIDTH : _panel(size, low + WIDTH)] = 0.0
+    for j in range(n):
+        row = matrix[j]
+        scale = row_scale[j]
+        own = j // WIDTH * WIDTH  # the panel of column j, in which row j ends
+        place = j * WIDTH
+        for low in range(0, own, WIDTH):
+            scaled = times(load(row, low), load(column_scale, low))
+            store(packed, place, times(spread(scale), scaled))
+            place += (size - low - WIDTH) * WIDTH  # row j of the next panel
+        store(packed, place, spread(0.0))
+        for i in range(own, j + 1):
+            packed[place + i - own] = scale * (row[i] * column_scale[i])
+        if scale == 0.0 or column_scale[j] == 0.0:
+            packed[place + j - own] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def pack_mirrored(matrix, row_scale, column_scale, packed):
+    """Pack the same ``M`` to move column vectors: ``M v``, node ``i`` becoming ``n-1-i``.
+
+    Transposed and mirrored, a lower triangle is one again.
+    """
+    n = matrix.shape[0]
+    size = padded(n)
+    packed[:] = 0.0
+    for j in range(n):
+        row = matrix[j]
+        scale = row_scale[j]
+        column = n - 1 - j
+        low = column // WIDTH * WIDTH
+        place = _panel(size, low) + (n - 1 - low) * WIDTH + column - low  # of row n - 1
+        for i in range(j + 1):
+            packed[place - i * WIDTH] = scale * (row[i] * column_scale[i])
+        if scale == 0.0 or column_scale[j] == 0.0:
+            packed[place - j * WIDTH] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _gather(packed, place, v, low, end, sums):
+    """``sums[t] = Σ_{low<=j<end} v[t, j] M[j, panel]``, row ``low`` being at ``place``."""
+    a = b = c = d = e = f = g = h = spread(0.0)
+    for j in range(end - 1, low - 1, -1):
+        row = load(packed, place + (j - low) * WIDTH)
+        a = add_times(a, v[0, j], row)
+        b = add_times(b, v[1, j], row)
+        c = add_times(c, v[2, j], row)
+        d = add_times(d, v[3, j], row)
+        e = add_times(e, v[4, j], row)
+        f = add_times(f, v[5, j], row)
+        g = add_times(g, v[6, j], row)
+        h = add_times(h, v[7, j], row)
+    store(sums, 0, a)
+    store(sums, WIDTH, b)
+    store(sums, 2 * WIDTH, c)
+    store(sums, 3 * WIDTH, d)
+    store(sums, 4 * WIDTH, e)
+    store(sums, 5 * WIDTH, f)
+    store(sums, 6 * WIDTH, g)
+    store(sums, 7 * WIDTH, h)
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(total, x, packed, place):
+    """``total + Σ_k x[k] M[k]`` over the eight rows from ``place`` on.
+
+    Four sums run side by side: the next step waits for this one.
+    """
+    zero = spread(0.0)
+    a = add_times(total, lane(x, 0), load(packed, place))
+    b = add_times(zero, lane(x, 1), load(packed, place + WIDTH))
+    c = add_times(zero, lane(x, 2), load(packed, place + 2 * WIDTH))
+    d = add_times(zero, lane(x, 3), load(packed, place + 3 * WIDTH))
+    a = add_times(a, lane(x, 4), load(packed, place + 4 * WIDTH))
+    b = add_times(b, lane(x, 5), load(packed, place + 5 * WIDTH))
+    c = add_times(c, lane(x, 6), load(packed, place + 6 * WIDTH))
+    d = add_times(d, lane(x, 7), load(packed, place + 7 * WIDTH))
+    return add(add(a, b), add(c, d))
+
+
+@njit(cache=True, nogil=True)
+def advance(packed, v, end, steps, least, sums):
+    """Fill ``v[1 … steps]`` from ``v[0]``: ``v[t] = v[0] M^t``; what is below ``least`` is 0.
+
+    ``v`` (STEPS + 1, size) and ``sums`` (STEPS · WIDTH), scratch, come from `aligned`; ``v[0]`` is
+    zero from ``end`` on, a multiple of eight, and nothing is done there. Values are cut on the way
+    out of a panel: within it the test would lie on the chain from each step to the next.
+    """
+    size = v.shape[1]
+    for low in range(end - WIDTH, -1, -WIDTH):
+        panel = _panel(size, low)
+        _gather(packed, panel + WIDTH * WIDTH, v, low + WIDTH, end, sums)
+        x = load(v, low)
+        for t in range(steps):
+            x = _add_rows(load(sums, t * WIDTH), x, packed, panel)
+            store(v, (t + 1) * size + low, at_least(x, least))
+
+
+@njit(cache=True, nogil=True)
+def restart(v, steps, end):
+    """Make ``v[steps]`` the new ``v[0]``; returns the new ``end``, which only falls."""
+    for i in range(end):
+        v[0, i] = v[steps, i]
+    held = end
+    while held > 0 and v[0, held - 1] == 0.0:
+        held -= 1
+    held = padded(held)
+    v[:, held:end] = 0.0
+    return held

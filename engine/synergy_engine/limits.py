@@ -1,0 +1,84 @@
+"""How much memory there is, asked before something large is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from synergy_engine.errors import Cancelled, TooLargeError
+
+
+def available_bytes() -> int:
+    """Memory that can be taken without swapping, in bytes; a guess of 4 GiB where none is told."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return 4 << 30
+
+
+def refuse_if_too_large(needed: int, what: str) -> None:
+    """Raise `TooLargeError` when ``needed`` bytes are more than there are.
+
+    Examples
+    --------
+    >>> refuse_if_too_large(1000, "a small array")
+    >>> refuse_if_too_large(10**18, "10^17 edges")
+    Traceback (most recent call last):
+        ...
+    synergy_engine.errors.TooLargeError: 10^17 edges would take 931,322,574.6 GiB; ...
+    """
+    available = available_bytes()
+    if needed > available:
+        raise TooLargeError(
+            f"{what} would take {needed / 2**30:,.1f} GiB; "
+            f"this machine has {available / 2**30:,.1f} GiB available"
+        )
+
+
+Watcher = Callable[[str, int, int | None], object]
+
+_watcher: ContextVar[Watcher | None] = ContextVar("engine_watcher", default=None)
+
+
+@contextmanager
+def watch(watcher: Watcher) -> Iterator[None]:
+    """Have ``watcher(stage, done, total)`` called while the engine works in this thread.
+
+    Parameters
+    ----------
+    watcher : callable
+        Gets what is being done, how much of it is done, and how much there is (``None`` when
+        that cannot be known, as for steps until a certificate closes). Returning ``False`` stops
+        the computation; it then raises :class:`~synergy_engine.errors.Cancelled`.
+
+    Examples
+    --------
+    >>> with watch(lambda stage, done, total: done < 3):
+    ...     for step in range(10):
+    ...         report("counting", step, 10)
+    Traceback (most recent call last):
+        ...
+    synergy_engine.errors.Cancelled: stopped while counting (3 of 10)
+    """
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def report(stage: str, done: int, total: int | None = None) -> None:
+    """Tell the watcher of this thread, if there is one, and stop when it says so."""
+    watcher = _watcher.get()
+    if watcher is not None and watcher(stage, done, total) is False:
+        reached = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        raise Cancelled(f"stopped while {stage} ({reached})")

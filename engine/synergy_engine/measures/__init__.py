@@ -1,0 +1,1 @@
+"""What is measured of a system: how soon, how clearly, along which paths, how diverse."""

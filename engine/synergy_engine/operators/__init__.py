@@ -1,0 +1,1 @@
+"""Walks and diffusions as operators, dense and sparse, behind one door."""

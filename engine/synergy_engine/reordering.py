@@ -1,0 +1,112 @@
+"""Renumbering nodes so that those that talk lie close, without leaving topological order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_engine.errors import EngineError
+from synergy_engine.kernels import order as kernels
+from synergy_engine.sparse import SparseHead
+from synergy_engine.system import MultiHeadSystem
+
+
+@dataclass(frozen=True, eq=False)
+class Reordering:
+    """A system whose nodes were renumbered.
+
+    Attributes
+    ----------
+    system
+        The renumbered system, sink last as before.
+    order
+        (n,) int64: ``order[k]`` is the old number of new node ``k``, so ``old = values`` at
+        ``order`` undoes it: ``result[order] = renumbered_result``.
+    distance_before, distance_after
+        Mean distance ``receiver - sender`` over edges, self-loops left out: what caches feel.
+    """
+
+    system: MultiHeadSystem
+    order: npt.NDArray[np.int64]
+    distance_before: float
+    distance_after: float
+
+
+def reorder(system: MultiHeadSystem) -> Reordering:
+    """Bring nodes closer to those they hear, within topological order.
+
+    Every measure of the system stays the same, node by node; steps over graphs whose numbering
+    has no locality become up to a few times faster. Depth-first from the sink: a node is numbered
+    right after the last of those it hears, so a receiver follows its senders closely.
+
+    Parameters
+    ----------
+    system : MultiHeadSystem
+        Sparse. Nodes that the sink does not hear of, even indirectly, come first.
+
+    Returns
+    -------
+    Reordering
+        Says by how much the mean distance shrank; it may grow, on graphs that are local already
+        or cannot be.
+
+    Notes
+    -----
+    O(H · edges) time; one head at a time is copied.
+
+    Examples
+    --------
+    Two chains told alternately are told one after the other:
+
+    >>> import synergy_engine as engine
+    >>> chains = engine.MultiHeadSystem.from_edges(
+    ...     [[(0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6)]], storage="sparse")
+    >>> found = engine.reorder(chains)
+    >>> found.order.tolist(), round(found.distance_before, 2), found.distance_after
+    ([1, 3, 5, 0, 2, 4, 6], 1.83, 1.5)
+    """
+    if system.sparse is None:
+        raise EngineError("only sparse systems are reordered; a dense one reads every entry anyway")
+    order = _depth_first(system)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    heads = [_renumbered(head, order, rank) for head in system.sparse]
+    names = None if system.names is None else [system.names[node] for node in order]
+    renumbered = replace(system, sparse=tuple(heads), names=None if names is None else tuple(names))
+    before, after = _distance(system.sparse), _distance(heads)
+    return Reordering(renumbered, order, before, after)
+
+
+def _depth_first(system: MultiHeadSystem) -> npt.NDArray[np.int64]:
+    assert system.sparse is not None
+    indptr = np.stack([head.indptr for head in system.sparse])
+    starts = np.concatenate([[0], np.cumsum(indptr[:, -1])])
+    indices = (
+        system.sparse[0].indices
+        if system.heads == 1
+        else np.concatenate([head.indices for head in system.sparse])
+    )
+    return kernels.depth_first(indptr + starts[:-1, None], indices)
+
+
+def _renumbered(
+    head: SparseHead, order: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]
+) -> SparseHead:
+    counts = np.diff(head.indptr)[order]
+    indptr = np.zeros(len(order) + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    indices = np.empty(head.edges, dtype=np.int32)
+    weights = np.empty(0 if head.weights is None else head.edges)
+    old = np.empty(0) if head.weights is None else head.weights
+    kernels.renumber(head.indptr, head.indices, old, order, rank, indptr, indices, weights)
+    return SparseHead(indptr, indices, None if head.weights is None else weights)
+
+
+def _distance(heads: list[SparseHead] | tuple[SparseHead, ...]) -> float:
+    total = edges = 0
+    for head in heads:
+        total += int(kernels.total_distance(head.indptr, head.indices))
+        edges += head.edges - int(head.has_self_loop().sum())
+    return total / edges if edges else 0.0

@@ -1,0 +1,1 @@
+"""Families of feedforward graphs, drawn from a seed."""

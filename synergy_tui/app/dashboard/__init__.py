@@ -1,0 +1,1 @@
+"""The dashboard: runs side by side, one panel per question."""

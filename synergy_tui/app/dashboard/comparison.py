@@ -1,0 +1,110 @@
+"""The strip beneath the panels: what the comparison shows, in words and numbers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from synergy_tui.app.dashboard.panels import Look, interval_text, learned, shown
+from synergy_tui.app.themes import identity
+from synergy_tui.app.widgets.strips import Cell, Summary
+from synergy_tui.experiments.state import ExperimentState, RunState
+from synergy_tui.experiments.verdict import verdict
+
+STEPS, FIDELITY, LOSS, RIGHT, PARAMETERS = (
+    "steps to sink",
+    "minimax fidelity φ",
+    "loss, nats",
+    "right",
+    "parameters",
+)
+CLARITY, SPEED = "clarity vs best head", "speed vs best head"
+"""Heads of the table: the mixture against the best of its own heads; above 1 is synergy."""
+
+
+def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
+    """The verdict at the cursor, the conventions it is under, and the table of the runs.
+
+    ``alert`` tells already which runs failed; then the verdict is of the others only.
+    """
+    failed, held = _expectations(state)
+    table = _table(state, look)
+    if not any(run.probes for run in state.runs.values()):
+        return Summary(alert, "nothing has been measured yet", held, table, failed)
+    told = verdict(state, look.step, failures=not alert)
+    notes = [f"mixed by {look.convention.name} (c) · {told.convention}"] if told.convention else []
+    line = told.line.replace("∞", "inf") if look.ascii_only else told.line
+    return Summary(alert, line, [*notes, *told.details, *held], table, failed)
+
+
+def _expectations(state: ExperimentState) -> tuple[list[str], list[str]]:
+    """What was expected and is not so, one a line, and what is so, in one line."""
+    failed: list[str] = []
+    held: list[str] = []
+    for event in state.expectations:
+        (held if event.get("holds") else failed).append(str(event["that"]))
+    return (
+        [f"expected, but FAILS: {that}" for that in failed],
+        [f"expected, and holds: {'; '.join(held)}"] if held else [],
+    )
+
+
+def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
+    """A row for each run, and a column for each measure that some run has a value of."""
+    runs = list(state.runs.values())
+    numbers = [_numbers(run, look) for run in runs]
+    names = [name for name in _columns(look) if any(name in row for row in numbers)]
+    if not names:
+        return []
+    table = [[Cell("", "muted"), *(Cell(name, "muted") for name in names)]]
+    for run, row in zip(runs, numbers, strict=True):
+        place = identity(run.index)
+        lead = Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable)
+        table.append([lead, *(Cell(row.get(name, "–")) for name in names)])
+    return table
+
+
+def _columns(look: Look) -> list[str]:
+    """Names of the table's columns, what no panel shows first."""
+    return [STEPS, FIDELITY, CLARITY, SPEED, _mixed(look), LOSS, RIGHT, PARAMETERS]
+
+
+def _mixed(look: Look) -> str:
+    return f"mixed, {look.convention.distance} {look.convention.aggregate}"
+
+
+def _numbers(run: RunState, look: Look) -> dict[str, str]:
+    """Every number of a run at the cursor, by the name it has in the table."""
+    rows: dict[str, str] = {}
+    probe = run.probe_at(look.step)
+    if probe is not None:
+        analysis = look.convention.analysis(probe, look.layer)
+        mixing = analysis.get("mixing") or {}
+        synergy = analysis.get("synergy") or {}
+        rows[STEPS] = _value(analysis, mixing, "hitting_time_mean")
+        rows[_mixed(look)] = shown(mixing.get(look.convention.key))
+        rows[FIDELITY] = _value(analysis, analysis["fidelity"], "minimax", "fidelity_minimax")
+        if run.heads > 1:
+            rows[CLARITY] = _times(analysis, synergy, "fidelity_amplification")
+            rows[SPEED] = _times(analysis, synergy, "mixing_gain")
+    loss, accuracy = learned(run, look.step)
+    if loss is not None:
+        rows[LOSS] = shown(loss)
+    if accuracy is not None:
+        rows[RIGHT] = f"{accuracy:.1%}"
+    if run.parameters is not None:
+        rows[PARAMETERS] = f"{run.parameters:,}"
+    return rows
+
+
+def _value(
+    analysis: Mapping[str, Any], group: Mapping[str, Any], key: str, interval: str = ""
+) -> str:
+    """A metric with its interval, where there is one."""
+    ends = (analysis.get("intervals") or {}).get(interval or key)
+    return shown(group.get(key)) + interval_text(ends)
+
+
+def _times(analysis: Mapping[str, Any], group: Mapping[str, Any], key: str) -> str:
+    value, gap, interval = _value(analysis, group, key).partition(" ")
+    return value if value == "–" else f"{value}x{gap}{interval}"

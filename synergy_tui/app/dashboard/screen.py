@@ -1,0 +1,419 @@
+"""The dashboard: a column for each run, a row for each question, one cursor over all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from synergy_tui import words
+from synergy_tui.app import keys, status
+from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.screens.base import TimedScreen
+from synergy_tui.app.themes import identity
+from synergy_tui.app.timeline import Mode, Timeline
+from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
+from synergy_tui.app.widgets.strips import Field, summary_height
+from synergy_tui.experiments import conventions
+from synergy_tui.experiments.state import ExperimentState, RunState
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.experiment import Experiment
+
+COLUMNS = 4
+NARROW_COLUMN = 50
+COLUMN_WIDTH = 36
+"""Columns narrower than this say too little; then fewer runs are shown at a time."""
+TIME_KEYS = tuple(key.id for key in keys.TABLE if key.group == "Time")
+CHARTS_FIRST = 31
+"""Rows of the screen that are not for the summary: three charts of eight or nine, and the frame."""
+SMALLEST = (40, 12)
+COMPACT = (76, 22)
+"""Below this width or height one panel is shown at a time, with tabs."""
+
+
+class RunColumn(Vertical):
+    """The panels of one run."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(id=f"column-{place}", classes="run-column")
+        self._titles = ("", "")
+        self.charts = [Chart(classes=f"question-{question}") for question in range(3)]
+
+    def entitle(self, title: str, subtitle: str) -> None:
+        """Write on the border, if that differs: setting a title redraws the whole column."""
+        if (title, subtitle) != self._titles:
+            self._titles = (title, subtitle)
+            # Content, not text: a run may have brackets in its name.
+            self.border_title, self.border_subtitle = Content(title), Content(subtitle)
+
+    def compose(self) -> ComposeResult:
+        """A chart for each question."""
+        yield from self.charts
+
+
+class DashboardScreen(TimedScreen):
+    """Runs beside each other, at the step cursor.
+
+    Parameters
+    ----------
+    experiment
+        Whose state this is; exports go into its directory.
+    state, timeline
+        Shared with the other screens.
+    """
+
+    BINDINGS = keys.bindings_for("dashboard")
+    AUTO_FOCUS = ""
+
+    def __init__(self, experiment: Experiment, state: ExperimentState, timeline: Timeline) -> None:
+        super().__init__(state, timeline)
+        self.experiment = experiment
+        self.run_place = 0
+        self.question = 0
+        self.overlaid = False
+        self.maximised = False
+        self.logarithmic: bool | None = None
+        self.chosen_layer: int | None = None
+        self.convention_place = 0
+        # Held, not queried for: the timer may draw once more while the screen is taken down.
+        self._header = Header(id="header")
+        self._tabs = FieldStrip(id="tabs")
+        self._summary = SummaryStrip(id="summary")
+        self._timeline_bar = TimelineBar(id="timeline")
+        self._keys = KeyBar("dashboard", id="keys")
+        self._columns = [RunColumn(place) for place in range(COLUMNS)]
+        self._shown: list[tuple[RunColumn, list[RunState]]] = []
+
+    def compose(self) -> ComposeResult:
+        """The frame with as many columns as can ever be shown."""
+        yield self._header
+        yield self._tabs
+        with Horizontal(id="columns"):
+            yield from self._columns
+        yield self._summary
+        yield self._timeline_bar
+        yield self._keys
+        yield Static(id="too-small")
+
+    # What is on the screen
+
+    @property
+    def runs(self) -> list[RunState]:
+        """The runs, in the scenario's order."""
+        return list(self.state.runs.values())
+
+    @property
+    def selected_run(self) -> RunState | None:
+        """The run that the keys act on."""
+        runs = self.runs
+        return runs[min(self.run_place, len(runs) - 1)] if runs else None
+
+    @property
+    def compact(self) -> bool:
+        """Whether there is only room for one panel at a time."""
+        return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
+
+    def look(self) -> panels.Look:
+        """How the panels look at the state at the moment."""
+        listed = conventions.available(self.state)
+        return panels.Look(
+            step=self.timeline.step,
+            following=self.timeline.mode is Mode.FOLLOW,
+            convention=listed[self.convention_place % len(listed)],
+            layer=self.chosen_layer,
+            logarithmic=self.logarithmic,
+            ascii_only=self.synergy.ascii_only,
+        )
+
+    def refresh_view(self) -> None:
+        """Bring everything that is visible up to the state and the cursor."""
+        if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
+            return
+        look = self.look()
+        told = self.synergy.status
+        self._header.show(self._header_fields(told))
+        timeless = 2 not in status.rows(self.state)
+        self._timeline_bar.display = not timeless
+        self._timeline_bar.show(self.track())
+        self._keys.hide(*TIME_KEYS if timeless else ())
+        content = summarise(self.state, look, told.advice)
+        strip = self._summary
+        strip.styles.height = summary_height(
+            content, self.size.width, self._most_summary(content.alert)
+        )
+        self.set_class(told.word == "PAUSED", "-paused")
+        self._arrange()
+        strip.show(content)
+        axes = panels.scales(self.state, look)
+        for column, runs in self._shown:
+            for question, chart in enumerate(column.charts):
+                if chart.display:
+                    chart.show(panels.panel(question, self.state, runs, look, axes))
+
+    def _most_summary(self, alert: str) -> int:
+        """Rows that the summary may take from the charts; trouble may take two more.
+
+        Charts come first: from :data:`CHARTS_FIRST` rows on each has room for names and bounds.
+        """
+        height = self.size.height
+        if self.compact:
+            most = max(height // 5, 2)
+        else:
+            most = max(min(height - CHARTS_FIRST, height // 3), 5)
+        return most + (2 if alert else 0)
+
+    def _arrange(self) -> None:
+        """Choose which columns and charts are displayed, and for which runs."""
+        runs, asked = self.runs, status.rows(self.state)
+        self.question = min(self.question, asked[-1])
+        alone = self.compact or self.maximised
+        if self.overlaid or self.compact or not runs:
+            groups = [runs]
+        elif self.maximised:
+            groups = [[run] for run in runs if run is self.selected_run]
+        else:
+            fit = max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))
+            first = min(max(self.run_place - fit + 1, 0), max(len(runs) - fit, 0))
+            groups = [[run] for run in runs[first : first + fit]]
+        self._shown = list(zip(self._columns, groups, strict=False))
+        for column in self._columns[len(groups) :]:
+            column.display = False
+        for column, group in self._shown:
+            column.display = True
+            paused = self.has_class("-paused")
+            column.entitle(
+                self._column_title(group),
+                f"PAUSED at step {self.timeline.step}" if paused else "",
+            )
+            for number in range(COLUMNS):
+                column.set_class(
+                    len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"
+                )
+            for question, chart in enumerate(column.charts):
+                chart.display = question in asked and (not alone or question == self.question)
+                chart.selected = question == self.question and (
+                    len(group) != 1 or group[0] is self.selected_run
+                )
+        tabs = self._tabs
+        tabs.display = alone
+        if alone:
+            names = panels.QUESTIONS
+            if sum(len(names[place]) + 6 for place in asked) > self.size.width:
+                names = panels.SHORT
+            tabs.show(
+                [
+                    Field(
+                        f" {place + 1} {names[place]} ",
+                        "pill-quiet" if place == self.question else "muted",
+                        action=f"panel({place})",
+                    )
+                    for place in asked
+                ]
+            )
+
+    def _column_title(self, group: list[RunState]) -> str:
+        ascii_only = self.synergy.ascii_only
+        if len(group) != 1:
+            marks = [f"{identity(run.index).mark(ascii_only)} {run.name}" for run in group]
+            return "   ".join(marks) or "starting"
+        run = group[0]
+        parts = [f"{identity(run.index).mark(ascii_only)} {run.name}"]
+        if run.status in ("failed", "stopped"):
+            parts.append(run.status.upper())
+        if run.heads:
+            parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
+        if run.parameters is not None:
+            narrow = len(self._shown) * NARROW_COLUMN > self.size.width
+            count = panels.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
+            parts.append(f"{count} {'params' if narrow else 'parameters'}")
+        hidden = len(self.runs) - len(self._columns_that_fit())
+        if hidden > 0 and not self.maximised and run is self.selected_run:
+            parts.append(f"{hidden} more: tab")
+        return " · ".join(parts)
+
+    def _columns_that_fit(self) -> list[RunState]:
+        return self.runs[: max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))]
+
+    def _header_fields(self, told: status.Status) -> list[Field]:
+        state, timeline = self.state, self.timeline
+        run = self.selected_run
+        total = state.total_steps
+        pill = f" {told.word} "
+        used = status.resources(state) if told.word in ("LIVE", "PAUSED", "STARTING") else []
+        fields = [
+            Field("Synergy", "title", weight=40),
+            Field(state.title or self.experiment.id, "text", weight=50, shrinks=True),
+            # What is used of a device names it already.
+            Field(run.device or "" if run and not used else "", "muted", weight=20),
+            Field(pill, told.style, right=True),
+        ]
+        if total:
+            fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
+        speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
+        if speed and state.live:
+            fields.append(Field(f"{panels.compact(speed, 3)} tokens/s", "text", 30, right=True))
+        elapsed = words.clock(self.synergy.elapsed)
+        fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
+        left = status.remaining(state, timeline.pace)
+        if left is not None and told.word in ("LIVE", "PAUSED"):
+            fields.append(Field(f"{words.clock(left)} left", "text", 45, right=True))
+        for place, use in enumerate(used):
+            fields.append(Field(use, "muted", 25 - place, right=True))
+        return fields
+
+    # What keys do
+
+    def action_select(self, runs: int, questions: int) -> None:
+        """Select another panel; with one panel on the screen, the next one."""
+        asked = status.rows(self.state)
+        if self.compact or (self.overlaid and runs):
+            questions, runs = runs or questions, 0
+        count = max(len(self.runs), 1)
+        self.run_place = (self.run_place + runs) % count
+        self.question = asked[(asked.index(self.question) + questions) % len(asked)]
+        self.update_now()
+
+    def action_panel(self, question: int) -> None:
+        """Select a question."""
+        if question in status.rows(self.state):
+            self.question = question
+            self.update_now()
+
+    def action_maximise(self) -> None:
+        """Give the selected panel the whole screen, or back."""
+        self.maximised = not self.maximised
+        self._relayout()
+
+    def action_overlay(self) -> None:
+        """Put all runs into one chart, or back into columns."""
+        self.overlaid = not self.overlaid
+        self._relayout()
+
+    def action_restore(self) -> None:
+        """Back to columns; from columns back to the screen that this one was opened over."""
+        if not (self.maximised or self.overlaid):
+            self.call_later(self.synergy.action_back)
+            return
+        self.maximised = self.overlaid = False
+        self._relayout()
+
+    def action_convention(self) -> None:
+        """Show the next mixing-time convention."""
+        listed = conventions.available(self.state)
+        self.convention_place = (self.convention_place + 1) % len(listed)
+        name = listed[self.convention_place].name
+        self.notify(
+            f"mixing time by {name} ({self.convention_place + 1} of {len(listed)})", timeout=2
+        )
+        self.update_now()
+
+    def action_layer(self) -> None:
+        """Show the next layer; after the last, all together."""
+        most = max((run.layers for run in self.runs), default=1)
+        here = self.chosen_layer
+        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
+        self.update_now()
+
+    def action_logarithmic(self) -> None:
+        """Change the scale of fidelity and loss."""
+        following = {None: True, True: False, False: None}
+        self.logarithmic = following[self.logarithmic]
+        named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
+        self.notify(f"axes of fidelity and loss: {named[self.logarithmic]}", timeout=2)
+        self.update_now()
+
+    def action_inspect(self) -> None:
+        """Open the heads of the selected run; of a designed graph, the stepper."""
+        run = self.selected_run
+        if run is None or not run.probes:
+            self.notify("There is nothing to inspect before the first probe.")
+        elif run.kind == "designed":
+            self.action_stepper()
+        else:
+            from synergy_tui.app.inspector.screen import InspectorScreen
+
+            self.app.push_screen(
+                InspectorScreen(self.experiment, self.state, self.timeline, run.name)
+            )
+
+    def action_stepper(self) -> None:
+        """Open the diffusion stepper on the selected run."""
+        run = self.selected_run
+        if run is None or not run.probes:
+            self.notify("There is nothing to step through before the first probe.")
+            return
+        from synergy_tui.app.stepper.screen import StepperScreen
+
+        step = self.timeline.step if run.kind == "trained" else None
+        self.app.push_screen(StepperScreen(self.experiment, self.state, run.name, step=step))
+
+    def action_copy(self) -> None:
+        """Copy the selected panel's number."""
+        run = self.selected_run
+        text = panels.headline_number(self.question, run, self.look()) if run else ""
+        if text:
+            self.app.copy_to_clipboard(text)
+            self.notify(f"Copied {text}")
+        else:
+            self.notify("There is no number to copy yet.", severity="warning")
+
+    def action_copy_verdict(self) -> None:
+        """Copy the verdict and its convention."""
+        content = summarise(self.state, self.look())
+        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:1]]))
+        self.notify("Copied the verdict")
+
+    def action_export(self) -> None:
+        """Write what is on the screen: the picture as SVG, the curves as CSV."""
+        self.synergy.export_screen("dashboard", self.as_csv())
+
+    def as_csv(self) -> str:
+        """Every curve on the screen, a point a line."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["run", "panel", "curve", "x", "y"])
+        look = self.look()
+        for run in self.runs:
+            for which in ("mean", "median", "worst"):
+                probe = run.probe_at(look.step)
+                if probe is None:
+                    continue
+                x, y = panels.arrival_curve(probe, look, which)
+                name = f"{which} at step {probe.step}"
+                for step, value in zip(x.tolist(), y.tolist(), strict=True):
+                    writer.writerow([run.name, "arrival", name, int(step), value])
+            steps, values = panels.track(run, look, ("fidelity", "minimax"))
+            upto = int(np.searchsorted(steps, look.step, side="right"))
+            for step, value in zip(steps[:upto].tolist(), values[:upto].tolist(), strict=True):
+                writer.writerow([run.name, "fidelity", "minimax", step, value])
+            upto = int(np.searchsorted(run.steps, look.step, side="right"))
+            losses = run.losses[:upto].tolist()
+            for step, value in zip(run.steps[:upto].tolist(), losses, strict=True):
+                writer.writerow([run.name, "loss", "loss", step, value])
+        return out.getvalue()
+
+    def on_chart_picked(self, message: Chart.Picked) -> None:
+        """Select the clicked panel; a double click maximises it."""
+        for column, group in self._shown:
+            if message.chart in column.charts:
+                self.question = column.charts.index(message.chart)
+                if len(group) == 1:
+                    self.run_place = self.runs.index(group[0])
+        if message.times == 2:
+            self.action_maximise()
+        else:
+            self.update_now()
+
+    def _relayout(self) -> None:
+        """Redraw now, and again once the panels have their new sizes."""
+        self.update_now()
+        self.call_after_refresh(self.update_now)

@@ -1,0 +1,1 @@
+"""The inspector: each head at one probe, and what if a head were off."""

@@ -1,0 +1,347 @@
+"""The inspector's panels as pure drawing: small multiples, figures of heads, before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.app.inspector.measures import Answer, HeadFigures, Mixture
+from synergy_tui.app.inspector.pathmap import percent
+from synergy_tui.app.widgets.axes import Axis
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.heatmap import Heat, draw_small
+from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Panel, Plot, draw_panel
+from synergy_tui.app.widgets.shading import HEADS, Mode, Scale, head_style
+from synergy_tui.words import compact
+
+_INDEX = {name: position for position, name in enumerate(STYLES)}
+_MUTED, _TEXT, _CURSOR, _TITLE = (_INDEX[name] for name in ("muted", "text", "cursor", "title"))
+
+ORDERS = ("index", "weight", "diversity", "fidelity")
+"""What heads can be sorted by."""
+SMALLEST_TILE = 8
+
+Tile = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """One of the small multiples.
+
+    Attributes
+    ----------
+    head
+        From 0; ``None`` is the mixture.
+    values
+        (n, n).
+    figures
+        Short texts after the head's number, most important first; left out from the end.
+    """
+
+    head: int | None
+    values: npt.NDArray[np.floating]
+    figures: Sequence[str] = ()
+    off: bool = False
+    selected: bool = False
+
+
+def order_heads(figures: Sequence[HeadFigures], by: str) -> list[int]:
+    """Head numbers sorted: by index rising, by all else falling; ties by index."""
+    if by == "index":
+        return [each.head for each in figures]
+    return [
+        each.head
+        for each in sorted(figures, key=lambda each: (-float(getattr(each, by)), each.head))
+    ]
+
+
+def draw_grid(
+    thumbs: Sequence[Thumb],
+    width: int,
+    height: int,
+    mode: Mode = "blocks",
+    scale: Scale = "root",
+    top: float = 1.0,
+) -> tuple[Canvas, dict[int | None, Tile]]:
+    """Draw small multiples as large as they fit, all on one scale.
+
+    Returns
+    -------
+    tuple
+        The canvas, and where each head lies: x, y, width, height. Heads that did not fit are not
+        among them; the selected one always is.
+    """
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    if not thumbs or width < SMALLEST_TILE or height < 3:
+        return canvas, {}
+    columns, tile_width, tile_height = _tiling(len(thumbs), width, height)
+    rows = max(height // (tile_height + 1), 1)
+    # Room that the squares leave over goes to what is written above them.
+    caption = 2 if math.ceil(len(thumbs) / columns) * (tile_height + 2) <= height else 1
+    chosen = next((place for place, thumb in enumerate(thumbs) if thumb.selected), 0)
+    page = chosen // (columns * rows) * columns * rows
+    tiles: dict[int | None, Tile] = {}
+    for place, thumb in enumerate(thumbs[page : page + columns * rows]):
+        x = place % columns * (tile_width + 1)
+        y = place // columns * (tile_height + caption)
+        tiles[thumb.head] = (x, y, tile_width, tile_height + caption)
+        tile = Canvas(
+            canvas.chars[y : y + caption + tile_height, x : x + tile_width],
+            canvas.styles[y : y + caption + tile_height, x : x + tile_width],
+        )
+        _draw_tile(tile, thumb, caption, mode, Heat(thumb.values, scale, top))
+    left = len(thumbs) - page - columns * rows
+    if left > 0 or page:
+        text = f"{page + 1}-{min(page + columns * rows, len(thumbs))} of {len(thumbs)}"
+        canvas.write(width - len(text), height - 1, text, _MUTED)
+    return canvas, tiles
+
+
+def _tiling(count: int, width: int, height: int) -> tuple[int, int, int]:
+    """Columns, and the size of a tile without its caption, for the largest square maps."""
+    best = (0, 1, 1, 1)
+    for columns in range(1, count + 1):
+        rows = math.ceil(count / columns)
+        tile_width = (width - columns + 1) // columns
+        tile_height = height // rows - 1
+        side = min(tile_width, 2 * tile_height)
+        best = max(best, (side, columns, tile_width, tile_height), key=lambda each: each[0])
+    if best[0] < SMALLEST_TILE:
+        columns = max((width + 1) // (SMALLEST_TILE + 1), 1)
+        tile_width = (width - columns + 1) // columns
+        return columns, tile_width, min(tile_width // 2, height - 1)
+    side, columns, tile_width, tile_height = best
+    return columns, tile_width, min(tile_height, (tile_width + 1) // 2)
+
+
+def _draw_tile(tile: Canvas, thumb: Thumb, caption: int, mode: Mode, heat: Heat) -> None:
+    """Fill a tile: ``caption`` lines of text, then the map."""
+    style = _TITLE if thumb.head is None else head_style(thumb.head, "bold")
+    if thumb.selected:
+        style = _INDEX["pill-quiet"] if thumb.head is None else head_style(thumb.head, "reverse")
+    elif thumb.off:
+        style = _MUTED
+    lines = [f"{'x' if thumb.off else ''}{name_of(thumb.head, mode == 'ascii')}"]
+    for figure in ("off",) if thumb.off else thumb.figures:
+        if len(lines[-1]) + 1 + len(figure) <= tile.width:
+            lines[-1] += f" {figure}"
+        elif len(lines) < caption:
+            lines.append(figure)
+    for row, line in enumerate(lines):
+        tile.write(0, row, line.ljust(tile.width) if thumb.selected else line, style)
+    view = Canvas(tile.chars[caption:], tile.styles[caption:])
+    draw_small(view, heat, mode)
+    if thumb.off:
+        drawn = view.chars != ord(" ")
+        view.styles[drawn] = _MUTED
+        view.chars[drawn] = ord("-" if mode == "ascii" else "░")
+
+
+def name_of(head: int | None, ascii_only: bool = False) -> str:
+    """A head's number as people count, or the mixture's sign."""
+    if head is None:
+        return "mix" if ascii_only else "Σ"
+    return str(head + 1)
+
+
+def draw_figures(
+    answer: Answer,
+    order: Sequence[int],
+    selected: int | None,
+    off: frozenset[int],
+    width: int,
+    height: int,
+    ascii_only: bool = False,
+) -> tuple[Canvas, list[int | None]]:
+    """Draw a table of heads with the mixture first.
+
+    Returns
+    -------
+    tuple
+        The canvas, and which head each row below the heading is.
+    """
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    phi = "phi" if ascii_only else "φ"
+    headings = ("head", "weight", "steps", f"{phi}_min", "diversity")
+    sizes = (6, 8, 8, 8, 11)
+    use = 1
+    while use < len(sizes) and sum(sizes[: use + 1]) <= width:
+        use += 1
+    edges = np.cumsum(sizes[:use]).tolist()
+    for edge, heading in zip(edges, headings, strict=False):
+        canvas.write(edge - len(heading), 0, heading, _MUTED)
+    rows: list[int | None] = [None, *order]
+    room = height - 1
+    place = rows.index(selected) if selected in rows else 0
+    first = min(max(place - room // 2, 0), max(len(rows) - room, 0))
+    rows = rows[first : first + room]
+    best = max((each.fidelity for each in answer.figures), default=0.0)
+    mark = ">" if ascii_only else "▸"
+    for y, head in enumerate(rows, start=1):
+        if head is None:
+            now = answer.now
+            cells = [1.0, now.steps, now.fidelity]
+            texts = [compact(value, 3) for value in cells]
+        else:
+            each = answer.figures[head]
+            texts = [
+                "off" if head in off else compact(each.weight),
+                compact(each.steps, 3),
+                compact(each.fidelity, 3),
+                compact(each.diversity),
+            ]
+        style = _TITLE if head is None else head_style(head, "plain")
+        style = _MUTED if head is not None and head in off else style
+        if head == selected:
+            canvas.write(0, y, mark, _CURSOR)
+        canvas.write(edges[0] - len(name_of(head, ascii_only)), y, name_of(head, ascii_only), style)
+        for edge, text in zip(edges[1:], texts, strict=False):
+            canvas.write(edge - len(text), y, text, style)
+        if head is not None and use > 3 and answer.figures[head].fidelity == best > 0:
+            star = "*" if ascii_only else "★"
+            canvas.write(edges[3], y, star, _CURSOR)
+    return canvas, rows
+
+
+def draw_what_if(
+    answer: Answer, name: str, width: int, height: int, ascii_only: bool = False
+) -> Canvas:
+    """Draw the mixture of all heads beside what is left when some are off.
+
+    Parameters
+    ----------
+    name
+        Of the chosen token.
+    """
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
+    before, after = answer.before, answer.after
+    source = answer.question.source
+    if width >= 51:
+        labels = (
+            f"minimax fidelity {phi}_min",
+            "steps to the sink (mean)",
+            f"{phi} of token {name}",
+            "best head alone",
+            "amplification",
+            "mixing time tv-max, 1/4",
+        )
+    else:
+        labels = (
+            f"{phi}_min",
+            "steps to sink",
+            f"{phi} of token {name}",
+            "best head alone",
+            "amplification",
+            "mixing time",
+        )
+    olds = _measures(before, source)
+    news = None if after is None else _measures(after, source)
+    lead = min(max(map(len, labels)) + 2, max(width - 25, 8))
+    off = sorted(answer.question.off)
+    canvas.write(lead, 0, "all".rjust(8), _MUTED)
+    if off:
+        listed = "without " + ",".join(str(head + 1) for head in off)
+        canvas.write(lead + 9, 0, listed[: width - lead - 9], _CURSOR)
+    for y, (label, old) in enumerate(zip(labels, olds, strict=False), start=1):
+        canvas.write(0, y, label[: lead - 1], _MUTED)
+        canvas.write(lead, y, compact(old, 3).rjust(8), _TEXT)
+        if news is None:
+            continue
+        new = news[y - 1]
+        canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", _TITLE)
+        if old > 0 and math.isfinite(old) and math.isfinite(new):
+            ratio = f"{times}{compact(new / old, 3)}"
+            canvas.write(lead + 19, y, ratio, _change(label, new / old))
+    y = len(labels)
+    canvas.write(0, y, labels[-1][: lead - 1], _MUTED)
+    canvas.write(lead, y, before.mixing_time.rjust(8), _TEXT)
+    if after is not None:
+        canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", _TITLE)
+    elif height > y + 1:
+        canvas.write(0, y + 1, "x switches the selected head off", _MUTED)
+    return canvas
+
+
+def _measures(mixture: Mixture, source: int) -> list[float]:
+    """What is compared before and after, in the order of its labels."""
+    return [
+        mixture.fidelity,
+        mixture.steps,
+        float(mixture.node[source]),
+        mixture.best_head,
+        mixture.amplification,
+    ]
+
+
+def _change(label: str, ratio: float) -> int:
+    """Style of a change: warned of when it makes things worse by more than rounding."""
+    worse = ratio > 1.005 if label.startswith("steps") else ratio < 0.995
+    better = ratio < 0.995 if label.startswith("steps") else ratio > 1.005
+    return _INDEX["warning"] if worse else _INDEX["good"] if better else _MUTED
+
+
+# Styles of a plot that stand for head colours until the drawing is done.
+_STAND_INS = (*(f"run-{k}" for k in range(1, 5)), *(f"faint-{k}" for k in range(1, 5)))
+
+
+def draw_arrival(
+    answer: Answer,
+    selected: int | None,
+    off: frozenset[int],
+    name: str,
+    width: int,
+    height: int,
+    ascii_only: bool = False,
+) -> Canvas:
+    """Draw how surely a token's walk has arrived at the sink: each head alone, and mixed."""
+    count = answer.arrival.shape[1]
+    steps = np.arange(count)
+    curves = [
+        Curve(
+            steps,
+            answer.arrival[head],
+            _STAND_INS[head % HEADS],
+            faint=head != selected,
+            glyph=str(head + 1)[-1],
+        )
+        for head in range(answer.arrival.shape[0])
+        if head not in off
+    ]
+    if answer.arrival_after is not None:
+        curves.append(Curve(steps, answer.arrival_before, "muted", faint=True))
+        curves.append(
+            Curve(steps, answer.arrival_after, "text", glyph=name_of(None, ascii_only)[0])
+        )
+        last = float(answer.arrival_after[-1])
+    else:
+        curves.append(
+            Curve(steps, answer.arrival_before, "text", glyph=name_of(None, ascii_only)[0])
+        )
+        last = float(answer.arrival_before[-1])
+    share = answer.arrival_before if answer.arrival_after is None else answer.arrival_after
+    half = np.flatnonzero(share >= 0.5)
+    panel = Panel(
+        title=f"token {name} at the sink by step",
+        detail="each head alone, and mixed",
+        headline=(
+            f"half by {compact(int(half[0]))}" if half.size else f"{percent(last)} by {count - 1}"
+        ),
+        short=f"token {name}",
+        plot=Plot(
+            Axis(0, max(count - 1, 1), label="steps"),
+            Axis(0.0, 1.0),
+            curves,
+            [Marker("y", 0.5, "")],
+        ),
+    )
+    canvas = draw_panel(panel, width, height, ascii_only)
+    table = np.arange(len(STYLES), dtype=np.uint16)
+    for place, stand_in in enumerate(_STAND_INS):
+        table[_INDEX[stand_in]] = head_style(place, "bold" if place == selected else "plain")
+    canvas.styles[...] = table[canvas.styles]
+    return canvas

@@ -1,0 +1,304 @@
+"""What the inspector asks of the engine, and the attention it asks about.
+
+Everything here may take a while and loads Numba: call it off the event loop (see
+`app.desk`). Measures follow the ``theory`` convention of the engine: walks mixed after
+normalisation, worst-case total variation at 1/4, the sink left out of the minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.app.desk import HORIZON, TOLERANCE
+from synergy_tui.errors import UserError
+from synergy_tui.experiments.attention import Floats, Snapshot
+
+if TYPE_CHECKING:
+    from synergy_engine import MultiHeadSystem
+    from synergy_engine.measures.paths import Path as HeadPath
+
+CONVENTION = "theory walks, sink excluded"
+LONGEST_ARRIVAL = 1024
+NOVEL_THRESHOLD = 0.01
+"""Attention below this is no edge when paths are asked to lie in a single head's support."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFigures:
+    """One head alone.
+
+    Attributes
+    ----------
+    head
+        From 0.
+    weight
+        Its share in the mixture.
+    steps
+        Expected steps to the sink, mean over all starts; inf where the sink cannot be reached.
+    fidelity
+        Its own minimax fidelity.
+    diversity
+        Mean Jensen-Shannon divergence from the other heads, in bits.
+    """
+
+    head: int
+    weight: float
+    steps: float
+    fidelity: float
+    diversity: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Mixture:
+    """What a set of heads does together.
+
+    Attributes
+    ----------
+    steps, mixing_time, fidelity, best_head
+        Expected steps to the sink (mean), worst-case mixing time as text, minimax fidelity, and
+        the best minimax fidelity that one of its heads has alone.
+    amplification
+        ``fidelity / best_head``.
+    weakest
+        The node that binds the fidelity.
+    node
+        (n,) fidelity of each node; ``time`` (n,) the step of its maximum.
+    """
+
+    steps: float
+    mixing_time: str
+    fidelity: float
+    best_head: float
+    amplification: float
+    weakest: int
+    node: Floats
+    time: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the inspector asks.
+
+    Attributes
+    ----------
+    off
+        Heads that are switched off.
+    source
+        The chosen token.
+    paths
+        How many of the strongest paths.
+    """
+
+    layer: int = 0
+    input: int = 0
+    off: frozenset[int] = frozenset()
+    source: int = 0
+    paths: int = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the engine says to a :class:`Question`.
+
+    Attributes
+    ----------
+    figures
+        Each head alone, by head number.
+    before, after
+        All heads together, and those that are on (``None`` when all are).
+    arrival
+        (H, T) arrival of the chosen token at the sink by step, each head alone.
+    arrival_before, arrival_after
+        (T,) the same for the mixtures.
+    paths
+        The strongest paths from the chosen token, over the heads that are on; their head numbers
+        are those of the layer.
+    cross_head, novel
+        Share of what the sink hears of the token, at its best step, over paths that switch heads,
+        and over node paths that no single head has (NaN: too many to follow).
+    mixed
+        (n, n) diffusion matrix of the heads that are on.
+    """
+
+    question: Question
+    figures: list[HeadFigures]
+    before: Mixture
+    after: Mixture | None
+    arrival: Floats
+    arrival_before: Floats
+    arrival_after: Floats | None
+    paths: list[HeadPath]
+    cross_head: float
+    novel: float
+    mixed: Floats
+
+    @property
+    def now(self) -> Mixture:
+        """The mixture of the heads that are on."""
+        return self.before if self.after is None else self.after
+
+
+@dataclass
+class Bench:
+    """Answers questions about one snapshot; remembers what it has measured.
+
+    Not for several threads at once.
+    """
+
+    snapshot: Snapshot
+    _figures: dict[tuple[int, int], list[HeadFigures]] = field(default_factory=dict)
+    _mixtures: dict[tuple[int, int, frozenset[int]], Mixture] = field(default_factory=dict)
+
+    def answer(self, question: Question) -> Answer:
+        """Measure what ``question`` asks for.
+
+        Raises
+        ------
+        UserError
+            When all heads are off, or the attention is not a system.
+        """
+        import synergy_engine as engine
+
+        snapshot = self.snapshot
+        on = [head for head in range(snapshot.heads) if head not in question.off]
+        if not on:
+            raise UserError("All heads are off: nothing is left to mix.", hint="Switch one on.")
+        try:
+            system = snapshot.system(question.layer, question.input)
+        except engine.EngineError as error:
+            raise UserError(str(error)) from error
+        kept = system if len(on) == snapshot.heads else system.subset(on)
+        source = min(question.source, snapshot.nodes - 1)
+        alone, mixed = arrivals(system, source)
+        found = self._paths(kept, on, source, question.paths)
+        return Answer(
+            question=question,
+            figures=self._heads(question, system),
+            before=self._mixture(question, system, frozenset()),
+            after=None if kept is system else self._mixture(question, kept, question.off),
+            arrival=alone,
+            arrival_before=mixed,
+            arrival_after=(
+                None
+                if kept is system
+                else engine.arrival(kept, len(mixed) - 1)[:, source].astype(np.float64)
+            ),
+            paths=found,
+            cross_head=float(engine.cross_head_share(kept, source)),
+            novel=self._novel(kept, source),
+            mixed=engine.diffusion(kept),
+        )
+
+    def _novel(self, system: MultiHeadSystem, source: int) -> float:
+        """The novel-path share; NaN where too many sets of heads would have to be followed."""
+        import synergy_engine as engine
+
+        threshold = 0.0 if self.snapshot.designed else NOVEL_THRESHOLD
+        try:
+            return float(engine.novel_path_share(system, source, threshold=threshold))
+        except engine.EngineError:
+            return float("nan")
+
+    def _heads(self, question: Question, system: MultiHeadSystem) -> list[HeadFigures]:
+        place = (question.layer, question.input)
+        if place not in self._figures:
+            self._figures[place] = head_figures(system)
+        return self._figures[place]
+
+    def _mixture(self, question: Question, system: MultiHeadSystem, off: frozenset[int]) -> Mixture:
+        place = (question.layer, question.input, off)
+        if place not in self._mixtures:
+            self._mixtures[place] = mixture(system)
+        return self._mixtures[place]
+
+    def _paths(
+        self, system: MultiHeadSystem, on: Sequence[int], source: int, count: int
+    ) -> list[HeadPath]:
+        """The strongest paths, their heads numbered as in the layer."""
+        import dataclasses
+
+        import synergy_engine as engine
+
+        if source == system.sink:
+            return []
+        return [
+            dataclasses.replace(path, heads=tuple(on[head] for head in path.heads))
+            for path in engine.strongest_paths(system, source, count)
+        ]
+
+
+def head_figures(system: MultiHeadSystem) -> list[HeadFigures]:
+    """Measure each head alone."""
+    import synergy_engine as engine
+
+    steps = engine.head_hitting_times(system).mean(axis=-1)
+    fidelities = engine.head_fidelities(system, tolerance=TOLERANCE, horizon=HORIZON)
+    apart = np.zeros((system.heads, system.heads))
+    for one in range(system.heads):
+        for other in range(one + 1, system.heads):
+            pair = engine.diversity(system.subset([one, other])).jensen_shannon
+            apart[one, other] = apart[other, one] = pair
+    diversity = apart.sum(axis=1) / max(system.heads - 1, 1)
+    return [
+        HeadFigures(
+            head,
+            float(system.weights[head]),
+            float(steps[head]),
+            fidelities[head].minimax,
+            float(diversity[head]),
+        )
+        for head in range(system.heads)
+    ]
+
+
+def mixture(system: MultiHeadSystem) -> Mixture:
+    """Measure heads together."""
+    import synergy_engine as engine
+    from synergy_engine.measures.synergy import one_distinct_head
+
+    fidelity = engine.fidelity(system, tolerance=TOLERANCE, horizon=HORIZON)
+    alone = engine.head_fidelities(system, tolerance=TOLERANCE, horizon=HORIZON)
+    best = max(head.minimax for head in alone)
+    if one_distinct_head(system):
+        # Identical heads amplify nothing, whatever rounding says.
+        amplification = 1.0
+    elif best > 0:
+        amplification = fidelity.minimax / best
+    else:
+        amplification = float("inf") if fidelity.minimax > 0 else 1.0
+    return Mixture(
+        steps=float(engine.hitting_times(system).mean()),
+        mixing_time=str(engine.mixing_time(system)),
+        fidelity=fidelity.minimax,
+        best_head=best,
+        amplification=amplification,
+        weakest=fidelity.argmin,
+        node=fidelity.node,
+        time=fidelity.time,
+    )
+
+
+def arrivals(system: MultiHeadSystem, source: int) -> tuple[Floats, Floats]:
+    """Arrival of a token at the sink: (H, T) each head alone, and (T,) mixed.
+
+    T is long enough for the mixture to have (nearly) arrived, and at most
+    :data:`LONGEST_ARRIVAL` steps.
+    """
+    import synergy_engine as engine
+
+    steps = 16
+    while True:
+        mixed = engine.arrival(system, steps)[:, source]
+        if mixed[-1] >= 0.99 or steps >= LONGEST_ARRIVAL:
+            break
+        steps *= 2
+    arrived = np.flatnonzero(mixed >= 0.99)
+    if arrived.size:
+        steps = min(max(int(arrived[0]) + 1, 4), len(mixed) - 1)
+    alone = [engine.arrival(system.head(head), steps)[:, source] for head in range(system.heads)]
+    return np.array(alone), mixed[: steps + 1]

@@ -1,0 +1,151 @@
+"""Paths to the sink as lines of a map: a row for each path, a column for each node. No Textual.
+
+The stations of a row are the nodes a path passes, the number on each hop is the head that carries
+it. Paths that change heads are marked ``⇄`` and change colour on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, natural_height
+from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.shading import Mode, head_style
+from synergy_tui.words import compact
+
+_MUTED, _TEXT, _CURSOR, _TITLE = (
+    STYLES.index(name) for name in ("muted", "text", "cursor", "title")
+)
+_LEAD = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path.
+
+    Attributes
+    ----------
+    nodes, heads
+        From the source to the sink, and the head (from 0) of each hop.
+    share
+        Its part of what the sink hears of the source.
+    """
+
+    nodes: tuple[int, ...]
+    heads: tuple[int, ...]
+    share: float
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it changes heads."""
+        return len(set(self.heads)) > 1
+
+
+def percent(share: float) -> str:
+    """A share as a percentage in at most six characters: ``62%``, ``4.1%``, ``.034%``, ``~0%``."""
+    if np.isnan(share):
+        return "–"
+    value = 100 * share
+    if 0 < value < 0.0001:
+        return "~0%"
+    return f"{value:.0f}%" if value >= 9.95 else f"{compact(value)}%"
+
+
+def draw_routes(
+    routes: Sequence[Route],
+    name: Callable[[int], str],
+    width: int,
+    height: int,
+    ascii_only: bool = False,
+) -> Canvas:
+    """Draw as many routes as there are rows; the first row names the nodes."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    shown = routes[: max(height - 1, 0)]
+    if not shown or width < _LEAD + 10:
+        return canvas
+    station, line, switch, arrow = "o->>" if ascii_only else "●─⇄▶"
+    stations = sorted({node for route in shown for node in route.nodes})
+    last = width - 1 - len(name(stations[-1])) // 2
+    places = np.rint(np.linspace(_LEAD, last, len(stations))).astype(int)
+    column = dict(zip(stations, places.tolist(), strict=True))
+    canvas.write(0, 0, "share", _MUTED)
+    free = 0
+    for node in (stations[-1], *stations[:-1]):
+        text = name(node)
+        start = max(min(column[node] - len(text) // 2, width - len(text)), 0)
+        ends = node in (stations[0], stations[-1])
+        limit = width if node == stations[-1] else last - len(name(stations[-1])) // 2 - 1
+        if node == stations[-1] or (start >= free and start + len(text) <= limit):
+            canvas.write(start, 0, text, _TITLE if ends else _MUTED)
+            free = start + len(text) + 1 if node != stations[-1] else free
+    for row, route in enumerate(shown, start=1):
+        canvas.write(0, row, percent(route.share).rjust(6), _TEXT)
+        if route.crosses:
+            canvas.write(7, row, switch, _CURSOR)
+        for hop, head in enumerate(route.heads):
+            start, stop = column[route.nodes[hop]], column[route.nodes[hop + 1]]
+            line_style = head_style(head, "bold" if route.crosses else "plain")
+            canvas.write(start, row, line * (stop - start), line_style)
+            label = str(head + 1)
+            if stop - start - 1 >= len(label):
+                at = start + 1 + (stop - start - 1 - len(label)) // 2
+                canvas.write(at, row, label, head_style(head, "bold"))
+            if stop - start - 2 >= len(label) + 1:
+                canvas.write(stop - 1, row, arrow, line_style)
+            canvas.write(start, row, station, head_style(head, "bold"))
+        canvas.write(column[route.nodes[-1]], row, station, _TEXT)
+    return canvas
+
+
+def draw_paths_panel(
+    routes: Sequence[Route], name: Callable[[int], str], width: int, height: int, mode: Mode
+) -> Canvas:
+    """Draw routes, and above them the DAG they make together when there is room."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    if not routes:
+        text = "no path: the sink never hears this node"
+        canvas.write(max((width - len(text)) // 2, 0), height // 2, text, _MUTED)
+        return canvas
+    rows = min(len(routes) + 1, height)
+    spare = height - rows - 1
+    if spare >= 5:
+        dag = routes_dag(routes, name)
+        top = min(spare, natural_height(dag))
+        drawn, _ = draw_dag(dag, width - _LEAD, top, mode)
+        canvas.chars[:top, _LEAD:], canvas.styles[:top, _LEAD:] = drawn.chars, drawn.styles
+        first = top + 1
+    else:
+        first = 0
+    listed = draw_routes(routes, name, width, height - first, mode == "ascii")
+    canvas.chars[first:], canvas.styles[first:] = listed.chars, listed.styles
+    return canvas
+
+
+def routes_dag(routes: Sequence[Route], name: Callable[[int], str]) -> Dag:
+    """The DAG of all hops of the routes: one arc for each pair of nodes, naming its heads."""
+    stations = sorted({node for route in routes for node in route.nodes})
+    place = {node: position for position, node in enumerate(stations)}
+    hops: dict[tuple[int, int], dict[int, float]] = {}
+    for route in routes:
+        for start, end, head in zip(route.nodes[:-1], route.nodes[1:], route.heads, strict=True):
+            carried = hops.setdefault((place[start], place[end]), {})
+            carried[head] = carried.get(head, 0.0) + route.share
+    arcs = [
+        Arc(
+            start,
+            end,
+            ",".join(str(head + 1) for head in sorted(carried)),
+            head_style(max(carried, key=lambda head: carried[head])),
+            sum(carried.values()),
+        )
+        for (start, end), carried in hops.items()
+    ]
+    nodes = [
+        Node(name(node), marked=position in (0, len(stations) - 1))
+        for position, node in enumerate(stations)
+    ]
+    return Dag(nodes, arcs)

@@ -1,0 +1,237 @@
+"""What each panel of the inspector shows: an answer of the engine in, paintings and titles out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.app.inspector.headviews import (
+    Thumb,
+    Tile,
+    draw_arrival,
+    draw_figures,
+    draw_grid,
+    draw_what_if,
+    order_heads,
+)
+from synergy_tui.app.inspector.measures import CONVENTION, Answer
+from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel, percent
+from synergy_tui.app.screens.arrange import ARRIVAL, HEADS, MAP, MAPS, PATHS, WHAT_IF
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.heatmap import Heat, Placement, draw_heatmap, draw_ramp
+from synergy_tui.app.widgets.shading import Mode, Scale
+from synergy_tui.experiments.attention import Snapshot
+from synergy_tui.words import compact
+
+Paint = Callable[[int, int, Mode], Canvas]
+Shown = tuple[Paint, str, str]
+"""How to draw a panel, its title, and what stands at its bottom."""
+
+
+@dataclass
+class InspectorView:
+    """Everything that the panels depend on.
+
+    Attributes
+    ----------
+    snapshot, answer
+        What was read and measured.
+    selected
+        Head from 0; ``None`` is the mixture.
+    off
+        Heads switched off, possibly newer than the answer.
+    source, query
+        The chosen token, and the map's row (-1: the sink's).
+    order_by, scale, zoomed
+        How heads are sorted, how values are shaded, whether the map shows every entry.
+    """
+
+    snapshot: Snapshot
+    answer: Answer
+    selected: int | None
+    off: frozenset[int]
+    source: int
+    query: int
+    order_by: str
+    scale: Scale
+    zoomed: bool
+    ascii_only: bool
+    _place: Placement | None = None
+    _tiles: dict[int | None, Tile] = field(default_factory=dict)
+    _rows: list[int | None] = field(default_factory=list)
+
+    def heads(self) -> list[int | None]:
+        """The mixture, then the heads in their order."""
+        return [None, *order_heads(self.answer.figures, self.order_by)]
+
+    def panel(self, number: int) -> Shown:
+        """What the panel of this number shows."""
+        return {
+            MAPS: self._maps,
+            MAP: self._map,
+            HEADS: self._heads,
+            ARRIVAL: self._arrival,
+            PATHS: self._paths,
+            WHAT_IF: self._what_if,
+        }[number]()
+
+    def head_at(self, number: int, x: int, y: int) -> int | None:
+        """The head under a cell of the maps or the table; the selected one elsewhere."""
+        if number == HEADS and 1 <= y <= len(self._rows):
+            return self._rows[y - 1]
+        if number == MAPS:
+            for head, (left, top, wide, high) in self._tiles.items():
+                if left <= x < left + wide and top <= y < top + high:
+                    return head
+        return self.selected
+
+    def entry_at(self, x: int, y: int) -> tuple[int, int] | None:
+        """The (query, key) under a cell of the map; ``None`` above the diagonal and outside."""
+        entry = None if self._place is None else self._place.entry_at(x, y)
+        last = self.snapshot.nodes - 1
+        if entry is None or not entry[1] <= entry[0] <= last:
+            return None
+        return entry[0], min(entry[1], last - 1)
+
+    def matrix(self, head: int | None) -> npt.NDArray[np.floating]:
+        """The diffusion matrix of a head, whose rows sum to one, or of the heads that are on."""
+        if head is None:
+            return self.answer.mixed
+        asked = self.answer.question
+        values = self.snapshot.attention[asked.input, asked.layer, head]
+        if not self.snapshot.designed:
+            return values
+        sums = values.sum(axis=1, keepdims=True)
+        return np.divide(values, sums, where=sums > 0, out=np.zeros_like(values))
+
+    def _maps(self) -> Shown:
+        thumbs = [
+            Thumb(
+                head,
+                self.matrix(head),
+                self._thumb_figures(head),
+                off=head in self.off,
+                selected=head == self.selected,
+            )
+            for head in self.heads()
+        ]
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            canvas, self._tiles = draw_grid(thumbs, width, height - 1, mode, self.scale)
+            framed = Canvas.blank(width, height)
+            framed.chars[:-1], framed.styles[:-1] = canvas.chars, canvas.styles
+            draw_ramp(framed, 0, height - 1, Heat(self.answer.mixed, self.scale), mode)
+            return framed
+
+        return paint, "all heads: row hears column", f"by {self.order_by}"
+
+    def _thumb_figures(self, head: int | None) -> list[str]:
+        phi = "phi" if self.ascii_only else "φ"
+        if head is None:
+            count = len(self.answer.figures) - len(self.answer.question.off)
+            return [f"of {count}", f"{phi} {compact(self.answer.now.fidelity)}"]
+        each = self.answer.figures[head]
+        return [
+            f"w {compact(each.weight)}",
+            f"{phi} {compact(each.fidelity)}",
+            f"steps {compact(each.steps, 3)}",
+        ]
+
+    def _map(self) -> Shown:
+        last = self.snapshot.nodes - 1
+        query = last if self.query < self.source else min(self.query, last)
+        heat = Heat(
+            self.matrix(self.selected),
+            self.scale,
+            cursor=(query, self.source),
+            names=self.snapshot.names,
+        )
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            canvas, self._place = draw_heatmap(heat, width, height, mode, zoomed=self.zoomed)
+            return canvas
+
+        if self.selected is None:
+            return paint, "mixture", "row hears column"
+        weight = compact(self.answer.figures[self.selected].weight, 3)
+        weight = "off" if self.selected in self.off else f"weight {weight}"
+        return paint, f"head {self.selected + 1}", f"row hears column, {weight}"
+
+    def _heads(self) -> Shown:
+        order = order_heads(self.answer.figures, self.order_by)
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            canvas, self._rows = draw_figures(
+                self.answer, order, self.selected, self.off, width, height, mode == "ascii"
+            )
+            return canvas
+
+        return paint, "heads alone: steps to sink", CONVENTION
+
+    def _arrival(self) -> Shown:
+        answer = self.answer
+        name = self.snapshot.name(answer.question.source)
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            return draw_arrival(
+                answer, self.selected, answer.question.off, name, width, height, mode == "ascii"
+            )
+
+        return paint, "how soon: walks that have arrived", "curves: head numbers"
+
+    def _paths(self) -> Shown:
+        answer = self.answer
+        routes = sorted(
+            (Route(path.nodes, path.heads, path.share) for path in answer.paths),
+            key=lambda route: -route.share,
+        )
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            return draw_paths_panel(routes, self.snapshot.name, width, height, mode)
+
+        name = self.snapshot.name(answer.question.source)
+        covered = percent(sum(route.share for route in routes))
+        dot = ", " if self.ascii_only else " · "
+        return (
+            paint,
+            f"paths from {name}: top {len(routes)} carry {covered}",
+            f"cross-head {percent(answer.cross_head)}{dot}novel {percent(answer.novel)}",
+        )
+
+    def _what_if(self) -> Shown:
+        answer = self.answer
+        name = self.snapshot.name(answer.question.source)
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            return draw_what_if(answer, name, width, height, mode == "ascii")
+
+        off = len(answer.question.off)
+        if off:
+            return paint, f"what if: {off} of {self.snapshot.heads} heads off", "X: all on"
+        return paint, "what if a head is switched off", "x: off"
+
+    def as_csv(self, run: str, step: int) -> str:
+        """The figures of every head and of the mixtures, a line each."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            ["run", "step", "layer", "input", "heads", "weight", "steps_to_sink_mean",
+             "minimax_fidelity", "diversity_bits", "convention"]
+        )  # fmt: skip
+        answer = self.answer
+        asked = answer.question
+        lead = [run, step, asked.layer + 1, asked.input + 1]
+        for each in answer.figures:
+            figures = [each.head + 1, each.weight, each.steps, each.fidelity, each.diversity]
+            writer.writerow([*lead, *figures, CONVENTION])
+        before, after = answer.before, answer.after
+        writer.writerow([*lead, "all", 1, before.steps, before.fidelity, "", CONVENTION])
+        if after is not None:
+            on = " ".join(str(e.head + 1) for e in answer.figures if e.head not in asked.off)
+            writer.writerow([*lead, on, 1, after.steps, after.fidelity, "", CONVENTION])
+        return out.getvalue()

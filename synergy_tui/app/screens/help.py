@@ -1,0 +1,137 @@
+"""How to read the panels of a screen, and all its keys, from the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Static
+
+from synergy_tui.app import keys
+from synergy_tui.app.widgets.frame import Header, KeyBar
+from synergy_tui.app.widgets.strips import Field
+
+WIDE = 100
+"""From this width on the ids of keys have a column of their own."""
+
+READING = {
+    "dashboard": {
+        "How soon?": """\
+A walker starts at each token and follows attention towards the sink, the last token. The curve is \
+the share that has arrived after so many diffusion steps: the mean over tokens, the median, and \
+the worst token. Faint curves are earlier probes of the same run. The dashed upright line is the \
+mixing time under the convention that c chooses; "steps to sink" is the expected number of steps, \
+exact, averaged over starts. "theory: by" is the proven upper bound on the mixing time.""",
+        "How clearly?": """\
+The minimax fidelity φ: of the token that is heard worst, the largest share of the sink's state it \
+ever makes up. Above the grey curve, the heads together are clearer than the best of them alone: \
+that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
+        "Has it learned?": """\
+Training loss, smoothed, over the raw values; the dashed line is the loss that no model can go \
+below on this task.""",
+        "The verdict": """\
+The run with the most heads against the one with the fewest, in words that follow the intervals. \
+In the table beneath, "vs best head" compares the mixture of a run with the best of its own heads: \
+above 1x the heads together are clearer, or faster, than any of them. All columns share their \
+axes, and every number stands under the convention that is named.""",
+    },
+    "inspector": {
+        "Maps": """\
+A row is a token that listens (query), a column one that is heard (key); brighter is more. Σ is \
+the mixture of all heads with their weights w. Where a cell stands for several entries it shows \
+the largest.""",
+        "Figures": """\
+For each head alone: its weight in the mixture, the mean steps to the sink, and φ_min, its \
+minimax fidelity; ★ marks the best head. A head that is off (x) has no weight, and the others \
+share what it had.""",
+        "Arrival and paths": """\
+For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
+strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
+changes heads. "cross-head" is the share of the signal on such paths, "novel" the share on paths \
+that no head has alone.""",
+    },
+    "stepper": {
+        "What is shown": """\
+The share of each node's state that is the source's, after t diffusion steps: by each head alone, \
+and mixed with the weights beneath. Rows of the table are steps; ★ is the step at which the sink \
+hears the source best, and → a value that is approached and never reached.""",
+        "Weights": """\
++ and - move weight to or from the selected head. The curve is φ_min, the fidelity of the node \
+that is heard worst, for every weight of that head; above the dashed line the mixture is clearer \
+than the best head alone.""",
+    },
+}
+"""How to read a screen, by its name in the table of keys: heading and paragraph."""
+
+
+class HelpScreen(Screen[None]):
+    """Reading help and keys for the screen it was called from.
+
+    Parameters
+    ----------
+    table
+        Name of that screen in the table of keys.
+    keymap
+        The user's remapping.
+    """
+
+    BINDINGS = keys.bindings_for("help")
+    DEFAULT_CSS = """
+    HelpScreen VerticalScroll { padding: 1 2; }
+    HelpScreen Static { width: 1fr; max-width: 110; }
+    """
+
+    def __init__(self, table: str, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._table = table
+        self._keymap = keymap
+
+    def compose(self) -> ComposeResult:
+        """One scrolling text in the frame of every screen."""
+        yield Header()
+        with VerticalScroll():
+            yield Static()
+        yield KeyBar("help")
+
+    def on_mount(self) -> None:
+        """Say what this is."""
+        self.query_one(Header).show(
+            [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
+        )
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay the text out for the width there is."""
+        self.query_one(Static).update(self._text(event.size.width >= WIDE))
+
+    def _text(self, wide: bool) -> Group:
+        parts: list[Text | Table] = []
+        for heading, paragraph in READING.get(self._table, {}).items():
+            parts.append(Text.assemble((heading, "bold"), f"\n{paragraph}\n"))
+        groups: dict[str, list[keys.Key]] = {}
+        for key in keys.rows_for(self._table):
+            groups.setdefault(key.group, []).append(key)
+        shown = {key.id: keys.shown(key, self._keymap, every=True) for key in keys.TABLE}
+        lead = max(len(shown[key.id]) for rows in groups.values() for key in rows)
+        for group, rows in groups.items():
+            parts.append(Text(group, style="bold"))
+            table = Table.grid(padding=(0, 2), expand=True)
+            table.add_column(style="bold", width=lead + 2, no_wrap=True)
+            table.add_column(ratio=1)
+            if wide:
+                table.add_column(style="dim", no_wrap=True, justify="right")
+            for key in rows:
+                name = f"  {shown[key.id]}"
+                if wide:
+                    table.add_row(name, key.help, key.id)
+                else:
+                    table.add_row(name, Text.assemble(key.help, (f"  {key.id}", "dim")))
+            parts += [table, Text()]
+        parts.append(Text("Your own keys", style="bold"))
+        parts.append(Text(f'Write lines such as  "time.pause" = "p"  into {keys.keymap_path()}.'))
+        return Group(*parts)

@@ -1,0 +1,321 @@
+"""Where to begin: the scenarios that can be run, and the experiments that were."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from synergy_tui import words
+from synergy_tui.app import keys
+from synergy_tui.app.widgets.frame import Header, KeyBar
+from synergy_tui.app.widgets.strips import Field
+from synergy_tui.errors import UserError
+from synergy_tui.experiments.experiment import Experiment, list_experiments, summary
+from synergy_tui.scenario import library
+
+MOST = 200
+"""How many of the newest experiments are listed."""
+NARROW = 96
+"""Below this width the details stand beneath the list."""
+LONGEST = 24
+"""Characters of a scenario's name in the list, at most."""
+
+MUTED = "$foreground 60%"
+
+_STATES = {
+    "running": ("●", "$text-success", "enter returns to it"),
+    "new": ("…", MUTED, "enter waits for its worker"),
+    "finished": ("✓", "$text-success", "enter replays it"),
+    "failed": ("✗", "$text-error", "enter shows how far it came"),
+    "stopped": (
+        "■",
+        "$text-warning",
+        "enter shows how far it came; to go on:\nsynergy resume {id}",
+    ),
+    "dead": ("?", "$text-error", "its worker is gone; to go on:\nsynergy resume {id}"),
+}
+"""Mark, style, and what can be done, by state."""
+_DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it")
+"""The same for what finished, but not as expected."""
+
+
+class PickerScreen(Screen[None]):
+    """A list of scenarios and experiments, and what is known of the one under the cursor.
+
+    Parameters
+    ----------
+    home
+        Folder of the experiments.
+    """
+
+    BINDINGS = keys.bindings_for("picker")
+    DEFAULT_CSS = """
+    PickerScreen #both { layout: horizontal; height: 1fr; }
+    PickerScreen #list {
+        width: 9fr; height: 1fr; border: none; padding: 0 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    PickerScreen #list, PickerScreen #list:focus {
+        background: $background; background-tint: $foreground 0%;
+        & > .option-list--option-highlighted {
+            background: $primary 30%; color: $foreground; text-style: bold;
+        }
+    }
+    PickerScreen #list:ansi > .option-list--option-highlighted {
+        background: $background; text-style: bold reverse;
+    }
+    PickerScreen #about { width: 11fr; padding: 1 2; border-left: solid $foreground 20%; }
+    PickerScreen.-narrow #both { layout: vertical; }
+    PickerScreen.-narrow #list { width: 1fr; }
+    PickerScreen.-narrow #about {
+        width: 1fr; height: 40%; padding: 0 1; border-left: none;
+        border-top: solid $foreground 20%;
+    }
+    PickerScreen.-ascii-screen #about { border-left: ascii $foreground; }
+    PickerScreen.-ascii-screen.-narrow #about { border-left: none; border-top: ascii $foreground; }
+    """
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        super().__init__()
+        self._home = home
+        self._entries: dict[str, library.Entry] = {}
+        self._found: dict[str, dict[str, Any]] = {}
+        self._problem = ""
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        """The list and, beside or beneath it, the details."""
+        yield Header()
+        with Container(id="both"):
+            yield OptionList(id="list", markup=False)
+            with VerticalScroll(id="about", can_focus=False):
+                yield Static(id="details", markup=False)
+        yield KeyBar("picker")
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.set_class(bool(getattr(self.app, "ascii_only", False)), "-ascii-screen")
+        self._entitle("")
+        self.query_one("#details", Static).update("Looking for scenarios and experiments …")
+        self.action_reload()
+
+    def _entitle(self, counted: str) -> None:
+        self.query_one(Header).show(
+            [
+                Field("Synergy", "title"),
+                Field("what shall we look at?", "muted", weight=2),
+                Field(counted, "muted", weight=1, right=True),
+            ]
+        )
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Put the details beneath the list in narrow terminals."""
+        self.set_class(event.size.width < NARROW, "-narrow")
+        self.call_after_refresh(self.query_one("#list", OptionList).scroll_to_highlight)
+
+    def action_reload(self) -> None:
+        """Look again, off the event loop."""
+        self.run_worker(self._look, thread=True, exclusive=True, exit_on_error=False)
+
+    def _look(self) -> None:
+        entries = library.scenarios()
+        problem = ""
+        try:
+            found = list_experiments(self._home)[-MOST:]
+        except UserError as error:
+            found, problem = [], error.message
+        told = [
+            {**summary(experiment), "entry": library.read(experiment.path / "scenario.toml")}
+            for experiment in reversed(found)
+        ]
+        self.app.call_from_thread(self._show, entries, told, problem)
+
+    def _show(self, entries: list[library.Entry], told: list[dict[str, Any]], problem: str) -> None:
+        self._entries = {f"scenario:{entry.path}": entry for entry in entries}
+        self._found = {f"experiment:{each['path']}": each for each in told}
+        self._problem = problem
+        self._entitle(f"{len(entries)} scenarios · {len(told)} experiments")
+        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in told]
+        width = min(max(map(len, names), default=0), LONGEST)
+        listed = self.query_one("#list", OptionList)
+        kept = listed.highlighted
+        listed.clear_options()
+
+        def heading(text: str) -> Option:
+            return Option(Content.styled(text, f"bold {MUTED}"), disabled=True)
+
+        def nothing(text: str) -> Option:
+            return Option(Content.styled(f"  {text}", MUTED), disabled=True)
+
+        listed.add_option(heading("SCENARIOS"))
+        for name, entry in self._entries.items():
+            listed.add_option(Option(_scenario_line(entry, width), id=name))
+        if not entries:
+            listed.add_option(nothing("none in ./scenarios"))
+        listed.add_option(heading("EXPERIMENTS"))
+        for name, each in self._found.items():
+            listed.add_option(Option(_experiment_line(each, width), id=name))
+        if not told:
+            listed.add_option(nothing(problem or "none yet: choose a scenario above"))
+        listed.highlighted = kept if kept else 1
+        listed.focus()
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Show what is known of the line under the cursor."""
+        self.query_one("#details", Static).update(self._about(event.option_id or ""))
+
+    def _about(self, name: str) -> Content:
+        if name in self._entries:
+            return _about_scenario(self._entries[name])
+        return _about_experiment(self._found[name]) if name in self._found else Content()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Run or open the chosen line."""
+        self._open(event.option_id or "")
+
+    def action_open(self) -> None:
+        """Run or open the line under the cursor."""
+        listed = self.query_one("#list", OptionList)
+        if listed.highlighted is not None:
+            self._open(listed.get_option_at_index(listed.highlighted).id or "")
+
+    def action_cursor_down(self) -> None:
+        """Go a line down."""
+        self.query_one("#list", OptionList).action_cursor_down()
+
+    def action_cursor_up(self) -> None:
+        """Go a line up."""
+        self.query_one("#list", OptionList).action_cursor_up()
+
+    def _open(self, name: str) -> None:
+        if name in self._found:
+            state = self._found[name]["state"]
+            self._follow(Experiment(self._found[name]["path"]), state)
+        elif name in self._entries and not self._starting:
+            entry = self._entries[name]
+            if entry.sweep:
+                self.notify(f"A sweep is run by: synergy sweep {entry.path}", timeout=8)
+                return
+            self._starting = True
+            self.query_one("#details", Static).update(f"Starting {entry.title} …")
+            self.run_worker(
+                lambda: self._start(entry.path), thread=True, exit_on_error=False, group="start"
+            )
+
+    def _start(self, path: Path) -> None:
+        """Make the experiment and start its worker: reading and forking, off the event loop."""
+        from synergy_tui.experiments.experiment import create_experiment
+        from synergy_tui.running.worker import launch
+        from synergy_tui.scenario import load_scenario
+
+        try:
+            experiment = create_experiment(load_scenario(path), self._home)
+            launch(experiment)
+        except UserError as error:
+            self.app.call_from_thread(self._refuse, error)
+            return
+        self.app.call_from_thread(self._follow, experiment, "running")
+
+    def _refuse(self, error: UserError) -> None:
+        self._starting = False
+        hint = f"\n\n{error.hint}" if error.hint else ""
+        text = Content.assemble((error.message, "$text-error"), hint)
+        self.query_one("#details", Static).update(text)
+
+    def _follow(self, experiment: Experiment, state: str) -> None:
+        from synergy_tui.app.app import SynergyApp
+
+        assert isinstance(self.app, SynergyApp)
+        self._starting = False
+        live = state in ("running", "new")
+        self.app.open_experiment(experiment, "live" if live else "replay")
+
+
+def _state(each: dict[str, Any]) -> tuple[str, str, str]:
+    """Mark, style, and what can be done with an experiment."""
+    if each["state"] == "finished" and each["exit_code"]:
+        return _DISAPPOINTED
+    return _STATES.get(each["state"], ("?", MUTED, "enter opens it"))
+
+
+def _scenario_line(entry: library.Entry, width: int) -> Content:
+    """A scenario in the list: its name, and its title as far as there is room."""
+    if entry.problem:
+        return Content.styled(f"  {entry.path.stem}", "$text-error")
+    kind = "sweep: " if entry.sweep else ""
+    title = (f"  {kind}{entry.title}", MUTED)
+    return Content.assemble(f"  {_cut(entry.path.stem, width)}", title)
+
+
+def _experiment_line(each: dict[str, Any], width: int) -> Content:
+    """An experiment in the list: state, name, age."""
+    mark, style, _ = _state(each)
+    return Content.assemble(
+        (f"{mark} ", style),
+        f"{_cut(each['scenario'], width)}  ",
+        (f"{each['state']:<9}", style),
+        (f"{age(each['started']):>10}", MUTED),
+    )
+
+
+def _about_scenario(entry: library.Entry) -> Content:
+    """What is known of a scenario, and what enter does."""
+    if entry.problem:
+        return Content.assemble(
+            (f"{entry.path.name} cannot be read\n\n", "bold"), (entry.problem, "$text-error")
+        )
+    parts: list[Any] = [(f"{entry.title}\n\n", "bold")]
+    if entry.description:
+        parts.append(f"{entry.description}\n\n")
+    if entry.runs:
+        parts.append(f"runs   {', '.join(entry.runs)}\n")
+    parts.append((f"file   {entry.path}\n\n", MUTED))
+    parts.append(
+        f"A sweep of many experiments: synergy sweep {entry.path}"
+        if entry.sweep
+        else "enter runs it; it goes on when you leave"
+    )
+    return Content.assemble(*parts)
+
+
+def _about_experiment(each: dict[str, Any]) -> Content:
+    """What is known of an experiment, and what can be done with it."""
+    _, style, what = _state(each)
+    entry: library.Entry = each["entry"]
+    took = "" if each["elapsed"] is None else f", took {words.clock(each['elapsed'])}"
+    parts: list[Any] = [(f"{each['scenario'] if entry.problem else entry.title}\n\n", "bold")]
+    if each["verdict"]:
+        parts.append(f"{each['verdict']}\n\n")
+    parts += ["state    ", (f"{each['state']}\n", style)]
+    parts.append(f"started  {age(each['started'])}{took}\n")
+    if entry.runs:
+        parts.append(f"runs     {', '.join(entry.runs)}\n")
+    parts.append((f"folder   {each['path']}\n\n", MUTED))
+    parts.append(what.format(id=each["id"]))
+    return Content.assemble(*parts)
+
+
+def _cut(text: str, width: int) -> str:
+    """``text`` in exactly ``width`` characters."""
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def age(started: str, now: datetime.datetime | None = None) -> str:
+    """How long ago a moment (ISO 8601) was, for a person."""
+    from synergy_tui.words import ago
+
+    try:
+        then = datetime.datetime.fromisoformat(started)
+    except ValueError:
+        return ""
+    now = datetime.datetime.now(datetime.UTC) if now is None else now
+    return f"{ago((now - then).total_seconds())} ago"

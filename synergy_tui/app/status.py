@@ -1,0 +1,109 @@
+"""What the frame around the panels says: state of the experiment, its pace, its trouble. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synergy_tui.app.timeline import Mode, Timeline
+from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.words import compact, size
+
+STALE_SECONDS = 60.0
+"""A living worker that has said nothing for this long is called stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state as one word, with the style of its pill and what to do, if anything."""
+
+    word: str
+    style: str
+    advice: str = ""
+
+
+def status_of(
+    state: ExperimentState,
+    condition: str,
+    timeline: Timeline,
+    *,
+    silent_for: float = 0.0,
+    replay: bool = False,
+) -> Status:
+    """What the header calls the experiment.
+
+    Parameters
+    ----------
+    condition
+        ``Experiment.state()``: whether the worker lives.
+    silent_for
+        Seconds since the log last grew.
+    replay
+        Whether it was opened to be replayed.
+    """
+    live = condition in ("running", "new") and state.live
+    if timeline.mode is Mode.PLAYING:
+        return Status(f"PLAYING {compact(timeline.speed)}x", "pill-quiet")
+    if timeline.mode is Mode.PAUSED:
+        return Status("PAUSED" if live else "REPLAY", "pill-warning" if live else "pill-quiet")
+    if not live and condition in ("dead", "running", "new") and state.live and state.events:
+        return Status("STALE", "pill-error", _dead(state))
+    if state.status == "failed" or condition == "failed":
+        return Status("FAILED", "pill-error", _failed(state))
+    if state.status == "stopped" or condition == "stopped":
+        return Status("STOPPED", "pill-warning", f"Go on with: synergy resume {state.id}")
+    if not live:
+        return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
+    if all(run.status == "waiting" for run in state.runs.values()):
+        return Status("STARTING", "pill-quiet")
+    if silent_for > STALE_SECONDS:
+        return Status(
+            "STALE",
+            "pill-warning",
+            f"The worker lives but has said nothing for {silent_for:.0f} s; press l for its log",
+        )
+    return Status("LIVE", "pill-good")
+
+
+def remaining(state: ExperimentState, pace: float) -> float | None:
+    """Seconds until the last step at ``pace`` steps a second; ``None`` when that is not known."""
+    total = state.total_steps
+    if total is None or not state.live or pace <= 0 or not state.step:
+        return None
+    return max(0, total - state.step) / pace
+
+
+def resources(state: ExperimentState) -> list[str]:
+    """Use of the machine by the worker, the scarcest thing first; empty when nothing is known."""
+    told = state.resources
+    if not told:
+        return []
+    found = []
+    if told.get("gpu_percent") is not None:
+        found.append(f"gpu {told['gpu_percent']:.0f} %")
+        if told.get("gpu_memory_bytes") is not None:
+            found[-1] += f" {size(told['gpu_memory_bytes'])}"
+    if told.get("cpu_percent") is not None:
+        found.append(f"cpu {told['cpu_percent']:.0f} %")
+        if told.get("memory_bytes") is not None:
+            found[-1] += f" {size(told['memory_bytes'])}"
+    return found
+
+
+def _dead(state: ExperimentState) -> str:
+    return f"The worker is gone. Go on from the last checkpoint with: synergy resume {state.id}"
+
+
+def _failed(state: ExperimentState) -> str:
+    reasons: dict[str, list[str]] = {}
+    for run in state.runs.values():
+        if run.status == "failed":
+            reasons.setdefault(run.reason, []).append(run.name)
+    what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
+    what = what or state.reason
+    return f"{what or 'The run failed'} (press l for the worker's log)"
+
+
+def rows(state: ExperimentState) -> tuple[int, ...]:
+    """Which questions the experiment can answer: nothing is learnt where nothing is trained."""
+    trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
+    return (0, 1, 2) if trained else (0, 1)

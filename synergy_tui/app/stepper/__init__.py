@@ -1,0 +1,1 @@
+"""The stepper: a signal spreading step by step, heads alone and mixed."""

@@ -1,0 +1,207 @@
+"""Colour themes: ours, one of high contrast, and one of the terminal's own colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.style import Style
+    from textual.theme import Theme
+
+
+COLOURS = ("#E69F00", "#56B4E9", "#2BC48A", "#D98CB8")
+ANSI_COLOURS = ("yellow", "cyan", "green", "magenta")
+
+DEFAULT = "synergy-dark"
+NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
+"""In the order in which the theme key goes through them."""
+
+RUN_VARIABLES = {f"run-{place + 1}": colour for place, colour in enumerate(COLOURS)}
+"""Run colours for themes that define none."""
+
+# Darker members of the same palette, legible on paper white.
+_ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
+_ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
+
+
+def _runs(colours: tuple[str, ...]) -> dict[str, str]:
+    return {f"run-{place + 1}": colour for place, colour in enumerate(colours)}
+
+
+def themes() -> list[Theme]:
+    """The themes of :data:`NAMES`."""
+    from textual.theme import BUILTIN_THEMES, Theme
+
+    ansi = BUILTIN_THEMES["ansi-dark"]
+    return [
+        Theme(
+            name=DEFAULT,
+            primary="#6FA8DC",
+            secondary="#8E7CC3",
+            accent="#FFD166",
+            warning="#FFD166",
+            error="#FF6B6B",
+            success="#5CC98B",
+            foreground="#DDE3EA",
+            background="#11151A",
+            surface="#171C23",
+            panel="#222A33",
+            variables=_runs(COLOURS),
+        ),
+        Theme(
+            name="synergy-light",
+            primary="#1F5F99",
+            secondary="#5B4B9A",
+            accent="#9A5B00",
+            warning="#8A5A00",
+            error="#B3261E",
+            success="#1B7A43",
+            foreground="#1C2126",
+            background="#FBFAF7",
+            surface="#F3F1EC",
+            panel="#E4E1DA",
+            dark=False,
+            variables=_runs(_ON_LIGHT),
+        ),
+        Theme(
+            name="high-contrast",
+            primary="#FFFFFF",
+            secondary="#FFFFFF",
+            accent="#FFFF00",
+            warning="#FFFF00",
+            error="#FF8080",
+            success="#80FF80",
+            foreground="#FFFFFF",
+            background="#000000",
+            surface="#000000",
+            panel="#303030",
+            text_alpha=1.0,
+            variables=_runs(_ON_BLACK),
+        ),
+        Theme(
+            name="terminal",
+            ansi=True,
+            primary=ansi.primary,
+            secondary=ansi.secondary,
+            accent="ansi_yellow",
+            warning=ansi.warning,
+            error=ansi.error,
+            success=ansi.success,
+            foreground=ansi.foreground,
+            background=ansi.background,
+            surface=ansi.surface,
+            panel=ansi.panel,
+            boost=ansi.boost,
+            variables={
+                **ansi.variables,
+                **_runs(tuple(f"ansi_{colour}" for colour in ANSI_COLOURS)),
+            },
+        ),
+    ]
+
+
+_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
+_SHADES = {"muted": 0.62, "axis": 0.46}
+"""How much of the foreground remains in what should stand back."""
+_FAINT = 0.42
+
+
+def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
+    """Styles of charts and strips under a theme.
+
+    They are made once a theme, not by the stylesheet: as component classes they would be matched
+    again for every widget whenever a class changes anywhere above it.
+
+    Parameters
+    ----------
+    variables
+        The theme's variables, as ``App.theme_variables`` has them.
+    names
+        Names of :data:`synergy_tui.app.widgets.plot.STYLES`; the styles come in their order.
+    """
+    from rich.style import Style
+    from textual.color import Color
+
+    foreground = Color.parse(variables["foreground"])
+    background = Color.parse(variables["background"])
+    native = foreground.ansi is not None
+
+    def coloured(color: Color, share: float = 1.0, *, bold: bool = False) -> Style:
+        if native:
+            # The terminal's own colours cannot be mixed: dim them instead.
+            return Style(color=color.rich_color, bold=bold or None, dim=share < 0.8 or None)
+        return Style(color=background.blend(color, share).rich_color, bold=bold or None)
+
+    def style(name: str) -> Style:
+        kind, _, which = name.partition("-")
+        if kind == "run":
+            return coloured(Color.parse(variables[name]))
+        if kind == "faint":
+            return coloured(Color.parse(variables[f"run-{which}"]), _FAINT)
+        if kind == "pill":
+            behind = Color.parse(variables[_PILLS[which]])
+            return (
+                Style(color=behind.rich_color, bold=True, reverse=True)
+                if native
+                else Style(color=background.rich_color, bgcolor=behind.rich_color, bold=True)
+            )
+        if name in _SHADES:
+            return coloured(foreground, _SHADES[name])
+        if name in ("marker", "cursor"):
+            return coloured(Color.parse(variables["accent"]), bold=name == "cursor")
+        if name in ("warning", "error", "good"):
+            variable = "success" if name == "good" else name
+            return coloured(Color.parse(variables[variable]), bold=name == "error")
+        return coloured(foreground, bold=name in ("title", "headline"))
+
+    return [style(name) for name in names]
+
+
+GLYPHS = ("●", "▲", "■", "◆")
+ASCII_GLYPHS = ("o", "^", "#", "@")
+# Okabe and Ito's palette for colour-blind readers, lightened where a dark background needs it.
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How one run is marked.
+
+    Attributes
+    ----------
+    index
+        Place of the run in its scenario, from 0.
+    glyph, ascii_glyph
+        One cell wide.
+    colour
+        ``#RRGGBB``, legible on dark and light backgrounds.
+    ansi
+        The nearest of the terminal's own eight colours.
+    variable
+        Name of the theme variable that holds the colour, without the ``$``.
+    """
+
+    index: int
+    glyph: str
+    ascii_glyph: str
+    colour: str
+    ansi: str
+    variable: str
+
+    def mark(self, ascii_only: bool = False) -> str:
+        """The glyph for this terminal."""
+        return self.ascii_glyph if ascii_only else self.glyph
+
+
+def identity(index: int) -> Identity:
+    """Identity of the run at ``index`` (from 0); beyond four they repeat."""
+    place = index % len(GLYPHS)
+    return Identity(
+        index=index,
+        glyph=GLYPHS[place],
+        ascii_glyph=ASCII_GLYPHS[place],
+        colour=COLOURS[place],
+        ansi=ANSI_COLOURS[place],
+        variable=f"run-{place + 1}",
+    )

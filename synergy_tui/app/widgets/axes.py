@@ -1,0 +1,164 @@
+"""Axes of the terminal charts: scales, round ticks, numbers short enough for a gutter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.words import _no_zero, compact
+
+Scale = Literal["linear", "log", "log1p"]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A range and how it is laid out.
+
+    Attributes
+    ----------
+    low, high
+        Ends of the axis, in the data's unit.
+    scale
+        ``linear``; ``log`` (base 10, what is not positive is left out); ``log1p`` (of one plus
+        the value: for counts that start at 0).
+    label
+        What is counted, written at the end of a horizontal axis.
+    """
+
+    low: float
+    high: float
+    scale: Scale = "linear"
+    label: str = ""
+
+    def place(self, values: npt.ArrayLike) -> Floats:
+        """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none."""
+        low, high = (float(end) for end in _transform(np.array([self.low, self.high]), self.scale))
+        width = high - low
+        placed = _transform(np.asarray(values, dtype=np.float64), self.scale)
+        if not math.isfinite(width) or width <= 0:
+            return np.where(np.isfinite(placed), 0.5, np.nan)
+        return (placed - low) / width
+
+    def ticks(self, most: int) -> list[tuple[float, str]]:
+        """At most ``most`` round values on the axis, with what to write at each."""
+        if most < 1:
+            return []
+        if self.scale == "linear":
+            values = _round_steps(self.low, self.high, most)
+            step = values[1] - values[0] if len(values) > 1 else self.high - self.low
+            return [(value, tick_text(value, step)) for value in values]
+        powers = _powers(self.low, self.high, most, with_zero=self.scale == "log1p")
+        if len(powers) < 2 and self.scale == "log" and most > 1:
+            # Less than a decade: the ends say more than one power of ten.
+            powers = [self.low, self.high]
+        return [(value, compact(value)) for value in powers]
+
+
+def covering(
+    values: Iterable[float],
+    *,
+    scale: Scale = "linear",
+    include: Sequence[float] = (),
+    label: str = "",
+    empty: tuple[float, float] = (0.0, 1.0),
+) -> Axis:
+    """The axis with round ends that covers every finite value.
+
+    Parameters
+    ----------
+    include
+        Values that must be on the axis too; on a ``log`` axis those not positive are ignored.
+    empty
+        Ends to use when there is nothing to cover.
+    """
+    data = np.concatenate(
+        [np.asarray(list(values), dtype=np.float64), np.asarray(include, dtype=np.float64)]
+    )
+    data = data[np.isfinite(data)]
+    if scale == "log":
+        data = data[data > 0]
+    if not data.size:
+        return Axis(*empty, scale=scale, label=label)
+    low, high = float(data.min()), float(data.max())
+    if scale == "log":
+        low, high = 10 ** math.floor(math.log10(low) + 1e-9), 10 ** math.ceil(math.log10(high))
+        return Axis(low, high if high > low else low * 10, scale=scale, label=label)
+    if high <= low:
+        pad = abs(high) * 0.1 or 0.5
+        low, high = low - pad if low != 0 else 0.0, high + pad
+    if scale == "log1p":
+        return Axis(low, high, scale=scale, label=label)
+    step = _nice((high - low) / 4)
+    return Axis(
+        round(math.floor(low / step + 1e-9) * step, 12),
+        round(math.ceil(high / step - 1e-9) * step, 12),
+        label=label,
+    )
+
+
+def tick_text(value: float, step: float) -> str:
+    """A tick's label, with the decimals that tell it from the next tick."""
+    if value == 0 or abs(value) < abs(step) * 1e-9:
+        return "0"
+    if abs(value) >= 10**4 or (0 < step < 10**-4):
+        return compact(value)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+    if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
+        decimals += 1
+    return _no_zero(f"{value:.{decimals}f}")
+
+
+def _transform(values: Floats, scale: Scale) -> Floats:
+    if scale == "linear":
+        return values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if scale == "log":
+            return np.where(values > 0, np.log10(values), np.nan)
+        return np.where(values >= 0, np.log10(1 + values), np.nan)
+
+
+def _nice(step: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 × 10^k that is not below ``step``."""
+    power = 10.0 ** math.floor(math.log10(step))
+    for factor in (1, 2, 2.5, 5, 10):
+        if factor * power >= step * (1 - 1e-9):
+            return float(factor * power)
+    return 10 * power
+
+
+def _round_steps(low: float, high: float, most: int) -> list[float]:
+    if not high > low:
+        return [low]
+    if most == 1:
+        return [high]
+    # Equal parts from end to end, when their length is a round number; else round numbers.
+    for leads in ((1.0, 2.0, 2.5, 5.0), (1.5, 3.0, 4.0, 6.0, 7.5)):
+        for parts in range(most - 1, 1 if most > 2 else 0, -1):
+            step = (high - low) / parts
+            lead = step / 10.0 ** math.floor(math.log10(step) + 1e-9)
+            on_zero = math.isclose(low / step, round(low / step), abs_tol=1e-6)
+            if on_zero and any(math.isclose(lead, each) for each in leads):
+                return [round(low + index * step, 12) for index in range(parts + 1)]
+    step = _nice((high - low) / max(most - 1, 1))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    values = [round(index * step, 12) for index in range(first, last + 1)]
+    return values or [low, high][:most]
+
+
+def _powers(low: float, high: float, most: int, *, with_zero: bool) -> list[float]:
+    start = 0 if low <= 1 and with_zero else math.ceil(math.log10(max(low, 1e-300)) - 1e-9)
+    stop = math.floor(math.log10(max(high, 1e-300)) + 1e-9)
+    room = most - 1 if with_zero else most
+    exponents = list(range(start, stop + 1))
+    stride = max(1, math.ceil(len(exponents) / max(room, 1)))
+    values = [10.0**exponent for exponent in exponents[::stride]]
+    if stride == 1 and 3 * len(values) <= room:
+        values = [part * value for value in values for part in (1, 2, 5) if part * value <= high]
+    return [0.0, *values] if with_zero and low <= 0 else values

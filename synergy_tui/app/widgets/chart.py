@@ -1,0 +1,156 @@
+"""The chart widget: a `plot.Panel`, redrawn only where it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from synergy_tui.app.themes import chart_styles
+from synergy_tui.app.widgets.axes import Axis
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.plot import STYLES, Panel, Plot, draw_panel
+
+_newest: tuple[str, list[Style]] | None = None
+"""The theme last drawn with, and its styles: all widgets share them."""
+
+_NOTHING = Panel("", "", "", Plot(Axis(0, 1), Axis(0, 1)))
+
+
+def strip_of(canvas: Canvas, row: int, styles: Sequence[Style]) -> Strip:
+    """One row of a canvas as a strip: a segment for each stretch of one style."""
+    line = canvas.chars[row].astype("<u4").tobytes().decode("utf-32-le")
+    numbers = canvas.styles[row]
+    edges = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    starts = [0, *edges.tolist()]
+    stops = [*edges.tolist(), len(line)]
+    segments = [
+        Segment(line[start:stop], styles[numbers[start]])
+        for start, stop in zip(starts, stops, strict=True)
+        if stop > start
+    ]
+    return Strip(segments, len(line))
+
+
+class CanvasView(Widget):
+    """Shows a canvas and sends the terminal only the stretches that changed.
+
+    A subclass gives :meth:`paint` and calls :meth:`repaint` when what it shows may have changed.
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._canvas: Canvas | None = None
+        self._strips: dict[int, Strip] = {}
+        self._styles: Sequence[Style] = ()
+
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw what the widget shows; styles are positions in :meth:`make_styles`."""
+        raise NotImplementedError
+
+    def make_styles(self) -> Sequence[Style]:
+        """The styles that the canvas refers to; asked again when the theme changes."""
+        global _newest
+        app = self.app
+        if _newest is None or _newest[0] != app.theme:
+            _newest = (app.theme, chart_styles(app.theme_variables, STYLES))
+        behind = Style(bgcolor=self.background_colors[1].rich_color)
+        return [behind + style for style in _newest[1]]
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the terminal is to be given ASCII only."""
+        return bool(getattr(self.app, "ascii_only", False))
+
+    def repaint(self) -> None:
+        """Draw again and refresh the parts that differ from what is on the screen."""
+        size = self.size
+        if not (self.is_attached and self.display and size.width and size.height):
+            self._canvas = None
+            return
+        old, new = self._canvas, self.paint(size.width, size.height)
+        self._canvas = new
+        if old is None or old.chars.shape != new.chars.shape:
+            self._strips.clear()
+            self.refresh()
+            return
+        differs = (old.chars != new.chars) | (old.styles != new.styles)
+        regions = []
+        for row in np.flatnonzero(differs.any(axis=1)).tolist():
+            columns = np.flatnonzero(differs[row])
+            first, last = int(columns[0]), int(columns[-1])
+            regions.append(Region(first, row, last - first + 1, 1))
+            self._strips.pop(row, None)
+        if regions:
+            self.refresh(*regions)
+
+    def render_line(self, y: int) -> Strip:
+        """Row ``y`` of the canvas."""
+        size = self.size
+        if self._canvas is None or self._canvas.chars.shape != (size.height, size.width):
+            self._canvas = self.paint(size.width, size.height)
+            self._strips.clear()
+        if y >= self._canvas.height:
+            return Strip.blank(size.width)
+        strip = self._strips.get(y)
+        if strip is None:
+            if not self._styles:
+                self._styles = self.make_styles()
+            strip = self._strips[y] = strip_of(self._canvas, y, self._styles)
+        return strip
+
+    def notify_style_update(self) -> None:
+        """Forget cached styles when the theme changes."""
+        super().notify_style_update()
+        self._styles = ()
+        self._strips.clear()
+
+
+class Chart(CanvasView):
+    """One panel of the dashboard.
+
+    Attributes
+    ----------
+    selected
+        Whether the keys act on this panel.
+    """
+
+    DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; }"
+    selected: reactive[bool] = reactive(False)
+
+    class Picked(Message):
+        """The panel was clicked; twice maximises it."""
+
+        def __init__(self, chart: Chart, times: int) -> None:
+            super().__init__()
+            self.chart = chart
+            self.times = times
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.panel = _NOTHING
+
+    def show(self, panel: Panel) -> None:
+        """Show ``panel`` from now on."""
+        self.panel = panel
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw the panel."""
+        return draw_panel(self.panel, width, height, self.ascii_only, self.selected)
+
+    def watch_selected(self) -> None:
+        """Show or hide the selection mark."""
+        self.repaint()
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the panel."""
+        self.post_message(self.Picked(self, event.chain))

@@ -1,0 +1,151 @@
+"""Widgets of the frame that every screen can use: header, timeline, footer, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from textual import events
+from textual.message import Message
+
+from synergy_tui.app import keys
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.chart import CanvasView
+from synergy_tui.app.widgets.strips import Field, Summary, Track, strip, summary, track
+
+
+class FieldStrip(CanvasView):
+    """A line of fields; those with an action answer to clicks."""
+
+    DEFAULT_CSS = "FieldStrip { height: 1; width: 1fr; }"
+    gap = 2
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.fields: Sequence[Field] = ()
+        self._actions: list[str] = []
+
+    def show(self, fields: Sequence[Field]) -> None:
+        """Show these fields from now on."""
+        self.fields = fields
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw the line."""
+        canvas, self._actions = strip(self.fields, width, self.gap)
+        return canvas
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do what the field under the mouse stands for."""
+        if 0 <= event.x < len(self._actions) and self._actions[event.x]:
+            await self.screen.run_action(self._actions[event.x])
+
+
+class Header(FieldStrip):
+    """Name of the scenario, state, step, pace."""
+
+    DEFAULT_CSS = "Header { dock: top; height: 1; background: $panel; }"
+
+
+class KeyBar(FieldStrip):
+    """The footer: the keys of the screen, made from the table of keys.
+
+    Parameters
+    ----------
+    name
+        Screen whose keys are shown.
+    """
+
+    DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $panel; }"
+
+    def __init__(self, name: str, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.table = name
+        self._hidden: frozenset[str] = frozenset()
+
+    def on_mount(self) -> None:
+        """Show the keys once the app's keymap is known."""
+        self.hide()
+
+    def hide(self, *ids: str) -> None:
+        """Leave out the keys that do nothing at the moment."""
+        self._hidden = frozenset(ids)
+        self.show(key_fields(self.table, getattr(self.app, "keymap", {}), self._hidden))
+
+
+def key_fields(
+    screen: str, keymap: Mapping[str, str], hidden: frozenset[str] = frozenset()
+) -> list[Field]:
+    """Footer of a screen as fields: what is less useful is left out first."""
+    rows = [key for key in keys.footer_for(screen) if key.id not in hidden]
+    every = {key.id: key for key in keys.TABLE}
+
+    def named(key: keys.Key) -> str:
+        other = f" {keys.shown(every[key.pair], keymap)}" if key.pair else ""
+        return f"{keys.shown(key, keymap)}{other}"
+
+    return [
+        Field(
+            key.label,
+            style="muted",
+            weight=1000 - key.footer,
+            action=key.action,
+            key=named(key),
+        )
+        for key in rows
+    ]
+
+
+class TimelineBar(CanvasView):
+    """Where the step cursor stands in the run; a click moves it."""
+
+    DEFAULT_CSS = "TimelineBar { dock: bottom; height: 1; }"
+
+    class Sought(Message):
+        """The timeline was clicked at a share (0..1) of the run."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share = share
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._track: Track | None = None
+        self._ends = (0, 0)
+
+    def show(self, line: Track) -> None:
+        """Show this from now on."""
+        self._track = line
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw the line."""
+        if self._track is None:
+            return Canvas.blank(width, height)
+        canvas, *ends = track(self._track, width, self.ascii_only)
+        self._ends = (ends[0], ends[1])
+        return canvas
+
+    def on_click(self, event: events.Click) -> None:
+        """Ask for the step under the mouse."""
+        first, last = self._ends
+        if first <= event.x <= last and last > first:
+            self.post_message(self.Sought((event.x - first) / (last - first)))
+
+
+class SummaryStrip(CanvasView):
+    """The verdict in words and numbers, and trouble first."""
+
+    DEFAULT_CSS = "SummaryStrip { height: 3; width: 1fr; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.content = Summary("", "", ())
+
+    def show(self, content: Summary) -> None:
+        """Show this from now on."""
+        self.content = content
+        self.repaint()
+
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw the strip."""
+        return summary(self.content, width, height)

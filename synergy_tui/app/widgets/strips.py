@@ -1,0 +1,308 @@
+"""The one-line strips of the frame: header, timeline, footer; and the verdict. Pure drawing."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.plot import STYLES
+
+_INDEX = {name: position for position, name in enumerate(STYLES)}
+
+
+SHORTEST = 24
+"""A field that shrinks keeps at least this many characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A piece of a strip.
+
+    Attributes
+    ----------
+    weight
+        What has the smallest weight is left out first when there is no room; 0 is never left out.
+    right
+        Whether it stands at the right end.
+    action
+        What a click on it does.
+    shrinks
+        Whether it is cut short, down to two dozen characters, before anything is left out.
+    key
+        Stands before the text, in the style of titles: the key that does what the text says.
+    """
+
+    text: str
+    style: str = "text"
+    weight: int = 0
+    right: bool = False
+    action: str = ""
+    shrinks: bool = False
+    key: str = ""
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes, without the gap to the next one."""
+        return len(self.key) + bool(self.key) + len(self.text)
+
+
+def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
+    """Lay fields out on one line, leaving out the lightest until the rest fits.
+
+    Returns
+    -------
+    canvas
+        One row of ``width`` cells.
+    actions
+        For each cell the action of the field there, or an empty string.
+    """
+    canvas = Canvas.blank(max(width, 0), 1)
+    actions = [""] * max(width, 0)
+    kept = [field for field in fields if field.text]
+
+    def needed() -> int:
+        return sum(field.width + gap for field in kept) - gap + 2
+
+    def shorten() -> None:
+        over = needed() - width
+        for place, field in enumerate(kept):
+            if over > 0 and field.shrinks and len(field.text) > SHORTEST:
+                room = max(len(field.text) - over, SHORTEST)
+                over -= len(field.text) - room
+                kept[place] = replace(field, text=field.text[: room - 1].rstrip() + "…")
+
+    shorten()
+    while kept and needed() > width:
+        optional = [field for field in kept if field.weight]
+        if not optional:
+            break
+        kept.remove(min(optional, key=lambda field: field.weight))
+
+    def put(field: Field, x: int) -> None:
+        canvas.write(x, 0, field.key, _INDEX["title"])
+        canvas.write(x + field.width - len(field.text), 0, field.text, _INDEX[field.style])
+        for cell in range(max(x, 0), min(x + field.width, width)):
+            actions[cell] = field.action
+
+    x = 1
+    for field in kept:
+        if not field.right:
+            put(field, x)
+            x += field.width + gap
+    x = width - 1
+    for field in reversed(kept):
+        if field.right:
+            x -= field.width
+            put(field, x)
+            x -= gap
+    return canvas, actions
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the timeline draws.
+
+    Attributes
+    ----------
+    stops
+        (k,) steps that have a probe.
+    lead
+        What stands at the left, if anything, and its style.
+    tail
+        What stands at the right.
+    """
+
+    step: int
+    last: int
+    total: int
+    stops: npt.NDArray[np.int64]
+    lead: str
+    lead_style: str
+    tail: str
+
+
+def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, int, int]:
+    """Draw the timeline on one row.
+
+    Returns
+    -------
+    canvas
+    first, last
+        Columns of step 0 and of the last step, for clicks.
+    """
+    canvas = Canvas.blank(max(width, 0), 1)
+    canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
+    first = len(line.lead) + 3 if line.lead else 1
+    last = width - len(line.tail) - 3
+    canvas.write(width - len(line.tail) - 1, 0, line.tail, _INDEX["text"])
+    if last - first < 4:
+        return canvas, first, first
+    dash, done, probe, knob = "-=+O" if ascii_only else "┄━┿◉"
+    total = max(line.total, line.last, 1)
+
+    def column(step: float) -> int:
+        return first + round(step / total * (last - first))
+
+    canvas.write(first, 0, dash * (last - first + 1), _INDEX["axis"])
+    canvas.write(first, 0, done * (column(line.last) - first + 1), _INDEX["muted"])
+    places = sorted({column(int(stop)) for stop in line.stops})
+    if len(places) * 2 < last - first:
+        for place in places:
+            canvas.write(place, 0, probe, _INDEX["muted"])
+    canvas.write(column(line.step), 0, knob, _INDEX["cursor"])
+    return canvas, first, last
+
+
+_LEAD = " verdict  "
+SPACIOUS = 90
+"""From this width on what follows the verdict's first line stands beneath its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the comparison table: its text and style."""
+
+    text: str
+    style: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands beneath the panels.
+
+    Attributes
+    ----------
+    alert
+        Trouble and what to do about it, first and unmissable; empty when there is none.
+    line
+        What the comparison shows.
+    failed
+        What was expected of it and is not so.
+    notes
+        Conventions and details; shown as far as there is room.
+    table
+        First row: names of the columns, most important first. Shown when all rows fit, with as
+        many columns as there is room for.
+    """
+
+    alert: str
+    line: str
+    notes: Sequence[str]
+    table: Sequence[Sequence[Cell]] = ()
+    failed: Sequence[str] = ()
+
+
+def summary_height(content: Summary, width: int, most: int) -> int:
+    """Rows that the summary would like to have, at most ``most``.
+
+    When the table does not fit, what is asked for is room for the verdict and its convention.
+    """
+    convention, *others = _note_rows(content, width) or [[]]
+    brief = len(_verdict_rows(content, width)) + len(convention)
+    enough = brief + len(_table(content.table, width))
+    full = enough + sum(map(len, others))
+    return min(full, most) if enough <= most else min(brief, most)
+
+
+def _indent(width: int) -> int:
+    """Where what follows the first line begins: under it, or at the edge of a narrow terminal."""
+    return len(_LEAD) if width >= SPACIOUS else 1
+
+
+def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
+    """The rows of each note."""
+    indent = _indent(width)
+    return [
+        [
+            [(" " * indent, "muted"), (line, "muted")]
+            for line in textwrap.wrap(note, max(width - indent - 1, 10))
+        ]
+        for note in content.notes
+    ]
+
+
+def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
+    """The alert, the verdict and what contradicts expectations, wrapped."""
+    lead = _LEAD
+    rows: list[list[tuple[str, str]]] = []
+    if content.alert:
+        for line in textwrap.wrap(content.alert, max(width - 4, 10)):
+            rows.append([(" ! " if not rows else "   ", "error"), (line, "error")])
+    first, *others = textwrap.wrap(
+        content.line,
+        max(width - 1, len(lead) + 10),
+        initial_indent=lead,
+        subsequent_indent=" " * _indent(width),
+    ) or [lead]
+    rows.append([(lead, "title"), (first[len(lead) :], "text")])
+    rows += [[(line, "text")] for line in others]
+    indent = " " * _indent(width)
+    for each in content.failed:
+        for line in textwrap.wrap(each, max(width - len(indent) - 1, 10)):
+            rows.append([(indent, "text"), (line, "warning")])
+    return rows
+
+
+def summary(content: Summary, width: int, height: int) -> Canvas:
+    """Draw the alert, the verdict, the table when it fits, and the notes there is room for."""
+    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    rows = _verdict_rows(content, width)
+    convention, *others = _note_rows(content, width) or [[]]
+    table = _table(content.table, width)
+    fits = len(rows) + len(convention) + len(table) <= height
+    if len(rows) >= height > 1 and convention and not content.alert:
+        # No number without its convention: the verdict is cut, not what it is measured by.
+        rows = _cut(rows, height - 1, width)
+    rows += convention
+    if fits:
+        rows += table
+    rows = _cut(rows, height, width)
+    for note in others:
+        if len(rows) + len(note) > height:
+            break
+        rows += note
+    for y, row in enumerate(rows):
+        x = 0
+        for text, style in row:
+            canvas.write(x, y, text, _INDEX[style])
+            x += len(text)
+    return canvas
+
+
+def _cut(rows: list[list[tuple[str, str]]], most: int, width: int) -> list[list[tuple[str, str]]]:
+    """The first rows; the last one says where more would follow."""
+    if len(rows) <= most or most < 1:
+        return rows
+    *kept, last = rows[:most]
+    *before, (text, style) = last
+    room = width - sum(len(each) for each, _ in before) - 3
+    return [*kept, [*before, (f"{text[: max(room, 0)].rstrip()} …", style)]]
+
+
+def _table(table: Sequence[Sequence[Cell]], room: int) -> list[list[tuple[str, str]]]:
+    """Rows of a table with aligned columns: the first column to the left, numbers to the right.
+
+    Columns for which there is no room are left out from the last; nothing is shown without one.
+    """
+    if not table:
+        return []
+    widths = [max(len(row[place].text) for row in table) for place in range(len(table[0]))]
+    indent = _indent(room)
+    while len(widths) > 1 and indent + sum(width + 3 for width in widths) - 3 > room - 1:
+        widths.pop()
+    if len(widths) == 1:
+        return []
+    laid = []
+    for row in table:
+        line = [(" " * indent + row[0].text.ljust(widths[0]), row[0].style)]
+        line += [
+            ("   " + cell.text.rjust(width), cell.style)
+            for cell, width in zip(row[1:], widths[1:], strict=False)
+        ]
+        laid.append(line)
+    return laid

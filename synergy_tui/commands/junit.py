@@ -1,0 +1,83 @@
+"""The outcome of an experiment as a JUnit XML file, which continuous integration systems show.
+
+A run is one test case (error when it failed, skipped when it was stopped before its end), and so is
+every expectation (failure when it does not hold, with both sides' values). The layout is the common
+subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuite/testcase``.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.files import write_output
+
+# What XML 1.0 cannot hold even escaped; task names and messages may come from anywhere.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(path: Path, state: ExperimentState) -> None:
+    """Write the JUnit report of ``state`` to ``path``, all of it or none.
+
+    Parameters
+    ----------
+    path
+        The file; missing folders are made. ``-`` is stdout.
+    state
+        The experiment, folded from its log.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    write_output(path, render_junit(state))
+
+
+def render_junit(state: ExperimentState) -> str:
+    """Return the JUnit XML of an experiment."""
+    name = state.scenario or state.id or "synergy"
+    suite = ET.Element("testsuite", name=_clean(name), time=f"{state.elapsed:.3f}")
+    for run in state.runs.values():
+        case = _case(suite, f"{name}.runs", run.name)
+        if run.status == "failed":
+            _outcome(case, "error", run.reason or "the run failed")
+        elif run.status != "finished":
+            _outcome(case, "skipped", run.reason or f"the run is {run.status}")
+    for event in state.expectations:
+        case = _case(suite, f"{name}.expect", str(event["that"]))
+        if not event.get("holds"):
+            _outcome(case, "failure", _why(event))
+    if state.exit_code not in (None, 0, 1) and not suite.findall("testcase/error"):
+        case = _case(suite, name, "experiment")
+        _outcome(case, "error", state.reason or f"the experiment ended with {state.exit_code}")
+    for outcome in ("failure", "error", "skipped"):
+        plural = outcome if outcome == "skipped" else f"{outcome}s"
+        suite.set(plural, str(len(suite.findall(f"testcase/{outcome}"))))
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    root = ET.Element("testsuites", name="synergy")
+    root.append(suite)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _why(event: dict[str, Any]) -> str:
+    """Say what an expectation compared, with both sides' values."""
+    if event.get("reason"):
+        return f"{event['that']}: {event['reason']}"
+    return f"{event['that']} does not hold: {event.get('left')} against {event.get('right')}"
+
+
+def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
+    return ET.SubElement(suite, "testcase", classname=_clean(classname), name=_clean(name))
+
+
+def _outcome(case: ET.Element, kind: str, message: str) -> None:
+    ET.SubElement(case, kind, message=_clean(message)).text = _clean(message)
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,1 @@
+"""The experiment directory: its events, their state, kept attention, and the verdict."""

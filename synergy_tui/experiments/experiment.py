@@ -1,0 +1,452 @@
+"""Experiment directories: made, found, locked, and asked whether their worker still lives."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.events import Event, EventReader, last_events, status_of
+from synergy_tui.files import DIRECTORY_MODE, FILE_MODE, expand, home, make_private, write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    import psutil
+
+    from synergy_tui.experiments.state import ExperimentState
+    from synergy_tui.scenario import Scenario
+
+SCENARIO = "scenario.toml"
+EVENTS = "events.jsonl"
+WORKER = "worker.json"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The process that writes an experiment.
+
+    Attributes
+    ----------
+    pid, created
+        Process id, and when that process was created (seconds since 1970): a later process with
+        the same id has another time, so it is not mistaken for the worker.
+    host
+        The machine it runs on.
+    uptime
+        How long the machine had been running when the process was created, in seconds, where that
+        can be told: setting the clock changes ``created`` as it is told later, but not this.
+    """
+
+    pid: int
+    created: float
+    host: str
+    uptime: float | None = None
+
+    @classmethod
+    def this_process(cls) -> Worker:
+        """Describe the calling process."""
+        import psutil
+
+        process = psutil.Process()
+        return cls(os.getpid(), process.create_time(), socket.gethostname(), _uptime(process))
+
+    @property
+    def here(self) -> bool:
+        """Whether it belongs to this machine."""
+        return self.host == socket.gethostname()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs; ``False`` when that cannot be known from here."""
+        if not self.here:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            pass  # somebody else's: perhaps a later process with this id
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            uptime = _uptime(process)
+            if self.uptime is not None and uptime is not None:
+                return abs(uptime - self.uptime) < 0.1
+            return abs(process.create_time() - self.created) < 2.0
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+
+def _uptime(process: psutil.Process) -> float | None:
+    """Return how long the machine had been running when a process was created."""
+    if sys.platform != "linux":
+        return None  # the time of creation is kept there as the clock told it
+    import psutil
+
+    return process.create_time() - psutil.boot_time()
+
+
+class Experiment:
+    """A directory that holds one execution of a scenario.
+
+    Parameters
+    ----------
+    path
+        The directory; nothing is read until it is asked for.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).absolute()
+
+    def __repr__(self) -> str:
+        return f"Experiment({str(self.path)!r})"
+
+    @property
+    def id(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        """The event log."""
+        return self.path / EVENTS
+
+    @property
+    def scenario_path(self) -> Path:
+        """The resolved scenario."""
+        return self.path / SCENARIO
+
+    @property
+    def log_path(self) -> Path:
+        """The worker's log: tracebacks, and what libraries print."""
+        return self.path / "worker.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the trainer keeps its checkpoints."""
+        return self.path / "checkpoints"
+
+    def scenario(self) -> Scenario:
+        """Read the resolved scenario.
+
+        Raises
+        ------
+        UserError
+            It is missing or was damaged.
+        """
+        from synergy_tui.scenario import load_scenario
+
+        return load_scenario(self.scenario_path)
+
+    def fold(self) -> ExperimentState:
+        """Read the whole log into a state."""
+        from synergy_tui.experiments.state import ExperimentState
+
+        state = ExperimentState.read(self.events_path)
+        state.id = state.id or self.id
+        return state
+
+    @cached_property
+    def first_event(self) -> Event | None:
+        """The log's first event, which names scenario and runs."""
+        head = EventReader(self.events_path).read(limit_bytes=64 * 1024)
+        return head[0] if head else None
+
+    @property
+    def started(self) -> datetime.datetime:
+        """When it was made: told by the log, else by the directory's name or age; aware, UTC."""
+        told = (self.first_event or {}).get("started")
+        try:
+            return datetime.datetime.fromisoformat(str(told)).astimezone(datetime.UTC)
+        except ValueError:
+            made = self.path.stat().st_mtime
+            return datetime.datetime.fromtimestamp(made, tz=datetime.UTC)
+
+    @property
+    def scenario_name(self) -> str:
+        """The scenario's name, from the log or from the directory's."""
+        told = (self.first_event or {}).get("scenario")
+        return str(told) if told else re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", self.id)
+
+    def ending(self) -> Event | None:
+        """Return the closing event, when it is the newest word on the experiment."""
+        for event in reversed(last_events(self.events_path, size=64 * 1024)):
+            if event["kind"] == "experiment_finished":
+                return event
+            if event["kind"] in ("run_started", "run_resumed", "train_step"):
+                return None
+        return None
+
+    def worker(self) -> Worker | None:
+        """Return the process that last took charge of this experiment."""
+        try:
+            told = orjson.loads((self.path / WORKER).read_bytes())
+            uptime = told.get("uptime")
+            return Worker(
+                int(told["pid"]),
+                float(told["created"]),
+                str(told["host"]),
+                None if uptime is None else float(uptime),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def state(self) -> str:
+        """Return ``running``, ``finished``, ``failed``, ``stopped``, ``dead`` or ``new``.
+
+        ``dead`` means that its worker went without closing the log (killed, or a power cut);
+        ``synergy resume`` goes on from the last checkpoint. A worker on another machine counts as
+        running while the log was written to within the last minute.
+        """
+        worker = self.worker()
+        if worker is not None and worker.alive:
+            return "running"
+        ending = self.ending()
+        if ending is not None:
+            return status_of(ending.get("exit_code"))
+        if worker is not None and not worker.here and self._written_within(60.0):
+            return "running"
+        if worker is None and not self.events_path.exists():
+            return "new"
+        return "dead"
+
+    def _written_within(self, seconds: float) -> bool:
+        try:
+            modified = self.events_path.stat().st_mtime
+        except OSError:
+            return False
+        now = datetime.datetime.now(tz=datetime.UTC).timestamp()
+        return abs(now - modified) < seconds
+
+    @contextmanager
+    def lock(self, *, announce: bool = True) -> Iterator[None]:
+        """Hold the experiment for writing, and write down who does.
+
+        Parameters
+        ----------
+        announce
+            Write down that this process is its worker; not for what only removes it, which must
+            work on a full disk too.
+
+        Raises
+        ------
+        UserError
+            Another process holds it, or there is no room to write down who does.
+        """
+        import filelock
+
+        guard = filelock.FileLock(self.path / LOCK, timeout=0, mode=FILE_MODE)
+        try:
+            guard.acquire()
+        except filelock.Timeout as error:
+            worker = self.worker()
+            who = f"process {worker.pid} on {worker.host}" if worker else "another process"
+            raise UserError(
+                f"Experiment {self.id} is being written by {who}.",
+                hint=f"Watch it with `synergy attach {self.id}`, "
+                f"or end it with `synergy stop {self.id}`.",
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"Experiment {self.id} cannot be written: {error.strerror or error}."
+            ) from error
+        try:
+            if announce:
+                self._announce()
+            yield
+        finally:
+            # A process may go on to other experiments; it is no longer the worker of this one.
+            with suppress(OSError):
+                (self.path / WORKER).unlink(missing_ok=True)
+            guard.release()
+
+    def _announce(self) -> None:
+        record = orjson.dumps(asdict(Worker.this_process()))
+        try:
+            write_whole(self.path / WORKER, record)
+        except OSError as error:
+            raise UserError(
+                f"Experiment {self.id} cannot be written: {error.strerror or error}.",
+                hint=f"Make room, then go on with `synergy resume {self.id}`.",
+                exit_code=ExitCode.RUN_FAILED,
+            ) from error
+
+    def attention(self, path: str) -> dict[str, np.ndarray]:
+        """Read an attention file that an event names.
+
+        Parameters
+        ----------
+        path
+            As in the event, relative to the experiment.
+
+        Returns
+        -------
+        dict
+            ``attention`` (B, L, H, n, n) float32, ``head_weights`` (L, H) float64, and ``tokens``
+            (B, n) for trained runs.
+
+        Raises
+        ------
+        UserError
+            There is no such file, or it is not a whole safetensors file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        file = (self.path / path).resolve()
+        if not file.is_relative_to(self.path.resolve()):
+            raise UserError(f"The event names a file outside its experiment: {path}.")
+        try:
+            return load_file(file)
+        except (OSError, SafetensorError, ValueError) as error:
+            raise UserError(f"Attention file {file} cannot be read: {error}.") from error
+
+
+def create_experiment(
+    scenario: Scenario, out: str | Path | None = None, *, identity: str | None = None
+) -> Experiment:
+    """Make an experiment directory for a scenario.
+
+    Parameters
+    ----------
+    scenario
+        Resolved; it is written to ``scenario.toml`` with every default filled in.
+    out
+        Folder to make it in; see :func:`synergy_tui.files.home`.
+    identity
+        Name of the directory, which must not exist yet. Without one: date, time, scenario.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written, or the name is taken.
+    """
+    root = make_private(home(out))
+    if identity is not None:
+        names: Iterator[str] = iter([identity])
+    else:
+        stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        slug = re.sub(r"[^\w-]+", "_", scenario.name) or "experiment"
+        names = (
+            f"{stamp}-{slug}" + (f"-{count}" if count > 1 else "") for count in range(1, 10_000)
+        )
+    for name in names:
+        path = root / name
+        try:
+            path.mkdir(mode=DIRECTORY_MODE)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+        experiment = Experiment(path)
+        try:
+            write_whole(experiment.scenario_path, scenario.as_toml())
+        except OSError as error:
+            raise UserError(
+                f"{experiment.scenario_path} cannot be written: {error.strerror or error}.",
+                hint="Free some space, or choose another folder with --out DIR.",
+                exit_code=ExitCode.RUN_FAILED,
+            ) from error
+        return experiment
+    raise UserError(f"{root / str(identity)} exists already.", hint="Choose another name.")
+
+
+def is_experiment(path: Path) -> bool:
+    """Whether a directory holds an experiment that this user may read."""
+    try:
+        return (path / EVENTS).is_file() or (path / SCENARIO).is_file()
+    except PermissionError:
+        return False
+
+
+def list_experiments(out: str | Path | None = None) -> list[Experiment]:
+    """Return the experiments of a folder, oldest first; none when there is no folder yet.
+
+    Names that begin with a dot are experiments being made or removed, and are left out.
+    """
+    root = home(out)
+    try:
+        paths = sorted(
+            path
+            for path in root.iterdir()
+            if not path.name.startswith(".") and path.is_dir() and is_experiment(path)
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise UserError(f"{root} cannot be read: {error.strerror}.") from error
+    return [Experiment(path) for path in paths]
+
+
+def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
+    """Return the one experiment that ``name`` means.
+
+    Parameters
+    ----------
+    name
+        A directory, an id, what is unique of an id (its beginning, else any part), or ``last``.
+    out
+        Folder to look in; see :func:`synergy_tui.files.home`.
+
+    Raises
+    ------
+    UserError
+        None or several match.
+    """
+    if (os.sep in name or name in (".", "..")) or is_experiment(Path(name)):
+        path = expand(name)
+        if path.is_dir() and is_experiment(path):
+            return Experiment(path)
+        raise UserError(f"{path} is not an experiment.", hint="`synergy ls` lists those there are.")
+    every = list_experiments(out)
+    if name == "last" and every:
+        return max(every, key=lambda experiment: experiment.started)
+    for matches in (
+        [each for each in every if each.id == name],
+        [each for each in every if each.id.startswith(name)],
+        [each for each in every if name in each.id],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = ", ".join(each.id for each in matches[:5])
+            more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
+            raise UserError(f"'{name}' could mean {listed}{more}.", hint="Give more of the name.")
+    near = difflib.get_close_matches(name, [each.id for each in every], n=1, cutoff=0.4)
+    raise UserError(
+        f"There is no experiment '{name}' in {home(out)}.",
+        hint=f"Did you mean '{near[0]}'?" if near else "`synergy ls` lists those there are.",
+    )
+
+
+def summary(experiment: Experiment) -> dict[str, Any]:
+    """Return what ``synergy ls --json`` prints of an experiment."""
+    ending = experiment.ending() or {}
+    return {
+        "id": experiment.id,
+        "scenario": experiment.scenario_name,
+        "state": experiment.state(),
+        "started": experiment.started.isoformat(timespec="seconds"),
+        "path": str(experiment.path),
+        "exit_code": ending.get("exit_code"),
+        "verdict": ending.get("verdict", ""),
+        "elapsed": ending.get("t"),
+    }

@@ -1,0 +1,182 @@
+"""The numbers of a run by name, for expectations, verdicts, tables and sweeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.scenario.expect import UndecidedError
+from synergy_tui.scenario.metrics import (
+    _PLACE,
+    ANALYSIS_METRICS,
+    HEAD_METRICS,
+    LAST_REPORTS,
+    RUN_METRICS,
+    problem,
+)
+from synergy_tui.words import AtLeast, Value
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.state import RunState
+
+
+def metric(run: RunState, name: str, step: int | None = None) -> Value:
+    """Return a run's number.
+
+    Parameters
+    ----------
+    run
+        As folded from the log.
+    name
+        A name of :data:`METRICS`, with ``layer2.`` or ``head3.`` before it where that is meant
+        (both count from 1).
+    step
+        As it was at this training step; the newest when ``None``.
+
+    Returns
+    -------
+    float or AtLeast
+        A mixing time beyond the step limit is an :class:`~synergy_tui.words.AtLeast`.
+
+    Raises
+    ------
+    UndecidedError
+        The run has no such number (yet).
+    """
+    match = _PLACE.fullmatch(name)
+    if match is None or problem(name):
+        raise UndecidedError(f"{run.name}: {problem(name)}")
+    layer, head = match["layer"], match["head"]
+    value: Any
+    if match["name"] in RUN_METRICS and not head and not layer:
+        value = _run_metric(run, match["name"], step)
+    else:
+        analysis = _analysis(run, int(layer) if layer else None, step)
+        if head:
+            heads = analysis.get("per_head") or []
+            if int(head) > len(heads):
+                raise UndecidedError(f"{run.name} has {len(heads)} heads, not {head}")
+            value = heads[int(head) - 1].get(HEAD_METRICS[match["name"]])
+        else:
+            value = leaf(analysis, ANALYSIS_METRICS[match["name"]])
+    return as_value(value, f"{run.name}.{name}")
+
+
+def leaf(analysis: Any, path: tuple[str, ...]) -> Any:
+    """Return what an analysis object holds at ``path``, or ``None``."""
+    for key in path:
+        analysis = analysis.get(key) if isinstance(analysis, dict) else None
+    return analysis
+
+
+def as_value(value: Any, name: str) -> Value:
+    """Return a number of an analysis as something to compare; ``"> 10000"`` becomes `AtLeast`."""
+    if isinstance(value, str) and value.startswith(">"):
+        return AtLeast(float(value[1:].replace(",", "")))
+    if value is None or isinstance(value, str):
+        raise UndecidedError(f"{name} is not known")
+    return float(value)
+
+
+def _analysis(run: RunState, layer: int | None, step: int | None) -> dict[str, Any]:
+    probe = run.probe_at(step)
+    if probe is None:
+        raise UndecidedError(f"{run.name} was not measured")
+    if layer is None:
+        return probe.overall if len(probe.layers) != 1 else probe.layers[0]
+    if layer > len(probe.layers):
+        raise UndecidedError(f"{run.name} has {len(probe.layers)} layers, not {layer}")
+    return probe.layers[layer - 1]
+
+
+def _run_metric(run: RunState, name: str, step: int | None) -> float | None:
+    if name == "step":
+        return run.step if step is None else min(step, run.step)
+    if name in ("loss", "accuracy"):
+        series = run.loss if name == "loss" else run.accuracy
+        last = series.until(step)[-LAST_REPORTS:]
+        return float(last.mean()) if len(last) and not math.isnan(last[-1]) else None
+    if name == "tokens_per_second":
+        return run.speed.last if step is None else run.speed.at(step)
+    if name.startswith("held_out_"):
+        probe = run.probe_at(step)
+        return getattr(probe, name.removeprefix("held_out_"), None) if probe else None
+    value: float | None = getattr(run, name)
+    return value
+
+
+# Named as in expectations; `mixing_time` is there under its full name.
+MEASURES = tuple(name for name in ANALYSIS_METRICS if name != "mixing_time")
+
+
+def measures(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measures of an analysis object by name, ``None`` where one is missing."""
+    return {name: leaf(analysis, ANALYSIS_METRICS[name]) for name in MEASURES}
+
+
+def conventions(probe: ProbeRecord) -> dict[str, Any]:
+    """Return the conventions a probe was measured under, which no number is shown without."""
+    return {key: probe.overall.get(key) for key in ("convention", "combine", "weights", "sink")}
+
+
+def run_record(run: RunState) -> dict[str, Any]:
+    """Return one run's newest numbers.
+
+    Loss in nats, accuracy in 0..1, times in diffusion steps; ``None`` for what was not measured.
+    """
+    record: dict[str, Any] = {
+        "run": run.name,
+        "kind": run.kind,
+        "status": run.status,
+        "heads": run.heads,
+        "parameters": run.parameters,
+        "task": run.task,
+        "seed": run.seed,
+        "device": run.device,
+        "step": run.step,
+        "steps": run.total_steps,
+        "loss": run.loss.last,
+        "loss_floor": run.floor,
+        "accuracy": run.accuracy.last,
+    }
+    probe = run.probe
+    record["probe_step"] = probe.step if probe else None
+    record.update(measures(probe.overall if probe else {}))
+    record.update(conventions(probe) if probe else {})
+    if run.reason:
+        record["reason"] = run.reason
+    return record
+
+
+def experiment_record(state: ExperimentState) -> dict[str, Any]:
+    """Return an experiment's runs, expectations and warnings as plain values."""
+    return {
+        "title": state.title,
+        "seed": state.seed,
+        "versions": state.versions,
+        "runs": [run_record(run) for run in state.runs.values()],
+        "expectations": [
+            {key: event.get(key) for key in ("that", "holds", "left", "right")}
+            for event in state.expectations
+        ],
+        "warnings": [
+            {"t": time, "run": run, "message": message} for time, run, message in state.warnings
+        ],
+    }
+
+
+# Heading → key of the record, in the order tables show them.
+COLUMNS: dict[str, str] = {
+    "heads": "heads",
+    "parameters": "parameters",
+    "step": "step",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "steps to sink": "hitting_time",
+    "mixing time": "mixing_time_tv_max",
+    "fidelity": "fidelity",
+    "amplification": "amplification",
+    "mixing gain": "mixing_gain",
+}

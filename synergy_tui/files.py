@@ -1,0 +1,242 @@
+"""Where Synergy keeps things, and how it writes them: private modes, whole files or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from synergy_tui.errors import UserError
+
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+
+
+def home(out: str | Path | None = None) -> Path:
+    """Return the folder that experiments live in; it need not exist yet.
+
+    Parameters
+    ----------
+    out
+        What ``--out`` gave; else the environment's ``SYNERGY_HOME``, else the platform's user data
+        folder.
+
+    Raises
+    ------
+    UserError
+        No folder can be told, because the user has no home.
+    """
+    if out is not None:
+        return expand(out).absolute()
+    chosen = os.environ.get("SYNERGY_HOME")
+    if chosen:
+        return expand(chosen).absolute()
+    import platformdirs
+
+    try:
+        folder = platformdirs.user_data_path("synergy", appauthor=False)
+    except (RuntimeError, KeyError) as error:
+        raise UserError(
+            "There is no home directory to keep experiments in.", hint=_ELSEWHERE
+        ) from error
+    if not folder.is_absolute() or "~" in folder.parts:
+        raise UserError("There is no home directory to keep experiments in.", hint=_ELSEWHERE)
+    return folder
+
+
+_ELSEWHERE = "Name a folder with --out DIR or the environment variable SYNERGY_HOME."
+
+
+def make_private(folder: Path) -> Path:
+    """Make ``folder`` and its missing parents, readable by their owner only.
+
+    Raises
+    ------
+    UserError
+        It cannot be made or written.
+    """
+    missing: list[Path] = []
+    step = folder
+    try:
+        while not step.exists():
+            missing.append(step)
+            step = step.parent
+        for each in reversed(missing):
+            each.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        if not folder.is_dir():
+            raise NotADirectoryError(20, "Not a directory", str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied", str(folder))
+    except OSError as error:
+        raise UserError(
+            f"Experiments cannot be kept in {folder}: {error.strerror or error}.", hint=_ELSEWHERE
+        ) from error
+    return folder
+
+
+def expand(path: str | Path) -> Path:
+    """Return ``path`` with a leading ``~`` replaced; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def require_file(path: str | Path) -> None:
+    """Make sure that ``path`` is an ordinary file, before anything opens it.
+
+    A pipe would be waited for, and a device read, without end.
+
+    Raises
+    ------
+    UserError
+        It is not there, or something else.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not stat.S_ISREG(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise UserError(f"{path} is {what}, not a file.")
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file aside and rename it into place, so that readers see all of it or none."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:  # mkstemp has made it 0600
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).replace(path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+
+
+STDOUT = Path("-")
+# Links to whatever the shell opened, which may well be an ordinary file.
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd", "/proc")
+
+
+def write_output(path: Path, content: bytes | str) -> None:
+    """Write ``content`` to ``path``: all of it, or nothing and the file as it was before.
+
+    ``-`` is stdout. Devices and pipes are appended to, and so is what ``/dev/stdout`` leads to,
+    wherever the shell has sent it. Of a link, the file that it names is written. New files get the
+    permissions that the user's umask says, unlike experiments, which are private.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written: it says which one and why.
+    """
+    data = content.encode() if isinstance(content, str) else content
+
+    def write(target: Path) -> None:
+        target.write_bytes(data)
+
+    write_output_with(path, write)
+
+
+def write_output_with(path: Path, write: Callable[[Path], object]) -> None:
+    """As :func:`write_output`, for libraries that write files themselves.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be.
+    write
+        Called with the path to write to: a neighbour of ``path`` with the same suffix, which is
+        renamed once it is complete.
+    """
+    try:
+        if is_stream(path):
+            _append(path, write)
+            return
+        aside = _make_aside(path)
+        try:
+            write(aside)
+            aside.chmod(_mode(path))
+            aside.replace(path.resolve())
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def require_writable(path: Path) -> None:
+    """Make sure that :func:`write_output` will find a place for ``path``, before long work.
+
+    Raises
+    ------
+    UserError
+        It says which file and why not.
+    """
+    if is_stream(path):
+        return
+    try:
+        _make_aside(path).unlink()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written goes to a descriptor, device or pipe, which no rename may replace."""
+    if path == STDOUT:
+        return True
+    descriptor = any(path.absolute().is_relative_to(place) for place in _DESCRIPTORS)
+    return path.exists() and (descriptor or not (path.is_file() or path.is_dir()))
+
+
+def leave_stdout() -> None:
+    """Drop what stdout still holds: Python would try, and complain, again when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _make_aside(path: Path) -> Path:
+    """Return a new empty neighbour of the file that ``path`` names, with the same suffix."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "Is a directory")
+    folder = path.resolve().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".synergy-", suffix=path.suffix, dir=folder)
+    os.close(handle)
+    return Path(name)
+
+
+def _append(path: Path, write: Callable[[Path], object]) -> None:
+    """Write aside, since not every library can write to a pipe, and pass all of it on."""
+    with tempfile.TemporaryDirectory(prefix="synergy-") as folder:
+        aside = Path(folder, path.name)
+        write(aside)
+        with aside.open("rb") as source:
+            if path == STDOUT:
+                shutil.copyfileobj(source, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+                return
+            with path.open("ab") as target:
+                shutil.copyfileobj(source, target)
+
+
+def _mode(path: Path) -> int:
+    """Return the permissions the file has, or would get if it were created plainly."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -1,0 +1,459 @@
+"""What this machine offers: each finding is a fact with a state and, where useful, advice.
+
+Nothing here raises: a probe that fails becomes a finding that says so, since the machine on which
+something is broken is the one this is for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import locale
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from synergy_tui import __version__
+from synergy_tui.errors import EXTRAS
+
+State = Literal["ok", "note", "warning", "broken"]
+
+# Below these the app still works, but wraps or runs out of room.
+SMALLEST_TERMINAL = (80, 24)
+LITTLE_DISK = 2 * 2**30
+LITTLE_MEMORY = 2 * 2**30
+
+# Extra → the distribution whose version tells that it is there.
+_DISTRIBUTIONS = {
+    "figures": "matplotlib",
+    "parquet": "pyarrow",
+    "tensorboard": "tensorboard",
+    "hf": "transformers",
+    "ray": "ray",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about the machine.
+
+    Attributes
+    ----------
+    name
+        What was looked at, as in ``gpu``.
+    state
+        ``ok``, ``note`` (worth knowing), ``warning`` (works worse than it could) or ``broken``
+        (runs will fail).
+    text
+        For a person, one line.
+    advice
+        What to do about it, where there is something to do.
+    data
+        For a program: plain JSON values, sizes in bytes.
+    """
+
+    name: str
+    state: State
+    text: str
+    advice: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as plain JSON values."""
+        return asdict(self)
+
+
+def examine(home: Path | None = None) -> Iterator[Finding]:
+    """Yield what each probe finds, in the order a person reads them.
+
+    Parameters
+    ----------
+    home
+        Where experiments would be kept; the default home unless given.
+    """
+    probes: dict[str, Callable[[], Finding]] = {
+        "synergy": _synergy,
+        "processor": _processor,
+        "memory": _memory,
+        "torch": _torch,
+        "gpu": _gpu,
+        "numba": _numba,
+        "disk": lambda: _disk(home),
+        "terminal": _terminal,
+        "colour": _colour,
+        "extras": _extras,
+    }
+    for name, probe in probes.items():
+        try:
+            yield probe()
+        except Exception as error:  # whatever is wrong here is the finding
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            yield Finding(name, "broken", f"could not be examined: {reason}")
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for a person, in binary units."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def _synergy() -> Finding:
+    data = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "executable": sys.executable,
+    }
+    return Finding(
+        "synergy",
+        "ok",
+        f"{__version__} on Python {data['python']}, {data['platform']}",
+        data=data,
+    )
+
+
+def _processor() -> Finding:
+    count = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    quota = _cgroup_cores()
+    data = {"name": name, "cores": count, "usable": usable, "quota": quota}
+    text = f"{usable} of {count} cores usable ({name})"
+    if quota is not None and quota < usable:
+        advice = "More threads than the container's share only queue: set OMP_NUM_THREADS."
+        return Finding("processor", "note", f"{text}, of which {quota:g} granted", advice, data)
+    return Finding("processor", "ok", text, data=data)
+
+
+def _cgroup_cores() -> float | None:
+    """Return the cores that a container may use, when it is limited."""
+    limit = Path("/sys/fs/cgroup/cpu.max")
+    if not limit.is_file():
+        return None
+    quota, period = limit.read_text().split()
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, available = memory.total, memory.available
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()) != "max":
+        total = min(total, int(text))
+        available = min(available, total)
+    data = {"total": total, "available": available}
+    line = f"{size(available)} of {size(total)} free"
+    if available < LITTLE_MEMORY:
+        return Finding("memory", "warning", line, "Use a smaller batch, or close something.", data)
+    return Finding("memory", "ok", line, data=data)
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        advice = "Install it again: python -m pip install --force-reinstall torch"
+        return Finding("torch", "broken", f"cannot be imported: {error}", advice)
+    build = _build(torch)
+    data = {"version": torch.__version__, "build": build, "threads": torch.get_num_threads()}
+    return Finding(
+        "torch", "ok", f"{torch.__version__} ({build} build), {_threads(data)}", data=data
+    )
+
+
+def _threads(data: dict[str, Any]) -> str:
+    return "1 thread" if data["threads"] == 1 else f"{data['threads']} threads"
+
+
+def _build(torch: Any) -> str:
+    if torch.version.cuda:
+        return f"CUDA {torch.version.cuda}"
+    if getattr(torch.version, "hip", None):
+        return f"ROCm {torch.version.hip}"
+    return "CPU"
+
+
+def _gpu() -> Finding:
+    driver = _driver()
+    data: dict[str, Any] = {"driver": driver, "devices": []}
+    try:
+        import torch
+    except (ImportError, OSError):
+        return Finding("gpu", "note", "unknown: torch cannot be imported", data=data)
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            free, total = torch.cuda.mem_get_info(index)
+            data["devices"].append(
+                {
+                    "name": properties.name,
+                    "capability": f"{properties.major}.{properties.minor}",
+                    "memory": total,
+                    "free": free,
+                }
+            )
+        shown = ", ".join(
+            f"{each['name']} ({size(each['free'])} of {size(each['memory'])} free)"
+            for each in data["devices"]
+        )
+        return Finding("gpu", "ok", shown + (f", driver {driver}" if driver else ""), data=data)
+    if torch.backends.mps.is_available():
+        data["devices"].append({"name": "Apple GPU (mps)"})
+        return Finding("gpu", "ok", "Apple GPU (mps)", data=data)
+    if driver is None:
+        return Finding("gpu", "ok", "none; training runs on the processor", data=data)
+    if torch.version.cuda is None:
+        advice = "Install a CUDA build of torch: https://pytorch.org/get-started/locally/"
+        return Finding(
+            "gpu", "warning", f"driver {driver}, but this torch is a CPU build", advice, data
+        )
+    advice = "The driver may be older than this torch needs, or the GPU hidden from this process."
+    return Finding("gpu", "warning", f"driver {driver}, but torch sees no GPU", advice, data)
+
+
+def _driver() -> str | None:
+    """Return the NVIDIA driver's version, if there is one."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "that does not answer"
+    lines = done.stdout.split("\n")
+    return lines[0].strip() or None if done.returncode == 0 else "that does not answer"
+
+
+def _numba() -> Finding:
+    try:
+        import numba
+    except (ImportError, OSError) as error:
+        advice = "Install it again: python -m pip install --force-reinstall numba"
+        return Finding("numba", "broken", f"cannot be imported: {error}", advice)
+    from synergy_engine import kernels
+
+    asked = os.environ.get("NUMBA_CACHE_DIR")
+    folder = Path(asked) if asked else Path(kernels.__path__[0]) / "__pycache__"
+    writable = _writable(folder)
+    kept = size(sum(each.stat().st_size for each in folder.rglob("*.nb?"))) if writable else "-"
+    data = {
+        "version": numba.__version__,
+        "threads": numba.get_num_threads(),
+        "cache": str(folder),
+        "cache_writable": writable,
+    }
+    text = f"{numba.__version__}, {_threads(data)}, compiled kernels in {folder} ({kept})"
+    if writable:
+        return Finding("numba", "ok", text, data=data)
+    advice = "Kernels may be compiled anew each time: set NUMBA_CACHE_DIR to a writable folder."
+    return Finding("numba", "note", text, advice, data)
+
+
+def _writable(folder: Path) -> bool:
+    """Say whether files can be made in ``folder``, or in the nearest parent that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _disk(home: Path | None) -> Finding:
+    from synergy_tui.errors import UserError
+    from synergy_tui.files import home as default_home
+
+    try:
+        folder = home or default_home()
+    except UserError as error:
+        return Finding("disk", "broken", error.message, error.hint or "")
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    data = {"experiments": str(folder), "free": free, "writable": _writable(folder)}
+    text = f"experiments in {folder}, {size(free)} free"
+    if not data["writable"]:
+        advice = "Name a folder you may write with --out DIR or SYNERGY_HOME."
+        return Finding("disk", "broken", f"{text}, not writable", advice, data)
+    if free < LITTLE_DISK:
+        advice = "`synergy rm` removes old experiments."
+        return Finding("disk", "warning", text, advice, data)
+    return Finding("disk", "ok", text, data=data)
+
+
+def _terminal() -> Finding:
+    columns, lines = shutil.get_terminal_size()
+    encoding = sys.stdout.encoding or locale.getpreferredencoding(False)
+    over = [name for name, key in _MULTIPLEXERS.items() if os.environ.get(key)]
+    data: dict[str, Any] = {
+        "tty": sys.stdout.isatty(),
+        "columns": columns,
+        "lines": lines,
+        "term": os.environ.get("TERM", ""),
+        "encoding": encoding,
+        "over": over,
+    }
+    text = f"{data['term'] or 'unknown'}, {columns}x{lines}, {encoding}"
+    if over:
+        text += f", over {' and '.join(over)}"
+    if not data["tty"]:
+        advice = "The app needs a terminal; runs go headless without one."
+        return Finding("terminal", "note", f"{text}; output is not a terminal", advice, data)
+    if not _draws_braille(encoding):
+        advice = "Charts are drawn with braille: use a UTF-8 locale, as in LANG=C.UTF-8."
+        return Finding("terminal", "warning", f"{text}; cannot show braille", advice, data)
+    if columns < SMALLEST_TERMINAL[0] or lines < SMALLEST_TERMINAL[1]:
+        advice = "The app is made for 80x24 and larger."
+        return Finding("terminal", "warning", text, advice, data)
+    return Finding("terminal", "ok", text, data=data)
+
+
+_MULTIPLEXERS = {"SSH": "SSH_CONNECTION", "tmux": "TMUX", "screen": "STY"}
+
+
+def _draws_braille(encoding: str) -> bool:
+    try:
+        "⣿│┄●".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _colour() -> Finding:
+    from rich.console import Console
+
+    system = Console(file=sys.stdout).color_system
+    plain = bool(os.environ.get("NO_COLOR"))
+    data = {"system": system, "no_color": plain}
+    if plain:
+        return Finding("colour", "note", "off, because NO_COLOR is set", data=data)
+    if system == "truecolor":
+        return Finding("colour", "ok", "true colour", data=data)
+    if system is None:
+        return Finding("colour", "note", "none here", data=data)
+    advice = "If the terminal knows true colour, set COLORTERM=truecolor."
+    return Finding("colour", "note", f"{system} colours", advice, data)
+
+
+def _extras() -> Finding:
+    versions: dict[str, str | None] = {}
+    for extra, distribution in _DISTRIBUTIONS.items():
+        try:
+            versions[extra] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            versions[extra] = None
+    present = [
+        f"{_DISTRIBUTIONS[extra]} {version}" for extra, version in versions.items() if version
+    ]
+    absent = [extra for extra, version in versions.items() if version is None]
+    text = ", ".join(present) or "none"
+    if not absent:
+        return Finding("extras", "ok", text, data=versions)
+    advice = "; ".join(f'pip install "synergy-heads[{extra}]": {EXTRAS[extra]}' for extra in absent)
+    return Finding("extras", "note", f"{text}; absent: {', '.join(absent)}", advice, versions)
+
+
+INTERVAL = 2.0
+
+
+class ResourceMonitor:
+    """Reports CPU, memory and GPU use until it is stopped.
+
+    Parameters
+    ----------
+    report
+        Called with ``cpu_percent`` (100 is one busy core), ``memory_bytes`` (resident),
+        ``gpu_percent`` and ``gpu_memory_bytes`` (``None`` without an NVIDIA GPU or its library).
+    interval
+        Seconds between reports.
+    """
+
+    def __init__(self, report: Callable[..., Any], interval: float = INTERVAL) -> None:
+        self._report = report
+        self._interval = interval
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="resources", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the report under way."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        import psutil
+
+        process = psutil.Process()
+        process.cpu_percent()
+        gpu = _gpu_meter()
+        while not self._stopped.wait(self._interval):
+            percent, used = gpu()
+            try:
+                self._report(
+                    cpu_percent=process.cpu_percent(),
+                    memory_bytes=process.memory_info().rss,
+                    gpu_percent=percent,
+                    gpu_memory_bytes=used,
+                )
+            except (OSError, psutil.Error):
+                return
+
+
+def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
+    """Return what measures the first GPU; nothing where there is none."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    except Exception:
+        return lambda: (None, None)
+
+    def measure() -> tuple[float | None, int | None]:
+        try:
+            used = pynvml.nvmlDeviceGetMemoryInfo(handle).used
+            return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), int(used)
+        except pynvml.NVMLError:
+            return None, None
+
+    return measure
+
+
+def machine() -> str:
+    """Processor, cores, memory and system of this machine, as ``synergy doctor`` tells them."""
+    # The doctor's first three answers; the later ones load torch.
+    found = {finding.name: finding.data or {} for finding in islice(examine(), 3)}
+    processor, memory = found.get("processor", {}), found.get("memory", {})
+    parts = [str(processor.get("name", platform.machine()))]
+    if cores := processor.get("quota") or processor.get("usable"):
+        parts.append(f"{cores:g} cores")
+    if total := memory.get("total"):
+        parts.append(f"{total / 2**30:.0f} GiB")
+    parts.append(f"{platform.system()} {platform.machine()}")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""Executing a scenario: the worker process, its signals, and what it records."""

@@ -1,0 +1,198 @@
+"""Designed and loaded runs: from the tables of a scenario to something the engine measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synergy_tui.errors import UserError
+from synergy_tui.files import require_file
+from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario
+
+if TYPE_CHECKING:
+    from synergy_engine import MultiHeadSystem
+
+# Attention files above this are left out: the log stays small, and the engine can draw the graph
+# again from the scenario.
+LARGEST_KEPT = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Attention that came from a file.
+
+    Attributes
+    ----------
+    attention
+        (B, L, H, n, n) float32.
+    weights
+        (L, H) float64, rows summing to 1.
+    label
+        ``learned``, ``uniform`` or ``given``.
+    tokens
+        (B, n) int64, for checkpoints.
+    """
+
+    attention: np.ndarray
+    weights: np.ndarray
+    label: str
+    parameters: int | None = None
+    tokens: np.ndarray | None = field(default=None)
+
+
+def build_system(run: DesignedRun | FamilyRun, scenario: Scenario) -> MultiHeadSystem:
+    """Return the system of a designed run.
+
+    Raises
+    ------
+    EngineError
+        Listing what is wrong with its graphs.
+    """
+    import synergy_engine as engine
+
+    if isinstance(run, FamilyRun):
+        graph = run.graph
+        system = engine.topology(
+            graph.topology,
+            graph.nodes,
+            heads=run.heads,
+            seed=scenario.seed if graph.seed is None else graph.seed,
+            diversity=graph.diversity,
+            **graph.parameters,
+        )
+    else:
+        system = _designed(run, scenario)
+    if run.unreachable == "refuse":
+        system.require_reachable()
+    if isinstance(run.weights, list):
+        return system.with_weights(run.weights)
+    if run.weights == "optimal":
+        best = engine.optimal_weights(system, objective="fidelity")
+        return system.with_weights(best.weights, label="optimal")
+    return system
+
+
+def _designed(run: DesignedRun, scenario: Scenario) -> MultiHeadSystem:
+    import synergy_engine as engine
+
+    names = run.nodes if isinstance(run.nodes, list) else None
+    count = len(names) if names else run.nodes if isinstance(run.nodes, int) else None
+    number = {name: index for index, name in enumerate(names or [])}
+    heads: list[MultiHeadSystem] = []
+    if all(head.edges is not None for head in run.heads):
+        return engine.MultiHeadSystem.from_edges(
+            [_numbered(head.edges or [], number) for head in run.heads],
+            nodes=count,
+            names=names,
+            self_loops=run.self_loops,
+            unreachable="allow",
+        )
+    for index, head in enumerate(run.heads):
+        if head.edges is not None:
+            one = engine.MultiHeadSystem.from_edges(
+                [_numbered(head.edges, number)],
+                nodes=count,
+                names=names,
+                self_loops=run.self_loops,
+                unreachable="allow",
+            )
+        elif head.file is not None:
+            require_file(head.file)
+            one = engine.read_graph(head.file, self_loops=run.self_loops)
+        else:
+            seed = scenario.seed + index if head.seed is None else head.seed
+            assert head.topology is not None
+            assert count is not None
+            one = engine.topology(head.topology, count, seed=seed, **head.parameters)
+        heads += [one.head(h) for h in range(one.heads)]
+    sizes = sorted({head.nodes for head in heads})
+    if len(sizes) > 1:
+        raise engine.EngineError(
+            f"Heads of run '{run.name}' have different numbers of nodes: "
+            f"{', '.join(map(str, sizes))}. All heads share their nodes and their sink."
+        )
+    if all(head.sparse is not None for head in heads):
+        return engine.MultiHeadSystem.from_sparse(
+            [head.sparse[0] for head in heads if head.sparse], names=names or heads[0].names
+        )
+    stacked = np.stack([head.head_array(0) for head in heads])
+    return engine.MultiHeadSystem.from_weights(stacked, names=names or heads[0].names)
+
+
+def _numbered(edges: list[list[Any]], number: dict[str, int]) -> list[tuple[int, int, float]]:
+    def node(end: Any) -> int:
+        return number[end] if isinstance(end, str) else int(end)
+
+    return [
+        (node(edge[0]), node(edge[1]), float(edge[2]) if len(edge) > 2 else 1.0) for edge in edges
+    ]
+
+
+def load_run(run: LoadedRun, scenario: Scenario) -> Loaded:
+    """Return the attention of a loaded run.
+
+    Raises
+    ------
+    UserError, EngineError, TrainerError
+        The file is missing, holds something else, or its numbers are no attention (NaN, …).
+    """
+    return _from_checkpoint(run, scenario) if run.checkpoint else _from_tensor(run)
+
+
+def _from_tensor(run: LoadedRun) -> Loaded:
+    import synergy_engine as engine
+
+    assert run.attention is not None
+    require_file(run.attention)
+    read = engine.read_attention(run.attention)
+    attention, stored = read.attention, read.head_weights
+    if run.heads is not None and attention.shape[2] != run.heads:
+        raise UserError(
+            f"{run.attention}: holds {attention.shape[2]} heads a layer, "
+            f"but run '{run.name}' says {run.heads}."
+        )
+    weights, label = _weights(run, attention.shape[1], attention.shape[2], stored)
+    return Loaded(attention, weights, label)
+
+
+def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
+    import torch
+
+    import synergy_trainer as trainer
+    from synergy_trainer.data import Source
+
+    assert run.checkpoint is not None
+    require_file(run.checkpoint)
+    train = scenario.train
+    assert train is not None
+    model = trainer.load_published(Path(run.checkpoint), run.heads)
+    task = trainer.TASKS[train.task](train.length, train.vocabulary)
+    source = Source(task, scenario.seed, train.probe_inputs, torch.device("cpu"), split="held_out")
+    tokens = source.batch(1).inputs.numpy()
+    attention = model.attention(tokens)
+    weights, label = _weights(run, attention.shape[1], attention.shape[2], model.head_weights())
+    return Loaded(attention, weights, label, model.shape.parameters(), np.asarray(tokens))
+
+
+def _weights(
+    run: LoadedRun, layers: int, heads: int, stored: np.ndarray | None
+) -> tuple[np.ndarray, str]:
+    wanted = run.weights or ("learned" if stored is not None else "uniform")
+    if isinstance(wanted, list):
+        if len(wanted) != heads:
+            raise UserError(f"Run '{run.name}': {len(wanted)} weights for {heads} heads.")
+        given = np.asarray(wanted, dtype=np.float64)
+        return np.tile(given / given.sum(), (layers, 1)), "given"
+    if wanted == "learned":
+        if stored is None:
+            raise UserError(
+                f"{run.attention}: holds no head weights, so run '{run.name}' cannot use learned "
+                "ones (allowed here: uniform, or a list)."
+            )
+        return np.broadcast_to(np.asarray(stored, dtype=np.float64), (layers, heads)), "learned"
+    if wanted == "optimal":
+        raise UserError(f"Run '{run.name}': optimal weights are for designed graphs.")
+    return np.full((layers, heads), 1.0 / heads), "uniform"

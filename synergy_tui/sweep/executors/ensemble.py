@@ -1,0 +1,248 @@
+"""Several experiments trained as one batched ensemble, each keeping its own log.
+
+The trainer stacks models whose shapes agree, whatever their seed and head count. So the runs of
+many points go into one call of :func:`trainer.train`; what it tells is handed to the experiment
+that each run belongs to, where the ordinary runner writes it down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.running.runner import append_log, run_experiment
+from synergy_tui.scenario import Scenario, TrainedRun
+from synergy_tui.sweep.executors.executor import Task
+
+# Events that may wait for an experiment's log; then training waits for the log.
+AHEAD = 64
+SEPARATOR = "--"
+
+
+def stackable(scenario: Scenario) -> str | None:
+    """What points must have in common to train together; ``None`` for what cannot."""
+    if scenario.train is None or not all(isinstance(run, TrainedRun) for run in scenario.runs):
+        return None
+    return scenario.train.model_dump_json()
+
+
+def batches(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
+    """Sort tasks into batches that can train together.
+
+    Parameters
+    ----------
+    tasks
+        In the order of the plan.
+    limit
+        Points at most in a batch.
+
+    Returns
+    -------
+    list of list of Task
+        Points that agree in everything but seeds and head counts, and stand at the same step.
+    """
+    sorted_out: dict[object, list[list[Task]]] = {}
+    order: list[list[Task]] = []
+    for task in tasks:
+        experiment = Experiment(task.path)
+        key = stackable(experiment.scenario())
+        together = (key, _newest_step(experiment)) if key is not None else (task.point,)
+        groups = sorted_out.setdefault(together, [])
+        if not groups or len(groups[-1]) >= limit:
+            groups.append([])
+            order.append(groups[-1])
+        groups[-1].append(task)
+    return order
+
+
+def _newest_step(experiment: Experiment) -> int:
+    from synergy_trainer.checkpoint import CheckpointFolder
+
+    names = [run.name for run in experiment.scenario().trained]
+    return max(CheckpointFolder(experiment.path).common_steps(names), default=0)
+
+
+def run_together(
+    experiments: Sequence[Experiment],
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[int]:
+    """Execute experiments whose scenarios are :func:`stackable` with each other.
+
+    Returns
+    -------
+    list of int
+        Exit codes, in the order of ``experiments``.
+
+    Raises
+    ------
+    UserError
+        Their settings differ in more than seeds and head counts.
+    """
+    scenarios = [experiment.scenario() for experiment in experiments]
+    if len({stackable(scenario) for scenario in scenarios}) > 1 or not stackable(scenarios[0]):
+        raise UserError("Only experiments that agree in all of [train] can train together.")
+    crowd = _Crowd(experiments, device, should_stop)
+    codes: list[int] = [int(ExitCode.RUN_FAILED)] * len(experiments)
+
+    def one(at: int) -> None:
+        experiment = experiments[at]
+        try:
+            codes[at] = run_experiment(
+                experiment,
+                device=device,
+                threads=threads,
+                should_stop=should_stop,
+                train=crowd.member(experiment),
+            )
+        except UserError as error:
+            codes[at] = int(error.exit_code)
+            append_log(experiment, error.message)
+        finally:
+            crowd.leave(experiment)
+
+    writers = [
+        threading.Thread(target=one, args=(at,), name=f"write {experiment.id}")
+        for at, experiment in enumerate(experiments)
+    ]
+    for writer in writers:
+        writer.start()
+    crowd.train()
+    for writer in writers:
+        writer.join()
+    return codes
+
+
+class _Crowd:
+    """One training, handed out to the experiments it belongs to."""
+
+    def __init__(
+        self, experiments: Sequence[Experiment], device: str, should_stop: Callable[[], bool]
+    ) -> None:
+        self._experiments = {experiment.id: experiment for experiment in experiments}
+        self._device = device
+        self._should_stop = should_stop
+        self._queues: dict[str, queue.Queue[Any]] = {
+            name: queue.Queue(AHEAD) for name in self._experiments
+        }
+        self._wanted: dict[str, tuple[Any, list[Any]]] = {}
+        self._arrived = threading.Barrier(len(experiments) + 1)
+        self._left: set[str] = set()
+
+    def member(self, experiment: Experiment) -> Callable[..., Iterator[Any]]:
+        """What one experiment's runner calls instead of :func:`trainer.train`."""
+
+        def train(settings: Any, runs: Sequence[Any], **_: Any) -> Iterator[Any]:
+            self._wanted[experiment.id] = (settings, list(runs))
+            self._arrived.wait()
+            while (event := self._queues[experiment.id].get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+
+        return train
+
+    def leave(self, experiment: Experiment) -> None:
+        """An experiment needs nothing (more): whoever waits for it need not."""
+        self._left.add(experiment.id)
+        if experiment.id not in self._wanted:
+            self._wanted[experiment.id] = (None, [])
+            self._arrived.wait()
+
+    def train(self) -> None:
+        """Train what the experiments want, until it ends or fails; their queues tell them."""
+        self._arrived.wait()
+        wanted = {name: (settings, runs) for name, (settings, runs) in self._wanted.items() if runs}
+        ending: BaseException | None = None
+        try:
+            if wanted:
+                self._train(wanted)
+        except Exception as error:
+            ending = error
+        for name in self._queues:
+            self._put(name, ending)
+
+    def _train(self, wanted: dict[str, tuple[Any, list[Any]]]) -> None:
+        import synergy_trainer as trainer
+
+        shared = next(iter(wanted.values()))[0]
+        runs, owners = [], {}
+        for name, (settings, own) in wanted.items():
+            for run in own:
+                joined = f"{name}{SEPARATOR}{run.name}"
+                seed = settings.seed if run.seed is None else run.seed
+                runs.append(dataclasses.replace(run, name=joined, seed=seed))
+                owners[joined] = (name, run.name)
+        first = next(iter(wanted))
+        folder = self._experiments[first].path / ".together"
+        self._take_checkpoints(folder, owners)
+        try:
+            for event in trainer.train(
+                shared,
+                runs,
+                device=self._device,
+                directory=folder,
+                resume=(folder / "checkpoints").exists(),
+                should_stop=self._should_stop,
+            ):
+                self._hand_out(event, folder, owners)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _take_checkpoints(self, folder: Path, owners: dict[str, tuple[str, str]]) -> None:
+        """Link what the experiments have into the folder of the whole, under joined names."""
+        shutil.rmtree(folder, ignore_errors=True)
+        for joined, (name, run) in owners.items():
+            for file in self._experiments[name].checkpoints.glob(f"{run}-*.safetensors"):
+                _link(file, folder / "checkpoints" / f"{joined}{file.name.removeprefix(run)}")
+
+    def _hand_out(self, event: Any, folder: Path, owners: dict[str, tuple[str, str]]) -> None:
+        import synergy_trainer as trainer
+        from synergy_trainer.checkpoint import CheckpointFolder
+
+        if getattr(event, "run", None) is None:
+            for name in self._queues:
+                self._put(name, event)
+            return
+        name, run = owners[event.run]
+        own = CheckpointFolder(self._experiments[name].path)
+        changes: dict[str, Any] = {"run": run}
+        if isinstance(event, trainer.Checkpoint):
+            changes["path"] = own.file(run, event.step)
+            _link(event.path, changes["path"])
+            own.prune(run)
+        elif isinstance(event, trainer.RunFailed):
+            # What failed for good must stay failed when the experiment is resumed on its own.
+            for note in (folder / "checkpoints").glob(f"{event.run}.failed.json"):
+                _link(note, own.path / f"{run}.failed.json")
+        self._put(name, dataclasses.replace(event, **changes))
+
+    def _put(self, name: str, event: Any) -> None:
+        while name not in self._left:
+            try:
+                return self._queues[name].put(event, timeout=1.0)
+            except queue.Full:
+                continue
+        return None
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, whole from the first moment; copy where links do not exist."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.partial")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:
+        shutil.copyfile(source, aside)
+    aside.replace(target)

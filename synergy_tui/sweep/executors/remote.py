@@ -1,0 +1,162 @@
+"""The far side of a cluster: runs one point in a folder of its own and streams all it writes.
+
+Nothing is shared with the driver but what is passed: what the experiment holds so far comes in,
+and every event goes out together with the files that it names (attention, checkpoints), the files
+first. So the driver's copy is always one that can be resumed from.
+"""
+
+from __future__ import annotations
+
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.events import Event
+from synergy_tui.experiments.experiment import EVENTS, SCENARIO, Experiment
+from synergy_tui.running.runner import run_experiment
+from synergy_tui.running.signals import Stopper
+
+# Events are sent at least this often; a probe or a checkpoint is sent at once.
+SEND_SECONDS = 0.5
+LARGEST_PACKET = 4 * 2**20
+URGENT = frozenset({"probe", "simulated", "checkpoint", "run_finished", "experiment_finished"})
+
+
+@dataclass
+class Packet:
+    """One message to the driver.
+
+    Attributes
+    ----------
+    events
+        In the order they were written.
+    files
+        Path relative to the experiment → content; written before the events.
+    exit_code, reason
+        In the last packet alone.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    exit_code: int | None = None
+    reason: str = ""
+
+
+def luggage(experiment: Experiment) -> dict[str, bytes]:
+    """What a worker needs to begin, or to go on: scenario, log, newest common checkpoints."""
+    names = [SCENARIO, EVENTS]
+    runs = [run.name for run in experiment.scenario().trained]
+    if runs and experiment.checkpoints.is_dir():
+        from synergy_trainer.checkpoint import CheckpointFolder
+
+        folder = CheckpointFolder(experiment.path)
+        newest = folder.common_steps(runs)[:1]
+        names += [f"checkpoints/{folder.file(run, step).name}" for run in runs for step in newest]
+        names += [f"checkpoints/{note.name}" for note in folder.path.glob("*.failed.json")]
+    return {
+        name: (experiment.path / name).read_bytes()
+        for name in names
+        if (experiment.path / name).is_file()
+    }
+
+
+def run_point(
+    identity: str, brought: Mapping[str, bytes], device: str, threads: int
+) -> Iterator[Packet]:
+    """Execute an experiment far from its directory.
+
+    Parameters
+    ----------
+    identity
+        Name of the experiment.
+    brought
+        From :func:`luggage`.
+    device, threads
+        As for :func:`synergy_tui.running.runner.run_experiment`.
+
+    Yields
+    ------
+    Packet
+        The last one has an exit code.
+    """
+    with tempfile.TemporaryDirectory(prefix="synergy-point-") as scratch:
+        experiment = Experiment(Path(scratch) / identity)
+        for name, content in brought.items():
+            target = experiment.path / name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target.write_bytes(content)
+        stopper = Stopper()
+        told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        result: dict[str, Any] = {}
+
+        def execute() -> None:
+            try:
+                result["code"] = run_experiment(
+                    experiment,
+                    device=device,
+                    threads=threads,
+                    should_stop=stopper,
+                    listener=told.put,
+                )
+            except UserError as error:
+                result.update(code=int(error.exit_code), reason=error.message)
+            except BaseException as error:
+                result.update(
+                    code=int(ExitCode.RUN_FAILED), reason=f"{type(error).__name__}: {error}"
+                )
+            finally:
+                told.put(None)
+
+        worker = threading.Thread(target=execute, name="run the point")
+        worker.start()
+        try:
+            yield from _packets(experiment, told)
+        finally:
+            # The driver went, or wants no more: end with a checkpoint that nobody will fetch.
+            stopper.request("the driver asked for no more", int(ExitCode.TERMINATED))
+            worker.join()
+        log = experiment.log_path
+        files = {log.name: log.read_bytes()} if log.is_file() else {}
+        ending = experiment.ending() or {}
+        reason = str(result.get("reason") or ending.get("reason") or "")
+        yield Packet(files=files, exit_code=int(result["code"]), reason=reason)
+
+
+def _packets(experiment: Experiment, told: queue.SimpleQueue[Event | None]) -> Iterator[Packet]:
+    packet, size, due = Packet(), 0, time.monotonic() + SEND_SECONDS
+    while True:
+        urgent = False
+        try:
+            event = told.get(timeout=max(0.01, due - time.monotonic()))
+        except queue.Empty:
+            pass
+        else:
+            if event is None:
+                if packet.events:
+                    yield packet
+                return
+            packet.events.append(event)
+            urgent = event["kind"] in URGENT
+            for name in _named_files(event):
+                file = experiment.path / name
+                if file.is_file():  # a checkpoint may have been superseded meanwhile
+                    packet.files[name] = file.read_bytes()
+                    size += len(packet.files[name])
+        late = time.monotonic() >= due
+        if packet.events and (urgent or late or size > LARGEST_PACKET):
+            yield packet
+            packet, size = Packet(), 0
+        if urgent or late:
+            due = time.monotonic() + SEND_SECONDS
+
+
+def _named_files(event: Event) -> list[str]:
+    """Files of the experiment that an event names, relative to it."""
+    named = event.get("path") if event["kind"] == "checkpoint" else event.get("attention")
+    return [named] if isinstance(named, str) and not Path(named).is_absolute() else []

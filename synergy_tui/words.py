@@ -1,0 +1,167 @@
+"""How numbers, durations, sizes and text from files are written for a person."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+
+def show_value(value: Value | str | None, *, exact: bool = True) -> str:
+    """Return a side of a comparison for a person, as a fraction where it is one."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        number = float(value)
+        if not math.isfinite(number):
+            return short_number(number)
+        if number == int(number) and abs(number) < 1e15:
+            return f"{int(number):,}"
+        text = f"{number:.5g}"
+        small = fraction(number, largest=1000)
+        return f"{small} = {text}" if exact and "/" in small else text
+    return short_number(value)
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a number for a person, or ``–`` for what is not known.
+
+    Four significant digits, thousands separated, ``∞`` for infinite; text (such as ``> 10000``)
+    stays as it is.
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return {"inf": "∞", "-inf": "−∞", "nan": "–"}.get(str(value), str(value))
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value != 0 and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits - 1}e}"
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def ago(seconds: float) -> str:
+    """Return a duration for a person: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def clean(text: str) -> str:
+    """Return text from a file without control characters, which would steer the terminal."""
+    return "".join(each if each.isprintable() else "�" for each in text)
+
+
+def clock(seconds: float) -> str:
+    """A duration as ``m:ss`` or ``h:mm:ss``."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Bytes with a unit of a thousand: ``412 MB``."""
+    for unit, limit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= limit:
+            return f"{compact(count / limit, 3)} {unit}"
+    return f"{count:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``: for a person, rounded."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = minutes / 60
+    if hours < 48:
+        return f"{int(hours)} h {minutes % 60} min"
+    return f"{int(hours // 24)} d {round(hours % 24)} h"
+
+
+def short_number(value: Value | None) -> str:
+    """Return a number in three significant digits; ``∞`` and ``> 10000`` as they are."""
+    if value is None:
+        return "–"
+    if isinstance(value, AtLeast):
+        return f">{value.bound:g}"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1e5 or abs(value) < 1e-4:
+        return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def fraction(value: float, largest: int = 1000) -> str:
+    """Return ``5/12`` for a number that is a fraction of small terms, else three digits.
+
+    Designed graphs have such numbers; measured ones are not among them but by chance, so only
+    denominators up to ``largest`` that match to the last bits count.
+    """
+    if not math.isfinite(value):
+        return short_number(value)
+    near = Fraction(value).limit_denominator(largest)
+    if near.denominator > 1 and math.isclose(float(near), value, rel_tol=1e-12):
+        return f"{near.numerator}/{near.denominator}"
+    return short_number(value)
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A number known only from below: a mixing time that was not reached within its limit."""
+
+    bound: float
+
+
+Value = float | AtLeast
+
+
+def compact(value: float, digits: int = 2) -> str:
+    """A number in few characters: ``.25``, ``12``, ``1.2k``, ``3e12``, ``4e-5``, ``inf``."""
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < 10**-4 or size >= 10**7:
+        mantissa, exponent = f"{value:.{max(digits - 1, 0)}e}".split("e")
+        return f"{_trim(mantissa)}e{int(exponent)}"
+    if size < 1:
+        return _no_zero(_trim(f"{value:.{digits - 1 - math.floor(math.log10(size))}f}"))
+    for limit, letter in ((10**6, "M"), (10**4, "k")):
+        if size >= limit:
+            scaled = value / (limit if letter == "M" else 1000)
+            return _trim(f"{scaled:.{max(digits - len(str(int(abs(scaled)))), 0)}f}") + letter
+    if size >= 1000:
+        return f"{value:.0f}"
+    return _trim(f"{value:.{max(digits - len(str(int(size))), 0)}f}")
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _no_zero(text: str) -> str:
+    """Drop the zero before the point: ``0.25`` → ``.25``."""
+    if text.startswith("0."):
+        return text[1:]
+    return "-" + text[2:] if text.startswith("-0.") else text

@@ -1,0 +1,98 @@
+"""An app on a recorded log, and ways to look at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from textual.pilot import Pilot
+
+from synergy_tui.app.app import SynergyApp
+from tests.tui.app import synthetic
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+Opened = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+
+
+class Recording:
+    """An experiment directory with a log and a worker whose condition the test decides."""
+
+    def __init__(self, path: Path, condition: str = "running") -> None:
+        self.path = path
+        self.id = path.name
+        self.events_path = path / "events.jsonl"
+        self.log_path = path / "worker.log"
+        self.condition = condition
+
+    def state(self) -> str:
+        """Whether the worker lives."""
+        return self.condition
+
+
+def screen_lines(app: SynergyApp) -> list[str]:
+    """What is on the screen, as text."""
+    strips = app.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+def screen_text(app: SynergyApp) -> str:
+    """What is on the screen, in one piece."""
+    return "\n".join(screen_lines(app))
+
+
+async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 400) -> None:
+    """Let the app work until ``condition`` holds."""
+    for _ in range(tries):
+        if condition():
+            return
+        await pilot.pause()
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"it never came true; the screen:\n{screen_text(pilot.app)}")
+
+
+async def resized(pilot: Pilot[None], size: tuple[int, int], drawn: Callable[[], bool]) -> None:
+    """Give the terminal another size, and wait until it is ``drawn`` at that size.
+
+    What was drawn at the size before may look drawn too: the lines must have the new length.
+    """
+    await pilot.resize_terminal(*size)
+
+    def arrived() -> bool:
+        lines = screen_lines(pilot.app)
+        return len(lines) == size[1] and {len(line) for line in lines} == {size[0]} and drawn()
+
+    await until(arrived, pilot)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opened:
+    """Open the app on events: ``async with opened(events, size=(80, 24)) as pilot``."""
+
+    @asynccontextmanager
+    async def open_on(
+        events: Sequence[dict[str, Any]],
+        size: tuple[int, int] = (100, 30),
+        condition: str = "running",
+        **options: Any,
+    ) -> AsyncIterator[Pilot[None]]:
+        folder = tmp_path / "2026-11-23-154312-diverse_heads"
+        synthetic.write(list(events), folder)
+        recording = Recording(folder, condition)
+        options.setdefault("keymap", {})
+        options.setdefault("ascii_only", False)
+        options.setdefault("clock", lambda: 0.0)
+        app = SynergyApp(recording, **options)  # type: ignore[arg-type]
+        async with app.run_test(size=size) as pilot:
+            await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
+            await until(lambda: app._seen_version == app.tail.version, pilot)
+            yield pilot
+
+    return open_on

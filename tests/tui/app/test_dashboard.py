@@ -1,0 +1,285 @@
+"""The dashboard, driven by keys on recorded logs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from synergy_tui.app import keys
+from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.dashboard.screen import DashboardScreen
+from synergy_tui.app.screens.help import HelpScreen
+from synergy_tui.app.screens.log import LogScreen
+from synergy_tui.app.timeline import Mode
+from synergy_tui.app.widgets.chart import Chart
+from tests.tui.app import synthetic
+from tests.tui.app.conftest import Opened, screen_lines, screen_text, until
+
+LIVE = synthetic.trained(upto=400, layers=2)
+
+
+def app_of(pilot: Pilot[None]) -> SynergyApp:
+    assert isinstance(pilot.app, SynergyApp)
+    return pilot.app
+
+
+def dashboard(pilot: Pilot[None]) -> DashboardScreen:
+    assert isinstance(pilot.app.screen, DashboardScreen)
+    return pilot.app.screen
+
+
+async def pressed(pilot: Pilot[None], *keys: str) -> str:
+    for key in keys:
+        await pilot.press(key)
+    await pilot.pause()
+    return screen_text(app_of(pilot))
+
+
+async def test_columns_are_runs_and_rows_are_questions(opened: Opened) -> None:
+    async with opened(LIVE, size=(100, 30)) as pilot:
+        text = screen_text(app_of(pilot))
+        assert "● single-head · 1 head · 75,600 parameters" in text
+        assert "▲ multi-head · 8 heads · 75,600 parameters" in text
+        for question in ("how soon?", "how clearly?", "has it learned?"):
+            assert text.count(question) == 2
+        assert " LIVE " in text
+        assert "step 400/600" in text
+        assert "verdict  multi-head against single-head" in text
+        assert "space pause" in screen_lines(app_of(pilot))[-1]
+
+
+async def test_pausing_is_unmistakable_and_ingest_goes_on(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        app = app_of(pilot)
+        text = await pressed(pilot, "space")
+        assert text.count("PAUSED at step 400") == 2
+        more = synthetic.trained(upto=440, layers=2)[len(LIVE) :]
+        synthetic.write(more, app.experiment.path)
+        await until(lambda: "40 newer" in screen_text(app), pilot)
+        assert "PAUSED at step 400" in screen_text(app)
+        text = await pressed(pilot, "space")
+        assert "PAUSED" not in text
+        assert "step 440/600" in text
+
+
+async def test_the_cursor_steps_jumps_and_goes_to_the_ends(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        line = app_of(pilot).timeline
+        steps = []
+        for key in ("[", "[", "]", "{", "}", "home", "end"):
+            await pressed(pilot, key)
+            steps.append(line.step)
+        assert steps == [380, 360, 380, 340, 380, 0, 400]
+        assert line.mode is Mode.FOLLOW
+
+
+async def test_playback_moves_by_itself_and_shows_its_speed(opened: Opened) -> None:
+    now = [0.0]
+    finished = synthetic.trained(upto=600)
+    async with opened(finished, condition="finished", clock=lambda: now[0]) as pilot:
+        app = app_of(pilot)
+        assert "FINISHED" in screen_text(app)
+        assert "PLAYING" in await pressed(pilot, "p")
+        now[0] += 3.0
+        await until(lambda: app.timeline.step > 0, pilot)
+        assert await pressed(pilot, ">") != await pressed(pilot, ">")
+        assert "REPLAY" in await pressed(pilot, "p")
+
+
+async def test_overlay_maximise_and_back(opened: Opened) -> None:
+    async with opened(LIVE, size=(100, 30)) as pilot:
+        text = await pressed(pilot, "y")
+        assert "● single-head   ▲ multi-head" in text
+        assert text.count("how soon?") == 1
+        await pressed(pilot, "escape", "tab", "down")
+        assert dashboard(pilot).selected_run.name == "multi-head"
+        text = await pressed(pilot, "m")
+        assert sum(chart.display and chart.region.area > 0 for chart in all_charts(pilot)) == 1
+        assert "2 how clearly?" in text
+        assert "single-head · 1" not in text
+        text = await pressed(pilot, "z")
+        assert text.count("how clearly?") == 2
+
+
+def all_charts(pilot: Pilot[None]) -> list[Chart]:
+    return [
+        chart
+        for chart in dashboard(pilot).query(Chart)
+        if all(widget.display for widget in chart.ancestors_with_self if hasattr(widget, "display"))
+    ]
+
+
+async def test_the_convention_is_shown_and_changed(opened: Opened) -> None:
+    async with opened(LIVE, size=(110, 40)) as pilot:
+        assert "mixed by theory · tv, max (c)" in screen_text(app_of(pilot))
+        assert "mixed by theory · tv, mean (c)" in await pressed(pilot, "c")
+
+
+async def test_layers_and_scales_change(opened: Opened) -> None:
+    async with opened(LIVE, size=(130, 40)) as pilot:
+        assert "arrival at the sink, layer 1" in await pressed(pilot, "v")
+        assert "layer 2" in await pressed(pilot, "v")
+        assert "arrival at the sink, layer" not in await pressed(pilot, "v")
+        linear = screen_text(app_of(pilot))
+        assert await pressed(pilot, "g") != linear
+
+
+async def test_export_writes_the_picture_and_its_numbers(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        app = app_of(pilot)
+        await pressed(pilot, "e")
+        folder = app.experiment.path / "exports"
+        svg = (folder / "dashboard-step-400.svg").read_text()
+        assert svg.startswith("<svg")
+        assert "how" in svg
+        rows = list(csv.DictReader(io.StringIO((folder / "dashboard-step-400.csv").read_text())))
+        assert {row["panel"] for row in rows} == {"arrival", "fidelity", "loss"}
+        assert {row["run"] for row in rows} == {"single-head", "multi-head"}
+        last = [row for row in rows if row["panel"] == "loss"][-1]
+        assert float(last["y"]) == app.state.runs["multi-head"].loss.last
+
+
+async def test_the_selected_number_and_the_verdict_are_copied(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    async with opened(LIVE) as pilot:
+        app = app_of(pilot)
+        monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
+        await pressed(pilot, "tab", "w", "W")
+        probe = app.state.runs["multi-head"].probe
+        assert copied[0] == str(probe.overall["mixing"]["hitting_time_mean"])
+        assert copied[1].startswith("multi-head against single-head")
+        assert "theory" in copied[1], "no number leaves without its convention"
+
+
+async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) -> None:
+    async with opened(LIVE, size=(100, 60), keymap={"time.pause": "f2"}) as pilot:
+        assert screen_lines(app_of(pilot))[-1].startswith(" f2 pause")
+        await pressed(pilot, "f2")
+        assert app_of(pilot).timeline.mode is Mode.PAUSED
+        await pressed(pilot, "question_mark")
+        assert isinstance(pilot.app.screen, HelpScreen)
+        text = screen_text(app_of(pilot))
+        assert "f2" in text
+        assert "time.pause" in text
+        await pressed(pilot, "escape")
+        assert isinstance(pilot.app.screen, DashboardScreen)
+
+
+@pytest.mark.parametrize("width", [60, 120])
+async def test_help_begins_with_how_to_read_the_screen(opened: Opened, width: int) -> None:
+    async with opened(LIVE, size=(width, 120)) as pilot:
+        await pressed(pilot, "question_mark")
+        text = screen_text(app_of(pilot))
+        assert text.index("How soon?") < text.index("The verdict") < text.index("space  ")
+        for key in keys.rows_for("dashboard"):
+            assert key.id in text
+        wrapped = next(line for line in screen_lines(app_of(pilot)) if "view.maximise" in line)
+        assert wrapped[:8].strip() in ("", "m z"), "what does not fit hangs under the help"
+
+
+async def test_the_palette_offers_every_command_of_the_screen(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        app = app_of(pilot)
+        commands = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"pause (space)", "overlay (y)", "export (e)", "theme: high-contrast"} <= commands
+
+
+async def test_themes_are_gone_through(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        seen = []
+        for _ in range(4):
+            await pressed(pilot, "t")
+            seen.append(pilot.app.theme)
+            assert "how soon?" in screen_text(app_of(pilot))
+        assert seen == ["synergy-light", "high-contrast", "terminal", "synergy-dark"]
+
+
+async def test_a_click_selects_and_the_timeline_seeks(opened: Opened) -> None:
+    async with opened(LIVE, size=(100, 30)) as pilot:
+        screen = dashboard(pilot)
+        await pilot.click("#column-1 .question-2")
+        assert (screen.run_place, screen.question) == (1, 2)
+        await pilot.click("#timeline", offset=(40, 0))
+        assert app_of(pilot).timeline.mode is Mode.PAUSED
+        assert 0 < app_of(pilot).timeline.step < 400
+        await pilot.click("#keys", offset=(2, 0))
+        assert app_of(pilot).timeline.mode is Mode.FOLLOW
+
+
+@pytest.mark.parametrize(
+    ("ending", "condition", "said"),
+    [
+        (None, "dead", "The worker is gone. Go on from the last checkpoint with: synergy resume"),
+        ("run_failed", "failed", "multi-head: out of memory"),
+    ],
+)
+async def test_trouble_is_on_the_screen_with_what_to_do(
+    opened: Opened, ending: str | None, condition: str, said: str
+) -> None:
+    events: list[dict[str, Any]] = list(synthetic.trained(upto=60))
+    if ending:
+        events += [
+            {"v": 1, "t": 9.0, "kind": ending, "run": "multi-head", "step": 60,
+             "reason": "out of memory"},
+            {"v": 1, "t": 9.1, "kind": "experiment_finished", "exit_code": 3},
+        ]  # fmt: skip
+    async with opened(events, condition=condition, size=(100, 30)) as pilot:
+        assert said in screen_text(app_of(pilot))
+        app_of(pilot).experiment.log_path.write_text("Traceback: the worker's own words")
+        await pressed(pilot, "l")
+        assert isinstance(pilot.app.screen, LogScreen)
+        await until(lambda: "the worker's own words" in screen_text(app_of(pilot)), pilot)
+
+
+async def test_an_experiment_that_has_not_begun_says_what_it_waits_for(opened: Opened) -> None:
+    async with opened([], condition="new") as pilot:
+        text = screen_text(app_of(pilot))
+        assert "STARTING" in text
+        assert "waiting for the worker to start" in text
+
+
+async def test_a_designed_graph_has_no_training_row_and_no_time_keys(opened: Opened) -> None:
+    async with opened(synthetic.designed(), condition="finished", size=(120, 36)) as pilot:
+        text = screen_text(app_of(pilot))
+        assert "has it learned?" not in text
+        assert "together" in text
+        assert "space pause" not in text
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6])
+async def test_any_number_of_runs_can_be_reached(opened: Opened, count: int) -> None:
+    runs = tuple((f"run-{place}", 2**place) for place in range(count))
+    async with opened(synthetic.trained(upto=40, runs=runs), size=(120, 30)) as pilot:
+        for place in range(count):
+            assert dashboard(pilot).selected_run.name == f"run-{place}"
+            assert f"run-{place} · " in screen_text(app_of(pilot))
+            await pressed(pilot, "tab")
+        assert dashboard(pilot).selected_run.name == "run-0"
+
+
+async def test_leaving_says_how_to_come_back(opened: Opened) -> None:
+    async with opened(LIVE) as pilot:
+        app = app_of(pilot)
+        assert "synergy attach 2026-11-23-154312-diverse_heads" in app.farewell()
+        app.tail.condition = "finished"
+        assert "synergy replay" in app.farewell()
+        await pilot.press("q")
+        await until(lambda: app._exit, pilot)
+
+
+async def test_mistakes_in_the_users_keys_are_told_and_survived(
+    opened: Opened, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text('"time.paus" = "p"')
+    monkeypatch.setattr("synergy_tui.app.keys.keymap_path", lambda: path)
+    async with opened(LIVE, keymap=None) as pilot:
+        messages = [notice.message for notice in pilot.app._notifications]
+        assert any("did you mean 'time.pause'?" in message for message in messages)
+        assert "how soon?" in screen_text(app_of(pilot))

@@ -1,0 +1,307 @@
+"""The inspector, driven by keys on recorded experiments."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+import synergy_tui.app.inspector.screen as inspector_module
+from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.inspector.screen import InspectorScreen
+from synergy_tui.app.screens.arrange import HEADS, MAP, MAPS, PATHS, WHAT_IF
+from synergy_tui.app.stepper.screen import StepperScreen
+from synergy_tui.app.widgets.views import ShadedPanel
+from synergy_tui.errors import UserError
+from synergy_tui.experiments.experiment import Experiment
+from tests.places import ROOT
+from tests.recordings import copy_recording
+from tests.tui.app.conftest import resized, screen_text, until
+from tests.tui.app.heads import write_trained
+
+
+def screen(pilot: Pilot[None]) -> InspectorScreen:
+    assert isinstance(pilot.app.screen, InspectorScreen)
+    return pilot.app.screen
+
+
+async def pressed(pilot: Pilot[None], *keys: str) -> str:
+    for key in keys:
+        await pilot.press(key)
+    await pilot.pause()
+    await until(lambda: screen(pilot).settled, pilot)
+    await pilot.pause()
+    return screen_text(pilot.app)
+
+
+@asynccontextmanager
+async def inspecting(
+    experiment: Experiment, run: str, size: tuple[int, int] = (120, 40), **options: Any
+) -> AsyncIterator[Pilot[None]]:
+    options.setdefault("keymap", {})
+    options.setdefault("ascii_only", False)
+    app = SynergyApp(experiment, mode="replay", **options)
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
+        await until(lambda: app._seen_version == app.tail.version, pilot)
+        app.push_screen(InspectorScreen(experiment, app.state, app.timeline, run))
+        await until(lambda: isinstance(app.screen, InspectorScreen), pilot)
+        await until(lambda: screen(pilot).settled or screen(pilot).has_class("-too-small"), pilot)
+        await pilot.pause()
+        yield pilot
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Experiment:
+    """Four runs of 1, 2, 4 and 8 heads, two layers, probes at 0, 20 and 40."""
+    return Experiment(copy_recording("four", tmp_path))
+
+
+@pytest.fixture
+def example2(tmp_path: Path) -> Experiment:
+    """The paper's Example 2, designed."""
+    return Experiment(copy_recording("example2", tmp_path))
+
+
+async def test_every_head_is_shown_with_its_figures(four: Experiment) -> None:
+    async with inspecting(four, "heads-8") as pilot:
+        text = screen_text(pilot.app)
+        assert "◆ heads-8" in text
+        assert "layer 1/2" in text
+        assert "probe at step 40" in text
+        assert "Σ of 8" in text
+        answer = screen(pilot).answer
+        assert answer is not None
+        probe = screen(pilot).probe
+        assert probe is not None
+        told = probe.layers[0]["per_head"]
+        assert len(answer.figures) == len(told) == 8
+        weights = [each["weight"] for each in told]
+        assert [head.weight for head in answer.figures] == pytest.approx(weights)
+        assert "theory walks, sink excluded" in text
+
+
+async def test_keys_select_sort_and_choose(four: Experiment) -> None:
+    async with inspecting(four, "heads-8") as pilot:
+        await pressed(pilot, "down", "down")
+        assert screen(pilot).selected == 1
+        await pressed(pilot, "up", "up", "up")
+        assert screen(pilot).selected == 7
+        text = await pressed(pilot, "s")
+        assert "sorted by weight" in text
+        weights = [screen(pilot).answer.figures[h].weight for h in screen(pilot).view().heads()[1:]]
+        assert weights == sorted(weights, reverse=True)
+        text = await pressed(pilot, "right", "right")
+        assert "token 2" in text
+        assert screen(pilot).answer.question.source == 2
+        await pressed(pilot, "left", "left", "left")
+        last = screen(pilot).snapshot.nodes - 2
+        assert screen(pilot).answer.question.source == last
+        await pressed(pilot, "b")
+        assert screen(pilot).answer.question.source == screen(pilot).answer.before.weakest
+
+
+async def test_switching_a_head_off_shows_before_and_after(four: Experiment) -> None:
+    async with inspecting(four, "heads-4") as pilot:
+        before = screen(pilot).answer.before
+        await pressed(pilot, "x")
+        assert screen(pilot).question.off == frozenset()
+        text = await pressed(pilot, "down", "x")
+        assert "without 1" in text
+        assert "x1 off" in text
+        after = screen(pilot).answer.after
+        assert after is not None
+        assert after.fidelity != before.fidelity
+        assert screen(pilot).answer.before is before
+        await pressed(pilot, "down", "x", "down", "x")
+        assert screen(pilot).question.off == {0, 1, 2}
+        await pressed(pilot, "down", "x")
+        assert screen(pilot).question.off == {0, 1, 2}
+        text = await pressed(pilot, "X")
+        assert "without" not in text
+        assert screen(pilot).answer.after is None
+
+
+async def test_the_step_cursor_is_followed(four: Experiment) -> None:
+    async with inspecting(four, "heads-4") as pilot:
+        late = screen(pilot).answer.before.fidelity
+        text = await pressed(pilot, "left_square_bracket")
+        assert "probe at step 20" in text
+        assert screen(pilot).snapshot.key.endswith("heads-4-00000020.safetensors")
+        assert screen(pilot).answer.before.fidelity != late
+        text = await pressed(pilot, "home")
+        assert "probe at step 0" in text
+        text = await pressed(pilot, "end")
+        assert screen(pilot).answer.before.fidelity == late
+
+
+async def test_layers_inputs_and_runs_can_be_changed(tmp_path: Path) -> None:
+    experiment = write_trained(tmp_path / "made", heads=3, nodes=9)
+    async with inspecting(experiment, "multi-head") as pilot:
+        one = screen(pilot).answer.before.fidelity
+        text = await pressed(pilot, "down", "x", "v")
+        assert "layer 2/2" in text
+        assert screen(pilot).question.off == frozenset()
+        assert screen(pilot).answer.before.fidelity != one
+        text = await pressed(pilot, "v", "i", "i")
+        assert "input 3/3" in text
+        text = await pressed(pilot, "i")
+        assert "input 1/3" in text
+        assert screen(pilot).answer.before.fidelity == one
+        text = await pressed(pilot, "r")
+        assert "single-head" in text
+        assert len(screen(pilot).answer.figures) == 1
+
+
+async def test_designed_graphs_have_names_and_no_steps(example2: Experiment) -> None:
+    async with inspecting(example2, "both") as pilot:
+        text = screen_text(pilot.app)
+        assert "token u" in text
+        assert "a designed graph: no steps" in text
+        assert ".417" in text
+        assert screen(pilot).answer.before.fidelity == pytest.approx(5 / 12)
+        assert "top 3 carry" in text or "top 4 carry" in text or "top 5 carry" in text
+
+
+def displayed(pilot: Pilot[None]) -> set[int]:
+    return {panel.number for panel in pilot.app.screen.query(ShadedPanel) if panel.display}
+
+
+async def test_any_size_is_used(four: Experiment) -> None:
+    async with inspecting(four, "heads-8", size=(38, 10)) as pilot:
+        assert "needs 40 columns" in " ".join(screen_text(pilot.app).split())
+        for size, panels in (((60, 20), 1), ((80, 24), 3), ((120, 40), 5), ((200, 60), 6)):
+
+            def drawn(panels: int = panels) -> bool:
+                text = screen_text(pilot.app)
+                return len(displayed(pilot)) == panels and "Σ of 8" in text and "q leave" in text
+
+            await resized(pilot, size, drawn)
+
+
+async def test_tab_brings_up_the_panels_that_share_a_place(four: Experiment) -> None:
+    async with inspecting(four, "heads-8", size=(80, 24)) as pilot:
+        seen = set(displayed(pilot))
+        assert {MAPS, HEADS, PATHS} == seen
+        for _ in range(6):
+            await pressed(pilot, "tab")
+            assert screen(pilot).recent[0] in displayed(pilot)
+            seen |= displayed(pilot)
+        assert seen == set(range(6))
+        await pressed(pilot, "m")
+        assert displayed(pilot) == {screen(pilot).recent[0]}
+        await pressed(pilot, "m")
+        assert len(displayed(pilot)) == 3
+        screen(pilot).action_show_panel(PATHS)
+        await pressed(pilot, "down")
+        assert WHAT_IF not in displayed(pilot)
+        await pressed(pilot, "x")
+        assert WHAT_IF in displayed(pilot)
+
+
+async def test_the_map_is_clicked(four: Experiment) -> None:
+    async with inspecting(four, "heads-8", size=(120, 40)) as pilot:
+        panel = next(p for p in screen(pilot).query(ShadedPanel) if p.number == MAP)
+        place = screen(pilot)._view._place
+        offset = (place.column_of(4) + 1, place.row_of(8) + 1)
+        await pilot.click(panel, offset=offset)
+        await pressed(pilot)
+        assert screen(pilot).answer.question.source == 4
+        assert screen(pilot).map_row in (8, 9)
+        maps = next(p for p in screen(pilot).query(ShadedPanel) if p.number == MAPS)
+        x, y, _, _ = screen(pilot)._view._tiles[2]
+        await pilot.click(maps, offset=(x + 1, y + 1))
+        await pressed(pilot)
+        assert screen(pilot).selected == 2
+        table = next(p for p in screen(pilot).query(ShadedPanel) if p.number == HEADS)
+        await pilot.click(table, offset=(6, 2))
+        await pressed(pilot)
+        assert screen(pilot).selected is None
+
+
+async def test_ascii_terminals_get_ascii(four: Experiment) -> None:
+    async with inspecting(four, "heads-8", ascii_only=True) as pilot:
+        text = await pressed(pilot, "down", "x", "down")
+        # Textual's own frame titles end in an ellipsis where they are cut.
+        assert text.replace("…", "").isascii(), sorted({c for c in text if not c.isascii()})
+
+
+async def test_a_missing_attention_file_is_named(four: Experiment) -> None:
+    for path in (four.path / "attention").glob("heads-8-*.safetensors"):
+        path.unlink()
+    async with inspecting(four, "heads-8") as pilot:
+        text = screen_text(pilot.app)
+        assert "cannot be read" in text
+        await pressed(pilot, "r")
+        assert "cannot be read" not in screen_text(pilot.app)
+
+
+async def test_only_the_newest_question_is_answered_and_trouble_is_shown(
+    four: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with inspecting(four, "heads-8") as pilot:
+        import threading
+
+        gate, began = threading.Event(), threading.Event()
+        asked: list[int] = []
+        real = inspector_module.Bench.answer
+
+        def slow(bench: Any, question: Any) -> Any:
+            asked.append(question.source)
+            began.set()
+            gate.wait(20)
+            return real(bench, question)
+
+        monkeypatch.setattr(inspector_module.Bench, "answer", slow)
+        await pilot.press("right")
+        await until(began.is_set, pilot)
+        for _ in range(5):
+            await pilot.press("right")
+        assert "measuring" in screen_text(pilot.app)
+        gate.set()
+        await until(lambda: screen(pilot).settled, pilot)
+        assert asked == [1, 6]
+        assert screen(pilot).answer.question.source == 6
+
+        def fail(bench: Any, question: Any) -> Any:
+            raise UserError("the rows do not sum to one", hint="check the file")
+
+        monkeypatch.setattr(inspector_module.Bench, "answer", fail)
+        text = await pressed(pilot, "right")
+        assert "the rows do not sum to one" in text
+
+
+async def test_exports_and_the_way_to_the_stepper_and_back(four: Experiment) -> None:
+    async with inspecting(four, "heads-4") as pilot:
+        await pressed(pilot, "down", "x", "e")
+        rows = list(csv.DictReader(io.StringIO(screen(pilot).as_csv())))
+        assert [row["heads"] for row in rows] == ["1", "2", "3", "4", "all", "2 3 4"]
+        assert float(rows[-1]["minimax_fidelity"]) == screen(pilot).answer.after.fidelity
+        written = sorted(path.suffix for path in (four.path / "exports").iterdir())
+        assert written == [".csv", ".svg"]
+        await pressed(pilot, "v", "right")
+        await pilot.press("d")
+        await until(lambda: isinstance(pilot.app.screen, StepperScreen), pilot)
+        stepper = pilot.app.screen
+        assert isinstance(stepper, StepperScreen)
+        assert (stepper.model_layer, stepper.source) == (1, 1)
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, InspectorScreen), pilot)
+
+
+def test_opening_the_screens_modules_loads_no_engine() -> None:
+    code = (
+        "import sys\n"
+        "import synergy_tui.app.inspector.screen, synergy_tui.app.stepper.screen\n"
+        "heavy = {'numba', 'torch', 'scipy', 'synergy_engine.kernels'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

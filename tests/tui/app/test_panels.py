@@ -1,0 +1,206 @@
+"""What the panels show of a state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synergy_tui.app import status
+from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.widgets.plot import Bars, Panel, Plot
+from synergy_tui.experiments import conventions
+from synergy_tui.experiments.state import ExperimentState
+from tests.tui.app import synthetic
+
+
+def state_of(events: list[dict[str, Any]]) -> ExperimentState:
+    state = ExperimentState()
+    state.apply_all(events)
+    return state
+
+
+@pytest.fixture(scope="module")
+def state() -> ExperimentState:
+    return state_of(synthetic.trained(upto=400, layers=2))
+
+
+def look(state: ExperimentState, step: int | None = None, **options: Any) -> panels.Look:
+    chosen = options.pop("convention", conventions.available(state)[0])
+    return panels.Look(state.step if step is None else step, step is None, chosen, **options)
+
+
+def panel(question: int, state: ExperimentState, *names: str, **options: Any) -> Panel:
+    seen = look(state, options.pop("step", None), **options)
+    runs = [state.runs[name] for name in names]
+    return panels.panel(question, state, runs, seen, panels.scales(state, seen))
+
+
+def plot(shown: Panel) -> Plot:
+    assert isinstance(shown.plot, Plot)
+    return shown.plot
+
+
+def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentState) -> None:
+    answers = [panel(question, state, "multi-head").headline for question in range(3)]
+    assert answers[0] == "12.1 steps to sink"
+    assert answers[1].startswith("φ .0482 [")
+    assert answers[2].startswith("loss .0")
+    assert answers[2].endswith("% right")
+
+
+def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
+    curves = plot(panel(0, state, "multi-head")).curves
+    assert sum(curve.faint for curve in curves) == panels.EARLIER
+    assert {curve.label for curve in curves if curve.label} == {
+        "step 20", "mean", "median", "worst",
+    }  # fmt: skip
+
+
+def test_mixing_point_floor_and_bound_are_marked(state: ExperimentState) -> None:
+    labels = [marker.label for marker in plot(panel(0, state, "single-head")).markers]
+    assert any(label.startswith("mixed at ") for label in labels)
+    assert any(label.startswith("theory: by ") for label in labels)
+    assert ".75 arrived" in labels
+    assert [marker.label for marker in plot(panel(2, state, "single-head")).markers] == ["floor 0"]
+
+
+def test_columns_share_their_axes(state: ExperimentState) -> None:
+    for question in range(3):
+        one = plot(panel(question, state, "single-head"))
+        other = plot(panel(question, state, "multi-head"))
+        assert (one.x, one.y) == (other.x, other.y)
+
+
+def test_the_state_at_the_cursor_is_shown(state: ExperimentState) -> None:
+    then = panel(0, state, "multi-head", step=100)
+    assert then.headline != panel(0, state, "multi-head").headline
+    curves = plot(panel(2, state, "multi-head", step=100)).curves
+    strong = [curve for curve in curves if not curve.faint]
+    assert max(curve.x[-1] for curve in strong) <= 100
+    assert plot(panel(2, state, "multi-head", step=100)).cursor == 100
+
+
+def test_the_convention_moves_the_mixing_point(state: ExperimentState) -> None:
+    points = {
+        convention.name: [
+            marker.label
+            for marker in plot(panel(0, state, "multi-head", convention=convention)).markers
+        ]
+        for convention in conventions.available(state)
+    }
+    assert len(points) == 4
+    assert len({tuple(labels) for labels in points.values()}) == 4
+    assert ".875 arrived" in points["theory · l1, mean"]
+
+
+def test_other_conventions_of_a_probe_can_be_chosen() -> None:
+    events = synthetic.trained(upto=40)
+    for event in events:
+        if event["kind"] == "probe":
+            event["conventions"] = {"paper-code": synthetic.analysis(3.6, 0.4, 8, "overall")}
+    measured = state_of(events)
+    paper = conventions.available(measured)[-1]
+    assert paper.source == "paper-code"
+    assert panel(0, measured, "multi-head", convention=paper).headline == "3.6 steps to sink"
+
+
+def test_layers_are_drawn_together_or_alone(state: ExperimentState) -> None:
+    both = plot(panel(1, state, "multi-head"))
+    assert {"layer 1", "layer 2"} <= {curve.label for curve in both.curves}
+    assert panel(0, state, "multi-head", layer=2).detail.endswith("layer 2")
+    assert (
+        panel(0, state, "multi-head", layer=2).headline
+        != panel(0, state, "multi-head", layer=1).headline
+    )
+
+
+def test_runs_in_one_chart_carry_their_glyphs(state: ExperimentState) -> None:
+    curves = plot(panel(2, state, "single-head", "multi-head")).curves
+    assert {curve.glyph for curve in curves} == {"●", "▲"}
+    together = panel(0, state, "single-head", "multi-head", ascii_only=True)
+    assert together.headline.isascii()
+
+
+def test_a_fidelity_that_spans_decades_gets_a_logarithmic_axis() -> None:
+    events = synthetic.trained(upto=60)
+    for event in events:
+        if event["kind"] == "probe" and event["run"] == "single-head":
+            event["overall"]["fidelity"]["minimax"] = 1e-7
+    measured = state_of(events)
+    assert plot(panel(1, measured, "multi-head")).y.scale == "log"
+    assert plot(panel(1, measured, "multi-head", logarithmic=False)).y.scale == "linear"
+
+
+def test_a_censored_time_is_shown_as_what_it_is() -> None:
+    events = synthetic.trained(upto=20)
+    for event in events:
+        if event["kind"] == "probe":
+            event["overall"]["mixing"]["mixing_time_tv_max"] = "> 10000"
+            event["overall"]["mixing"]["hitting_time_mean"] = float("inf")
+    shown = panel(0, state_of(events), "multi-head")
+    assert shown.headline == "inf steps to sink"
+    assert "mixed at >10000" in [marker.label for marker in plot(shown).markers]
+
+
+def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
+    designed = state_of(synthetic.designed())
+    assert status.rows(designed) == (0, 1)
+    shown = panel(1, designed, "both")
+    assert isinstance(shown.plot, Bars)
+    assert [bar.name for bar in shown.plot.bars] == ["head 1", "head 2", "together"]
+
+
+@pytest.mark.parametrize(
+    ("events", "question", "said", "promised"),
+    [
+        (
+            synthetic.trained(upto=0)[:1],
+            0,
+            "the worker is starting: loading torch takes a few seconds",
+            "reached the sink",
+        ),
+        (synthetic.trained(upto=0)[:1], 1, "heard worst", "heard worst"),
+        (synthetic.trained(upto=0)[:3], 0, "waiting for the first probe", "reached the sink"),
+        (synthetic.trained(upto=0)[:3], 2, "waiting for the first training step", "floor"),
+        (synthetic.designed()[:2], 1, "waiting for the engine's answer", "heard worst"),
+    ],
+)
+def test_empty_panels_say_what_is_waited_for_and_what_will_be_there(
+    events: list[dict[str, Any]], question: int, said: str, promised: str
+) -> None:
+    measured = state_of(events)
+    empty = plot(panel(question, measured, next(iter(measured.runs)))).empty.split("\n")
+    assert said in empty[0]
+    assert promised in empty[-1]
+
+
+def test_bars_of_all_runs_share_their_scale() -> None:
+    designed = state_of(synthetic.designed())
+    drawn = [panel(1, designed, name).plot for name in designed.runs]
+    assert len(drawn) == 3
+    assert {chart.high for chart in drawn if isinstance(chart, Bars)} == {5 / 12}
+
+
+def test_smoothing_keeps_constants_and_ends() -> None:
+    np.testing.assert_allclose(panels.smooth(np.full(50, 3.0)), 3.0)
+    noisy = np.random.default_rng(0).normal(size=400) + np.linspace(5, 0, 400)
+    smooth = panels.smooth(noisy)
+    assert smooth[0] == noisy[0]
+    assert np.abs(np.diff(smooth[10:-10])).mean() < np.abs(np.diff(noisy[10:-10])).mean() / 4
+
+
+def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
+    content = summarise(state, look(state))
+    assert "multi-head" in content.line
+    assert content.notes[0].startswith("mixed by theory · tv, max (c) · theory")
+    assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
+    names = [cell.text for cell in content.table[0]]
+    assert {"steps to sink", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)
+
+
+def test_before_the_first_probe_the_summary_claims_nothing() -> None:
+    early = state_of(synthetic.trained(upto=0)[:3])
+    assert summarise(early, look(early)).line == "nothing has been measured yet"

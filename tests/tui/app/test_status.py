@@ -1,0 +1,95 @@
+"""State, pace and trouble as the header says them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from synergy_tui import words
+from synergy_tui.app import status
+from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.timeline import Timeline
+from synergy_tui.experiments.state import ExperimentState
+from tests.tui.app import synthetic
+
+
+def state_of(events: list[dict[str, Any]]) -> ExperimentState:
+    state = ExperimentState()
+    state.apply_all(events)
+    return state
+
+
+RUNNING = synthetic.trained(upto=40)
+FINISHED = synthetic.trained(upto=40, steps=40)
+FAILED = [
+    *RUNNING,
+    {"v": 1, "t": 9.0, "kind": "run_failed", "run": "multi-head", "step": 40,
+     "reason": "the loss is not finite"},
+    {"v": 1, "t": 9.1, "kind": "experiment_finished", "exit_code": 3},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("events", "condition", "silent", "word"),
+    [
+        ([], "new", 0, "STARTING"),
+        (RUNNING, "running", 0, "LIVE"),
+        (RUNNING, "running", 300, "STALE"),
+        (RUNNING, "dead", 0, "STALE"),
+        (FINISHED, "finished", 0, "FINISHED"),
+        (FAILED, "failed", 0, "FAILED"),
+        (RUNNING, "stopped", 0, "STOPPED"),
+    ],
+)
+def test_the_word_for_the_state(
+    events: list[dict[str, Any]], condition: str, silent: float, word: str
+) -> None:
+    told = status.status_of(state_of(events), condition, Timeline(), silent_for=silent)
+    assert told.word == word
+
+
+def test_trouble_comes_with_what_to_do() -> None:
+    dead = status.status_of(state_of(RUNNING), "dead", Timeline())
+    assert "synergy resume 2026-11-23-154312-diverse_heads" in dead.advice
+    failed = status.status_of(state_of(FAILED), "failed", Timeline())
+    assert failed.advice.startswith("multi-head: the loss is not finite")
+
+
+def test_the_cursor_speaks_first() -> None:
+    line = Timeline()
+    line.observe(40, [0, 20, 40])
+    line.toggle_pause()
+    assert status.status_of(state_of(RUNNING), "running", line).word == "PAUSED"
+    assert status.status_of(state_of(FINISHED), "finished", line).word == "REPLAY"
+    line.first()
+    line.toggle_play()
+    assert status.status_of(state_of(FINISHED), "finished", line).word.startswith("PLAYING")
+
+
+def test_remaining_time_follows_from_the_pace() -> None:
+    assert status.remaining(state_of(RUNNING), 10.0) == pytest.approx(56.0)
+    assert status.remaining(state_of(FINISHED), 10.0) is None
+    assert status.remaining(state_of(RUNNING), 0.0) is None
+
+
+def test_durations_and_sizes_read_naturally() -> None:
+    assert [words.clock(s) for s in (0, 59.9, 61, 3725)] == ["0:00", "0:59", "1:01", "1:02:05"]
+    assert words.size(412_000_000) == "412 MB"
+
+
+def test_the_scarcest_resource_comes_first() -> None:
+    event = {"v": 1, "t": 1.0, "kind": "resources", "cpu_percent": 96.0, "memory_bytes": 4e8,
+             "gpu_percent": 71.0, "gpu_memory_bytes": 2e9}  # fmt: skip
+    assert status.resources(state_of([event])) == ["gpu 71 % 2 GB", "cpu 96 % 400 MB"]
+    assert status.resources(ExperimentState()) == []
+
+
+def test_a_moment_after_attaching_is_too_short_to_tell_the_pace() -> None:
+    step = [event for event in synthetic.trained(upto=300) if event["kind"] == "train_step"][-1]
+    state = state_of(synthetic.trained(upto=300))
+    app = SynergyApp()
+    app._observe(state)
+    state.apply({**step, "step": 301, "t": state.elapsed + 1.0})  # it stumbled for a second
+    app._observe(state)
+    assert app.timeline.pace == pytest.approx(9.3, rel=0.05)

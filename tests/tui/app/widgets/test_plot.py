@@ -1,0 +1,162 @@
+"""Charts: a plot and a size in, lines of text out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from synergy_tui.app.widgets.axes import Axis
+from synergy_tui.app.widgets.plot import (
+    STYLES,
+    Bar,
+    Bars,
+    Curve,
+    Marker,
+    Panel,
+    Plot,
+    draw,
+    draw_bars,
+    draw_panel,
+    text,
+)
+
+TIME = np.arange(65.0)
+RISE = Plot(
+    Axis(0, 64, label="steps"),
+    Axis(0, 1),
+    [Curve(TIME, 1 - np.exp(-TIME / 12), "run-1", label="mean")],
+    [Marker("y", 0.75, ".75 arrived", "axis"), Marker("x", 31, "mixed at 31")],
+)
+
+
+def test_a_rising_curve() -> None:
+    assert text(RISE, 40, 8) == [
+        "1.0┤              ⣀⣀⡤⠤⠤⠴⠒⠒⠒⠒⠒⠒⠚⠉⠉⠉⠉⠉⠉⠉⠉⠉",
+        "   │┄┄┄┄┄┄┄┄⢀⣠⠴⠒⠋⠉⠁┄┄┊┄mean┄┄.75 arrived",
+        "   │     ⢀⡤⠖⠋        ┊ mixed at 31      ",
+        " .5┤    ⡴⠋           ┊                  ",
+        "   │  ⣠⠞⠁            ┊                  ",
+        "   │ ⡼⠁              ┊                  ",
+        "  0┤⡼⠁               ┊                  ",
+        "   └0────────────25───────────50── steps",
+    ]
+
+
+def test_the_same_curve_in_ascii() -> None:
+    lines = text(RISE, 40, 8, ascii_only=True)
+    assert all(line.isascii() for line in lines)
+    assert "mixed at 31" in "".join(lines)
+
+
+def test_lines_are_as_wide_and_as_many_as_asked_for() -> None:
+    for width, height in ((1, 1), (5, 2), (8, 3), (40, 4), (200, 50)):
+        lines = text(RISE, width, height)
+        assert len(lines) == height
+        assert {len(line) for line in lines} == {width}
+
+
+def test_an_axis_that_the_chart_beneath_has_too_gives_way_where_rows_are_few() -> None:
+    shared = replace(RISE, shares_x=True)
+    assert "steps" not in "".join(text(shared, 40, 3))
+    assert text(shared, 40, 3)[-1].startswith("  0┤")
+    assert "steps" in text(RISE, 40, 3)[-1]
+    assert text(shared, 40, 8) == text(RISE, 40, 8)
+
+
+def test_labels_never_touch_each_other() -> None:
+    crowded = Plot(
+        Axis(0, 64),
+        Axis(0, 1),
+        [Curve(TIME, 1 - np.exp(-TIME / 12), "run-1", label="mean")],
+        [
+            Marker("y", 0.75, ".75 arrived", "axis"),
+            *(Marker("x", at, f"mixed at {at}") for at in (20, 24, 31, 40)),
+        ],
+    )
+    for width in range(20, 60):
+        for height in (2, 4, 8):
+            drawn = " ".join(text(crowded, width, height))
+            for number in re.findall(r"[\d.]+(?= arrived)|(?<=mixed at )[\d.]+", drawn):
+                assert number in {".75", "20", "24", "31", "40"}
+
+
+def test_a_point_alone_is_seen() -> None:
+    point = Plot(Axis(0, 64), Axis(0, 1), [Curve(np.zeros(1), np.full(1, 0.5), "run-1")])
+    assert sum(line.count("•") for line in text(point, 40, 8)) == 1
+    assert sum(line.count("o") for line in text(point, 40, 8, ascii_only=True)) == 1
+
+
+def test_an_empty_chart_says_what_is_waited_for() -> None:
+    empty = Plot(Axis(0, 1), Axis(0, 1), empty="waiting for the first probe\nhere: the loss")
+    waiting = ["waiting for the", "first probe"]
+    assert [line.strip() for line in text(empty, 20, 4) if line.strip()] == [
+        *waiting,
+        "here: the loss",
+    ]
+    assert [line.strip() for line in text(empty, 20, 3) if line.strip()] == waiting
+
+
+def test_a_marker_beyond_the_axis_points_to_where_it_would_be() -> None:
+    plot = Plot(RISE.x, RISE.y, RISE.curves, [Marker("x", 500, "theory: by 500")])
+    assert any(line.endswith("theory: by 500 →") for line in text(plot, 40, 8))
+
+
+def test_the_cursor_is_drawn_where_it_stands() -> None:
+    lines = text(Plot(RISE.x, RISE.y, RISE.curves, cursor=32.0), 43, 9)
+    gutter = lines[-1].index("└") + 1
+    middle = gutter + round(0.5 * (43 - gutter - 1))
+    assert {line.rindex("│") for line in lines[3:-1]} == {middle}
+
+
+def test_a_faint_curve_gives_way_to_a_strong_one() -> None:
+    line = np.array([0.0, 1.0])
+    faint = Curve(line, line, "faint-1", faint=True)
+    strong = Curve(line, line, "run-2")
+    axis = Axis(0, 1)
+    canvas = draw(Plot(axis, axis, [strong, faint]), 20, 6)
+    assert STYLES.index("run-2") in canvas.styles
+    assert STYLES.index("faint-1") not in canvas.styles
+
+
+def test_curves_carry_glyphs_so_that_colour_is_not_needed() -> None:
+    flat = np.array([0.0, 64.0])
+    curves = [
+        Curve(flat, np.array([0.2, 0.2]), "run-1", glyph="●"),
+        Curve(flat, np.array([0.8, 0.8]), "run-2", glyph="▲"),
+    ]
+    drawn = "".join(text(Plot(RISE.x, RISE.y, curves), 50, 8))
+    assert "●" in drawn
+    assert "▲" in drawn
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    markers = [Marker("x", 30 + shift, f"name-{shift}") for shift in range(3)]
+    drawn = "\n".join(text(Plot(RISE.x, RISE.y, RISE.curves, markers), 60, 10))
+    assert all(f"name-{shift}" in drawn for shift in range(3))
+
+
+def test_names_of_curves_are_left_out_of_small_charts() -> None:
+    assert "mean" not in "".join(text(RISE, 40, 5))
+
+
+def test_a_panel_heads_its_chart_with_question_and_answer() -> None:
+    panel = Panel("how soon?", "arrival at the sink", "31 steps", RISE, "soon")
+    wide = draw_panel(panel, 50, 8, selected=True).lines()[0]
+    assert wide.startswith("▸how soon?  arrival at the sink")
+    assert wide.endswith("31 steps")
+    assert draw_panel(panel, 20, 8).lines()[0] == " how soon?  31 steps"
+    assert draw_panel(panel, 15, 8).lines()[0] == " soon  31 steps"
+
+
+def test_bars_are_proportional_and_say_their_numbers() -> None:
+    bars = Bars([Bar("head 1", 0.25, ".25"), Bar("together", 0.5, ".5")], 0.5)
+    first, second = draw_bars(bars, 30, 2).lines()
+    assert first.count("█") * 2 == second.count("█")
+    assert first.rstrip().endswith(".25")
+
+
+def test_bars_without_room_are_counted() -> None:
+    bars = Bars([Bar(f"head {place}", 0.5, ".5") for place in range(9)], 1.0)
+    assert draw_bars(bars, 30, 4).lines()[-1].strip() == "and 6 more"

@@ -1,0 +1,249 @@
+"""From the [sweep] table to points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synergy_tui.errors import UserError
+from synergy_tui.scenario import ScenarioError, TrainedRun, load_scenario
+from synergy_tui.sweep.backend import choose
+from synergy_tui.sweep.estimate import START_SECONDS, cost, estimate, measure_rate
+from synergy_tui.sweep.follow import announce
+from synergy_tui.sweep.plan import Point, expand
+from synergy_tui.words import duration
+from tests.places import ROOT
+
+BASE = """
+title = "T"
+[train]
+task = "sort"
+length = 17
+steps = 100
+layers = 1
+"""
+SHIPPED = sorted(
+    path for path in (ROOT / "scenarios").glob("*.toml") if "\n[sweep]" in path.read_text()
+)
+
+
+def points_of(text: str, tmp_path: Path) -> list[Point]:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + text)
+    return expand(load_scenario(file))
+
+
+def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
+    points = points_of(
+        '[sweep]\nseeds = 3\ntasks = ["sort", "copy"]\nwidths = [32, 64]\nheads = [1, 4]', tmp_path
+    )
+    assert len(points) == 2 * 2 * 3
+    assert len({point.name for point in points}) == 12
+    first = points[0]
+    assert (first.name, first.group, first.seed) == ("sort-w32-s0", "sort-w32", 0)
+    assert first.settings == {"tasks": "sort", "widths": 32}
+    assert first.columns == {"heads-1": 1, "heads-4": 4}
+    assert first.scenario.sweep is None
+    assert first.scenario.train is not None
+    assert first.scenario.train.embed == 32
+    assert [run.heads for run in first.scenario.trained] == [1, 4]
+    assert {point.scenario.seed for point in points} == {0, 1, 2}
+
+
+def test_runs_of_the_scenario_are_compared_when_no_axis_is(tmp_path: Path) -> None:
+    runs = '[[runs]]\nname = "a"\nheads = 1\n[[runs]]\nname = "b"\nheads = 8\n'
+    points = points_of(runs + "[sweep]\nseeds = [7, 9]", tmp_path)
+    assert [point.name for point in points] == ["s7", "s9"]
+    assert points[0].columns == {"a": "a", "b": "b"}
+
+
+def test_a_template_run_is_repeated_for_every_value(tmp_path: Path) -> None:
+    runs = '[[runs]]\nname = "net"\nheads = 1\nlearning_rate = 0.01\n'
+    (point,) = points_of(runs + "[sweep]\nheads = [2, 4]", tmp_path)
+    assert [(run.name, run.learning_rate) for run in point.scenario.trained] == [
+        ("net-2", 0.01),
+        ("net-4", 0.01),
+    ]
+
+
+def test_listed_points_stand_alone_or_beside_a_grid(tmp_path: Path) -> None:
+    listed = '[[sweep.points]]\ntask = "copy"\nseed = 5\n[[sweep.points]]\n"train.steps" = 7\n'
+    points = points_of("[sweep]\nheads = [1]\nseeds = 2\n" + listed, tmp_path)
+    assert [point.name for point in points] == ["copy-s5", "step7-s0", "step7-s1"]
+    assert points[1].scenario.train is not None
+    assert points[1].scenario.train.steps == 7
+    both = points_of('[sweep]\nheads = [1]\ntasks = ["sort"]\n' + listed, tmp_path)
+    assert [point.name for point in both] == ["sort-s0", "copy-s5", "step7-s0"]
+
+
+def test_overrides_reach_points_and_single_columns(tmp_path: Path) -> None:
+    points = points_of(
+        '[sweep]\ntasks = ["sort", "copy"]\nheads = [1, 2]\nseeds = 2\n'
+        '[[sweep.overrides]]\nwhere = { tasks = "copy", seed = 1 }\nset = { "train.steps" = 9 }\n'
+        '[[sweep.overrides]]\nwhere = { heads = 2 }\nset = { "runs.learning_rate" = 0.5 }\n',
+        tmp_path,
+    )
+    steps = {p.name: p.scenario.train.steps for p in points if p.scenario.train}
+    assert steps == {"sort-s0": 100, "sort-s1": 100, "copy-s0": 100, "copy-s1": 9}
+    rates = [run.learning_rate for run in points[0].scenario.trained]
+    assert rates == [None, 0.5]
+
+
+def test_any_scenario_key_can_be_an_axis(tmp_path: Path) -> None:
+    points = points_of(
+        '[sweep]\nheads = [1]\n[sweep.axes]\n"train.learning_rate" = [0.001, 0.01]', tmp_path
+    )
+    assert [p.scenario.train.learning_rate for p in points if p.scenario.train] == [0.001, 0.01]
+    assert len({point.name for point in points}) == 2
+
+
+def test_designed_families_and_their_knob(tmp_path: Path) -> None:
+    file = tmp_path / "d.toml"
+    file.write_text(
+        '[[runs]]\nname = "g"\nheads = 2\ngraph = { topology = "line", nodes = 8 }\n'
+        '[sweep]\ntopologies = ["line", "funsearch"]\ncompare = "diversity"\n'
+        "diversity = [0.0, 0.5]\nnodes = [8, 16]\n"
+    )
+    points = expand(load_scenario(file))
+    assert len(points) == 4
+    run: Any = points[-1].scenario.runs[1]
+    assert (run.name, run.graph.topology, run.graph.nodes, run.graph.diversity) == (
+        "g-0_5",
+        "funsearch",
+        16,
+        0.5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[sweep]\nseeds = 2", "compares nothing"),
+        ("[sweep]\nheads = [1, 5]", "5 heads do not divide"),
+        ("[sweep]\nheads = [2, 2]", "repeats a value"),
+        ("[sweep]\nhaeds = [2]", "did you mean 'heads'"),
+        ("[sweep]\nheads = [1]\ncompare = 'tasks'", "not an axis given here"),
+        ("[sweep]\nheads = [1]\nseeds = 0", "greater than or equal to 1"),
+        ('[sweep]\nheads = [1]\ntasks = ["srot"]', "did you mean"),
+        ('[sweep]\nheads = [1]\ntasks = ["sort"]\n[[sweep.points]]\ntask = "sort"', "twice"),
+        (
+            "[sweep]\nheads = [1]\n[[sweep.overrides]]\nwhere = { heads = 1 }\n"
+            'set = { "train.steps" = 5 }',
+            "which all runs share",
+        ),
+        ('[sweep]\nheads = [1]\n[sweep.axes]\n"train.embed" = [8]', "is written 'widths'"),
+        ("[sweep]\nheads = [1]\n[[sweep.points]]\nheads = 4", "compared within each point"),
+        ('[sweep]\nheads = [1]\n[sweep.axes]\n"title.x" = [8]', "cannot set"),
+    ],
+)
+def test_mistakes_are_told(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        points_of(text, tmp_path)
+    assert said in caught.value.message
+
+
+def test_a_mistake_in_the_table_names_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        points_of("[sweep]\nheads = [0]", tmp_path)
+    assert "s.toml:9" in caught.value.message
+
+
+def test_too_many_points_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="more than 10,000 points"):
+        points_of("[sweep]\nheads = [1]\nseeds = 10001", tmp_path)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_sweeps_expand_and_are_compared_by_something(path: Path) -> None:
+    points = expand(load_scenario(path))
+    assert points
+    assert all(len(point.columns) > 1 for point in points)
+    if path.stem.startswith("paper_") and path.stem != "paper_small":
+        train = points[0].scenario.train
+        assert train is not None
+        assert (train.steps, train.length, train.vocabulary, train.layers) == (20_000, 100, 256, 4)
+
+
+def test_the_cpu_sweep_is_as_large_as_it_claims() -> None:
+    (path,) = [each for each in SHIPPED if each.stem == "sweep_heads"]
+    points = expand(load_scenario(path))
+    tasks = {point.settings["tasks"] for point in points}
+    assert len(tasks) >= 3
+    assert len(points[0].columns) >= 4
+    assert len({point.seed for point in points}) >= 5
+
+
+def test_cost_grows_with_what_costs(tmp_path: Path) -> None:
+    def of(text: str) -> Any:
+        return cost(points_of(text, tmp_path)[0].scenario)
+
+    small = of("[sweep]\nheads = [1]")
+    assert of("[sweep]\nheads = [1, 2]").operations == pytest.approx(2 * small.operations)
+    wide = of("[sweep]\nheads = [1]\nwidths = [256]")
+    assert wide.operations > 8 * small.operations
+    assert wide.memory > small.memory
+    assert of("[sweep]\nheads = [1]\nlengths = [65]").operations > 3.5 * small.operations
+
+
+def test_estimate_of_a_product_is_counted_by_hand() -> None:
+    # 2 layers of width 4: 4·4² for attention's products, 2·4·8 for the MLP, 2·n·d of scores.
+    from synergy_tui.scenario import parse_scenario
+
+    scenario = parse_scenario(
+        {
+            "train": {
+                "task": "copy", "length": 3, "vocabulary": 5, "batch": 7, "steps": 11,
+                "embed": 4, "mlp": 8, "layers": 2,
+            },
+            "runs": [{"name": "a", "heads": 1}],
+        },
+        name="x",
+        origin="x",
+    )  # fmt: skip
+    assert isinstance(scenario.runs[0], TrainedRun)
+    products = 2 * (4 * 16 + 2 * 4 * 8) + 4 * 6
+    scores = 2 * 2 * 3 * 4
+    assert cost(scenario).operations == 6 * 7 * 3 * (products + scores) * 11
+
+
+def test_more_workers_take_less_time_and_more_memory(tmp_path: Path) -> None:
+    points = points_of("[sweep]\nheads = [1]\nseeds = 4", tmp_path)
+    none, one, two = (
+        estimate(points[:count], workers=workers, rate=1e9)
+        for count, workers in ((0, 1), (4, 1), (4, 2))
+    )
+    assert none.seconds == 0
+    assert two.seconds - START_SECONDS == pytest.approx((one.seconds - START_SECONDS) / 2)
+    assert two.memory == 2 * one.memory
+    assert (two.points, two.runs) == (4, 4)
+    assert "4 points, 4 runs to go" in announce(two, finished=0, backend="pool")
+    assert measure_rate() > 1e7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "1 s"),
+        (45, "45 s"),
+        (600, "10 min"),
+        (3 * 3600 + 1200, "3 h 20 min"),
+        (2e5, "2 d 8 h"),
+    ],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_the_command_line_comes_before_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + '[sweep]\nheads = [1]\nexecutor = "ensemble"\nworkers = 3')
+    scenario = load_scenario(file)
+    assert choose(scenario, [], device="cpu").executor == "ensemble"
+    assert choose(scenario, [], device="cpu").workers == 3
+    chosen = choose(scenario, [], executor="pool", workers=2, device="cpu")
+    assert (chosen.executor, chosen.workers, chosen.together) == ("pool", 2, 1)
+    assert choose(scenario, [], ray="local").ray == "local"
+    with pytest.raises(UserError, match="--ray needs the executor ray"):
+        choose(scenario, [], executor="pool", ray="local")

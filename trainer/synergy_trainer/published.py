@@ -1,0 +1,162 @@
+"""Models trained elsewhere: state dicts under the names of the paper's published checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+
+from synergy_trainer.errors import TrainerError
+from synergy_trainer.model import Stack
+from synergy_trainer.settings import ModelShape
+
+# Of a checkpoint written by `train`: what only training needs.
+_ASIDE = "adam."
+
+# What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
+_UNREADABLE = (
+    SafetensorError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+
+
+class LoadedModel:
+    """A trained Transformer, ready to be looked at.
+
+    Attributes:
+        shape: its sizes.
+        heads: its head count.
+        about: what a checkpoint written by `train` says of itself (task, seed, step and so on);
+            empty for other files.
+    """
+
+    def __init__(self, stack: Stack, about: Mapping[str, Any] | None = None) -> None:
+        self._stack = stack
+        self.about = dict(about or {})
+        self.shape = stack.shape
+        self.heads = stack.heads[0]
+
+    def attention(self, tokens: ArrayLike) -> NDArray[np.float32]:
+        """Attention (B, L, H, n, n) on tokens (B, n) or (n,), each row a distribution over keys.
+
+        Raises:
+            TrainerError: a token or the length is out of the model's range.
+        """
+        attention, _ = self._stack.attention(self._inputs(tokens))
+        return attention[0].numpy()
+
+    def predict(self, tokens: ArrayLike) -> NDArray[np.int64]:
+        """Most likely token at every position of tokens (B, n) or (n,), as (B, n)."""
+        inputs = self._inputs(tokens)
+        with torch.no_grad():
+            return self._stack.logits(inputs).argmax(-1).view(inputs.shape[1:]).numpy()
+
+    def head_weights(self) -> NDArray[np.float64]:
+        """Head weights (L, H), rows summing to 1, from the output projections."""
+        return self._stack.head_weights(0).numpy()
+
+    def _inputs(self, tokens: ArrayLike) -> torch.Tensor:
+        inputs = torch.as_tensor(np.atleast_2d(np.asarray(tokens, dtype=np.int64)))
+        if inputs.ndim != 2 or not 0 < inputs.shape[1] <= self.shape.length:
+            raise TrainerError(
+                f"tokens: need (B, n) with n up to {self.shape.length}, got shape "
+                f"{tuple(inputs.shape)}"
+            )
+        if inputs.numel() and not 0 <= inputs.min() <= inputs.max() < self.shape.tokens:
+            raise TrainerError(f"tokens: must be within 0 and {self.shape.tokens - 1}")
+        return inputs[None]
+
+
+def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
+    """Load a `.pt` state dict or a `.safetensors` file under the published parameter names.
+
+    Nothing in the file is executed (`weights_only=True`). A checkpoint written by `train` loads
+    as well; its optimiser state is left aside.
+
+    Args:
+        path: the file.
+        heads: head count, which must divide the embedding width; a checkpoint written by `train`
+            says its own.
+
+    Raises:
+        TrainerError: the file is missing, damaged or holds something else, it does not say how
+            many heads there are, or they do not divide the width.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TrainerError(f"{path}: there is no such file")
+    about: dict[str, Any] = {}
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                about = json.loads((file.metadata() or {}).get("synergy", "{}"))
+                names = [name for name in file.keys() if not name.startswith(_ASIDE)]  # noqa: SIM118
+                state = {name: file.get_tensor(name) for name in names}
+        else:
+            state = _unpickled(path)
+        shape = _shape_of_state(path, state, about)
+        count = heads or about.get("heads")
+        if not isinstance(count, int):
+            raise TrainerError(f"heads: {path} does not say how many heads the model has; give it")
+        if count < 1 or shape.embed % count:
+            raise TrainerError(
+                f"heads: {count} heads do not divide the width {shape.embed} of {path}"
+            )
+        stack = Stack(shape, [count])
+        stack.load(0, state)
+    except TrainerError:
+        raise
+    except _UNREADABLE as error:
+        raise TrainerError(f"{path}: cannot be read as a checkpoint ({error})") from error
+    return LoadedModel(stack, about)
+
+
+def _unpickled(path: Path) -> Any:
+    """Load a pickle of tensors; nothing in it is executed.
+
+    torch names no error for a damaged file: any may come out of its reader.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise TrainerError(f"{path}: cannot be read as a checkpoint ({reason})") from error
+
+
+def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> ModelShape:
+    """Read the sizes off a state dict's shapes, and the rest off what the file says of itself."""
+    needed = ["token_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias"]
+    positions = about.get("positions", "learned")
+    if positions == "learned":
+        needed.append("pos_emb.weight")
+    if not isinstance(state, dict) or any(name not in state for name in needed):
+        raise TrainerError(
+            f"{path}: not a checkpoint of this Transformer; it needs parameters named "
+            f"{', '.join(needed)} and so on"
+        )
+    tokens, embed = state["token_emb.weight"].shape
+    layers = {int(m[1]) for name in state if (m := re.match(r"layers\.(\d+)\.", name))}
+    return ModelShape(
+        tokens=tokens,
+        length=state["pos_emb.weight"].shape[0] if positions == "learned" else about["length"],
+        embed=embed,
+        mlp=state["layers.0.mlp.0.weight"].shape[0],
+        layers=len(layers),
+        positions=positions,
+        activation=about.get("activation", "relu"),
+        tie_weights="out_proj.weight" not in state,
+    )
