@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy.typing as npt
 
 from synergy_engine.errors import GraphFileError, choose
-from synergy_engine.graphio import edgelist, gml, graphml, matrices, matrices as market, nodelink
+from synergy_engine.graphio import edgelist, gml, graphml, matrices, nodelink
 from synergy_engine.graphio.assemble import join, system_of
 from synergy_engine.graphio.files import write_text
 from synergy_engine.graphio.table import EdgeTable, listing_of, names_of, rows_of, sparse_heads
@@ -171,7 +171,7 @@ def _read(path: Path, undirected: str) -> EdgeTable | SparseHead:
                 [p if p.startswith(str(path)) else f"{path}: {p}" for p in error.problems]
             ) from None
     if suffix == ".mtx":
-        return matrices.table_of(market.read_market(path))
+        return matrices.table_of(matrices.read_market(path))
     if suffix == ".npz":
         found = matrices.read_scipy(path)
         return found if isinstance(found, SparseHead) else matrices.table_of(found)
