@@ -319,7 +319,7 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["."], "--model DIR"),
         (["notes.md"], "'.md' are not known"),
         (["attention.npy", "--weights", "1,2,3"], "2 heads"),
-        (["attention.npy", "--weights", "learned"], "does not hold learned head weights"),
+        (["attention.npy", "--weights", "learned"], "contains no learned head weights"),
         (["attention.npy", "--weights", "heavy"], "--weights heavy"),
         (["attention.npy", "--weights", "-1,2"], ">= 0"),
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),
