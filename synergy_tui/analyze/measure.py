@@ -11,6 +11,7 @@ import numpy as np
 
 from synergy_tui.analyze.sources import Source, read_numbers
 from synergy_tui.errors import UserError
+from synergy_tui.words import clean
 
 if TYPE_CHECKING:
     from synergy_engine import MultiHeadSystem
@@ -171,5 +172,5 @@ def _node(system: MultiHeadSystem, given: str) -> int:
     listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     raise UserError(
         f"--source {given}: nodes are numbered from 0 to {system.sink}, which is the sink.",
-        hint=f"Their names are {listed}." if names else None,
+        hint=f"Their names are {clean(listed)}." if names else None,
     )
