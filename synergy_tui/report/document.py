@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.report.evidence import Evidence, Row, Source, time_in_words
+from synergy_tui.report.evidence import Evidence, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
+from synergy_tui.report.statistics.observations import Observation
 from synergy_tui.report.statistics.predictions import examine
 from synergy_tui.words import duration
 
@@ -147,37 +148,32 @@ def _headline(
 
 
 def _table(evidence: Evidence, convention: str) -> Table:
-    rows: dict[tuple[str, str], list[Row]] = {}
-    for row in evidence.rows:
-        if convention in row.observations:
-            rows.setdefault((row.group, row.run), []).append(row)
-    trained = any(not math.isnan(row.observations[convention].loss) for row in evidence.rows)
-    headings = ["group", "run", "seeds", "steps to the sink", "minimax fidelity", "amplification"]
-    headings += ["diversity"] + (["loss (nats)", "accuracy"] if trained else [])
-    body = []
-    for (group, run), members in rows.items():
-        own = [member.observations[convention] for member in members]
-        cells = [
-            group,
-            run,
-            str(len(members)),
-            spread([one.hitting_time for one in own]),
-            spread([one.fidelity for one in own]),
-            spread([one.amplification for one in own]),
-            spread([one.diversity for one in own]),
-        ]
-        if trained:
-            cells.append(spread([one.loss for one in own]))
-            cells.append(spread([member.accuracy for member in members]))
-        body.append(tuple(cells))
+    runs: dict[tuple[str, str], list[Observation]] = {}
+    for one in evidence.observations(convention):
+        runs.setdefault((one.group, one.run), []).append(one)
+    columns = {
+        "steps to the sink": "hitting_time",
+        "minimax fidelity": "fidelity",
+        "amplification": "amplification",
+        "diversity (bits)": "diversity",
+    }
+    if any(not math.isnan(one.loss) for members in runs.values() for one in members):
+        columns |= {"loss (nats)": "loss", "accuracy": "accuracy"}
     return Table(
         title=f"Numbers ({convention})",
         note=(
             "Median over seeds [smallest, largest]; steps to the sink: "
             f"{time_in_words(convention)}."
         ),
-        headings=tuple(headings),
-        rows=tuple(body),
+        headings=("group", "run", "seeds", *columns),
+        rows=tuple(
+            (
+                *run,
+                str(len(members)),
+                *(spread([getattr(one, name) for one in members]) for name in columns.values()),
+            )
+            for run, members in runs.items()
+        ),
         words=2,
     )
 

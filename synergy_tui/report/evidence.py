@@ -31,12 +31,10 @@ class Row:
     """One run: its numbers by convention, with what they belong to, and its training curve."""
 
     group: str
-    seed: int
     run: str
     heads: int
     nodes: int
     topology: str | None
-    accuracy: float
     observations: Mapping[str, Observation]
     steps: NDArray[np.int64]  # updates made; empty for designed graphs
     losses: NDArray[np.float64]  # nats
@@ -192,12 +190,10 @@ def _add_runs(evidence: Evidence, state: ExperimentState, scenario: Scenario, gr
         evidence.rows.append(
             Row(
                 group=place,
-                seed=scenario.seed,
                 run=run.name,
                 heads=run.heads,
                 nodes=run.nodes,
                 topology=None if graph is None else graph.topology,
-                accuracy=_number(run.accuracy.last),
                 observations={
                     name: _observation(place, scenario.seed, run, analysis, knob)
                     for name, analysis in _by_convention(run.probe).items()
@@ -252,6 +248,7 @@ def _observation(
         diversity=_number(leaf(analysis, ("diversity", "jensen_shannon"))) if several else 0.0,
         redrawn=knob,
         loss=_number(run.loss.last),
+        accuracy=_number(run.accuracy.last),
         bounds=[_bound(name, check) for name, check in (analysis.get("bounds") or {}).items()],
     )
 

@@ -38,6 +38,7 @@ class Observation:
     diversity: float = math.nan  # mean pairwise Jensen-Shannon divergence of the heads, bits
     redrawn: float | None = None  # designed runs: the share of rows redrawn between heads
     loss: float = math.nan  # of the task at the last step, nats; nan for designed graphs
+    accuracy: float = math.nan
     bounds: Sequence[BoundCheck] = ()
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from synergy_tui.cli import main
 from synergy_tui.errors import UserError
 from synergy_tui.report.document import Document, compose, number, spread
 from synergy_tui.report.evidence import gather, hitting_time
@@ -147,6 +144,12 @@ def test_single_figures(document: Document, tmp_path: Path, suffix: str, magic: 
     assert file.read_bytes().startswith(magic)
 
 
+def test_diversity_is_in_bits(document: Document) -> None:
+    (plot,) = [each for each in document.figures if each.name == "diversity-theory"]
+    assert b"diversity (Jensen-Shannon, bits)" in plot.render()
+    assert "diversity (bits)" in document.tables[0].headings
+
+
 def test_figures_are_the_same_each_time(document: Document) -> None:
     assert document.figures[0].render() == document.figures[0].render()
 
@@ -182,17 +185,7 @@ def test_a_home_that_nobody_has_is_not_an_experiment(tmp_path: Path) -> None:
         gather(["~nobody-has-this-name/sweep"], tmp_path)
 
 
-def test_a_device_that_is_not_here_is_refused_before_a_sweep_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["sweep", "sweep_heads", "--no-ui", "--device", "cuda:99", "--out", str(tmp_path)])
-    assert stopped.value.code == 2
-    assert "cuda:99" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_each_convention_measures_how_soon_its_own_way() -> None:
+def test_each_convention_measures_the_steps_to_the_sink_its_own_way() -> None:
     mixing = {
         "hitting_time_mean": 3.0,
         "hitting_time_capped_mean": 2.0,
@@ -209,91 +202,3 @@ def test_numbers_for_people() -> None:
     assert spread([3.0, 3.0]) == "3"
     assert spread([float("nan")]) == "–"
     assert (number(float("inf")), number(1.23456e-5), number(12.345)) == ("∞", "1.23e-05", "12.3")
-
-
-def run_cli(arguments: list[str]) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    return int(ended.value.code or 0)
-
-
-def test_the_report_command(
-    designed_sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "out.html"
-    assert run_cli(["report", str(designed_sweep.path), "-o", str(file)]) == 0
-    out, err = capsys.readouterr()
-    assert out.splitlines() == [
-        str(file), str(tmp_path / "out.md"), str(tmp_path / "out-figures"),
-    ]  # fmt: skip
-    assert "The bounds of the theory hold" in err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["sweep", "scenarios/example2.toml"], "has no [sweep] table"),
-        (["sweep", "nothing"], "nothing"),
-        (["sweep", "--ray", "local", "--executor", "pool", "{sweep}"], "All 4 points are finished"),
-        (["sweep", "{sweep}", "--set", "sweep.seeds=9"], "has begun"),
-        (["sweep", "{sweep}"], "All 4 points are finished"),
-        (["report", "nothing"], "neither a sweep nor an experiment"),
-    ],
-)
-def test_mistakes_on_the_command_line(
-    arguments: list[str],
-    message: str,
-    designed_sweep: Sweep,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SYNERGY_HOME", str(tmp_path))
-    given = [each.replace("{sweep}", str(designed_sweep.path)) for each in arguments]
-    assert run_cli(given) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_dry_run_says_what_it_costs_and_makes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        run_cli(["sweep", "scenarios/sweep_heads.toml", "--dry-run", "--out", str(tmp_path)]) == 0
-    )
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 24
-    assert "24 points, 96 runs to go: about" in err
-    assert "GiB" in err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_sweep_from_the_shell_streams_json_and_nothing_else(tmp_path: Path) -> None:
-    import orjson
-
-    file = tmp_path / "tiny.toml"
-    file.write_text(DESIGNED)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "synergy_tui",
-            "sweep",
-            "--json",
-            "--out",
-            str(tmp_path / "out"),
-            "--set",
-            "sweep.seeds=1",
-            file,
-        ],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    events = [orjson.loads(line) for line in done.stdout.splitlines()]
-    kinds = [event["kind"] for event in events]
-    assert kinds[0] == "sweep_started"
-    assert kinds[-1] == "sweep_finished"
-    assert kinds.count("point_ended") == 2
-    assert b"2 points, 4 runs to go" in done.stderr
-    (source,) = gather(["last"], tmp_path / "out").sources
-    assert source.command == f"synergy sweep {file} --set sweep.seeds=1"
