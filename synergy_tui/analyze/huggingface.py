@@ -1,4 +1,4 @@
-"""Attention of a local Hugging Face model over a text; nothing is downloaded, no code of it run."""
+"""Attention of a local Hugging Face model over texts; without downloads, without its code."""
 
 from __future__ import annotations
 
@@ -11,39 +11,17 @@ import numpy as np
 from synergy_tui.analyze.sources import Source
 from synergy_tui.errors import UserError, require
 
-# What the families call the matrix that mixes the heads back: Llama, GPT-2, OPT and BERT kin.
+# Names of the matrix that mixes the heads' outputs: Llama, GPT-2, OPT, BERT and their relatives.
 _PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo")
 
 
-def read_model(
-    directory: Path,
-    texts: Sequence[str],
-    *,
-    length: int | None = None,
-) -> Source:
-    """Run a causal language model on texts and keep the attention of every layer.
+def read_model(directory: Path, texts: Sequence[str], *, length: int | None = None) -> Source:
+    """Run a causal language model on texts and keep the attention of every layer, in float32.
 
-    Weights are read from safetensors only, so that loading runs no code of the model's author.
-
-    Parameters
-    ----------
-    directory
-        A model directory as ``save_pretrained`` writes it, tokenizer included.
-    texts
-        One input each. They are cut to the shortest of them, so that layers compare.
-    length
-        Cut inputs to this many tokens.
-
-    Returns
-    -------
-    Source
-        (B, L, H, n, n) float32, with head weights where the output projection is found.
-
-    Raises
-    ------
-    UserError
-        transformers is not installed, the directory holds no such model, or the attention would
-        not fit in memory.
+    The directory is as ``save_pretrained`` writes it, tokenizer included. Weights are read from
+    safetensors only, so that loading runs no code of the model's author. Texts are cut to the
+    shortest of them (or to ``length`` tokens), so that layers compare. Head weights come along
+    where the output projection is found.
     """
     transformers = require("transformers", "hf")
     import torch
@@ -59,7 +37,7 @@ def read_model(
             directory,
             **local,
             use_safetensors=True,
-            attn_implementation="eager",  # the fused ways never form the attention matrix
+            attn_implementation="eager",  # the fused ones never form the attention matrix
             dtype=torch.float32,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
@@ -83,7 +61,7 @@ def read_model(
             use_cache=False,
         )
     if not output.attentions or any(layer is None for layer in output.attentions):
-        raise UserError(f"{directory}: this model does not give out its attention.")
+        raise UserError(f"{directory}: this model does not return its attention.")
     attention = np.stack([layer.float().numpy() for layer in output.attentions], axis=1)
     notes = ["tokens: " + " ".join(tokenizer.convert_ids_to_tokens(ids[0][:count])[:40])]
     if count < max(map(len, ids)):
@@ -111,7 +89,7 @@ def _require_memory(inputs: int, layers: int, heads: int, tokens: int) -> None:
 def _learned(model: Any, heads: int) -> np.ndarray | None:
     """Return (L, H): L2 norms of each head's slice of the output projection, normalised.
 
-    ``None`` when the projections are not found one a layer: a guess would be worse than uniform.
+    ``None`` unless one projection per layer is found: a guess would be worse than uniform.
     """
     found = []
     for name, module in model.named_modules():

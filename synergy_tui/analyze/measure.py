@@ -1,7 +1,8 @@
-"""Measures a source under every convention asked for."""
+"""Measures a source under every requested convention."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,58 +11,35 @@ import numpy as np
 
 from synergy_tui.analyze.sources import Source, read_numbers
 from synergy_tui.errors import UserError
+from synergy_tui.words import clean
 
 if TYPE_CHECKING:
     from synergy_engine import MultiHeadSystem
 
 Rows = Literal["check", "normalise", "any"]
-CONVENTIONS = ("theory", "paper-code", "feedforward")
-COMBINATIONS = ("walks", "attention")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure.
-
-    Attributes
-    ----------
-    conventions
-        Names out of :data:`CONVENTIONS`, each measured in turn.
-    combine
-        ``walks`` or ``attention``.
-    weights
-        ``uniform``, ``learned``, ``optimal``, numbers parted by commas, or the name of a file of
-        them; ``None`` for learned where they are known and uniform elsewhere.
-    epsilon, max_steps
-        Threshold of mixing times, and the step at which they are given up.
-    renormalise
-        Divide each row of attention by its sum, instead of refusing rows that do not sum to one.
-    top_paths, source
-        How many of the strongest paths to give, and from which node (else the faintest one).
-    """
+    """How to measure."""
 
     conventions: tuple[str, ...] = ("theory",)
-    combine: str = "walks"
+    combine: str = "walks"  # or "attention"
     weights: str | None = None
-    epsilon: float = 0.25
-    max_steps: int = 10_000
-    renormalise: bool = False
-    top_paths: int = 0
-    source: int | None = None
+    """``uniform``, ``learned``, ``optimal``, numbers separated by commas, or the name of a file of
+    them; ``None`` for learned where they are known and uniform elsewhere."""
+    epsilon: float = 0.25  # threshold of mixing times
+    max_steps: int = 10_000  # the step at which mixing times are given up
+    renormalise: bool = False  # divide attention rows by their sums instead of refusing others
+    top_paths: int = 0  # how many of the strongest paths to give
+    source: str | None = None  # from this node, by name or number, else from the faintest
 
 
 def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """Yield analysis objects: every layer and then overall, for one convention after another.
 
     Each is what ``synergy analyze --json`` prints: the engine's analysis plus ``file``, and
-    ``paths`` where the strongest paths were asked for.
-
-    Raises
-    ------
-    UserError
-        Head weights were asked for that the source does not have.
-    EngineError
-        The attention or graph is not one: everything wrong with it, at once.
+    ``paths`` where the strongest paths were requested.
     """
     import synergy_engine as engine
 
@@ -104,7 +82,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         ]
     given = options.weights
     if given is None and source.graph is not None:
-        return systems  # a graph file may say its own
+        return systems  # a graph file may name its own
     given = given or ("uniform" if source.learned is None else "learned")
     if given == "optimal":
         return _optimised(source, systems)
@@ -114,7 +92,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
     if len(shares) not in (1, len(systems)):
         raise UserError(
             f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
-            hint="Give one row for all layers, or one row a layer.",
+            hint="Give one row for all layers, or one row per layer.",
         )
     shares = np.broadcast_to(shares, (len(systems), shares.shape[1]))
     label = "learned" if given == "learned" else "given"
@@ -125,7 +103,7 @@ def _learned(source: Source) -> np.ndarray:
     """Return (L, H): the head weights that the source holds."""
     if source.learned is None:
         raise UserError(
-            f"{source.name} does not hold learned head weights.",
+            f"{source.name} contains no learned head weights.",
             hint="Give numbers, as in --weights 0.2,0.8, or --weights uniform.",
         )
     return np.atleast_2d(source.learned)
@@ -137,7 +115,7 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
 
     if source.attention is not None and len(source.attention) > 1:
         raise UserError(
-            f"{source.name} holds {len(source.attention)} inputs; head weights are optimised for "
+            f"{source.name} has {len(source.attention)} inputs; head weights are optimised for "
             "one.",
             hint="Give a single input, as in --inputs 1.",
         )
@@ -148,11 +126,11 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
 
 
 def _given_weights(given: str) -> np.ndarray:
-    """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer a line."""
+    """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
         weights = np.asarray(read_numbers(given, float), dtype=np.float64)
         if weights.ndim != 2:
-            raise ValueError("not one row of numbers, nor one a layer")
+            raise ValueError("neither one row of numbers nor one row per layer")
         return weights
     except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(
@@ -165,11 +143,9 @@ def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) ->
     """Return the strongest paths to the sink from a node, with the head that carries each step."""
     import synergy_engine as engine
 
-    source = record["fidelity"]["argmin"] if options.source is None else options.source
-    if not 0 <= source < system.nodes:
-        raise UserError(
-            f"--source {source}: nodes are numbered from 0 to {system.sink}, which is the sink."
-        )
+    source = record["fidelity"]["argmin"]
+    if options.source is not None:
+        source = _node(system, options.source)
     found = engine.strongest_paths(system, source, options.top_paths)
     return {
         "source": source,
@@ -184,3 +160,17 @@ def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) ->
             for path in found
         ],
     }
+
+
+def _node(system: MultiHeadSystem, given: str) -> int:
+    """Return the number of a node; where nodes have names, a name goes before a number."""
+    names = system.names or ()
+    if given in names:
+        return names.index(given)
+    if re.fullmatch(r"[0-9]{1,18}", given) and int(given) < system.nodes:
+        return int(given)
+    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    raise UserError(
+        f"--source {given}: nodes are numbered from 0 to {system.sink}, which is the sink.",
+        hint=f"Their names are {clean(listed)}." if names else None,
+    )

@@ -31,75 +31,32 @@ DEFAULT_INPUTS = 16
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One thing to measure: attention of layers over inputs, or one graph.
+    """One thing to measure: attention of layers over inputs, or one graph."""
 
-    Attributes
-    ----------
-    name
-        What to call it: the path as it was given.
-    attention
-        (B, L, H, n, n) float, rows are queries; ``None`` for a graph.
-    learned
-        (L, H) head weights of the output projection, or ``None`` where they are not known.
-    graph
-        The system of a graph file; ``None`` for attention.
-    rows
-        What is asked of row sums: ``check`` (attention), ``normalise``, or ``any`` (raw weights of
-        graphs).
-    names
-        Of the nodes, where they have any.
-    notes
-        Sentences that belong beside the numbers.
-    """
-
-    name: str
-    attention: np.ndarray | None = None
-    learned: np.ndarray | None = None
+    name: str  # the path as it was given
+    attention: np.ndarray | None = None  # (B, L, H, n, n), rows are queries; None for a graph
+    learned: np.ndarray | None = None  # (L, H) head weights of the output projection, if known
     graph: MultiHeadSystem | None = None
-    rows: Literal["check", "normalise", "any"] = "check"
-    names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
+    rows: Literal["check", "normalise", "any"] = "check"  # any: raw weights of graphs
+    names: tuple[str, ...] | None = None  # of nodes
+    notes: tuple[str, ...] = ()  # sentences that belong beside the numbers
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What to feed a checkpoint, and how to read a file that does not say everything.
+    """What to feed a checkpoint, and how to read a file that does not contain everything."""
 
-    Attributes
-    ----------
-    heads
-        Number of heads of a checkpoint whose file does not tell.
-    tokens
-        (B, n) token ids, or ``None`` to draw them.
-    count, seed
-        How many inputs to draw, and from which seed.
-    tensor
-        Name or pattern of the tensors to read from a file that holds several.
-    self_loops
-        ``add`` or ``keep``: self-loops of graph files.
-    renormalise
-        Divide each row of attention by its sum, instead of refusing rows that do not sum to one.
-    """
-
-    heads: int | None = None
-    tokens: np.ndarray | None = None
-    count: int = DEFAULT_INPUTS
+    heads: int | None = None  # of a checkpoint whose file does not know
+    tokens: np.ndarray | None = None  # (B, n) token ids; None: drawn
+    count: int = DEFAULT_INPUTS  # how many inputs to draw
     seed: int = 0
-    tensor: str | None = None
-    self_loops: str = "add"
-    renormalise: bool = False
+    tensor: str | None = None  # name or pattern of the tensors to read from a file with several
+    self_loops: str = "add"  # or "keep": of graph files
+    renormalise: bool = False  # divide attention rows by their sums instead of refusing others
 
 
 def read_source(path: Path, inputs: Inputs) -> Source:
-    """Read one file as what it is: a checkpoint, an attention tensor or a graph.
-
-    Raises
-    ------
-    UserError
-        There is no such file, its kind is not known, or something is missing to read it.
-    EngineError, TrainerError
-        What is in it makes no sense; the message says what and where.
-    """
+    """Read one file as what it is: a checkpoint, an attention tensor or a graph."""
     if path.is_dir():
         raise UserError(
             f"{path} is a directory.",
@@ -121,7 +78,7 @@ def read_source(path: Path, inputs: Inputs) -> Source:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Say whether a file holds a model's parameters rather than attention."""
+    """Whether a file contains a model's parameters rather than attention."""
     if path.suffix.lower() != ".safetensors":
         return True
     from safetensors import SafetensorError, safe_open
@@ -134,7 +91,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _is_sparse_matrix(path: Path) -> bool:
-    """Say whether a ``.npz`` holds a SciPy sparse matrix, which is a graph."""
+    """Whether a ``.npz`` contains a SciPy sparse matrix, which is a graph."""
     if path.suffix.lower() != ".npz":
         return False
     try:
@@ -171,7 +128,7 @@ def _checkpoint(path: Path, inputs: Inputs) -> Source:
 
 
 def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return inputs for a model: of its task where its file names one, else uniform tokens."""
+    """Return inputs for a model: from its task where its file names one, else uniform tokens."""
     import torch
 
     import synergy_trainer as trainer
@@ -190,18 +147,12 @@ def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, .
 
 
 def together(sources: Sequence[Source]) -> Source:
-    """Return several sources of one shape as one: each is another input to the same layers.
-
-    Raises
-    ------
-    UserError
-        One of them is a graph, or their shapes differ.
-    """
+    """Return several sources of one shape as one: each is another input to the same layers."""
     shapes = {each.name: each.attention.shape[1:] for each in sources if each.attention is not None}
     if len(shapes) < len(sources) or len(set(shapes.values())) > 1:
         listed = "; ".join(f"{name}: {shape}" for name, shape in shapes.items())
         raise UserError(
-            f"Only attention of one shape (layers, heads, n, n) goes --together; here: {listed}."
+            f"--together needs attention of one shape (layers, heads, n, n); here: {listed}."
         )
     stacked = np.concatenate([each.attention for each in sources if each.attention is not None])
     name = f"{sources[0].name} and {len(sources) - 1} more" if len(sources) > 1 else sources[0].name
@@ -209,24 +160,7 @@ def together(sources: Sequence[Source]) -> Source:
 
 
 def read_tokens(given: str) -> np.ndarray:
-    """Read token ids: ``3,1,2``, or a file of them.
-
-    Parameters
-    ----------
-    given
-        Numbers parted by commas, or the name of a ``.npy`` file, of a JSON list (of lists), or of a
-        text file with one input a line.
-
-    Returns
-    -------
-    ndarray
-        (B, n) int64.
-
-    Raises
-    ------
-    UserError
-        It is neither, or the inputs differ in length.
-    """
+    """Read (B, n) token ids: ``3,1,2``, or a .npy, JSON or text file with one input per line."""
     try:
         tokens = read_numbers(given, int)
         if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.size == 0:
@@ -234,7 +168,7 @@ def read_tokens(given: str) -> np.ndarray:
     except (ValueError, TypeError, OSError, EOFError) as error:
         raise UserError(
             f"--tokens {given}: {error}.",
-            hint="Give ids parted by commas, or a .npy, JSON or text file with one input a line.",
+            hint="Give ids separated by commas, or a .npy, JSON or text file, one input per line.",
         ) from error
     return tokens.astype(np.int64)
 
@@ -242,10 +176,7 @@ def read_tokens(given: str) -> np.ndarray:
 def read_numbers(given: str, number: type[int] | type[float]) -> np.ndarray:
     """Read ``0.2,0.8``, or a ``.npy``, JSON or text file of rows, as an array of at least two axes.
 
-    Raises
-    ------
-    ValueError, TypeError, OSError, EOFError
-        It is neither; the message says why.
+    What is neither raises ValueError, TypeError, OSError or EOFError, with the reason.
     """
     path = Path(given)
     if not os.path.isfile(given):  # noqa: PTH113  (numbers may make too long a name for a Path)

@@ -6,24 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synergy_tui.drawing import ON_BLACK, ON_DARK, ON_LIGHT
+
 if TYPE_CHECKING:
     from rich.style import Style
     from textual.theme import Theme
 
 
-COLOURS = ("#E69F00", "#56B4E9", "#2BC48A", "#D98CB8")
 ANSI_COLOURS = ("yellow", "cyan", "green", "magenta")
 
 DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
 """In the order in which the theme key goes through them."""
 
-RUN_VARIABLES = {f"run-{place + 1}": colour for place, colour in enumerate(COLOURS)}
+RUN_VARIABLES = {f"run-{place + 1}": colour for place, colour in enumerate(ON_DARK)}
 """Run colours for themes that define none."""
-
-# Darker members of the same palette, legible on paper white.
-_ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
-_ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
 
 
 def _runs(colours: tuple[str, ...]) -> dict[str, str]:
@@ -48,7 +45,7 @@ def themes() -> list[Theme]:
             background="#11151A",
             surface="#171C23",
             panel="#222A33",
-            variables=_runs(COLOURS),
+            variables=_runs(ON_DARK),
         ),
         Theme(
             name="synergy-light",
@@ -63,7 +60,7 @@ def themes() -> list[Theme]:
             surface="#F3F1EC",
             panel="#E4E1DA",
             dark=False,
-            variables=_runs(_ON_LIGHT),
+            variables=_runs(ON_LIGHT),
         ),
         Theme(
             name="high-contrast",
@@ -78,7 +75,7 @@ def themes() -> list[Theme]:
             surface="#000000",
             panel="#303030",
             text_alpha=1.0,
-            variables=_runs(_ON_BLACK),
+            variables=_runs(ON_BLACK),
         ),
         Theme(
             name="terminal",
@@ -161,7 +158,6 @@ def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Sty
 
 GLYPHS = ("●", "▲", "■", "◆")
 ASCII_GLYPHS = ("o", "^", "#", "@")
-# Okabe and Ito's palette for colour-blind readers, lightened where a dark background needs it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +197,7 @@ def identity(index: int) -> Identity:
         index=index,
         glyph=GLYPHS[place],
         ascii_glyph=ASCII_GLYPHS[place],
-        colour=COLOURS[place],
+        colour=ON_DARK[place],
         ansi=ANSI_COLOURS[place],
         variable=f"run-{place + 1}",
     )

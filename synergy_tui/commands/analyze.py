@@ -114,7 +114,7 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     help="The K strongest paths to the sink, with the head of each step.",
 )
 @click.option(
-    "--source", type=click.IntRange(min=0), metavar="J", help="From node J, else the faintest."
+    "--source", metavar="NODE", help="From this node (name or number), else the faintest."
 )
 @click.option("--details", is_flag=True, help="Every head and every bound in tables too.")
 @json_option
@@ -137,7 +137,7 @@ def command(
     max_steps: int,
     renormalise: bool,
     top_paths: int,
-    source: int | None,
+    source: str | None,
     details: bool,
     as_json: bool,
 ) -> None:

@@ -142,7 +142,7 @@ def command(
 
 
 def _formats(given: str) -> tuple[str, ...]:
-    from synergy_tui.export.figures import FORMATS
+    from synergy_tui.drawing import FORMATS
 
     chosen = tuple(each.strip() for each in given.split(","))
     unknown = [each for each in chosen if each not in FORMATS]

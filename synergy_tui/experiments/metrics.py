@@ -80,6 +80,16 @@ def as_value(value: Any, name: str) -> Value:
     return float(value)
 
 
+def as_number(value: Any) -> float | None:
+    """Return a measure as a number: what was not reached (``> 10000``) is infinite."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except (ValueError, TypeError):
+        return math.inf if str(value).startswith(">") else math.nan
+
+
 def _analysis(run: RunState, layer: int | None, step: int | None) -> dict[str, Any]:
     probe = run.probe_at(step)
     if probe is None:

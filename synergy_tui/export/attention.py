@@ -1,4 +1,4 @@
-"""Attention of a run at a step: picked out of an experiment, and written for other tools."""
+"""Attention of a run at a step, written as tensors and as graphs for other tools."""
 
 from __future__ import annotations
 
@@ -15,17 +15,9 @@ from synergy_tui.files import write_output, write_output_with
 if TYPE_CHECKING:
     import networkx as nx
 
-TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy")
-
 
 def write_attention(path: Path, kept: Kept) -> None:
-    """Write attention, head weights and tokens to ``path``, as its suffix says.
-
-    Raises
-    ------
-    UserError
-        The suffix is not known, or the file cannot be written.
-    """
+    """Write attention, head weights and tokens to ``path``, as its suffix says."""
     arrays: dict[str, Any] = {"attention": kept.attention, "head_weights": kept.head_weights}
     if kept.tokens is not None:
         arrays["tokens"] = kept.tokens
@@ -40,29 +32,15 @@ def write_attention(path: Path, kept: Kept) -> None:
     elif suffix == ".npy":
         write_output_with(path, lambda target: np.save(target, kept.attention))
     else:
-        raise UserError(f"{path}: attention is written as {', '.join(TENSOR_SUFFIXES)}.")
-
-
-GRAPH_SUFFIXES = (".graphml", ".gml", ".json")
+        raise UserError(f"{path}: attention is written as .safetensors, .npz or .npy.")
 
 
 def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.MultiDiGraph:
-    """Return the heads of one layer as a graph whose edges run as information does.
+    """Return the heads of one layer (from 1) and input (from 0), edges in information's direction.
 
-    Parameters
-    ----------
-    kept
-        Attention of a run.
-    layer, example
-        Which layer (from 1) and which input (from 0).
-    threshold
-        Edges of this weight or less are left out; the graph says so.
-
-    Returns
-    -------
-    networkx.MultiDiGraph
-        Nodes 0..n-1 with their token or name; an edge for each head that carries it, with ``head``
-        (from 1), ``weight`` (of attention) and ``head_weight``.
+    Nodes have their token or name; there is an edge for each head that carries it, with ``head``
+    (from 1), ``weight`` (of attention) and ``head_weight``. Edges of a weight up to ``threshold``
+    are left out. The engine's own writers know neither tokens nor where a graph is from.
     """
     import networkx as nx
 
@@ -96,13 +74,7 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
 
 
 def write_graph(path: Path, graph: nx.MultiDiGraph) -> None:
-    """Write a graph to ``path`` as its suffix says.
-
-    Raises
-    ------
-    UserError
-        The suffix is not known, or the file cannot be written.
-    """
+    """Write a graph to ``path`` as its suffix says."""
     import networkx as nx
 
     suffix = path.suffix.lower()
@@ -113,4 +85,4 @@ def write_graph(path: Path, graph: nx.MultiDiGraph) -> None:
     elif suffix == ".json":
         write_output(path, json.dumps(nx.node_link_data(graph, edges="edges")) + "\n")
     else:
-        raise UserError(f"{path}: graphs are written as {', '.join(GRAPH_SUFFIXES)}.")
+        raise UserError(f"{path}: graphs are written as .graphml, .gml or .json.")

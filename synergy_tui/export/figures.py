@@ -1,35 +1,31 @@
-"""Publication figures of an experiment: SVG, PDF or PNG, drawn with matplotlib.
+"""Publication figures of an experiment: SVG, PDF or PNG.
 
 Each figure is a function of an experiment and its state that returns a matplotlib figure. Runs have
-one colour and one line style throughout, so that figures stand without colour too.
+one colour and one line style throughout, so that figures can be read without colour too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synergy_tui.drawing import grid, paper_colour, render
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.attention import Kept, kept_attention
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.experiments.metrics import conventions, leaf
-from synergy_tui.experiments.state import ExperimentState, RunState
-from synergy_tui.export.metrics import as_number
-from synergy_tui.files import write_output_with
+from synergy_tui.experiments.metrics import as_number, conventions, leaf
+from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.files import write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS = ("svg", "pdf", "png")
-
-# Okabe and Ito's colours, told apart with any colour vision; the style repeats what they say.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLES = ("-", "--", "-.", ":")
+_LINES = ("-", "--", "-.", ":")
 _STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -38,35 +34,27 @@ _STYLE = {
     "grid.linewidth": 0.4,
     "grid.alpha": 0.5,
     "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text, for editing and searching
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "synergy",  # the same figure gives the same file
 }
 _MOST_NODES = 12
 _MOST_HEADS = 16
 
 
 def _line(index: int) -> dict[str, Any]:
-    return {"color": _COLOURS[index % len(_COLOURS)], "linestyle": _STYLES[index % len(_STYLES)]}
+    return {"color": paper_colour(index), "linestyle": _LINES[index % len(_LINES)]}
 
 
-def _figure(columns: int, rows: int = 1, *, width: float = 3.0, height: float = 2.4) -> Any:
-    figure = require("matplotlib.figure", "figures").Figure(
-        figsize=(width * columns, height * rows), layout="constrained"
-    )
-    return figure, figure.subplots(rows, columns, squeeze=False)
+def _grid(columns: int, rows: int = 1, *, width: float = 3.0, height: float = 2.4) -> Any:
+    """A figure and its axes, each panel of this size in inches."""
+    return grid(rows, columns, width * columns, height * rows)
 
 
 def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
-    """How soon: arrival at the sink over diffusion steps, newest probe; and the training loss."""
+    """Arrival at the sink over diffusion steps, newest probe; and the training loss."""
     trained = [run for run in state.runs.values() if len(run.loss)]
-    measured = [run for run in state.runs.values() if run.probe]
-    figure, [axes] = _figure(3 if trained else 2)
+    figure, [axes] = _grid(3 if trained else 2)
     for axis, statistic in zip(axes, ("mean", "worst"), strict=False):
-        for run in measured:
-            assert run.probe is not None
-            curve = _arrival(run)
-            if curve is not None:
+        for run in state.runs.values():
+            if curve := _arrival(run):
                 axis.plot(curve["steps"], curve[statistic], label=run.name, **_line(run.index))
         axis.set(
             xlabel="diffusion steps", ylabel=f"arrived at the sink, {statistic}", ylim=(0, 1.02)
@@ -83,17 +71,16 @@ def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
 
 def _arrival(run: RunState) -> dict[str, list[float]] | None:
     """Return the arrival curve of a run's first layer at its newest probe."""
-    assert run.probe is not None
-    layers = run.probe.layers
+    layers = run.probe.layers if run.probe else []
     curve = layers[0].get("arrival") if layers else None
     return curve if curve and curve.get("steps") else None
 
 
 def fidelity_by_layer(experiment: Experiment, state: ExperimentState) -> Figure:
-    """How clearly: minimax fidelity of each layer over training, with the best single head."""
+    """Minimax fidelity of each layer over training, with the best single head."""
     measured = [run for run in state.runs.values() if run.probe]
     layers = max((len(run.probe.layers) for run in measured if run.probe), default=1)
-    figure, [axes] = _figure(layers)
+    figure, [axes] = _grid(layers)
     for layer, axis in enumerate(axes):
         for run in measured:
             probes = [probe for probe in run.probes if len(probe.layers) > layer]
@@ -110,7 +97,7 @@ def fidelity_by_layer(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _series(probes: list[Any], layer: int, group: str, name: str) -> list[float]:
+def _series(probes: list[ProbeRecord], layer: int, group: str, name: str) -> list[float]:
     values = [as_number(leaf(probe.layers[layer], (group, name))) for probe in probes]
     return [np.nan if value is None else value for value in values]
 
@@ -118,18 +105,14 @@ def _series(probes: list[Any], layer: int, group: str, name: str) -> list[float]
 def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     """How clearly each node is heard at the sink as information spreads (Figure 3 of the paper).
 
-    Per run a row: the heads alone and all together, (D^t)[sink, j] over t for every node j, with
+    One row per run: the heads alone and all together, (D^t)[sink, j] over t for every node j, with
     the minimax fidelity.
     """
     import synergy_engine as engine
 
-    kept = [_newest(experiment, state, run) for run in state.runs.values()]
-    shown = [each for each in kept if each is not None]
-    if not shown:
-        raise UserError(f"{experiment.id} kept no attention to draw from.")
-    columns = max(_alone(each) + 1 for each in shown)
-    figure, grid = _figure(columns, len(shown), width=2.3)
-    for row, each in zip(grid, shown, strict=True):
+    shown = _kept(experiment, state)
+    figure, panels = _grid(max(_alone(each) + 1 for each in shown), len(shown), width=2.3)
+    for row, each in zip(panels, shown, strict=True):
         whole = engine.MultiHeadSystem.from_attention(
             each.attention[0, 0], each.head_weights[0], rows="any", names=each.names
         )
@@ -166,13 +149,10 @@ def _signal_panel(axis: Axes, name: str, system: Any, steps: int) -> None:
 
 def heads(experiment: Experiment, state: ExperimentState) -> Figure:
     """Heads side by side: attention of the first layer on the first input, newest probe."""
-    kept = [_newest(experiment, state, run) for run in state.runs.values()]
-    shown = [each for each in kept if each is not None]
-    if not shown:
-        raise UserError(f"{experiment.id} kept no attention to draw from.")
+    shown = _kept(experiment, state)
     columns = min(_MOST_HEADS, max(each.attention.shape[2] for each in shown))
-    figure, grid = _figure(columns, len(shown), width=1.5, height=1.8)
-    for row, each in zip(grid, shown, strict=True):
+    figure, panels = _grid(columns, len(shown), width=1.5, height=1.8)
+    for row, each in zip(panels, shown, strict=True):
         for head, axis in enumerate(row):
             if head >= each.attention.shape[2]:
                 axis.set_axis_off()
@@ -185,11 +165,16 @@ def heads(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _newest(experiment: Experiment, state: ExperimentState, run: RunState) -> Kept | None:
-    """Return a run's newest attention, ``None`` where none was kept."""
-    if run.probe is None or run.probe.attention is None:
-        return None
-    return kept_attention(experiment, state, run.name, None)
+def _kept(experiment: Experiment, state: ExperimentState) -> list[Kept]:
+    """Return the newest attention of every run that kept any."""
+    kept = [
+        kept_attention(experiment, state, run.name, None)
+        for run in state.runs.values()
+        if run.probe is not None and run.probe.attention is not None
+    ]
+    if not kept:
+        raise UserError(f"{experiment.id} kept no attention to draw from.")
+    return kept
 
 
 def _measured_by(state: ExperimentState) -> str:
@@ -212,29 +197,23 @@ FIGURES: dict[str, Callable[[Experiment, ExperimentState], Figure]] = {
 
 
 def write_figures(
-    folder: Path, experiment: Experiment, state: ExperimentState, formats: tuple[str, ...]
+    folder: Path, experiment: Experiment, state: ExperimentState, formats: Sequence[str]
 ) -> list[Path]:
-    """Write every figure in every format to ``folder``, and return the files.
-
-    Raises
-    ------
-    UserError
-        matplotlib is missing, nothing was measured yet, or a file cannot be written.
-    """
-    matplotlib = require("matplotlib", "figures")
+    """Write every figure in every format to ``folder``, and return the files."""
+    require("matplotlib", "figures")
     if not any(run.probe for run in state.runs.values()):
         raise UserError(f"{experiment.id} has no measurements to draw yet.")
-    measured_by = _measured_by(state)
+
+    @cache
+    def drawn(name: str) -> Figure:
+        figure = FIGURES[name](experiment, state)
+        figure.supxlabel(_measured_by(state), fontsize=6, color="0.4")
+        return figure
+
     written = []
-    with matplotlib.rc_context(_STYLE):
-        for name, draw in FIGURES.items():
-            figure = draw(experiment, state)
-            figure.supxlabel(measured_by, fontsize=6, color="0.4")
-            for form in formats:
-                path = folder / f"{experiment.id}-{name}.{form}"
-                # A date would make equal figures differ.
-                metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
-                save = partial(figure.savefig, format=form, dpi=200, metadata=metadata)
-                write_output_with(path, save)
-                written.append(path)
+    for name in FIGURES:
+        for form in formats:
+            path = folder / f"{experiment.id}-{name}.{form}"
+            write_output(path, render(partial(drawn, name), form, **_STYLE))
+            written.append(path)
     return written

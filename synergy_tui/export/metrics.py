@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from synergy_tui.errors import UserError, require
-from synergy_tui.experiments.metrics import MEASURES, conventions, leaf, measures
+from synergy_tui.experiments.metrics import MEASURES, as_number, conventions, leaf, measures
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.files import STDOUT, write_output, write_output_with
 from synergy_tui.scenario.metrics import HEAD_METRICS
 
 Row = dict[str, Any]
 
-# Column → its type. One row a training step (layer and head empty), one a layer of each probe
-# (and "overall"), one a head of each of those layers.
+# Column → its type. One row per training step (layer and head empty), one per layer of each probe
+# (and "overall"), one per head of each of those layers.
 COLUMNS: dict[str, type] = {
     "experiment": str,
     "run": str,
@@ -39,7 +39,6 @@ COLUMNS: dict[str, type] = {
     "weight": float,
     **dict.fromkeys(MEASURES, float),
 }
-SUFFIXES = (".csv", ".parquet")
 
 
 def rows(experiment: str, state: ExperimentState) -> Iterator[Row]:
@@ -77,29 +76,13 @@ def _probe(base: Row, probe: ProbeRecord) -> Iterator[Row]:
         yield {**layer, **{key: as_number(value) for key, value in measures(analysis).items()}}
         for head in analysis.get("per_head") or ():
             numbers = {name: as_number(head.get(key)) for name, key in HEAD_METRICS.items()}
-            # Of a head, `mixing_time` is the one that the column says in full.
+            # The column has the full name of what heads call `mixing_time`.
             numbers["mixing_time_tv_max"] = numbers.pop("mixing_time")
             yield {**layer, **numbers, "head": head.get("head")}
 
 
-def as_number(value: Any) -> float | None:
-    """Return a measure as a number: what was not reached (``> 10000``) is infinite."""
-    if value is None:
-        return None
-    try:
-        return float(value)
-    except (ValueError, TypeError):
-        return math.inf if str(value).startswith(">") else math.nan
-
-
 def write_metrics(path: Path, table: Iterable[Row]) -> int:
-    """Write rows to ``path`` as its suffix says (stdout: CSV), and return how many there were.
-
-    Raises
-    ------
-    UserError
-        The suffix is not known, pyarrow is missing, or the file cannot be written.
-    """
+    """Write rows to ``path`` as its suffix says (stdout: CSV), and return how many there were."""
     found = list(table)
     suffix = path.suffix.lower()
     if suffix == ".csv" or path == STDOUT:
@@ -107,7 +90,7 @@ def write_metrics(path: Path, table: Iterable[Row]) -> int:
     elif suffix == ".parquet":
         _write_parquet(path, found)
     else:
-        raise UserError(f"{path}: metrics are written as {' or '.join(SUFFIXES)}.")
+        raise UserError(f"{path}: metrics are written as .csv or .parquet.")
     return len(found)
 
 

@@ -1,4 +1,4 @@
-"""Metrics as TensorBoard event files: one folder a run, scalars by training step."""
+"""Metrics as TensorBoard event files: one folder per run, scalars by training step."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.experiments.metrics import measures
+from synergy_tui.experiments.metrics import as_number, measures
 from synergy_tui.experiments.state import ExperimentState, RunState
-from synergy_tui.export.metrics import as_number
 
 
 def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentState) -> int:
@@ -18,11 +17,6 @@ def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentSta
 
     Tags are ``train/loss``, ``train/accuracy``, ``train/tokens_per_second`` and, of probes,
     ``overall/<measure>`` and ``layer-<l>/<measure>``. Times of day are those of the run.
-
-    Raises
-    ------
-    UserError
-        tensorboard is missing, the folder has such files already, or cannot be written.
     """
     writer = require("tensorboard.summary.writer.event_file_writer", "tensorboard")
     times = _times(experiment)
@@ -30,7 +24,9 @@ def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentSta
     for run in state.runs.values():
         target = folder / experiment.id / run.name
         if target.is_dir() and any(target.glob("events.out.tfevents.*")):
-            raise UserError(f"{target} holds event files already.", hint="Choose another folder.")
+            raise UserError(
+                f"{target} contains event files already.", hint="Choose another folder."
+            )
         try:
             target.mkdir(parents=True, exist_ok=True)
             files = writer.EventFileWriter(str(target))

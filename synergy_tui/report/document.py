@@ -1,4 +1,4 @@
-"""A report as data: what the templates fill in, the same for HTML and Markdown."""
+"""A report as data, the same for HTML and Markdown, and what the templates are filled with."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.report.evidence import MEASURES, Evidence, Row, Source
+from synergy_tui.report.evidence import Evidence, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
+from synergy_tui.report.statistics.observations import Observation
 from synergy_tui.report.statistics.predictions import examine
 from synergy_tui.words import duration
 
 MARKS = {Verdict.SUPPORTED: "✔", Verdict.CONTRADICTED: "✘", Verdict.UNDECIDED: "?"}
 
+# How it was decided, for the report's last section.
 METHOD = (
     "Seeds are the sample. Runs of one point share seed, batches and parameter count, so every "
     "comparison is paired within its seed. Inputs of one trained network are not independent of "
@@ -42,7 +44,6 @@ METHOD = (
     "75 to 90 %.",
     "P5 and the control of P4 are checked, not tested: one violation contradicts.",
 )
-"""How it was decided, for the report's last section."""
 
 
 @dataclass(frozen=True)
@@ -58,59 +59,25 @@ class Table:
 
 @dataclass(frozen=True)
 class Document:
-    """Everything that a report says.
-
-    Attributes
-    ----------
-    title, created
-        Of the report.
-    command
-        What writes it again.
-    sources
-        Where the evidence comes from.
-    settings
-        Group → what its runs share.
-    conventions
-        Convention → how it measures "how soon".
-    headline
-        Sentences that say what was found, contradictions among them.
-    summaries
-        Prediction → convention → summary.
-    findings
-        Every test, by prediction.
-    tables
-        Numbers by group, one table a convention.
-    figures
-        Drawn when rendered.
-    tests
-        How many tests Holm's correction ran over, by convention.
-    """
+    """Everything that a report says."""
 
     title: str
     created: str
-    command: str
+    command: str  # what writes it again
     sources: Sequence[Source]
-    settings: Mapping[str, str]
-    conventions: Mapping[str, str]
-    headline: Sequence[tuple[Verdict, str]]
-    summaries: Mapping[str, Mapping[str, Summary]]
-    findings: Mapping[str, Sequence[Finding]]
-    tables: Sequence[Table]
-    figures: Sequence[Plot]
-    tests: Mapping[str, int]
+    settings: Mapping[str, str]  # group → what its runs share
+    conventions: Mapping[str, str]  # convention → what it measures
+    headline: Sequence[tuple[Verdict, str]]  # what was found, contradictions among it
+    summaries: Mapping[str, Mapping[str, Summary]]  # prediction → convention → summary
+    findings: Mapping[str, Sequence[Finding]]  # every test, by prediction
+    tables: Sequence[Table]  # numbers by group, one table per convention
+    figures: Sequence[Plot]  # drawn when rendered
+    tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
     alpha: float = ALPHA
 
 
 def compose(evidence: Evidence, *, command: str) -> Document:
-    """Examine the evidence and arrange what was found.
-
-    Parameters
-    ----------
-    evidence
-        From :func:`synergy_tui.report.evidence.gather`.
-    command
-        What writes the report again, printed in it.
-    """
+    """Examine the evidence and arrange what was found; ``command`` writes the report again."""
     findings = [
         finding
         for convention in evidence.conventions
@@ -126,9 +93,7 @@ def compose(evidence: Evidence, *, command: str) -> Document:
         command=command,
         sources=evidence.sources,
         settings=evidence.settings,
-        conventions={
-            name: MEASURES.get(name, MEASURES["theory"])[0] for name in evidence.conventions
-        },
+        conventions={name: _convention_in_words(name) for name in evidence.conventions},
         headline=_headline(summaries),
         summaries=summaries,
         findings={
@@ -148,10 +113,16 @@ def compose(evidence: Evidence, *, command: str) -> Document:
     )
 
 
+def _convention_in_words(convention: str) -> str:
+    sink = "counts in" if convention == "paper-code" else "is excluded from"
+    time = time_in_words(convention)
+    return f"steps to the sink are the {time}; the sink {sink} the minimum of fidelity"
+
+
 def _headline(
     summaries: Mapping[str, Mapping[str, Summary]],
 ) -> list[tuple[Verdict, str]]:
-    """One sentence a prediction: what all conventions say, or how they differ."""
+    """One sentence per prediction: what all conventions say, or how they differ."""
     lines = []
     for prediction, by_convention in summaries.items():
         verdicts = {summary.verdict for summary in by_convention.values()}
@@ -169,45 +140,40 @@ def _headline(
             for each in (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)
             if each in verdicts
         )
-        told = " ".join(
+        each_says = " ".join(
             f"Under {name}: {summary.sentence}." for name, summary in by_convention.items()
         )
-        lines.append((worst, f"{statement}. {told}"))
+        lines.append((worst, f"{statement}. {each_says}"))
     return lines
 
 
 def _table(evidence: Evidence, convention: str) -> Table:
-    rows: dict[tuple[str, str], list[Row]] = {}
-    for row in evidence.rows:
-        if convention in row.observations:
-            rows.setdefault((row.group, row.run), []).append(row)
-    trained = any(not math.isnan(row.observations[convention].loss) for row in evidence.rows)
-    headings = ["group", "run", "seeds", "steps to sink", "minimax fidelity", "amplification"]
-    headings += ["diversity"] + (["loss (nats)", "accuracy"] if trained else [])
-    body = []
-    for (group, run), members in rows.items():
-        own = [member.observations[convention] for member in members]
-        cells = [
-            group,
-            run,
-            str(len(members)),
-            spread([one.steps_to_sink for one in own]),
-            spread([one.fidelity for one in own]),
-            spread([one.fidelity_amplification for one in own]),
-            spread([one.diversity for one in own]),
-        ]
-        if trained:
-            cells.append(spread([one.loss for one in own]))
-            cells.append(spread([member.accuracy for member in members]))
-        body.append(tuple(cells))
+    runs: dict[tuple[str, str], list[Observation]] = {}
+    for one in evidence.observations(convention):
+        runs.setdefault((one.group, one.run), []).append(one)
+    columns = {
+        "steps to the sink": "hitting_time",
+        "minimax fidelity": "fidelity",
+        "amplification": "amplification",
+        "diversity (bits)": "diversity",
+    }
+    if any(not math.isnan(one.loss) for members in runs.values() for one in members):
+        columns |= {"loss (nats)": "loss", "accuracy": "accuracy"}
     return Table(
         title=f"Numbers ({convention})",
         note=(
             "Median over seeds [smallest, largest]; steps to the sink: "
-            f"{MEASURES.get(convention, MEASURES['theory'])[0]}."
+            f"{time_in_words(convention)}."
         ),
-        headings=tuple(headings),
-        rows=tuple(body),
+        headings=("group", "run", "seeds", *columns),
+        rows=tuple(
+            (
+                *run,
+                str(len(members)),
+                *(spread([getattr(one, name) for one in members]) for name in columns.values()),
+            )
+            for run, members in runs.items()
+        ),
         words=2,
     )
 
@@ -252,7 +218,7 @@ def needed(finding: Finding) -> str:
     if finding.verdict is not Verdict.UNDECIDED or math.isnan(finding.p_value):
         return ""
     if not math.isfinite(finding.effect):
-        return "not to be told (infinite or constant differences)"
+        return "unknown (infinite or constant differences)"
     if finding.needed is None:
         return "more than 10,000 seeds"
     if finding.needed <= finding.samples:
@@ -261,7 +227,6 @@ def needed(finding: Finding) -> str:
 
 
 def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:
-    """What both templates are filled with."""
     return {
         "report": document,
         "images": images,

@@ -1,16 +1,16 @@
-"""The figures of a report, drawn with matplotlib on figures of their own (no global state)."""
+"""The figures of a report."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synergy_tui.report.evidence import MEASURES, Evidence
+from synergy_tui.drawing import grid, paper_colour, render
+from synergy_tui.report.evidence import Evidence, Row, time_in_words
 from synergy_tui.report.statistics.intervals import bootstrap_interval
 from synergy_tui.report.statistics.observations import Observation, by_group
 
@@ -19,43 +19,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, FAINT = "#1b1f24", "#8a929c"
-# Okabe and Ito's palette, legible in print and to colour-blind readers; markers double it.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7a5195")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 WIDTH = 7.2
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure.
-
-    Attributes
-    ----------
-    name
-        For ``--figure``, and of its file.
-    title, caption
-        What it shows, and how to read it.
-    draw
-        Draws it on an empty figure.
-    """
+    """One figure, with how to read it; its name is that of ``--figure`` and of its file."""
 
     name: str
     title: str
     caption: str
     draw: Callable[[], Figure]
 
-    def render(self, suffix: str = "svg") -> bytes:
+    def render(self, form: str = "svg") -> bytes:
         """The figure as SVG, PDF or PNG."""
-        import matplotlib as mpl
-
-        buffer = io.BytesIO()
-        # Text stays text: small, searchable, and in the reader's own sans-serif.
-        with mpl.rc_context(
-            {"svg.fonttype": "none", "svg.hashsalt": self.name, "font.family": "sans-serif"}
-        ):
-            metadata = {"Date": None} if suffix == "svg" else None
-            self.draw().savefig(buffer, format=suffix, dpi=200, metadata=metadata)
-        return buffer.getvalue()
+        return render(self.draw, form, **{"svg.hashsalt": self.name})
 
 
 def plots(evidence: Evidence) -> list[Plot]:
@@ -70,20 +49,35 @@ def plots(evidence: Evidence) -> list[Plot]:
     return found + _training(evidence)
 
 
-def _grid(count: int, height: float = 2.1) -> tuple[Figure, list[Axes], list[Axes]]:
-    """A figure with so many panels, the panels, and those of them that stand leftmost."""
-    from matplotlib.figure import Figure
+def _each_group(
+    groups: Mapping[str, Sequence[Any]],
+    paint: Callable[[Axes, Any, str], float | None],
+    labels: tuple[str, str],
+    *,
+    legend: str | None = None,
+) -> Figure:
+    """One panel per group, which ``paint`` fills in the group's colour.
 
+    ``paint`` may return the room that the title needs below it, in points. Labels are of the two
+    axes; a legend, with this title, stands in the first panel.
+    """
+    count = len(groups)
     # Three in a row, or four where that leaves fewer places empty.
     columns = min(count, 4 if -count % 4 < -count % 3 else 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTH, height * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for unused in axes[count:]:
+    figure, panels = grid(rows, columns, WIDTH, 2.1 * rows + 0.3)
+    for unused in panels.flat[count:]:
         unused.set_axis_off()
-    for each in axes[:count]:
-        _plain(each)
-    return figure, axes[:count], axes[:count:columns]
+    for at, (axes, (name, members)) in enumerate(zip(panels.flat, groups.items(), strict=False)):
+        _plain(axes)
+        room = paint(axes, members, paper_colour(at))
+        axes.set_title(name, fontsize=8, color=INK, loc="left", pad=room)
+        axes.set_xlabel(labels[0])
+        if at % columns == 0:
+            axes.set_ylabel(labels[1])
+    if legend is not None:
+        panels.flat[0].legend(title=legend, title_fontsize=6.5, fontsize=6.5, frameon=False)
+    return figure
 
 
 def _plain(axes: Axes) -> None:
@@ -95,14 +89,9 @@ def _plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _scale(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis where numbers span more than a factor of 20."""
-    positive = [value for value in values if value > 0 and math.isfinite(value)]
-    if positive and len(positive) == len(values) and max(positive) > 20 * min(positive):
-        axes.set_yscale("log")
-
-
-Getter = Callable[[Observation], float]
+def _wide(values: Sequence[float]) -> bool:
+    """Whether numbers are all positive and span more than a factor of 20: a logarithmic axis."""
+    return len(values) > 0 and min(values) > 0 and max(values) > 20 * min(values)
 
 
 def _by_heads(evidence: Evidence, convention: str) -> list[Plot]:
@@ -114,77 +103,53 @@ def _by_heads(evidence: Evidence, convention: str) -> list[Plot]:
     }
     if not groups:
         return []
-    measure = MEASURES.get(convention, MEASURES["theory"])[0]
     seeds = (
         "Dots: seeds, joined by faint lines (same seed, same batches). Line and band: mean over "
         "seeds (geometric on a logarithmic axis) and its 95 % interval; none where a seed is "
         "infinite, which ∞ counts."
     )
-    wanted: list[tuple[str, str, str, str, Getter, float | None]] = [
-        ("soon", "steps", "Steps to the sink", f"Steps: {measure}. ", _steps, None),
-        ("clear", "minimax fidelity", "Minimax fidelity", "", _fidelity, None),
-        (
-            "amplification",
-            "amplification",
-            "Amplification over the best head",
-            "Dashed: 1, no synergy. ",
-            _amplification,
-            1.0,
-        ),
-    ]
-    return [
-        Plot(
+    steps = f"Steps to the sink: {time_in_words(convention)}. "
+
+    def plot(key: str, value: str, title: str, label: str, note: str = "") -> Plot:
+        def paint(axes: Axes, members: Sequence[Observation], colour: str) -> float:
+            points = [(m.block, float(m.heads), getattr(m, value)) for m in members]
+            room = _ordered(axes, points, colour)
+            if value == "amplification":
+                axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
+            return room
+
+        return Plot(
             name=f"{key}-{convention}",
             title=f"{title} by head count ({convention})",
             caption=note + seeds,
-            draw=_drawer(groups, get, label, level),
+            draw=lambda: _each_group(groups, paint, ("heads", label)),
         )
-        for key, label, title, note, get, level in wanted
+
+    return [
+        plot("soon", "hitting_time", "Steps to the sink", "steps to the sink", steps),
+        plot("clear", "fidelity", "Minimax fidelity", "minimax fidelity"),
+        plot(
+            "amplification",
+            "amplification",
+            "Amplification over the best head",
+            "amplification",
+            "Dashed: 1, no synergy. ",
+        ),
     ]
 
 
-def _steps(one: Observation) -> float:
-    return one.steps_to_sink
+def _ordered(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str) -> float:
+    """Seeds as joined dots over equally spaced conditions, with mean and interval.
 
-
-def _fidelity(one: Observation) -> float:
-    return one.fidelity
-
-
-def _amplification(one: Observation) -> float:
-    return one.fidelity_amplification
-
-
-def _drawer(
-    groups: dict[str, list[Observation]], get: Getter, label: str, level: float | None
-) -> Callable[[], Figure]:
-    def draw() -> Figure:
-        figure, panels, leftmost = _grid(len(groups))
-        for at, (axes, (name, members)) in enumerate(zip(panels, groups.items(), strict=True)):
-            _ordered(
-                axes,
-                name,
-                [(m.block, m.heads, get(m)) for m in members if not math.isnan(get(m))],
-                COLOURS[at % len(COLOURS)],
-            )
-            if level is not None:
-                axes.axhline(level, color=INK, linewidth=0.8, linestyle="--")
-            axes.set_xlabel("heads")
-        for axes in leftmost:
-            axes.set_ylabel(label)
-        return figure
-
-    return draw
-
-
-def _ordered(
-    axes: Axes, title: str, points: Sequence[tuple[str, float, float]], colour: str
-) -> None:
-    """Seeds as joined dots over equally spaced conditions, with mean and interval."""
+    Points are (seed, condition, value); a value of nan is left out, an infinite one counted above
+    the panel. Returns the room that the title needs below it, in points.
+    """
+    points = [point for point in points if not math.isnan(point[2])]
     conditions = sorted({condition for _, condition, _ in points})
     place = {condition: at for at, condition in enumerate(conditions)}
-    _scale(axes, [value for *_, value in points if math.isfinite(value)])
-    logarithmic = axes.get_yscale() == "log"
+    logarithmic = _wide([value for *_, value in points if math.isfinite(value)])
+    if logarithmic:
+        axes.set_yscale("log")
     for block in dict.fromkeys(block for block, *_ in points):
         # An infinite value breaks the seed's line.
         own = sorted(
@@ -214,15 +179,27 @@ def _ordered(
     axes.plot(where, middle, "-o", color=colour, linewidth=1.6, ms=4.5)
     axes.set_xticks(where, [f"{condition:g}" for condition in conditions])
     axes.set_xlim(-0.3, len(conditions) - 0.7)
-    above = 11 if any(math.isinf(value) for *_, value in points) else 4
-    axes.set_title(title, fontsize=8, color=INK, loc="left", pad=above)
+    return 11 if any(math.isinf(value) for *_, value in points) else 4
+
+
+def _scatter(
+    axes: Axes, members: Sequence[Observation], x: str, y: str, which: int, **style: Any
+) -> None:
+    """The runs of the head count at ``which``, two attributes against each other."""
+    axes.scatter(
+        [getattr(member, x) for member in members],
+        [getattr(member, y) for member in members],
+        marker=MARKERS[which % len(MARKERS)],
+        linewidths=0,
+        **style,
+    )
 
 
 def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
     several = [
         one
         for one in evidence.observations(convention)
-        if one.heads > 1 and not math.isnan(one.fidelity_amplification)
+        if one.heads > 1 and not math.isnan(one.amplification)
     ]
     groups = by_group(several)
     if not groups:
@@ -233,57 +210,40 @@ def _by_diversity(evidence: Evidence, convention: str) -> list[Plot]:
         if len({member.redrawn for member in members}) > 1
     }
     chosen = knob or groups
-    lost = sum(math.isinf(one.fidelity_amplification) for one in several)
+    counts = sorted({one.heads for members in chosen.values() for one in members})
+    lost = sum(math.isinf(one.amplification) for one in several)
     caption = "Dashed: 1, no synergy. " + (
-        "Zero redrawn is the control: identical heads must give exactly 1. Dots: seeds. Line and "
-        "band: mean and its 95 % interval; none where a seed is infinite (every head alone is deaf "
-        "to some node, the mixture is not), which ∞ counts."
+        "No rows redrawn is the control: identical heads must give exactly 1. Dots: seeds. Line "
+        "and band: mean and its 95 % interval; none where a seed is infinite (every head alone is "
+        "deaf to some node, the mixture is not), which ∞ counts."
         if knob
         else "Every mark is a run; the darker, the more heads."
         + (f" {lost} of {len(several)} are infinite and not drawn." if lost else "")
     )
 
-    def draw() -> Figure:
-        figure, panels, leftmost = _grid(len(chosen))
-        counts = sorted({one.heads for members in chosen.values() for one in members})
-        for at, (axes, (name, members)) in enumerate(zip(panels, chosen.items(), strict=True)):
-            colour = COLOURS[at % len(COLOURS)]
-            if knob:
-                _ordered(
-                    axes,
-                    name,
-                    [(m.block, float(m.redrawn or 0), m.fidelity_amplification) for m in members],
-                    colour,
-                )
-                axes.set_xlabel("share of rows redrawn")
-            else:
-                for which, heads in enumerate(counts):
-                    these = [
-                        member
-                        for member in members
-                        if member.heads == heads and math.isfinite(member.fidelity_amplification)
-                    ]
-                    axes.scatter(
-                        [member.diversity for member in these],
-                        [member.fidelity_amplification for member in these],
-                        s=16, marker=MARKERS[which % len(MARKERS)], label=f"{heads} heads",
-                        color=colour, alpha=0.35 + 0.6 * (which + 1) / len(counts), linewidths=0,
-                    )  # fmt: skip
-                axes.set_xlabel("diversity (Jensen-Shannon, nats)")
-                axes.set_title(name, fontsize=8, color=INK, loc="left")
-            axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
-        if not knob:
-            panels[0].legend(fontsize=6.5, frameon=False)
-        for axes in leftmost:
-            axes.set_ylabel("amplification")
-        return figure
+    def paint(axes: Axes, members: Sequence[Observation], colour: str) -> float | None:
+        room = None
+        if knob:
+            points = [(m.block, float(m.redrawn or 0), m.amplification) for m in members]
+            room = _ordered(axes, points, colour)
+        else:
+            for which, heads in enumerate(counts):
+                these = [m for m in members if m.heads == heads and math.isfinite(m.amplification)]
+                shade = 0.35 + 0.6 * (which + 1) / len(counts)
+                style = {"s": 16, "color": colour, "alpha": shade, "label": f"{heads} heads"}
+                _scatter(axes, these, "diversity", "amplification", which, **style)
+        axes.axhline(1.0, color=INK, linewidth=0.8, linestyle="--")
+        return room
 
+    label = "share of rows redrawn" if knob else "diversity (Jensen-Shannon, bits)"
     return [
         Plot(
             name=f"diversity-{convention}",
             title=f"Amplification by diversity of the heads ({convention})",
             caption=caption,
-            draw=draw,
+            draw=lambda: _each_group(
+                chosen, paint, (label, "amplification"), legend=None if knob else ""
+            ),
         )
     ]
 
@@ -293,79 +253,52 @@ def _against_loss(evidence: Evidence, convention: str) -> list[Plot]:
     if not groups:
         return []
 
-    def drawer(get: Getter, label: str) -> Callable[[], Figure]:
-        def draw() -> Figure:
-            figure, panels, leftmost = _grid(len(groups))
-            for axes, (name, members) in zip(panels, groups.items(), strict=True):
-                counts = sorted({member.heads for member in members})
-                drawn = [m for m in members if math.isfinite(get(m)) and get(m) > 0]
-                for which, heads in enumerate(counts):
-                    these = [member for member in drawn if member.heads == heads]
-                    axes.scatter(
-                        [get(member) for member in these],
-                        [member.loss for member in these],
-                        s=18, marker=MARKERS[which % len(MARKERS)],
-                        color=COLOURS[which % len(COLOURS)], label=f"{heads}", linewidths=0,
-                    )  # fmt: skip
-                values = [get(member) for member in drawn]
-                if values and max(values) > 20 * min(values):
-                    axes.set_xscale("log")
-                _scale(axes, [member.loss for member in drawn])
-                axes.set_title(name, fontsize=8, color=INK, loc="left")
-                axes.set_xlabel(label)
-            panels[0].legend(title="heads", title_fontsize=6.5, fontsize=6.5, frameon=False)
-            for axes in leftmost:
-                axes.set_ylabel("task loss (nats)")
-            return figure
+    def plot(key: str, value: str, label: str) -> Plot:
+        def paint(axes: Axes, members: Sequence[Observation], colour: str) -> None:
+            drawn = [m for m in members if 0 < getattr(m, value) < math.inf]
+            for which, heads in enumerate(sorted({member.heads for member in members})):
+                these = [member for member in drawn if member.heads == heads]
+                style = {"s": 18, "color": paper_colour(which), "label": f"{heads}"}
+                _scatter(axes, these, value, "loss", which, **style)
+            if _wide([getattr(member, value) for member in drawn]):
+                axes.set_xscale("log")
+            if _wide([member.loss for member in drawn]):
+                axes.set_yscale("log")
 
-        return draw
+        return Plot(
+            f"{key}-{convention}",
+            f"Task loss against {label} ({convention})",
+            "Every mark is a run. A relation across head counts need not hold within one.",
+            lambda: _each_group(groups, paint, (label, "task loss (nats)"), legend="heads"),
+        )
 
-    caption = "Every mark is a run. A relation across head counts need not hold within one."
     return [
-        Plot(
-            f"loss-soon-{convention}",
-            f"Task loss against steps to the sink ({convention})",
-            caption,
-            drawer(_steps, "steps to sink"),
-        ),
-        Plot(
-            f"loss-clear-{convention}",
-            f"Task loss against minimax fidelity ({convention})",
-            caption,
-            drawer(_fidelity, "minimax fidelity"),
-        ),
+        plot("loss-soon", "hitting_time", "steps to the sink"),
+        plot("loss-clear", "fidelity", "minimax fidelity"),
     ]
 
 
 def _training(evidence: Evidence) -> list[Plot]:
-    groups: dict[str, list[Any]] = {}
-    for curve in evidence.curves:
-        groups.setdefault(curve.group, []).append(curve)
+    groups: dict[str, list[Row]] = {}
+    for row in evidence.rows:
+        if len(row.steps):
+            groups.setdefault(row.group, []).append(row)
     if not groups:
         return []
 
-    def draw() -> Figure:
-        figure, panels, leftmost = _grid(len(groups))
-        for axes, (name, curves) in zip(panels, groups.items(), strict=True):
-            for which, heads in enumerate(sorted({curve.heads for curve in curves})):
-                own = [curve for curve in curves if curve.heads == heads]
-                colour = COLOURS[which % len(COLOURS)]
-                last = min(int(curve.steps[-1]) for curve in own)
-                at = np.unique(np.linspace(1, last, 160).astype(int))
-                table = np.array([np.interp(at, curve.steps, curve.loss) for curve in own])
-                axes.fill_between(
-                    at, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.13, linewidth=0
-                )
-                axes.plot(at, table.mean(axis=0), color=colour, linewidth=1.2, label=f"{heads}")
-            floor = curves[0].floor
-            if math.isfinite(floor):
-                axes.axhline(floor, color=INK, linewidth=0.8, linestyle=":")
-            axes.set_title(name, fontsize=8, color=INK, loc="left")
-            axes.set_xlabel("training step")
-        panels[0].legend(title="heads", title_fontsize=6.5, fontsize=6.5, frameon=False)
-        for axes in leftmost:
-            axes.set_ylabel("training loss (nats)")
-        return figure
+    def paint(axes: Axes, runs: Sequence[Row], _: str) -> None:
+        for which, heads in enumerate(sorted({run.heads for run in runs})):
+            own = [run for run in runs if run.heads == heads]
+            colour = paper_colour(which)
+            last = min(int(run.steps[-1]) for run in own)
+            at = np.unique(np.linspace(1, last, 160).astype(int))
+            table = np.array([np.interp(at, run.steps, run.losses) for run in own])
+            axes.fill_between(
+                at, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.13, linewidth=0
+            )
+            axes.plot(at, table.mean(axis=0), color=colour, linewidth=1.2, label=f"{heads}")
+        if math.isfinite(runs[0].floor):
+            axes.axhline(runs[0].floor, color=INK, linewidth=0.8, linestyle=":")
 
     return [
         Plot(
@@ -373,13 +306,15 @@ def _training(evidence: Evidence) -> list[Plot]:
             "Training loss",
             "Mean over seeds, with the range of all seeds. Dotted: the floor that no model can go "
             "below.",
-            draw,
+            lambda: _each_group(
+                groups, paint, ("training step", "training loss (nats)"), legend="heads"
+            ),
         )
     ]
 
 
 def _plane(evidence: Evidence, convention: str) -> list[Plot]:
-    """Mixing time against normalised fidelity, families as paths over growing n."""
+    """Steps to the sink against normalised fidelity, families as paths over growing n."""
     rows = [row for row in evidence.rows if row.topology and convention in row.observations]
     families: dict[str, dict[int, list[Observation]]] = {}
     for row in rows:
@@ -389,16 +324,17 @@ def _plane(evidence: Evidence, convention: str) -> list[Plot]:
         return []
 
     def draw() -> Figure:
-        figure, (axes,), _ = _grid(1, height=4.2)
+        figure, [[axes]] = grid(1, 1, WIDTH, 4.5)
+        _plain(axes)
         axes.grid(axis="x", color="#e6e8eb", linewidth=0.6)
         for which, (name, sizes) in enumerate(families.items()):
-            colour, marker = COLOURS[which % len(COLOURS)], MARKERS[which % len(MARKERS)]
+            colour, marker = paper_colour(which), MARKERS[which % len(MARKERS)]
             path = []
             for nodes in sorted(sizes):
-                soon = [one.steps_to_sink for one in sizes[nodes]]
-                clear = [nodes * one.fidelity for one in sizes[nodes]]
                 kept = [
-                    (s, c) for s, c in zip(soon, clear, strict=True) if math.isfinite(s) and c > 0
+                    (one.hitting_time, nodes * one.fidelity)
+                    for one in sizes[nodes]
+                    if math.isfinite(one.hitting_time) and one.fidelity > 0
                 ]
                 seeds = np.array(kept or [(math.nan, math.nan)])
                 axes.scatter(seeds[:, 0], seeds[:, 1], s=5, color=colour, alpha=0.35, linewidths=0)
@@ -416,12 +352,12 @@ def _plane(evidence: Evidence, convention: str) -> list[Plot]:
                 )  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xlabel(MEASURES.get(convention, MEASURES["theory"])[0])
+        axes.set_xlabel(time_in_words(convention))
         axes.set_ylabel("normalised minimax fidelity (n·φ)")
         axes.legend(fontsize=7, frameon=False)
         return figure
 
-    lost = sum(not math.isfinite(row.observations[convention].steps_to_sink) for row in rows)
+    lost = sum(not math.isfinite(row.observations[convention].hitting_time) for row in rows)
     return [
         Plot(
             "plane",

@@ -7,22 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synergy_tui.drawing import FORMATS
 from synergy_tui.errors import UserError, require
 from synergy_tui.files import write_output
 from synergy_tui.report.document import Document, context
 from synergy_tui.report.figures import Plot
 
-FORMATS = ("svg", "pdf", "png")
-
 
 def write_report(document: Document, html: Path) -> list[Path]:
-    """Write ``REPORT.html``, and ``REPORT.md`` with ``REPORT-figures/`` beside it.
-
-    Raises
-    ------
-    UserError
-        matplotlib or jinja2 is not installed, or a file cannot be written.
-    """
+    """Write ``REPORT.html``, and ``REPORT.md`` with ``REPORT-figures/`` beside it."""
     require("matplotlib.figure", "report")
     pictures = {plot.name: plot.render() for plot in document.figures}
     markdown, folder = html.with_suffix(".md"), html.with_name(f"{html.stem}-figures")
@@ -31,7 +24,7 @@ def write_report(document: Document, html: Path) -> list[Path]:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made: {error.strerror or error}.") from error
+        raise UserError(f"{folder} cannot be created: {error.strerror or error}.") from error
     for name, picture in pictures.items():
         write_output(folder / f"{name}.svg", picture)
     named = {name: f"{folder.name}/{name}.svg" for name in pictures}
@@ -40,13 +33,7 @@ def write_report(document: Document, html: Path) -> list[Path]:
 
 
 def write_figure(plots: Sequence[Plot], name: str, file: Path) -> None:
-    """Write one figure, in the format that the file's suffix names.
-
-    Raises
-    ------
-    UserError
-        There is no such figure, or no such format.
-    """
+    """Write one figure, in the format that the file's suffix names."""
     require("matplotlib.figure", "report")
     plot = next((each for each in plots if each.name == name), None)
     if plot is None:

@@ -61,7 +61,7 @@ class SweepTable(BaseModel):
         default=[], description="Nodes of designed graphs."
     )
     diversity: list[Annotated[float, Field(ge=0.0, le=1.0)]] = Field(
-        default=[], description="Share of edges redrawn between designed heads; 0 is the control."
+        default=[], description="Share of rows redrawn between designed heads; 0 is the control."
     )
     axes: dict[str, list[Scalar]] = Field(
         default={},

@@ -12,7 +12,7 @@ from scipy import stats
 
 
 class Verdict(enum.StrEnum):
-    """What the evidence says of a prediction."""
+    """What the evidence says about a prediction."""
 
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
@@ -24,16 +24,6 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
     Holm, *A Simple Sequentially Rejective Multiple Test Procedure*, 1979: the k-th smallest of m
     is multiplied by m - k + 1, then made monotone and cut at 1. Holds under any dependence.
-
-    Parameters
-    ----------
-    p_values
-        (m,) in [0, 1].
-
-    Returns
-    -------
-    ndarray
-        (m,), in the order given.
     """
     given = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(given, kind="stable")
@@ -46,17 +36,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def decide(direction: float, adjusted_p: float, *, alpha: float = 0.05) -> Verdict:
-    """A verdict from a two-sided test.
-
-    Parameters
-    ----------
-    direction
-        Positive when the estimate points where the prediction says, negative when it points away.
-    adjusted_p
-        Two-sided p-value after correction.
-    alpha
-        Family-wise error.
-    """
+    """A verdict from a two-sided test; ``direction`` is positive where the prediction points."""
     if not adjusted_p < alpha or math.isnan(direction) or direction == 0:
         return Verdict.UNDECIDED
     return Verdict.SUPPORTED if direction > 0 else Verdict.CONTRADICTED
@@ -75,23 +55,9 @@ def power(effect: float, samples: int, *, alpha: float = 0.05) -> float:
 def samples_to_decide(
     effect: float, *, alpha: float = 0.05, wanted: float = 0.8, limit: int = 10_000
 ) -> int | None:
-    """The number of pairs at which a paired t-test would decide an effect of this size.
+    """The fewest pairs at which a paired t-test would decide an effect (Hedges' g) of this size.
 
-    Parameters
-    ----------
-    effect
-        Standardised mean difference (Hedges' g); its sign does not matter.
-    alpha
-        Two-sided error, already divided by the size of the family where there is one.
-    wanted
-        Power aimed at.
-    limit
-        Where to give up.
-
-    Returns
-    -------
-    int or None
-        Smallest such number; ``None`` when ``limit`` pairs would not do (or the effect is nan).
+    ``alpha`` is already divided by the number of tests; ``None`` when ``limit`` pairs would not do.
     """
     size = abs(effect)
     if math.isnan(size) or (math.isfinite(size) and power(size, limit, alpha=alpha) < wanted):

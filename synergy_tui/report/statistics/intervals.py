@@ -19,18 +19,6 @@ def expanded_level(confidence: float, samples: int) -> float:
     A percentile bootstrap is too narrow at small samples: it divides by n where n - 1 belongs, and
     uses normal where Student quantiles belong. Widening the percentiles to ``Φ(-√(n/(n-1))·t)``
     undoes both (Hesterberg, *What Teachers Should Know about the Bootstrap*, 2015, §5.3).
-
-    Parameters
-    ----------
-    confidence
-        What the interval should cover, in (0, 1).
-    samples
-        Number of independent values, at least 2.
-
-    Returns
-    -------
-    float
-        Level in (0, 1), larger than ``confidence``.
     """
     quantile = stats.t.ppf(0.5 + confidence / 2, samples - 1)
     tail = special.ndtr(-math.sqrt(samples / (samples - 1)) * quantile)
@@ -40,23 +28,10 @@ def expanded_level(confidence: float, samples: int) -> float:
 def bootstrap_interval(
     values: ArrayLike, *, confidence: float = 0.95, resamples: int = 9999, seed: int = 0
 ) -> Interval:
-    """Interval of a mean by the expanded percentile bootstrap.
+    """Interval of the mean of one value per seed, by the expanded percentile bootstrap.
 
-    Parameters
-    ----------
-    values
-        (n,) independent values, one a seed.
-    confidence
-        Coverage aimed at.
-    resamples
-        Bootstrap resamples (``scipy.stats.bootstrap``).
-    seed
-        Of the resampling, so that a report can be written twice.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end; nan for fewer than two values or values that are not finite.
+    nan for fewer than two values or values that are not finite; a fixed seed, so that a report
+    can be written twice.
     """
     sample = np.asarray(values, dtype=np.float64)
     if sample.size < 2 or not np.isfinite(sample).all():
@@ -80,17 +55,8 @@ def clustered_interval(
 ) -> Interval:
     """Interval of the mean of cluster means: resamples seeds, then inputs within each seed.
 
-    Parameters
-    ----------
-    clusters
-        One (inputs,) array a seed; their lengths may differ.
-    confidence, resamples, seed
-        As in :func:`bootstrap_interval`; the expansion counts clusters, not inputs.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper end; nan with fewer than two clusters or values that are not finite.
+    One array of inputs per seed; the expansion counts clusters, not inputs. nan as in
+    :func:`bootstrap_interval`.
     """
     samples = [np.asarray(cluster, dtype=np.float64) for cluster in clusters]
     samples = [sample for sample in samples if sample.size]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class BoundCheck:
-    """One theoretical bound beside what was measured."""
+    """A bound of the theory beside what was measured."""
 
     name: str
     bound: float
@@ -24,49 +24,21 @@ class BoundCheck:
 
 @dataclass(frozen=True)
 class Observation:
-    """One run's numbers at its last probe, in one convention.
+    """One run's numbers at its last probe, in one convention."""
 
-    Attributes
-    ----------
-    group
-        What is held fixed when runs are compared: task and sizes, or a graph family's sizes.
-    block
-        What makes two runs a pair inside the group: the seed (and the graph family, if several).
-    seed, heads
-        Of the run.
-    run
-        Its name, to find it again.
-    steps_to_sink
-        Mean expected hitting time, steps; inf where a node cannot reach the sink.
-    fidelity
-        Minimax fidelity in [0, 1].
-    fidelity_amplification, mixing_gain
-        The mixture against its best head: above 1 is synergy; nan for one head.
-    beats_best_head
-        (inputs,) 1 where the mixture's fidelity exceeds its best head's, else 0.
-    diversity
-        Mean pairwise Jensen-Shannon divergence of the heads, nats.
-    redrawn
-        The diversity knob of a designed run (share of edges redrawn); ``None`` when there is none.
-    loss
-        Task loss at the last step, nats; nan for designed graphs.
-    bounds
-        The bounds of the theory.
-    """
-
-    group: str
-    block: str
-    seed: int
+    group: str  # what is held fixed when runs are compared: task and sizes, or a family's sizes
+    block: str  # what makes two runs a pair inside the group: the seed
     heads: int
     run: str
-    steps_to_sink: float
-    fidelity: float
-    fidelity_amplification: float = math.nan
-    mixing_gain: float = math.nan
+    hitting_time: float  # steps, as the convention measures it; inf where the sink is out of reach
+    fidelity: float  # minimax, in [0, 1]
+    amplification: float = math.nan  # fidelity against the best head's: above 1 is synergy
     beats_best_head: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    diversity: float = math.nan
-    redrawn: float | None = None
-    loss: float = math.nan
+    """(inputs,) 1 where the mixture's fidelity exceeds its best head's, else 0."""
+    diversity: float = math.nan  # mean pairwise Jensen-Shannon divergence of the heads, bits
+    redrawn: float | None = None  # designed runs: the share of rows redrawn between heads
+    loss: float = math.nan  # of the task at the last step, nats; nan for designed graphs
+    accuracy: float = math.nan
     bounds: Sequence[BoundCheck] = ()
 
 
@@ -81,24 +53,9 @@ def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]
 def complete_blocks(
     observations: Iterable[Observation], condition: str, value: str
 ) -> tuple[list[str], list[float], NDArray[np.float64]]:
-    """A table of blocks against an ordered condition, only of blocks that have every condition.
+    """Blocks, conditions and the table of values between them; names are of attributes.
 
-    Parameters
-    ----------
-    observations
-        Of one group.
-    condition
-        Attribute that orders the columns: ``"heads"``, ``"redrawn"``.
-    value
-        Attribute in the cells.
-
-    Returns
-    -------
-    blocks : list of str
-    conditions : list of float
-        Sorted.
-    table : ndarray
-        (blocks, conditions); a block lacking a condition, or with nan in one, is left out.
+    A block that lacks a condition, or has nan in one, is left out.
     """
     cells: dict[tuple[str, float], list[float]] = defaultdict(list)
     for observation in observations:

@@ -16,37 +16,17 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Difference:
-    """What a sample of paired differences says.
+    """What a sample of paired differences says; p-values are two-sided."""
 
-    Attributes
-    ----------
-    samples
-        Number of pairs that have a difference.
-    undefined
-        Pairs without one (``inf - inf``, ``0/0``), left out and said so.
-    mean, median
-        Of the differences.
-    interval
-        95 % interval of the mean (expanded percentile bootstrap).
-    effect
-        Hedges' g of the differences: mean / standard deviation, corrected for small samples.
-    p_value
-        Two-sided.
-    sign_flip
-        Two-sided p of the exact sign-flip permutation test, which assumes symmetry alone.
-    test
-        The test behind ``p_value``: ``"paired t"``, or ``"sign"`` where a t has no meaning.
-    """
-
-    samples: int
-    undefined: int
+    samples: int  # pairs that have a difference
+    undefined: int  # pairs without one (inf - inf, 0/0), left out and counted here
     mean: float
     median: float
-    interval: Interval
-    effect: float
+    interval: Interval  # 95 % interval of the mean (expanded percentile bootstrap)
+    effect: float  # Hedges' g: mean / standard deviation, corrected for small samples
     p_value: float
-    sign_flip: float
-    test: str
+    sign_flip: float  # p of the exact sign-flip permutation test, which assumes symmetry alone
+    test: str  # behind p_value: "paired t", or "sign" where a t has no meaning
 
 
 def hedges_correction(degrees: int) -> float:
@@ -63,15 +43,8 @@ def hedges_correction(degrees: int) -> float:
 def one_sample(differences: ArrayLike) -> Difference:
     """A sample of paired differences (of logarithms, of scores) against zero.
 
-    Parameters
-    ----------
-    differences
-        (n,); nan is undefined and left out, ``±inf`` is kept and then tested by sign alone. What
-        is below 1e-12 is rounding, hence zero.
-
-    Returns
-    -------
-    Difference
+    nan is undefined and left out; ``±inf`` is kept and then tested by sign alone; what is below
+    1e-12 is rounding, hence zero.
     """
     given = np.asarray(differences, dtype=np.float64)
     sample = given[~np.isnan(given)]
@@ -84,36 +57,30 @@ def one_sample(differences: ArrayLike) -> Difference:
     finite = bool(np.isfinite(sample).all())
     spread = float(np.std(sample, ddof=1)) if finite and size > 1 else math.nan
     constant = finite and np.ptp(sample) <= _ROUNDING * max(1.0, abs(mean))
-    if not finite or size < 2 or constant:
+    by_sign = not finite or size < 2 or constant
+    if not by_sign:
+        effect = mean / spread * hedges_correction(size - 1)
+    elif size < 2:
+        effect = math.nan
+    else:
         effect = 0.0 if finite and mean == 0.0 else math.copysign(math.inf, median)
-        return Difference(
-            samples=size,
-            undefined=undefined,
-            mean=mean,
-            median=median,
-            interval=bootstrap_interval(sample),
-            effect=effect if size > 1 else math.nan,
-            p_value=_sign_test(sample),
-            sign_flip=_sign_flip(np.sign(sample)),
-            test="sign",
-        )
     return Difference(
         samples=size,
         undefined=undefined,
         mean=mean,
         median=median,
         interval=bootstrap_interval(sample),
-        effect=mean / spread * hedges_correction(size - 1),
-        p_value=float(stats.ttest_1samp(sample, 0.0).pvalue),
-        sign_flip=_sign_flip(sample),
-        test="paired t",
+        effect=effect,
+        p_value=_sign_test(sample) if by_sign else float(stats.ttest_1samp(sample, 0.0).pvalue),
+        sign_flip=_sign_flip(np.sign(sample) if by_sign else sample),
+        test="sign" if by_sign else "paired t",
     )
 
 
 def log_ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
     """``ln(numerator / denominator)`` elementwise; ``±inf`` where one is 0 or inf, nan where both.
 
-    Times and fidelities span orders of magnitude, and what the theory speaks of are their ratios.
+    Times and fidelities span orders of magnitude, and the theory is about their ratios.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(np.asarray(numerator, np.float64)) - np.log(

@@ -15,51 +15,33 @@ from dataclasses import replace
 import numpy as np
 
 from synergy_tui.report.statistics.decide import Verdict, decide, holm, samples_to_decide
-from synergy_tui.report.statistics.findings import ALPHA, Finding, computed, exact, exact_trend
+from synergy_tui.report.statistics.findings import ALPHA, Finding, correlated, exact, trend
 from synergy_tui.report.statistics.intervals import clustered_interval
 from synergy_tui.report.statistics.observations import Observation, by_group, complete_blocks
 from synergy_tui.report.statistics.paired import Difference, log_ratio, one_sample
-from synergy_tui.report.statistics.trends import (
-    correlation_across_seeds,
-    correlation_within_seeds,
-    ordered_trend,
-)
+from synergy_tui.report.statistics.trends import correlation_across_seeds, correlation_within_seeds
 
 
 def examine(
     observations: Iterable[Observation], convention: str, *, alpha: float = ALPHA
 ) -> list[Finding]:
-    """Test every prediction that the observations can speak to.
+    """Test every prediction that the observations of one convention can speak to.
 
-    Parameters
-    ----------
-    observations
-        All of one convention.
-    convention
-        Its name, for the findings.
-    alpha
-        Family-wise error over all tests of this call.
-
-    Returns
-    -------
-    list of Finding
-        By prediction, then group; predictions without data are absent.
+    ``alpha`` is the family-wise error over all tests of this call. Findings come by prediction,
+    then group; predictions without data are absent.
     """
     groups = by_group(observations)
     found = [
-        finding
+        replace(finding, group=group, convention=convention)
         for test in (_p1, _p2, _p3, _p4, _p4_control, _p5, _p6_mixing, _p6_fidelity)
         for group, members in groups.items()
-        if (finding := test(members, group, convention)) is not None
+        if (finding := test(members)) is not None
     ]
-    tested = [finding for finding in found if not math.isnan(finding.p_value)]
-    adjusted = dict(zip(map(id, tested), holm([f.p_value for f in tested]), strict=True))
-    return [
-        _decided(finding, float(adjusted[id(finding)]), alpha, len(tested))
-        if id(finding) in adjusted
-        else finding
-        for finding in found
-    ]
+    tested = [at for at, finding in enumerate(found) if not math.isnan(finding.p_value)]
+    adjusted = holm([found[at].p_value for at in tested])
+    for at, adjusted_p in zip(tested, adjusted.tolist(), strict=True):
+        found[at] = _decided(found[at], adjusted_p, alpha, len(tested))
+    return found
 
 
 def _decided(finding: Finding, adjusted: float, alpha: float, family: int) -> Finding:
@@ -70,29 +52,21 @@ def _decided(finding: Finding, adjusted: float, alpha: float, family: int) -> Fi
     return replace(finding, verdict=verdict, adjusted_p=adjusted, needed=needed)
 
 
-def _p1(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
-    return _head_trend("P1", "steps_to_sink", -1, members, group, convention)
+def _p1(members: Sequence[Observation]) -> Finding | None:
+    return _head_trend("P1", "hitting_time", -1, members)
 
 
-def _p2(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
-    return _head_trend("P2", "fidelity", +1, members, group, convention)
+def _p2(members: Sequence[Observation]) -> Finding | None:
+    return _head_trend("P2", "fidelity", +1, members)
 
 
 def _head_trend(
-    prediction: str,
-    value: str,
-    sign: int,
-    members: Sequence[Observation],
-    group: str,
-    convention: str,
+    prediction: str, value: str, sign: int, members: Sequence[Observation]
 ) -> Finding | None:
     """A trend over head counts within seeds, with every contrast against the fewest heads."""
     blocks, heads, table = complete_blocks(members, "heads", value)
     if len(heads) < 2 or len(blocks) < 2 or len({member.redrawn for member in members}) > 1:
         return None
-    if fixed := computed(table):
-        return exact_trend(prediction, sign, heads, fixed, "head count", group, convention)
-    trend = ordered_trend(log_ratio(table, 1.0))
     details = []
     for column in range(1, len(heads)):
         contrast = one_sample(log_ratio(table[:, column], table[:, 0]))
@@ -117,31 +91,15 @@ def _head_trend(
                 f"from {heads[column - 1]:g} to {heads[column]:g} heads it moves the other way in "
                 f"{against_it} of {len(blocks)} seeds"
             )
-    return Finding(
-        prediction=prediction,
-        group=group,
-        convention=convention,
-        verdict=Verdict.UNDECIDED,
-        estimate=trend.mean,
-        interval=trend.interval,
-        unit="rank correlation with head count",
-        direction=sign * trend.mean,
-        effect=trend.effect,
-        p_value=trend.p_value,
-        samples=trend.samples,
-        test=trend.test,
-        details=tuple(details),
-    )
+    return trend(prediction, sign, heads, table, "head count", details)
 
 
-def _p3(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
+def _p3(members: Sequence[Observation]) -> Finding | None:
     """Mean log amplification of each seed's multi-head runs against zero."""
     several = [
         member
         for member in members
-        if member.heads > 1
-        and not math.isnan(member.fidelity_amplification)
-        and member.redrawn != 0.0
+        if member.heads > 1 and not math.isnan(member.amplification) and member.redrawn != 0.0
     ]
     blocks = list(dict.fromkeys(member.block for member in several))
     if len(blocks) < 2:
@@ -165,59 +123,39 @@ def _p3(members: Sequence[Observation], group: str, convention: str) -> Finding 
             f"{one.samples} seeds{share}"
         )
     if np.ptp(np.nan_to_num(logs)) == 0 and not np.isnan(logs).any():
-        return exact("P3", math.exp(logs[0]), "amplification", logs[0], details, group, convention)
+        return exact("P3", math.exp(logs[0]), "amplification", logs[0], details)
     return Finding(
         prediction="P3",
-        group=group,
-        convention=convention,
-        verdict=Verdict.UNDECIDED,
         estimate=math.exp(sample.mean),
-        interval=(math.exp(sample.interval[0]), math.exp(sample.interval[1])),
         unit="amplification (geometric mean)",
         direction=sample.mean if not math.isnan(sample.mean) else sample.median,
-        effect=sample.effect,
-        p_value=sample.p_value,
         samples=sample.samples,
         test=sample.test,
+        interval=(math.exp(sample.interval[0]), math.exp(sample.interval[1])),
+        effect=sample.effect,
+        p_value=sample.p_value,
         details=tuple(details),
     )
 
 
-def _p4(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
+def _p4(members: Sequence[Observation]) -> Finding | None:
     """Designed: a trend along the knob. Trained: rank correlation within head counts."""
-    knobs = {member.redrawn for member in members if member.redrawn is not None}
-    if len(knobs) > 1:
-        several = [member for member in members if member.heads > 1]
-        blocks, levels, table = complete_blocks(several, "redrawn", "fidelity_amplification")
-        if len(blocks) < 2 or len(levels) < 2:
-            return None
-        if fixed := computed(table):
-            return exact_trend("P4", +1, levels, fixed, "redrawn", group, convention)
-        trend = ordered_trend(log_ratio(table, 1.0))
-        medians = ", ".join(
-            f"{level:g}: ×{_factor(float(np.median(log_ratio(table[:, column], 1.0))))}"
-            for column, level in enumerate(levels)
-        )
-        return Finding(
-            prediction="P4",
-            group=group,
-            convention=convention,
-            verdict=Verdict.UNDECIDED,
-            estimate=trend.mean,
-            interval=trend.interval,
-            unit="rank correlation with the share of edges redrawn",
-            direction=trend.mean,
-            effect=trend.effect,
-            p_value=trend.p_value,
-            samples=trend.samples,
-            test=trend.test,
-            details=(f"median amplification by share redrawn: {medians}",),
-        )
-    several = [member for member in members if member.heads > 1 and member.redrawn is None]
-    return _correlation("P4", several, "diversity", "fidelity_amplification", +1, group, convention)
+    several = [member for member in members if member.heads > 1]
+    if len({member.redrawn for member in members if member.redrawn is not None}) < 2:
+        trained = [member for member in several if member.redrawn is None]
+        return _correlation("P4", trained, "diversity", "amplification", +1)
+    blocks, levels, table = complete_blocks(several, "redrawn", "amplification")
+    if len(blocks) < 2 or len(levels) < 2:
+        return None
+    medians = ", ".join(
+        f"{level:g}: ×{_factor(float(np.median(log_ratio(table[:, column], 1.0))))}"
+        for column, level in enumerate(levels)
+    )
+    details = [f"median amplification by share redrawn: {medians}"]
+    return trend("P4", +1, levels, table, "the share of rows redrawn", details)
 
 
-def _p4_control(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
+def _p4_control(members: Sequence[Observation]) -> Finding | None:
     """The control is checked, not tested: a number that must be exactly 1 has no sampling error."""
     control = [
         member
@@ -226,36 +164,30 @@ def _p4_control(members: Sequence[Observation], group: str, convention: str) -> 
     ]
     if not control:
         return None
-    worst = max(control, key=lambda member: abs(member.fidelity_amplification - 1))
-    off = abs(worst.fidelity_amplification - 1)
+    worst = max(control, key=lambda member: abs(member.amplification - 1))
+    off = abs(worst.amplification - 1)
     holds = off <= 1e-9 and all(abs(member.diversity) <= 1e-12 for member in control)
     return Finding(
         prediction="P4-control",
-        group=group,
-        convention=convention,
-        verdict=Verdict.SUPPORTED if holds else Verdict.CONTRADICTED,
-        estimate=worst.fidelity_amplification,
-        interval=(math.nan, math.nan),
+        estimate=worst.amplification,
         unit="amplification furthest from 1",
         direction=1.0 if holds else -1.0,
-        effect=math.nan,
-        p_value=math.nan,
         samples=len(control),
         test="checked",
+        verdict=Verdict.SUPPORTED if holds else Verdict.CONTRADICTED,
         details=(f"{len(control)} runs with identical heads",),
     )
 
 
-def _p5(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
+def _p5(members: Sequence[Observation]) -> Finding | None:
     """Bounds are theorems: one violation where a bound applies contradicts."""
     checks = [(member, bound) for member in members for bound in member.bounds]
     applicable = [(member, bound) for member, bound in checks if bound.applies]
     if not checks:
         return None
     broken = [(member, bound) for member, bound in applicable if not bound.holds]
-    names = list(dict.fromkeys(bound.name for _, bound in checks))
     details = []
-    for name in names:
+    for name in dict.fromkeys(bound.name for _, bound in checks):
         these = [bound for _, bound in applicable if bound.name == name]
         tightest = [b.measured / b.bound for b in these if b.bound > 0 and math.isfinite(b.bound)]
         inapplicable = sum(bound.name == name and not bound.applies for _, bound in checks)
@@ -278,43 +210,32 @@ def _p5(members: Sequence[Observation], group: str, convention: str) -> Finding 
     share = 1 - len(broken) / len(applicable) if applicable else math.nan
     return Finding(
         prediction="P5",
-        group=group,
-        convention=convention,
-        verdict=verdict,
         estimate=share,
-        interval=(math.nan, math.nan),
         unit="share of applicable bounds that hold",
         direction=-1.0 if broken else 1.0,
-        effect=math.nan,
-        p_value=math.nan,
         samples=len(applicable),
         test="checked",
+        verdict=verdict,
         details=tuple(details),
     )
 
 
-def _p6_mixing(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
-    return _correlation("P6-mixing", members, "steps_to_sink", "loss", +1, group, convention)
+def _p6_mixing(members: Sequence[Observation]) -> Finding | None:
+    return _correlation("P6-mixing", members, "hitting_time", "loss", +1)
 
 
-def _p6_fidelity(members: Sequence[Observation], group: str, convention: str) -> Finding | None:
-    return _correlation("P6-fidelity", members, "fidelity", "loss", -1, group, convention)
+def _p6_fidelity(members: Sequence[Observation]) -> Finding | None:
+    return _correlation("P6-fidelity", members, "fidelity", "loss", -1)
 
 
 def _correlation(
-    prediction: str,
-    members: Sequence[Observation],
-    first: str,
-    second: str,
-    sign: int,
-    group: str,
-    convention: str,
+    prediction: str, members: Sequence[Observation], first: str, second: str, sign: int
 ) -> Finding | None:
     """Rank correlation of two quantities over the head counts and seeds of a group.
 
     P6 asks whether, within a seed, the runs that are ahead in one are ahead in the other. P4 asks
     it of seeds within equal head counts, since both of its quantities move with the head count for
-    reasons of their own. Whichever does not decide is told in the details.
+    reasons of their own. The details give the one that does not decide.
     """
     blocks, heads, a = complete_blocks(members, "heads", first)
     others, _, b = complete_blocks(members, "heads", second)
@@ -333,36 +254,22 @@ def _correlation(
     )  # fmt: skip
     if decisive is None or math.isnan(decisive.mean):
         return None
-    details: tuple[str, ...] = ()
+    details = []
     if other is not None and not math.isnan(other.mean):
         low, high = other.interval
         between = "" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]"
         against = "" if sign * other.mean >= 0 else " — the other way"
-        details = (
-            f"{label}: ρ = {other.mean:.2f}{between}, p = {other.p_value:.2g} uncorrected{against}",
+        details.append(
+            f"{label}: ρ = {other.mean:.2f}{between}, p = {other.p_value:.2g} uncorrected{against}"
         )
-    return Finding(
-        prediction=prediction,
-        group=group,
-        convention=convention,
-        verdict=Verdict.UNDECIDED,
-        estimate=decisive.mean,
-        interval=decisive.interval,
-        unit=unit,
-        direction=sign * decisive.mean,
-        effect=decisive.effect,
-        p_value=decisive.p_value,
-        samples=decisive.samples,
-        test="permutation of ranks",
-        details=details,
-    )
+    return correlated(prediction, sign, decisive, unit, details)
 
 
 def _block_means(members: Sequence[Observation], blocks: Sequence[str]) -> list[float]:
     """Mean log amplification of each block, so that seeds are the sample, not runs."""
     means = []
     for block in blocks:
-        own = [m.fidelity_amplification for m in members if m.block == block]
+        own = [m.amplification for m in members if m.block == block]
         means.append(float(np.mean(log_ratio(own, 1.0))) if own else math.nan)
     return means
 

@@ -19,63 +19,28 @@ from synergy_tui.report.statistics.paired import one_sample
 
 
 @dataclass(frozen=True)
-class Trend:
-    """Whether values rise or fall along an ordered condition, seed by seed.
+class RankCorrelation:
+    """Spearman correlation of two quantities, or of one with an ordered condition, over seeds."""
 
-    Attributes
-    ----------
-    scores
-        (seeds,) Spearman correlation of each seed's values with the order of the conditions.
-    mean
-        Of the scores, in [-1, 1]: 1 when every seed rises at every step.
-    interval
-        95 % bootstrap interval of the mean score; nan where every seed has the same.
-    p_value
-        Two-sided. Page's L with three conditions and more, else the paired test of the difference.
-    effect
-        Hedges' g of the scores (of two conditions: of their difference); inf when all seeds agree
-        exactly.
-    test
-        Name of the test.
-    """
-
-    scores: NDArray[np.float64]
-    mean: float
-    interval: Interval
-    p_value: float
-    effect: float
-    test: str
-
-    @property
-    def samples(self) -> int:
-        """Seeds that count."""
-        return int(self.scores.size)
+    mean: float  # in [-1, 1], over seeds or over conditions: 1 when every seed rises at every step
+    interval: Interval  # 95 % over seeds; nan where every seed says the same
+    p_value: float  # two-sided
+    effect: float  # standardised: effect · √seeds is about what the test measures
+    samples: int  # seeds
+    test: str = "permutation of ranks"
 
 
-def ordered_trend(table: ArrayLike) -> Trend:
-    """Test for a trend along the columns within the rows of a table.
+def ordered_trend(table: ArrayLike) -> RankCorrelation:
+    """Test for a trend along the columns (conditions, in order) within the rows (seeds) of a table.
 
     Page's L test (Page, *Ordered Hypotheses for Multiple Treatments*, 1963; exact distribution in
     SciPy) ranks within rows, so it needs neither normality nor finite values: an infinite hitting
-    time is simply the slowest.
-
-    Parameters
-    ----------
-    table
-        (seeds, conditions): one row a seed, columns in the order of the condition, no nan.
-
-    Returns
-    -------
-    Trend
-
-    Raises
-    ------
-    ValueError
-        With fewer than two columns or with nan.
+    time is simply the slowest. Two conditions are tested by their paired difference. The effect
+    is infinite when all seeds agree exactly.
     """
     values = np.atleast_2d(np.asarray(table, dtype=np.float64))
     if values.shape[1] < 2 or np.isnan(values).any():
-        raise ValueError("a trend needs two conditions and more, and a value for each")
+        raise ValueError("a trend needs two conditions or more, and a value for each")
     scores = np.array([_spearman(row, np.arange(row.size, dtype=np.float64)) for row in values])
     effect = one_sample(scores).effect
     if values.shape[1] == 2:
@@ -88,39 +53,14 @@ def ordered_trend(table: ArrayLike) -> Trend:
         up = float(stats.page_trend_test(values).pvalue)
         down = float(stats.page_trend_test(values[:, ::-1]).pvalue)
         p_value, test = min(1.0, 2 * min(up, down)), "Page's L"
-    return Trend(
-        scores=scores,
+    return RankCorrelation(
         mean=float(scores.mean()),
         interval=_unless_unanimous(scores),
         p_value=p_value,
         effect=effect,
+        samples=len(scores),
         test=test,
     )
-
-
-@dataclass(frozen=True)
-class RankCorrelation:
-    """Spearman correlation of two quantities measured at every seed and condition.
-
-    Attributes
-    ----------
-    mean
-        Correlation in [-1, 1], averaged over seeds or over conditions.
-    interval
-        95 % interval over seeds; nan where every seed says the same.
-    p_value
-        Two-sided, by permutation.
-    effect
-        Standardised, so that ``effect · √seeds`` is about what the test measures.
-    samples
-        Seeds.
-    """
-
-    mean: float
-    interval: Interval
-    p_value: float
-    effect: float
-    samples: int
 
 
 def correlation_within_seeds(
@@ -129,21 +69,8 @@ def correlation_within_seeds(
     """Do the conditions of a seed that are high in one quantity stand high in the other?
 
     What a seed does to all its conditions cannot make this correlation, because conditions are
-    ranked and permuted within each seed alone.
-
-    Parameters
-    ----------
-    first, second
-        (seeds, conditions) without nan; infinite values rank as extremes.
-    permutations
-        Random permutations of each seed's conditions.
-    seed
-        Of permutations and resampling.
-
-    Returns
-    -------
-    RankCorrelation
-        Mean nan and p 1 when no seed varies in both.
+    ranked and permuted within each seed alone. Tables are (seeds, conditions) without nan; infinite
+    values rank as extremes. The mean is nan and p is 1 when no seed varies in both.
     """
     x, y = _standard_rows(first), _standard_rows(second)
     rng = np.random.default_rng(seed)
@@ -167,17 +94,7 @@ def correlation_across_seeds(
 
     What a condition does to all its seeds cannot make this correlation. Seeds are permuted whole,
     all their conditions together: a seed that is slow in one condition may be slow in all, and
-    must not count as several.
-
-    Parameters
-    ----------
-    first, second, permutations, seed
-        As in :func:`correlation_within_seeds`; permutations are of seeds.
-
-    Returns
-    -------
-    RankCorrelation
-        Mean nan and p 1 when no condition varies in both.
+    must not count as several. The mean is nan and p is 1 when no condition varies in both.
     """
     columns = np.asarray(first, np.float64).T, np.asarray(second, np.float64).T
     x, y = (_standard_rows(table) for table in columns)
@@ -188,7 +105,7 @@ def correlation_across_seeds(
     for a, b in zip(x, y, strict=True):
         null += a[orders] @ b
     observed, spread = float((x * y).sum()), float(null.std())
-    # How often each seed is drawn is all that a resample is.
+    # A resample is nothing but how often each seed is drawn.
     times = rng.multinomial(count, np.full(count, 1 / count), 1999).astype(np.float64)
     replicates = np.array([_weighted_spearman(a, b, times) for a, b in zip(*columns, strict=True)])
     return RankCorrelation(
@@ -219,7 +136,7 @@ def _percentiles(replicates: NDArray[np.float64], samples: int) -> Interval:
 
 
 def _unless_unanimous(scores: NDArray[np.float64]) -> Interval:
-    """Interval of a mean score; resampling seeds that all say the same tells no uncertainty."""
+    """Interval of a mean score; resampling seeds that all agree shows no uncertainty."""
     return bootstrap_interval(scores) if np.ptp(scores) else UNKNOWN
 
 
@@ -245,7 +162,7 @@ def _standard(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Spearman correlation; 0 where one side does not vary; infinite values rank as extremes."""
-    # Rounded, so that perfect agreement is exactly 1 and seeds that agree are told as such.
+    # Rounded, so that perfect agreement is exactly 1 and seeds that agree are recognised.
     return round(float(_standard(_ranks(first)) @ _standard(_ranks(second))), 12)
 
 

@@ -220,6 +220,22 @@ def test_the_strongest_paths_name_the_head_of_every_step(call: Call, example2: P
     assert "strongest paths from node 0" in shown.stdout
 
 
+def test_paths_start_from_a_node_of_a_graph_by_its_name(call: Call, tmp_path: Path) -> None:
+    edges = "".join(f'<edge source="{a}" target="{b}"/>' for a, b in ("uv", "vw", "uw"))
+    nodes = "".join(f'<node id="{name}"/>' for name in "uvw")
+    file = tmp_path / "graph.graphml"
+    file.write_text(
+        '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">'
+        f"{nodes}{edges}</graph></graphml>",
+        encoding="utf-8",
+    )
+    arguments = [file, "--top-paths", "5", "--source", "u"]
+    [layer, _] = records(call("analyze", *arguments, "--json"))
+    found = [path["names"] for path in layer["paths"]["strongest"]]
+    assert sorted(found) == [["u", "v", "w"], ["u", "w"]]
+    assert "strongest paths from node" in call("analyze", *arguments).stdout
+
+
 def test_infinite_times_are_strings_and_mixing_times_say_how_far_was_looked(
     call: Call, tmp_path: Path
 ) -> None:
@@ -319,7 +335,7 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["."], "--model DIR"),
         (["notes.md"], "'.md' are not known"),
         (["attention.npy", "--weights", "1,2,3"], "2 heads"),
-        (["attention.npy", "--weights", "learned"], "does not hold learned head weights"),
+        (["attention.npy", "--weights", "learned"], "contains no learned head weights"),
         (["attention.npy", "--weights", "heavy"], "--weights heavy"),
         (["attention.npy", "--weights", "-1,2"], ">= 0"),
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -210,13 +209,3 @@ def test_an_absent_extra_says_how_to_get_it(
     result = call("export", "last", *arguments)
     assert result.exit_code == 2
     assert f'pip install "synergy-heads[{extra}]"' in result.stderr
-
-
-def test_a_number_is_infinite_where_it_was_not_reached() -> None:
-    from synergy_tui.export.metrics import as_number
-
-    assert as_number("> 10000") == math.inf
-    assert as_number("inf") == math.inf
-    assert as_number(3) == 3.0
-    assert as_number(None) is None
-    assert math.isnan(as_number("nan") or 0.0)

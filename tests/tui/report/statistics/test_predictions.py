@@ -30,12 +30,11 @@ def sweep(
         Observation(
             group=group,
             block=f"seed {seed}",
-            seed=seed,
             heads=heads,
             run=f"{heads} heads",
-            steps_to_sink=steps(heads, rng.normal()),
+            hitting_time=steps(heads, rng.normal()),
             fidelity=fidelity(heads, rng.normal()),
-            fidelity_amplification=amplification(heads, rng.normal()) if heads > 1 else math.nan,
+            amplification=amplification(heads, rng.normal()) if heads > 1 else math.nan,
             beats_best_head=(rng.random(16) < 0.7).astype(float) if heads > 1 else np.empty(0),
             diversity=rng.random() if heads > 1 else 0.0,
             loss=loss(heads, rng.normal()),
@@ -103,14 +102,11 @@ def designed(levels: tuple[float, ...], growth: float, control: float = 1.0) -> 
         Observation(
             group="line · 32 nodes",
             block=f"seed {seed}",
-            seed=seed,
             heads=4,
             run=f"redrawn {level:g}",
-            steps_to_sink=10.0,
+            hitting_time=10.0,
             fidelity=0.1,
-            fidelity_amplification=control
-            if level == 0
-            else 1 + growth * level + 0.01 * rng.random(),
+            amplification=control if level == 0 else 1 + growth * level + 0.01 * rng.random(),
             diversity=level,
             redrawn=level,
         )
@@ -179,12 +175,11 @@ def test_null_sweeps_rarely_claim_anything() -> None:
             Observation(
                 group="null",
                 block=f"seed {seed}",
-                seed=seed,
                 heads=heads,
                 run=f"{heads}",
-                steps_to_sink=float(rng.lognormal()),
+                hitting_time=float(rng.lognormal()),
                 fidelity=float(rng.lognormal()),
-                fidelity_amplification=float(rng.lognormal()) if heads > 1 else math.nan,
+                amplification=float(rng.lognormal()) if heads > 1 else math.nan,
                 loss=float(rng.lognormal()),
             )
             for seed in range(6)
@@ -203,12 +198,11 @@ def test_numbers_that_no_seed_changes_are_one_fact_not_ten_observations() -> Non
         Observation(
             group="star",
             block=f"seed {seed}",
-            seed=seed,
             heads=heads,
             run=f"{heads}",
-            steps_to_sink=10.0 / heads,
+            hitting_time=10.0 / heads,
             fidelity=(0.1, 0.3, 0.2, 0.4)[HEADS.index(heads)],
-            fidelity_amplification=2.0 if heads > 1 else math.nan,
+            amplification=2.0 if heads > 1 else math.nan,
         )
         for seed in range(10)
         for heads in HEADS

@@ -135,7 +135,7 @@ def test_five_seeds_cannot_reach_five_percent_by_sign_flips_alone() -> None:
     assert one_sample([1.0, 1.1, 0.9, 1.2, 0.8]).sign_flip == pytest.approx(2 / 32)
 
 
-def test_rounding_is_no_difference() -> None:
+def test_rounding_is_not_a_difference() -> None:
     difference = one_sample(log_ratio([0.1 + 0.2] * 5, [0.3] * 5))
     assert (difference.mean, difference.p_value, difference.effect) == (0.0, 1.0, 0.0)
 
@@ -188,7 +188,7 @@ def test_trend_of_two_conditions_takes_infinities_by_sign() -> None:
     assert trend.mean == 0.75
 
 
-def test_seeds_that_all_agree_tell_no_interval() -> None:
+def test_seeds_that_all_agree_have_no_interval() -> None:
     assert all(map(math.isnan, ordered_trend(np.tile([1.0, 2.0, 3.0], (4, 1))).interval))
 
 

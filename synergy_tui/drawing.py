@@ -1,0 +1,54 @@
+"""One palette for screen and paper, and the one place where matplotlib is set up."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which readers with any colour vision tell apart. Marks and line styles
+# repeat what the colours say.
+ON_PAPER = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
+# Four of them for runs on a screen: lightened where a dark background needs it, darker members of
+# the same hues on paper white, and brighter ones on black.
+ON_DARK = ("#E69F00", "#56B4E9", "#2BC48A", "#D98CB8")
+ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
+ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
+
+FORMATS = ("svg", "pdf", "png")
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",  # text stays text: small, searchable, and in the reader's own font
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "synergy",  # the same figure gives the same file
+}
+# A date would make equal figures differ.
+_NO_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def paper_colour(index: int) -> str:
+    """The colour of the run or group at ``index``; beyond seven they repeat."""
+    return ON_PAPER[index % len(ON_PAPER)]
+
+
+def grid(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of its own (no global state) in inches, and its (rows, columns) axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def render(draw: Callable[[], Figure], form: str = "svg", **style: Any) -> bytes:
+    """What ``draw`` draws, in one of :data:`FORMATS`; ``style`` adds to matplotlib's settings."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    settings: Any = {**_STYLE, **style}
+    with mpl.rc_context(settings):
+        draw().savefig(buffer, format=form, dpi=200, metadata=_NO_DATE.get(form))
+    return buffer.getvalue()
