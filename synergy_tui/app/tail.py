@@ -62,7 +62,7 @@ class Tail:
     def __init__(
         self,
         experiment: Followed,
-        grown: Callable[[], None] = lambda: None,
+        grown: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.experiment = experiment

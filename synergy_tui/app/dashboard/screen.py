@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from textual.app import ComposeResult
@@ -17,16 +16,14 @@ from synergy_tui.app import keys, status
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.screens.base import TimedScreen
+from synergy_tui.app.session import OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import identity
-from synergy_tui.app.timeline import Mode, Timeline
+from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
-from synergy_tui.experiments.state import ExperimentState, RunState
-
-if TYPE_CHECKING:
-    from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.state import RunState
 
 COLUMNS = 4
 NARROW_COLUMN = 50
@@ -61,22 +58,13 @@ class RunColumn(Vertical):
 
 
 class DashboardScreen(TimedScreen):
-    """Runs beside each other, at the step cursor.
-
-    Parameters
-    ----------
-    experiment
-        Whose state this is; exports go into its directory.
-    state, timeline
-        Shared with the other screens.
-    """
+    """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
     AUTO_FOCUS = ""
 
-    def __init__(self, experiment: Experiment, state: ExperimentState, timeline: Timeline) -> None:
-        super().__init__(state, timeline)
-        self.experiment = experiment
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.run_place = 0
         self.question = 0
         self.overlaid = False
@@ -131,7 +119,7 @@ class DashboardScreen(TimedScreen):
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
             logarithmic=self.logarithmic,
-            ascii_only=self.synergy.ascii_only,
+            ascii_only=self.session.ascii_only,
         )
 
     def refresh_view(self) -> None:
@@ -139,7 +127,7 @@ class DashboardScreen(TimedScreen):
         if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
             return
         look = self.look()
-        told = self.synergy.status
+        told = self.session.status
         self._header.show(self._header_fields(told))
         timeless = 2 not in status.rows(self.state)
         self._timeline_bar.display = not timeless
@@ -221,7 +209,7 @@ class DashboardScreen(TimedScreen):
             )
 
     def _column_title(self, group: list[RunState]) -> str:
-        ascii_only = self.synergy.ascii_only
+        ascii_only = self.session.ascii_only
         if len(group) != 1:
             marks = [f"{identity(run.index).mark(ascii_only)} {run.name}" for run in group]
             return "   ".join(marks) or "starting"
@@ -251,7 +239,7 @@ class DashboardScreen(TimedScreen):
         used = status.resources(state) if told.word in ("LIVE", "PAUSED", "STARTING") else []
         fields = [
             Field("Synergy", "title", weight=40),
-            Field(state.title or self.experiment.id, "text", weight=50, shrinks=True),
+            Field(state.title or self.session.experiment.id, "text", weight=50, shrinks=True),
             # What is used of a device names it already.
             Field(run.device or "" if run and not used else "", "muted", weight=20),
             Field(pill, told.style, right=True),
@@ -261,7 +249,7 @@ class DashboardScreen(TimedScreen):
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
             fields.append(Field(f"{panels.compact(speed, 3)} tokens/s", "text", 30, right=True))
-        elapsed = words.clock(self.synergy.elapsed)
+        elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
         left = status.remaining(state, timeline.pace)
         if left is not None and told.word in ("LIVE", "PAUSED"):
@@ -291,20 +279,20 @@ class DashboardScreen(TimedScreen):
     def action_maximise(self) -> None:
         """Give the selected panel the whole screen, or back."""
         self.maximised = not self.maximised
-        self._relayout()
+        self.relayout()
 
     def action_overlay(self) -> None:
         """Put all runs into one chart, or back into columns."""
         self.overlaid = not self.overlaid
-        self._relayout()
+        self.relayout()
 
     def action_restore(self) -> None:
         """Back to columns; from columns back to the screen that this one was opened over."""
         if not (self.maximised or self.overlaid):
-            self.call_later(self.synergy.action_back)
+            self.call_later(self.run_action, "app.back")
             return
         self.maximised = self.overlaid = False
-        self._relayout()
+        self.relayout()
 
     def action_convention(self) -> None:
         """Show the next mixing-time convention."""
@@ -339,11 +327,7 @@ class DashboardScreen(TimedScreen):
         elif run.kind == "designed":
             self.action_stepper()
         else:
-            from synergy_tui.app.inspector.screen import InspectorScreen
-
-            self.app.push_screen(
-                InspectorScreen(self.experiment, self.state, self.timeline, run.name)
-            )
+            self.post_message(OpenInspector(run.name))
 
     def action_stepper(self) -> None:
         """Open the diffusion stepper on the selected run."""
@@ -351,10 +335,8 @@ class DashboardScreen(TimedScreen):
         if run is None or not run.probes:
             self.notify("There is nothing to step through before the first probe.")
             return
-        from synergy_tui.app.stepper.screen import StepperScreen
-
         step = self.timeline.step if run.kind == "trained" else None
-        self.app.push_screen(StepperScreen(self.experiment, self.state, run.name, step=step))
+        self.post_message(OpenStepper(run.name, step))
 
     def action_copy(self) -> None:
         """Copy the selected panel's number."""
@@ -374,7 +356,7 @@ class DashboardScreen(TimedScreen):
 
     def action_export(self) -> None:
         """Write what is on the screen: the picture as SVG, the curves as CSV."""
-        self.synergy.export_screen("dashboard", self.as_csv())
+        self.export("dashboard", self.as_csv())
 
     def as_csv(self) -> str:
         """Every curve on the screen, a point a line."""
@@ -412,8 +394,3 @@ class DashboardScreen(TimedScreen):
             self.action_maximise()
         else:
             self.update_now()
-
-    def _relayout(self) -> None:
-        """Redraw now, and again once the panels have their new sizes."""
-        self.update_now()
-        self.call_after_refresh(self.update_now)

@@ -8,7 +8,7 @@ normalisation, worst-case total variation at 1/4, the sink left out of the minim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +99,17 @@ class Question:
     off: frozenset[int] = frozenset()
     source: int = 0
     paths: int = 5
+
+
+def fitted(question: Question, snapshot: Snapshot) -> Question:
+    """The question with a layer, an input, a token and heads that the snapshot has."""
+    return replace(
+        question,
+        layer=min(question.layer, snapshot.layers - 1),
+        input=min(question.input, snapshot.inputs - 1),
+        source=min(question.source, snapshot.nodes - 2),
+        off=frozenset(head for head in question.off if head < snapshot.heads),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,14 +231,12 @@ class Bench:
         self, system: MultiHeadSystem, on: Sequence[int], source: int, count: int
     ) -> list[HeadPath]:
         """The strongest paths, their heads numbered as in the layer."""
-        import dataclasses
-
         import synergy_engine as engine
 
         if source == system.sink:
             return []
         return [
-            dataclasses.replace(path, heads=tuple(on[head] for head in path.heads))
+            replace(path, heads=tuple(on[head] for head in path.heads))
             for path in engine.strongest_paths(system, source, count)
         ]
 

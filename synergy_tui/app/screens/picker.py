@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from synergy_tui import words
 from synergy_tui.app import keys
+from synergy_tui.app.session import OpenExperiment
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.errors import UserError
@@ -232,12 +233,9 @@ class PickerScreen(Screen[None]):
         self.query_one("#details", Static).update(text)
 
     def _follow(self, experiment: Experiment, state: str) -> None:
-        from synergy_tui.app.app import SynergyApp
-
-        assert isinstance(self.app, SynergyApp)
         self._starting = False
         live = state in ("running", "new")
-        self.app.open_experiment(experiment, "live" if live else "replay")
+        self.post_message(OpenExperiment(experiment, "live" if live else "replay"))
 
 
 def _state(each: dict[str, Any]) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from synergy_tui.app import keys
+from synergy_tui.app.session import Mode, OpenExperiment
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar
@@ -182,17 +183,13 @@ class SweepScreen(Screen[None]):
 
     def action_open(self) -> None:
         """Open the selected point's dashboard over this screen."""
-        from synergy_tui.app.app import SynergyApp
-
         name = self.sweep.points[self.query_one(SweepGrid).selected].name
         experiment = self.sweep.experiment(name)
         if not experiment.events_path.exists():
             self.notify(f"{name} has not begun yet.", timeout=4)
             return
-        assert isinstance(self.app, SynergyApp)
-        self.app.open_experiment(
-            experiment, "live" if experiment.state() == "running" else "replay", over=True
-        )
+        mode: Mode = "live" if experiment.state() == "running" else "replay"
+        self.post_message(OpenExperiment(experiment, mode, over=True))
 
     def action_stop(self) -> None:
         """Ask the driver to checkpoint everything and stop."""
@@ -205,27 +202,3 @@ class SweepScreen(Screen[None]):
             self.notify(error.message, severity="warning")
             return
         self.notify("Stopping: every point writes a checkpoint.", timeout=6)
-
-
-def open_sweep(sweep: Sweep, *, ascii_only: bool | None = None) -> int:
-    """Run the app on a sweep until it is left; the sweep goes on without it.
-
-    Raises
-    ------
-    UserError
-        There is no terminal, or it cannot be drawn on.
-    """
-    import click
-
-    from synergy_tui.app.app import SynergyApp
-    from synergy_tui.app.terminal import require_terminal
-
-    require_terminal()
-    app = SynergyApp(opening=lambda: SweepScreen(sweep), ascii_only=ascii_only)
-    app.run()
-    if sweep.running:
-        click.echo(f"The sweep goes on. Come back with: synergy sweep {sweep.id} --watch", err=True)
-        click.echo(f"                      Stop it with: synergy sweep {sweep.id} --stop", err=True)
-    else:
-        click.echo(f"Report: synergy report {sweep.path}", err=True)
-    return app.return_code or 0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
-from synergy_tui.app.desk import Desk, reason
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
     RESPONSE,
@@ -23,7 +20,8 @@ from synergy_tui.app.screens.arrange import (
     WEIGHTS,
     arrange_stepper,
 )
-from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.screens.asking import Answered, AskingScreen
+from synergy_tui.app.session import OpenInspector, Session
 from synergy_tui.app.stepper.measures import (
     Diffusion,
     Optimum,
@@ -43,77 +41,35 @@ from synergy_tui.app.stepper.stage import (
     draw_stage,
     draw_weights,
 )
-from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.frame import Header, KeyBar, TimelineBar
 from synergy_tui.app.widgets.shading import Mode
 from synergy_tui.app.widgets.strips import Field, Track
 from synergy_tui.app.widgets.views import ShadedPanel, say
 from synergy_tui.experiments.attention import Snapshot
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import RunState
 from synergy_tui.words import compact
-
-if TYPE_CHECKING:
-    from synergy_tui.experiments.experiment import Experiment
 
 Floats = npt.NDArray[np.float64]
 
 WEIGHT_STEP = 0.02
-SECONDS_A_STEP = 0.6
-WARMING_UP = "warming up: the engine is being loaded, a second or two the first time"
+SECONDS_PER_STEP = 0.6
 SEARCHED_NODES, SEARCHED_HEADS = 128, 16
-"""Systems larger than this are not searched for their optimal weights while one waits."""
+"""Systems larger than this are not searched for their optimal weights while somebody waits."""
 
 
-Result = Spread | Response | Optimum
-
-
-class Computed(Message):
-    """Something the engine was asked for is there."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__()
-        self.result = result
-
-
-class Refused(Message):
-    """The engine, or the disk, could not answer."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-
-
-class StepperScreen(LiveScreen):
+class StepperScreen(AskingScreen):
     """Figure 3 of the paper, to play with.
 
-    Parameters
-    ----------
-    experiment
-        Whose attention files are read.
-    state
-        Shared with the other screens.
-    run
-        Name of the run; by default the designed one with the most heads.
-    step
-        Training step whose probe is shown; by default the newest.
-    layer, input, source
-        Where to begin.
+    Without a run it is the designed one with the most heads, without a step the newest probe.
     """
 
     BINDINGS = keys.bindings_for("stepper")
-    AUTO_FOCUS = ""
-    DEFAULT_CSS = """
-    StepperScreen {
-        #body { height: 1fr; width: 1fr; }
-        #body ShadedPanel { position: absolute; }
-    }
-    """
+    unprobed = "nothing was measured yet"
 
     def __init__(
         self,
-        experiment: Experiment,
-        state: ExperimentState,
+        session: Session,
         run: str | None = None,
         *,
         step: int | None = None,
@@ -121,9 +77,7 @@ class StepperScreen(LiveScreen):
         input: int = 0,
         source: int = 0,
     ) -> None:
-        super().__init__(state)
-        self.experiment = experiment
-        self.run_name = run
+        super().__init__(session, run)
         self.probe_step = step
         self.model_layer = layer
         self.input = input
@@ -134,20 +88,11 @@ class StepperScreen(LiveScreen):
         self.spread: Spread | None = None
         self.response: Response | None = None
         self.optimum: Optimum | None = None
-        self.trouble = ""
         self.playing = False
-        self._asked: SpreadRequest | None = None
         self._asked_slowly: tuple[object, ...] = ()
         self._player: Timer | None = None
-        # Weights must respond while the search for the best ones still goes on.
-        self._fast = self._new_desk()
-        self._slow = self._new_desk()
-
-    def _new_desk(self) -> Desk[Result]:
-        return Desk(
-            lambda result: self.post_message(Computed(result)),
-            lambda error: self.post_message(Refused(reason(error))),
-        )
+        # Weights must respond while the search for the best ones still runs.
+        self._slow = self.new_desk()
 
     def compose(self) -> ComposeResult:
         """The frame and as many panels as can ever be shown."""
@@ -161,14 +106,14 @@ class StepperScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Have the clock of playing ready."""
-        self._player = self.set_interval(SECONDS_A_STEP, self._play_on, pause=True)
-
-    def on_unmount(self) -> None:
-        """Take no more answers."""
-        self._fast.close()
-        self._slow.close()
+        self._player = self.set_interval(SECONDS_PER_STEP, self._play_on, pause=True)
 
     # Asking
+
+    @property
+    def shown_step(self) -> int | None:
+        """The training step it was opened at."""
+        return self.probe_step
 
     @property
     def run_state(self) -> RunState | None:
@@ -177,13 +122,7 @@ class StepperScreen(LiveScreen):
         if self.run_name is None and runs:
             designed = [run for run in runs.values() if run.kind == "designed"]
             self.run_name = max(designed or list(runs.values()), key=lambda run: run.heads).name
-        return runs.get(self.run_name or "")
-
-    @property
-    def probe(self) -> ProbeRecord | None:
-        """The probe that is shown."""
-        run = self.run_state
-        return None if run is None else run.probe_at(self.probe_step)
+        return super().run_state
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -199,7 +138,7 @@ class StepperScreen(LiveScreen):
     def settled(self) -> bool:
         """Whether everything that was asked for is there, or was refused."""
         spread = self.spread
-        if self.trouble or spread is None or spread.request != self._asked:
+        if self.trouble or spread is None or not self.answered:
             return bool(self.trouble)
         if len(spread.diffusion.weights) == 1:
             return True
@@ -228,11 +167,8 @@ class StepperScreen(LiveScreen):
         weights = None if self.weights is None else tuple(self.weights.tolist())
         request = SpreadRequest(probe.attention, self.model_layer, self.input, self.source, weights)
         last = self.spread
-        if request != self._asked:
-            self._asked = request
-            self.trouble = ""
-            self._fast.ask(lambda: spread_out(self.experiment, request, last))
-        elif last is not None and last.request == request:
+        self.ask(request, lambda: spread_out(self.session.experiment, request, last))
+        if last is not None and self.answered:
             self._ask_slowly(last)
 
     def _ask_slowly(self, spread: Spread) -> None:
@@ -241,39 +177,32 @@ class StepperScreen(LiveScreen):
         if len(weights) == 1:
             return
         key = response_key(spread.place, weights, head)
-        request: Callable[[], Result]
+        work: Callable[[], Response | Optimum]
         if self._current_response() is None:
-            request = lambda: Response(key, *stepper.fidelity_along(weights, head))  # noqa: E731
+            work = lambda: Response(key, *stepper.fidelity_along(weights, head))  # noqa: E731
         elif self.optimum is None and self._searched(spread):
             key = spread.place
-            request = lambda: Optimum(spread.place, *stepper.optimal())  # noqa: E731
+            work = lambda: Optimum(spread.place, *stepper.optimal())  # noqa: E731
         else:
             return
         if key != self._asked_slowly:
             self._asked_slowly = key
-            self._slow.ask(request)
+            self._slow.ask(lambda: Answered(None, work()))
 
-    def on_computed(self, message: Computed) -> None:
-        """Take what the engine has computed."""
-        result = message.result
+    def take(self, result: object) -> None:
+        """Keep what the engine has computed."""
         if isinstance(result, Response):
             self.response = result
         elif isinstance(result, Optimum):
             if self.spread is not None and result.place == self.spread.place:
                 self.optimum = result
-        else:
+        elif isinstance(result, Spread):
             if self.spread is None or result.place != self.spread.place:
                 self.response = self.optimum = None
                 self._asked_slowly = ()
             self.spread = result
             self.selected = min(self.selected, len(result.diffusion.weights) - 1)
             self.t = min(self.t, result.diffusion.steps)
-        self.update_now()
-
-    def on_refused(self, message: Refused) -> None:
-        """Say why there is no answer."""
-        self.trouble = message.text
-        self.update_now()
 
     # Showing
 
@@ -285,11 +214,11 @@ class StepperScreen(LiveScreen):
         self.query_one(Header).show(self._header())
         self.query_one(TimelineBar).show(self._track())
         stages = self._arrange()
-        missing = self._missing()
+        missing = self.missing(self.spread is not None)
         panels = [panel for panel in self.query(ShadedPanel) if panel.display]
         if missing or self.diffusion is None or self.snapshot is None:
             for panel in panels:
-                panel.show(say(missing or WARMING_UP), "")
+                panel.show(say(missing), "")
             return
         snapshot, diffusion = self.snapshot, self.diffusion
         names = snapshot.names or [str(node) for node in range(snapshot.nodes)]
@@ -302,16 +231,6 @@ class StepperScreen(LiveScreen):
             else:
                 self._show_stage(panel, lineup, diffusion, snapshot)
 
-    def _missing(self) -> str:
-        if self.trouble:
-            return self.trouble
-        probe = self.probe
-        if probe is None:
-            return "nothing was measured yet"
-        if probe.attention is None:
-            return "no matrices were kept: the graph is too large to be drawn"
-        return ""
-
     def _arrange(self) -> list[int | None]:
         """Place the panels; return which head each stage shows, the mixture last."""
         width, height = self.size
@@ -321,12 +240,7 @@ class StepperScreen(LiveScreen):
         timeline.display = height > 24
         body = height - 2 - timeline.display
         count, places = arrange_stepper(width, body, heads, nodes)
-        for panel in self.query(ShadedPanel):
-            panel.display = panel.number in places
-            if panel.display:
-                x, y, wide, high = places[panel.number]
-                panel.styles.offset = (x, y)
-                panel.styles.width, panel.styles.height = wide, high
+        self.place_panels(places)
         if heads == 1 or count == 1:
             return [None]
         first = min(max(self.selected - (count - 1) // 2, 0), heads - count + 1)
@@ -351,7 +265,7 @@ class StepperScreen(LiveScreen):
         best = diffusion.best(head)
         now = float(diffusion.share(head)[min(self.t, diffusion.steps), -1])
         sink = snapshot.name(snapshot.nodes - 1)
-        told = best_text(best, self.synergy.ascii_only)
+        told = best_text(best, self.session.ascii_only)
         hears = " hears" if panel.size.width > 30 else ""
         panel.show(paint, title, f"{sink}{hears} {compact(now)}, best {told} at {best.step:,}")
 
@@ -374,7 +288,7 @@ class StepperScreen(LiveScreen):
                 diffusion, self.selected, response, self.optimum, width, height, mode == "ascii"
             )
 
-        phi, times = ("phi", "x") if self.synergy.ascii_only else ("φ", "×")
+        phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
         gain = f"{times}{compact(value / best, 3)} the best head alone" if best > 0 else ""
@@ -382,14 +296,10 @@ class StepperScreen(LiveScreen):
         panel.show(paint, f"{phi}_min {compact(value, 4)} by the weight of head {number}", gain)
 
     def _header(self) -> list[Field]:
-        run, snapshot = self.run_state, self.snapshot
-        fields = [Field("diffusion", "title", weight=40)]
-        if run is not None:
-            place = identity(run.index)
-            mark = place.mark(self.synergy.ascii_only)
-            fields.append(Field(f"{mark} {run.name}", place.variable, weight=50))
+        snapshot = self.snapshot
+        fields = self.run_fields("diffusion", 50)
         if snapshot is not None:
-            arrow = "->" if self.synergy.ascii_only else "→"
+            arrow = "->" if self.session.ascii_only else "→"
             source = min(self.source, snapshot.nodes - 1)
             sink = snapshot.name(snapshot.nodes - 1)
             fields.append(Field(f"signal {snapshot.name(source)} {arrow} {sink}", "cursor", 60))
@@ -400,10 +310,7 @@ class StepperScreen(LiveScreen):
                 which = self.input % snapshot.inputs
                 fields.append(Field(f"input {which + 1}/{snapshot.inputs}", "text", 44))
         fields.append(Field("share of each node's state that is the source's", "muted", 10))
-        if self.trouble:
-            fields.append(Field(self.trouble, "error"))
-        elif self.spread is None or self.spread.request != self._asked:
-            fields.append(Field("measuring", "warning", 46))
+        fields += self.progress_fields()
         fields.append(Field(f" t = {self.t} ", "pill-quiet", right=True))
         return fields
 
@@ -513,9 +420,7 @@ class StepperScreen(LiveScreen):
 
     def action_run(self) -> None:
         """Show the next run that was measured."""
-        names = [name for name, run in self.state.runs.items() if run.probes]
-        if self.run_name in names and len(names) > 1:
-            self.run_name = names[(names.index(self.run_name) + 1) % len(names)]
+        if self.next_run():
             self.weights = None
             self.update_now()
 
@@ -534,19 +439,14 @@ class StepperScreen(LiveScreen):
 
     def action_inspect(self) -> None:
         """Open the inspector on these heads."""
-        from synergy_tui.app.inspector.screen import InspectorScreen
-
         if self.run_name is not None:
-            timeline = self.synergy.timeline
-            self.app.push_screen(
-                InspectorScreen(self.experiment, self.state, timeline, self.run_name)
-            )
+            self.post_message(OpenInspector(self.run_name))
 
     def action_export(self) -> None:
         """Write the picture as SVG and the spread as CSV."""
         if self.spread is not None:
             table = as_csv(self.run_name or "", self.spread)
-            self.synergy.export_screen(f"stepper-{self.run_name}", table)
+            self.export(f"stepper-{self.run_name}", table)
 
     def on_shaded_panel_pointed(self, message: ShadedPanel.Pointed) -> None:
         """Select the head whose panel was clicked."""

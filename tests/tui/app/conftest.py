@@ -91,8 +91,8 @@ def opened(tmp_path: Path) -> Opened:
         options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
-            await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-            await until(lambda: app._seen_version == app.tail.version, pilot)
+            await until(lambda: app.session is not None and app.session.tail.caught_up, pilot)
+            await until(lambda: app.session.seen_version == app.session.tail.version, pilot)
             yield pilot
 
     return open_on

@@ -50,9 +50,9 @@ async def inspecting(
     options.setdefault("ascii_only", False)
     app = SynergyApp(experiment, mode="replay", **options)
     async with app.run_test(size=size) as pilot:
-        await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-        await until(lambda: app._seen_version == app.tail.version, pilot)
-        app.push_screen(InspectorScreen(experiment, app.state, app.timeline, run))
+        await until(lambda: app.session is not None and app.session.tail.caught_up, pilot)
+        await until(lambda: app.session.seen_version == app.session.tail.version, pilot)
+        app.push_screen(InspectorScreen(app.session, run))
         await until(lambda: isinstance(app.screen, InspectorScreen), pilot)
         await until(lambda: screen(pilot).settled or screen(pilot).has_class("-too-small"), pilot)
         await pilot.pause()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synergy_tui import words
 from synergy_tui.app import status
-from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.session import Session
 from synergy_tui.app.timeline import Timeline
 from synergy_tui.experiments.state import ExperimentState
 from tests.tui.app import synthetic
+from tests.tui.app.conftest import Recording
 
 
 def state_of(events: list[dict[str, Any]]) -> ExperimentState:
@@ -85,11 +87,12 @@ def test_the_scarcest_resource_comes_first() -> None:
     assert status.resources(ExperimentState()) == []
 
 
-def test_a_moment_after_attaching_is_too_short_to_tell_the_pace() -> None:
+def test_a_moment_after_attaching_is_too_short_to_tell_the_pace(tmp_path: Path) -> None:
     step = [event for event in synthetic.trained(upto=300) if event["kind"] == "train_step"][-1]
-    state = state_of(synthetic.trained(upto=300))
-    app = SynergyApp()
-    app._observe(state)
-    state.apply({**step, "step": 301, "t": state.elapsed + 1.0})  # it stumbled for a second
-    app._observe(state)
-    assert app.timeline.pace == pytest.approx(9.3, rel=0.05)
+    session = Session(Recording(tmp_path))  # type: ignore[arg-type]
+    session.state.apply_all(synthetic.trained(upto=300))
+    session.observe()
+    later = session.state.elapsed + 1.0
+    session.state.apply({**step, "step": 301, "t": later})  # it stumbled for a second
+    session.observe()
+    assert session.timeline.pace == pytest.approx(9.3, rel=0.05)

@@ -96,7 +96,7 @@ def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
     tmux.wait_for("minimax fidelity φ")
     tmux.run("send-keys", "q")
     screen = tmux.wait_for("left with 0")
-    assert "The run goes on. Come back with: synergy attach 2026-11-23-live" in screen
+    assert "The run continues. Come back with: synergy attach 2026-11-23-live" in screen
 
 
 @needs_tmux
