@@ -36,7 +36,6 @@ class Grown(Message):
     """The log has grown; messages that wait in the queue collapse into one."""
 
     def can_replace(self, message: Message) -> bool:
-        """Take the place of another one that waits."""
         return isinstance(message, Grown)
 
 
@@ -87,7 +86,6 @@ class SynergyApp(App[None]):
     # Start and end
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Run colours for themes that define none."""
         return themes.RUN_VARIABLES
 
     def on_mount(self) -> None:
@@ -141,7 +139,6 @@ class SynergyApp(App[None]):
             self.session.tail.stop()
 
     def on_unmount(self) -> None:
-        """Let the reading thread end."""
         self._stop_reading()
 
     def on_grown(self) -> None:
@@ -161,7 +158,6 @@ class SynergyApp(App[None]):
     # Going places
 
     def action_leave(self) -> None:
-        """Leave, saying what continues."""
         text = "" if self.session is None else self.session.farewell()
         self.exit(message=Text(text) if text else None)
 
@@ -171,34 +167,29 @@ class SynergyApp(App[None]):
             self.pop_screen()
 
     def action_picker(self) -> None:
-        """Choose a scenario or an experiment."""
         from synergy_tui.app.screens.picker import PickerScreen
 
         self.push_screen(PickerScreen(self.home))
 
     def action_help(self) -> None:
-        """Show every key of the screen, and how to read the panels."""
         from synergy_tui.app.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(table_name(self.screen), self.keymap))
 
     def action_show_log(self) -> None:
-        """Show warnings, errors and the worker's log."""
         from synergy_tui.app.screens.log import LogScreen
 
         if self.session is not None:
             self.push_screen(LogScreen(self.session))
 
     def on_open_inspector(self, message: OpenInspector) -> None:
-        """Show the heads of a run."""
         from synergy_tui.app.inspector.screen import InspectorScreen
 
         if self.session is not None:
             self.push_screen(InspectorScreen(self.session, message.run))
 
     def on_open_stepper(self, message: OpenStepper) -> None:
-        """Show how a signal spreads over the heads of a run."""
         from synergy_tui.app.stepper.screen import StepperScreen
 
         if self.session is not None:
@@ -214,13 +205,11 @@ class SynergyApp(App[None]):
             )
 
     def action_next_theme(self) -> None:
-        """Go to the next of our themes."""
         place = themes.NAMES.index(self.theme) if self.theme in themes.NAMES else -1
         self.theme = themes.NAMES[(place + 1) % len(themes.NAMES)]
         self.notify(f"theme: {self.theme}", timeout=2)
 
     def set_theme(self, name: str) -> None:
-        """Use the theme called ``name``."""
         self.theme = name
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

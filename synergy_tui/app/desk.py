@@ -18,12 +18,8 @@ Result = TypeVar("Result")
 class Desk(Generic[Result]):
     """Runs the newest request in a thread.
 
-    Parameters
-    ----------
-    deliver
-        Called in that thread with the result of a request, unless a newer one is waiting.
-    fail
-        Called in that thread with what a request raised, unless a newer one is waiting.
+    ``deliver`` gets the result of a request and ``fail`` what it raised, both in that thread and
+    only when no newer request is waiting.
     """
 
     def __init__(

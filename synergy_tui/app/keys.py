@@ -24,39 +24,17 @@ ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row of the table.
+    """One row of the table."""
 
-    Attributes
-    ----------
-    id
-        What a user's ``keys.toml`` names it.
-    keys
-        Textual's key names, separated by commas; the first is shown.
-    action
-        Textual action of the screen (or ``app.…``) that it calls.
-    label
-        One or two words, for the footer.
-    help
-        A sentence, for the help screen and the command palette.
-    group
-        Heading on the help screen.
-    screens
-        Where it works.
-    footer
-        Place in the footer: small numbers survive in narrow terminals; 0 keeps it out.
-    pair
-        Id of the key that undoes it, named with it in the footer.
-    """
-
-    id: str
-    keys: str
-    action: str
-    label: str
-    help: str
-    group: str
-    screens: tuple[str, ...]
-    footer: int = 0
-    pair: str = ""
+    id: str  # what a user's keys.toml names it
+    keys: str  # Textual's names, separated by commas; the first is shown
+    action: str  # of the screen, or app.… for the app
+    label: str  # one or two words, for the footer
+    help: str  # a sentence, for the help screen and the command palette
+    group: str  # heading on the help screen
+    screens: tuple[str, ...]  # where it works
+    footer: int = 0  # place: small numbers survive in narrow terminals; 0 keeps it out
+    pair: str = ""  # id of the key that undoes it, named with it in the footer
 
 
 _TIMED = ("dashboard", "inspector")
@@ -299,13 +277,7 @@ def footer_for(screen: str) -> list[Key]:
 
 
 def shown(key: Key, keymap: Mapping[str, str] | None = None, *, every: bool = False) -> str:
-    """How the key is written for a person, after the user's remapping.
-
-    Parameters
-    ----------
-    every
-        All alternatives, not only the first.
-    """
+    """How the key (all its alternatives with ``every``) is written, after the user's remapping."""
     names = (keymap or {}).get(key.id, key.keys).split(",")
     names = names if every else names[:1]
     return " ".join(_SHOWN.get(name.strip(), name.strip()) for name in names)
@@ -319,18 +291,9 @@ def keymap_path() -> Path:
 
 
 def load_keymap(path: Path | None = None, table: Iterable[Key] = TABLE) -> dict[str, str]:
-    """Read the user's remapping: id → keys, separated by commas.
+    """Read the user's remapping (id → keys, separated by commas); empty when there is no file.
 
-    Returns
-    -------
-    dict
-        Empty when there is no file.
-
-    Raises
-    ------
-    UserError
-        When the file is not TOML, names an id that does not exist, or a value is not text; all
-        problems at once.
+    All mistakes are reported in one UserError.
     """
     path = keymap_path() if path is None else path
     try:

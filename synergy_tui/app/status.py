@@ -31,14 +31,7 @@ def status_of(
 ) -> Status:
     """What the header calls the experiment.
 
-    Parameters
-    ----------
-    condition
-        ``Experiment.state()``: whether the worker lives.
-    silent_for
-        Seconds since the log last grew.
-    replay
-        Whether it was opened to be replayed.
+    ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew.
     """
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:

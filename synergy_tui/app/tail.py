@@ -29,34 +29,14 @@ class Followed(Protocol):
         """The log."""
 
     def state(self) -> str:
-        """Whether the worker is alive, as ``Experiment.state`` tells it."""
+        """Whether the worker is alive, see ``Experiment.state``."""
 
 
 class Tail:
     """Folds the log of an experiment as it grows.
 
-    Parameters
-    ----------
-    experiment
-        Whose log is followed.
-    grown
-        Called in the tail's thread after each read that brought something, and when the worker's
-        condition changed.
-    clock
-        Seconds, monotonic.
-
-    Attributes
-    ----------
-    state
-        What the log says so far.
-    lock
-        Held while the state changes.
-    version
-        Grows with every change of the state or the condition.
-    caught_up
-        Whether the end of the log has been reached once.
-    condition
-        The newest answer of ``experiment.state()``.
+    ``grown`` is called in the reading thread after each read that brought something, and when the
+    worker's condition changed. ``clock`` gives seconds and is monotonic.
     """
 
     def __init__(

@@ -10,13 +10,7 @@ from synergy_tui.errors import UserError
 
 
 def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
-    """Make sure that the app can be drawn.
-
-    Raises
-    ------
-    UserError
-        Input or output is not a terminal, or it cannot move its cursor (``TERM=dumb``).
-    """
+    """Raise a UserError unless the app can be drawn here: no pipe, and a cursor that moves."""
     headless = "Without the app: `synergy run SCENARIO --no-ui` runs, `synergy show NAME` tells."
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         # The app draws on stderr, so that stdout stays free for data.

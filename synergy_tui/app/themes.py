@@ -31,7 +31,6 @@ def _runs(colours: tuple[str, ...]) -> dict[str, str]:
 
 
 def themes() -> list[Theme]:
-    """The themes of :data:`NAMES`."""
     from textual.theme import BUILTIN_THEMES, Theme
 
     ansi = BUILTIN_THEMES["ansi-dark"]
@@ -109,17 +108,10 @@ _FAINT = 0.42
 
 
 def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
-    """Styles of charts and strips under a theme.
+    """Styles of charts and strips for ``names`` (see `widgets.plot.STYLES`), in their order.
 
-    They are made once a theme, not by the stylesheet: as component classes they would be matched
+    They are made once per theme, not by the stylesheet: as component classes they would be matched
     again for every widget whenever a class changes anywhere above it.
-
-    Parameters
-    ----------
-    variables
-        The theme's variables, as ``App.theme_variables`` has them.
-    names
-        Names of :data:`synergy_tui.app.widgets.plot.STYLES`; the styles come in their order.
     """
     from rich.style import Style
     from textual.color import Color
@@ -166,31 +158,16 @@ ASCII_GLYPHS = ("o", "^", "#", "@")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """How one run is marked.
+    """How one run is marked."""
 
-    Attributes
-    ----------
-    index
-        Place of the run in its scenario, from 0.
-    glyph, ascii_glyph
-        One cell wide.
-    colour
-        ``#RRGGBB``, legible on dark and light backgrounds.
-    ansi
-        The nearest of the terminal's own eight colours.
-    variable
-        Name of the theme variable that holds the colour, without the ``$``.
-    """
-
-    index: int
-    glyph: str
+    index: int  # place of the run in its scenario, from 0
+    glyph: str  # one cell wide
     ascii_glyph: str
-    colour: str
-    ansi: str
-    variable: str
+    colour: str  # #RRGGBB, legible on dark and light backgrounds
+    ansi: str  # nearest of the terminal's own eight colours
+    variable: str  # theme variable that holds the colour, without the $
 
     def mark(self, ascii_only: bool = False) -> str:
-        """The glyph for this terminal."""
         return self.ascii_glyph if ascii_only else self.glyph
 
 

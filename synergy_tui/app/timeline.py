@@ -27,19 +27,7 @@ class Mode(enum.StrEnum):
 
 
 class Timeline:
-    """A cursor over training steps.
-
-    Attributes
-    ----------
-    mode
-        Follow, paused or playing.
-    last
-        Newest step seen in any run.
-    stops
-        (k,) int64, ascending: the steps that have a probe in any run; where the cursor rests.
-    pace
-        Steps per second at which the experiment was recorded; playback at 1x repeats it.
-    """
+    """A cursor over training steps."""
 
     def __init__(self) -> None:
         self.mode = Mode.FOLLOW
@@ -102,7 +90,6 @@ class Timeline:
         self.seek(self._nearest(self.step + count * max(1.0, self.last / 10)))
 
     def first(self) -> None:
-        """Go to the first probe."""
         self.seek(float(self._all_stops()[0]))
 
     def toggle_play(self) -> None:

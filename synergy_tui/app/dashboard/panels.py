@@ -32,25 +32,14 @@ LONG = 250
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the panels look at the state.
+    """How the panels look at the state."""
 
-    Attributes
-    ----------
-    step
-        The step cursor.
-    following
-        Whether the cursor is at the newest step by itself; then it is not drawn.
-    layer
-        Layer from 1, ``None`` for all together.
-    logarithmic
-        Scale of fidelity and loss; ``None``: logarithmic for a fidelity that spans decades.
-    """
-
-    step: int
-    following: bool
+    step: int  # of the cursor
+    following: bool  # whether the cursor is at the newest step by itself; then it is not drawn
     convention: Convention
-    layer: int | None = None
+    layer: int | None = None  # from 1; None for all together
     logarithmic: bool | None = None
+    """Axes of fidelity and loss; None: a log axis for a fidelity that spans decades."""
     ascii_only: bool = False
 
 

@@ -53,7 +53,6 @@ class RunColumn(Vertical):
             self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
     def compose(self) -> ComposeResult:
-        """A chart for each question."""
         yield from self.charts
 
 
@@ -82,7 +81,6 @@ class DashboardScreen(TimedScreen):
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
 
     def compose(self) -> ComposeResult:
-        """The frame with as many columns as can ever be shown."""
         yield self._header
         yield self._tabs
         with Horizontal(id="columns"):
@@ -96,12 +94,10 @@ class DashboardScreen(TimedScreen):
 
     @property
     def runs(self) -> list[RunState]:
-        """The runs, in the scenario's order."""
         return list(self.state.runs.values())
 
     @property
     def selected_run(self) -> RunState | None:
-        """The run that the keys act on."""
         runs = self.runs
         return runs[min(self.run_place, len(runs) - 1)] if runs else None
 
@@ -111,7 +107,6 @@ class DashboardScreen(TimedScreen):
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
     def look(self) -> panels.Look:
-        """How the panels look at the state at the moment."""
         listed = conventions.available(self.state)
         return panels.Look(
             step=self.timeline.step,
@@ -123,7 +118,6 @@ class DashboardScreen(TimedScreen):
         )
 
     def refresh_view(self) -> None:
-        """Bring everything that is visible up to the state and the cursor."""
         if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
             return
         look = self.look()
@@ -271,18 +265,15 @@ class DashboardScreen(TimedScreen):
         self.update_now()
 
     def action_panel(self, question: int) -> None:
-        """Select a question."""
         if question in status.rows(self.state):
             self.question = question
             self.update_now()
 
     def action_maximise(self) -> None:
-        """Give the selected panel the whole screen, or back."""
         self.maximised = not self.maximised
         self.relayout()
 
     def action_overlay(self) -> None:
-        """Put all runs into one chart, or back into columns."""
         self.overlaid = not self.overlaid
         self.relayout()
 
@@ -295,7 +286,6 @@ class DashboardScreen(TimedScreen):
         self.relayout()
 
     def action_convention(self) -> None:
-        """Show the next mixing-time convention."""
         listed = conventions.available(self.state)
         self.convention_place = (self.convention_place + 1) % len(listed)
         name = listed[self.convention_place].name
@@ -305,14 +295,12 @@ class DashboardScreen(TimedScreen):
         self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer; after the last, all together."""
         most = max((run.layers for run in self.runs), default=1)
         here = self.chosen_layer
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
     def action_logarithmic(self) -> None:
-        """Change the scale of fidelity and loss."""
         following = {None: True, True: False, False: None}
         self.logarithmic = following[self.logarithmic]
         named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
@@ -320,7 +308,6 @@ class DashboardScreen(TimedScreen):
         self.update_now()
 
     def action_inspect(self) -> None:
-        """Open the heads of the selected run; of a designed graph, the stepper."""
         run = self.selected_run
         if run is None or not run.probes:
             self.notify("There is nothing to inspect before the first probe.")
@@ -330,7 +317,6 @@ class DashboardScreen(TimedScreen):
             self.post_message(OpenInspector(run.name))
 
     def action_stepper(self) -> None:
-        """Open the diffusion stepper on the selected run."""
         run = self.selected_run
         if run is None or not run.probes:
             self.notify("There is nothing to step through before the first probe.")
@@ -339,7 +325,6 @@ class DashboardScreen(TimedScreen):
         self.post_message(OpenStepper(run.name, step))
 
     def action_copy(self) -> None:
-        """Copy the selected panel's number."""
         run = self.selected_run
         text = panels.headline_number(self.question, run, self.look()) if run else ""
         if text:
@@ -349,13 +334,11 @@ class DashboardScreen(TimedScreen):
             self.notify("There is no number to copy yet.", severity="warning")
 
     def action_copy_verdict(self) -> None:
-        """Copy the verdict and its convention."""
         content = summarise(self.state, self.look())
         self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:1]]))
         self.notify("Copied the verdict")
 
     def action_export(self) -> None:
-        """Write what is on the screen: the picture as SVG, the curves as CSV."""
         self.export("dashboard", self.as_csv())
 
     def as_csv(self) -> str:
@@ -384,7 +367,6 @@ class DashboardScreen(TimedScreen):
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:
-        """Select the clicked panel; a double click maximises it."""
         for column, group in self._shown:
             if message.chart in column.charts:
                 self.question = column.charts.index(message.chart)

@@ -30,21 +30,11 @@ Tile = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
-    """One of the small multiples.
+    """One of the small multiples."""
 
-    Attributes
-    ----------
-    head
-        From 0; ``None`` is the mixture.
-    values
-        (n, n).
-    figures
-        Short texts after the head's number, most important first; left out from the end.
-    """
-
-    head: int | None
-    values: npt.NDArray[np.floating]
-    figures: Sequence[str] = ()
+    head: int | None  # from 0; None is the mixture
+    values: npt.NDArray[np.floating]  # (n, n)
+    figures: Sequence[str] = ()  # short texts after the head's number, most important first
     off: bool = False
     selected: bool = False
 
@@ -69,11 +59,8 @@ def draw_grid(
 ) -> tuple[Canvas, dict[int | None, Tile]]:
     """Draw small multiples as large as they fit, all on one scale.
 
-    Returns
-    -------
-    tuple
-        The canvas, and where each head lies: x, y, width, height. Heads that did not fit are not
-        among them; the selected one always is.
+    Also returns where each head lies (x, y, width, height): the selected one always, others if
+    they fitted.
     """
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     if not thumbs or width < SMALLEST_TILE or height < 3:
@@ -157,13 +144,7 @@ def draw_figures(
     height: int,
     ascii_only: bool = False,
 ) -> tuple[Canvas, list[int | None]]:
-    """Draw a table of heads with the mixture first.
-
-    Returns
-    -------
-    tuple
-        The canvas, and which head each row below the heading is.
-    """
+    """Draw a table of heads with the mixture first; also returns which head each row shows."""
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     phi = "phi" if ascii_only else "φ"
     headings = ("head", "weight", "steps", f"{phi}_min", "diversity")
@@ -210,13 +191,7 @@ def draw_figures(
 def draw_what_if(
     answer: Answer, name: str, width: int, height: int, ascii_only: bool = False
 ) -> Canvas:
-    """Draw the mixture of all heads beside what is left when some are off.
-
-    Parameters
-    ----------
-    name
-        Of the chosen token.
-    """
+    """Draw the mixture of all heads beside what is left when some are off."""
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
     before, after = answer.before, answer.after

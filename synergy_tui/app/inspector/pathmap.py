@@ -25,23 +25,14 @@ _LEAD = 9
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path.
+    """One path."""
 
-    Attributes
-    ----------
-    nodes, heads
-        From the source to the sink, and the head (from 0) of each hop.
-    share
-        Its part of what the sink hears of the source.
-    """
-
-    nodes: tuple[int, ...]
-    heads: tuple[int, ...]
-    share: float
+    nodes: tuple[int, ...]  # from the source to the sink
+    heads: tuple[int, ...]  # of each hop, from 0
+    share: float  # its part of what the sink hears of the source
 
     @property
     def crosses(self) -> bool:
-        """Whether it changes heads."""
         return len(set(self.heads)) > 1
 
 

@@ -59,7 +59,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self._view: InspectorView | None = None
 
     def compose(self) -> ComposeResult:
-        """The frame and all panels; which are shown where depends on the size."""
         yield Header(id="header")
         yield FieldStrip(id="tabs")
         with Container(id="body"):
@@ -73,7 +72,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
 
     @property
     def shown_step(self) -> int:
-        """The step of the cursor."""
         return self.timeline.step
 
     @property
@@ -95,7 +93,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
         return snapshot, self._bench.answer(fitted(question, snapshot))
 
     def take(self, result: object) -> None:
-        """Keep what was measured."""
         assert isinstance(result, tuple)
         self.snapshot, self.answer = snapshot, _ = result
         if self.selected is not None and self.selected >= snapshot.heads:
@@ -104,7 +101,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
     # Showing
 
     def refresh_view(self) -> None:
-        """Bring everything that is visible up to the state, the cursor and the last answer."""
         if not self.fits(SMALLEST, "The inspector", "esc goes back."):
             return
         self._ask()
@@ -114,7 +110,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self._show_panels()
 
     def _arrange(self) -> None:
-        """Put the panels where they belong at this size."""
         width, height = self.size
         narrow = width < COMPACT[0] or height - 3 < COMPACT[1]
         tabs = self.query_one("#tabs", FieldStrip)
@@ -174,7 +169,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
                 panel.show(*view.panel(panel.number))
 
     def view(self) -> InspectorView | None:
-        """What the panels show at the moment; ``None`` before the first answer."""
         if self.answer is None or self.snapshot is None:
             return None
         self._view = InspectorView(
@@ -194,7 +188,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
     # What keys do
 
     def action_head(self, by: int) -> None:
-        """Select another head; the mixture comes first."""
         view = self.view()
         if view is None:
             return
@@ -203,7 +196,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.update_now()
 
     def action_token(self, by: int) -> None:
-        """Choose another token."""
         if self.snapshot is not None:
             last = self.snapshot.nodes - 1
             source = (fitted(self.question, self.snapshot).source + by) % max(last, 1)
@@ -211,7 +203,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
             self.update_now()
 
     def action_query(self, by: int) -> None:
-        """Move the map's cursor to another query."""
         if self.snapshot is not None:
             last = self.snapshot.nodes - 1
             source = fitted(self.question, self.snapshot).source
@@ -220,13 +211,11 @@ class InspectorScreen(AskingScreen, TimedScreen):
             self.update_now()
 
     def action_bottleneck(self) -> None:
-        """Choose the token that the sink hears least."""
         if self.answer is not None:
             self.question = replace(self.question, source=self.answer.now.weakest)
             self.update_now()
 
     def action_switch(self) -> None:
-        """Switch the selected head off or on."""
         if self.snapshot is None:
             return
         if self.selected is None:
@@ -242,12 +231,10 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.update_now()
 
     def action_all_on(self) -> None:
-        """Switch all heads on."""
         self.question = replace(self.question, off=frozenset())
         self.update_now()
 
     def action_sort(self) -> None:
-        """Sort by the next figure."""
         self.order_by = ORDERS[(ORDERS.index(self.order_by) + 1) % len(ORDERS)]
         self.update_now()
 
@@ -259,53 +246,44 @@ class InspectorScreen(AskingScreen, TimedScreen):
             self.update_now()
 
     def action_input(self, by: int) -> None:
-        """Show another input."""
         if self.snapshot is not None:
             which = (fitted(self.question, self.snapshot).input + by) % self.snapshot.inputs
             self.question = replace(self.question, input=which)
             self.update_now()
 
     def action_run(self) -> None:
-        """Show the next run that has a probe."""
         if self.next_run():
             self.question = replace(self.question, off=frozenset())
             self.answer = self.snapshot = self.selected = None
             self.update_now()
 
     def action_scale(self) -> None:
-        """Shade on the next scale."""
         self.scale = SCALES[(SCALES.index(self.scale) + 1) % len(SCALES)]
         self.update_now()
 
     def action_cells(self) -> None:
-        """Show every entry around the cursor, or the whole map."""
         self.zoomed = not self.zoomed
         self._select(MAP)
         self.update_now()
 
     def action_paths(self, by: int) -> None:
-        """Show more or fewer paths."""
         count = min(max(self.question.paths + by, 1), MOST_PATHS)
         self.question = replace(self.question, paths=count)
         self.update_now()
 
     def action_panel(self, by: int) -> None:
-        """Select another panel."""
         self._select((self.recent[0] + by) % len(PANELS))
         self.relayout()
 
     def action_show_panel(self, number: int) -> None:
-        """Select a panel by its number."""
         self._select(number)
         self.relayout()
 
     def action_maximise(self) -> None:
-        """Give the selected panel the whole screen, or back."""
         self.maximised = not self.maximised
         self.relayout()
 
     def action_stepper(self) -> None:
-        """Open the diffusion stepper on these heads."""
         probe, asked = self.probe, self.question
         if probe is not None and probe.attention is not None and self.run_name is not None:
             self.post_message(
@@ -313,7 +291,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
             )
 
     def action_export(self) -> None:
-        """Write the picture as SVG and the heads' figures as CSV."""
         self.export(f"inspector-{self.run_name}", self.as_csv())
 
     def as_csv(self) -> str:
@@ -322,7 +299,6 @@ class InspectorScreen(AskingScreen, TimedScreen):
         return "" if view is None or probe is None else view.as_csv(self.run_name or "", probe.step)
 
     def on_shaded_panel_pointed(self, message: ShadedPanel.Pointed) -> None:
-        """Select what was clicked: a panel, a head, an entry of the map."""
         panel, x, y = message.panel, message.x, message.y
         if message.times == 2:
             self.action_maximise()

@@ -35,42 +35,26 @@ Shown = tuple[Paint, str, str]
 
 @dataclass
 class InspectorView:
-    """Everything that the panels depend on.
-
-    Attributes
-    ----------
-    snapshot, answer
-        What was read and measured.
-    selected
-        Head from 0; ``None`` is the mixture.
-    off
-        Heads switched off, possibly newer than the answer.
-    source, query
-        The chosen token, and the map's row (-1: the sink's).
-    order_by, scale, zoomed
-        How heads are sorted, how values are shaded, whether the map shows every entry.
-    """
+    """Everything that the panels depend on."""
 
     snapshot: Snapshot
     answer: Answer
-    selected: int | None
-    off: frozenset[int]
-    source: int
-    query: int
+    selected: int | None  # from 0; None is the mixture
+    off: frozenset[int]  # possibly newer than the answer
+    source: int  # the chosen token
+    query: int  # the map's row; -1: the sink's
     order_by: str
     scale: Scale
-    zoomed: bool
+    zoomed: bool  # the map shows every entry
     ascii_only: bool
     _place: Placement | None = None
     _tiles: dict[int | None, Tile] = field(default_factory=dict)
     _rows: list[int | None] = field(default_factory=list)
 
     def heads(self) -> list[int | None]:
-        """The mixture, then the heads in their order."""
         return [None, *order_heads(self.answer.figures, self.order_by)]
 
     def panel(self, number: int) -> Shown:
-        """What the panel of this number shows."""
         return {
             MAPS: self._maps,
             MAP: self._map,

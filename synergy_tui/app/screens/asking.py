@@ -27,7 +27,6 @@ class Answered(Message):
         self.result = result
 
     def can_replace(self, message: Message) -> bool:
-        """Take the place of an older answer."""
         return isinstance(message, Answered) and type(message.result) is type(self.result)
 
 
@@ -73,7 +72,6 @@ class AskingScreen(LiveScreen):
         return desk
 
     def on_unmount(self) -> None:
-        """Take no more answers."""
         for desk in self._desks:
             desk.close()
 
@@ -89,14 +87,12 @@ class AskingScreen(LiveScreen):
         raise NotImplementedError
 
     def on_answered(self, message: Answered) -> None:
-        """Show the answer."""
         if message.asked is not None:
             self._answered = message.asked
         self.take(message.result)
         self.update_now()
 
     def on_refused(self, message: Refused) -> None:
-        """Say why there is no answer."""
         self.trouble = message.text
         self.update_now()
 
@@ -112,12 +108,10 @@ class AskingScreen(LiveScreen):
 
     @property
     def run_state(self) -> RunState | None:
-        """The run that is shown."""
         return self.state.runs.get(self.run_name or "")
 
     @property
     def probe(self) -> ProbeRecord | None:
-        """The probe that is shown."""
         run = self.run_state
         return None if run is None else run.probe_at(self.shown_step)
 

@@ -34,7 +34,6 @@ class LiveScreen(Screen[None]):
 
     @property
     def state(self) -> ExperimentState:
-        """What has been read of the experiment's log."""
         return self.session.state
 
     def refresh_view(self) -> None:
@@ -82,11 +81,9 @@ class LiveScreen(Screen[None]):
         self.notify(f"Wrote {picture.name} and {numbers.name} in {folder}", timeout=8)
 
     def on_screen_resume(self) -> None:
-        """Catch up with what happened while another screen was in front."""
         self.call_after_refresh(self.update_now)
 
     def on_resize(self) -> None:
-        """Draw for the new size."""
         self.call_after_refresh(self.update_now)
 
 
@@ -119,42 +116,34 @@ class TimedScreen(LiveScreen):
         )
 
     def action_toggle_pause(self) -> None:
-        """Freeze, or follow again."""
         self.timeline.toggle_pause()
         self.update_now()
 
     def action_step(self, count: int) -> None:
-        """Go to another probe."""
         self.timeline.move(count)
         self.update_now()
 
     def action_jump(self, count: int) -> None:
-        """Go a tenth of the run."""
         self.timeline.jump(count)
         self.update_now()
 
     def action_first(self) -> None:
-        """Go to the first probe."""
         self.timeline.first()
         self.update_now()
 
     def action_follow(self) -> None:
-        """Follow the newest step."""
         self.timeline.follow()
         self.update_now()
 
     def action_toggle_play(self) -> None:
-        """Play back, or stop playing."""
         self.timeline.toggle_play()
         self.update_now()
 
     def action_speed(self, by: int) -> None:
-        """Play faster or slower."""
         self.timeline.change_speed(by)
         self.update_now()
 
     def on_timeline_bar_sought(self, message: TimelineBar.Sought) -> None:
-        """Go where the timeline was clicked."""
         total = max(self.state.total_steps or 0, self.timeline.last)
         self.timeline.seek(message.share * total)
         self.update_now()

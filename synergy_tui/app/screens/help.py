@@ -71,15 +71,7 @@ than the best head alone.""",
 
 
 class HelpScreen(Screen[None]):
-    """Reading help and keys for the screen it was called from.
-
-    Parameters
-    ----------
-    table
-        Name of that screen in the table of keys.
-    keymap
-        The user's remapping.
-    """
+    """Reading help and keys for the screen called ``table`` in the table of keys."""
 
     BINDINGS = keys.bindings_for("help")
     DEFAULT_CSS = """
@@ -93,20 +85,17 @@ class HelpScreen(Screen[None]):
         self._keymap = keymap
 
     def compose(self) -> ComposeResult:
-        """One scrolling text in the frame of every screen."""
         yield Header()
         with VerticalScroll():
             yield Static()
         yield KeyBar("help")
 
     def on_mount(self) -> None:
-        """Say what this is."""
         self.query_one(Header).show(
             [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
         )
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lay the text out for the width there is."""
         self.query_one(Static).update(self._text(event.size.width >= WIDE))
 
     def _text(self, wide: bool) -> Group:

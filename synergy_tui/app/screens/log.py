@@ -32,13 +32,11 @@ class LogScreen(LiveScreen):
         self._worker_log = ""
 
     def compose(self) -> ComposeResult:
-        """One scrolling text."""
         with VerticalScroll():
             yield Static(id="messages")
         yield KeyBar("log")
 
     def on_mount(self) -> None:
-        """Read the worker's log off the event loop."""
         self.run_worker(self._read, thread=True, exit_on_error=False)
 
     def _read(self) -> None:
@@ -55,7 +53,6 @@ class LogScreen(LiveScreen):
         self.update_now()
 
     def refresh_view(self) -> None:
-        """Write the messages again."""
         state, text = self.state, Text()
         text.append(f"{state.title or self.session.experiment.id}\n", style="bold")
         text.append(f"{self.session.experiment.path}\n\n", style="dim")

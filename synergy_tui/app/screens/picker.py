@@ -50,13 +50,7 @@ _DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it"
 
 
 class PickerScreen(Screen[None]):
-    """A list of scenarios and experiments, and what is known of the one under the cursor.
-
-    Parameters
-    ----------
-    home
-        Folder of the experiments.
-    """
+    """A list of scenarios and experiments, and what is known of the one under the cursor."""
 
     BINDINGS = keys.bindings_for("picker")
     DEFAULT_CSS = """
@@ -94,7 +88,6 @@ class PickerScreen(Screen[None]):
         self._starting = False
 
     def compose(self) -> ComposeResult:
-        """The list and, beside or beneath it, the details."""
         yield Header()
         with Container(id="both"):
             yield OptionList(id="list", markup=False)
@@ -103,7 +96,6 @@ class PickerScreen(Screen[None]):
         yield KeyBar("picker")
 
     def on_mount(self) -> None:
-        """Begin to look."""
         self.set_class(bool(getattr(self.app, "ascii_only", False)), "-ascii-screen")
         self._entitle("")
         self.query_one("#details", Static).update("Looking for scenarios and experiments …")
@@ -119,7 +111,6 @@ class PickerScreen(Screen[None]):
         )
 
     def on_resize(self, event: events.Resize) -> None:
-        """Put the details beneath the list in narrow terminals."""
         self.set_class(event.size.width < NARROW, "-narrow")
         self.call_after_refresh(self.query_one("#list", OptionList).scroll_to_highlight)
 
@@ -171,7 +162,6 @@ class PickerScreen(Screen[None]):
         listed.focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Show what is known of the line under the cursor."""
         self.query_one("#details", Static).update(self._about(event.option_id or ""))
 
     def _about(self, name: str) -> Content:
@@ -180,21 +170,17 @@ class PickerScreen(Screen[None]):
         return _about_experiment(self._found[name]) if name in self._found else Content()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Run or open the chosen line."""
         self._open(event.option_id or "")
 
     def action_open(self) -> None:
-        """Run or open the line under the cursor."""
         listed = self.query_one("#list", OptionList)
         if listed.highlighted is not None:
             self._open(listed.get_option_at_index(listed.highlighted).id or "")
 
     def action_cursor_down(self) -> None:
-        """Go a line down."""
         self.query_one("#list", OptionList).action_cursor_down()
 
     def action_cursor_up(self) -> None:
-        """Go a line up."""
         self.query_one("#list", OptionList).action_cursor_up()
 
     def _open(self, name: str) -> None:

@@ -36,7 +36,6 @@ class SweepGrid(CanvasView):
         self.scrolled = 0
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the points that fit."""
         return draw_grid(
             self.headings,
             self.lines,
@@ -48,7 +47,6 @@ class SweepGrid(CanvasView):
         )
 
     def on_click(self, event: Click) -> None:
-        """Select the point that was clicked."""
         rows = self.size.height - 1
         first = min(max(0, self.selected - rows // 2), max(0, len(self.lines) - rows))
         row = first + event.y - 1
@@ -58,13 +56,7 @@ class SweepGrid(CanvasView):
 
 
 class SweepScreen(Screen[None]):
-    """Overview of a sweep; enter opens a point's dashboard, escape comes back.
-
-    Parameters
-    ----------
-    sweep
-        The directory, which a driver may be writing.
-    """
+    """Overview of a sweep; enter opens a point's dashboard, escape comes back."""
 
     BINDINGS = keys.bindings_for("sweep")
     DEFAULT_CSS = "SweepScreen #detail { dock: bottom; height: 1; }"
@@ -78,24 +70,20 @@ class SweepScreen(Screen[None]):
         self._running = False
 
     def compose(self) -> ComposeResult:
-        """Title, grid, a line on the selected point, keys."""
         yield Header()
         yield SweepGrid()
         yield FieldStrip(id="detail")
         yield KeyBar("sweep")
 
     def on_mount(self) -> None:
-        """Begin to read, off the event loop."""
         columns = next((point.columns for point in self.sweep.points), {})
         self.query_one(SweepGrid).headings = list(columns)
         self.run_worker(self._read, thread=True, group="sweep", exit_on_error=False)
 
     def on_screen_resume(self) -> None:
-        """Show what has come while a point's dashboard was in front."""
         self.call_after_refresh(self._show)
 
     def on_resize(self) -> None:
-        """Draw for the new size."""
         self.call_after_refresh(self._show)
 
     def _read(self) -> None:
@@ -164,25 +152,21 @@ class SweepScreen(Screen[None]):
         )
 
     def action_cursor(self, by: int) -> None:
-        """Select another point."""
         grid = self.query_one(SweepGrid)
         grid.selected = min(max(0, grid.selected + by), max(0, len(grid.lines) - 1))
         self._show()
 
     def action_columns(self, by: int) -> None:
-        """Bring columns into sight that do not fit."""
         grid = self.query_one(SweepGrid)
         grid.scrolled = min(max(0, grid.scrolled + by), max(0, len(grid.headings) - 1))
         grid.repaint()
 
     def action_measure(self) -> None:
-        """Show the next measure in the cells."""
         place = MEASURES.index(self.measure)
         self.measure = MEASURES[(place + 1) % len(MEASURES)]
         self._show()
 
     def action_open(self) -> None:
-        """Open the selected point's dashboard over this screen."""
         name = self.sweep.points[self.query_one(SweepGrid).selected].name
         experiment = self.sweep.experiment(name)
         if not experiment.events_path.exists():
@@ -192,7 +176,6 @@ class SweepScreen(Screen[None]):
         self.post_message(OpenExperiment(experiment, mode, over=True))
 
     def action_stop(self) -> None:
-        """Ask the driver to checkpoint everything and stop."""
         from synergy_tui.errors import UserError
         from synergy_tui.sweep.worker import stop
 

@@ -95,7 +95,6 @@ class StepperScreen(AskingScreen):
         self._slow = self.new_desk()
 
     def compose(self) -> ComposeResult:
-        """The frame and as many panels as can ever be shown."""
         yield Header(id="header")
         with Container(id="body"):
             for number in range(FIRST_STAGE + STAGES):
@@ -105,19 +104,16 @@ class StepperScreen(AskingScreen):
         yield Static(id="too-small")
 
     def on_mount(self) -> None:
-        """Have the clock of playing ready."""
         self._player = self.set_interval(SECONDS_PER_STEP, self._play_on, pause=True)
 
     # Asking
 
     @property
     def shown_step(self) -> int | None:
-        """The training step it was opened at."""
         return self.probe_step
 
     @property
     def run_state(self) -> RunState | None:
-        """The run that is shown."""
         runs = self.state.runs
         if self.run_name is None and runs:
             designed = [run for run in runs.values() if run.kind == "designed"]
@@ -126,12 +122,10 @@ class StepperScreen(AskingScreen):
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The heads that are shown."""
         return None if self.spread is None else self.spread.snapshot
 
     @property
     def diffusion(self) -> Diffusion | None:
-        """How the signal spreads over them."""
         return None if self.spread is None else self.spread.diffusion
 
     @property
@@ -190,7 +184,6 @@ class StepperScreen(AskingScreen):
             self._slow.ask(lambda: Answered(None, work()))
 
     def take(self, result: object) -> None:
-        """Keep what the engine has computed."""
         if isinstance(result, Response):
             self.response = result
         elif isinstance(result, Optimum):
@@ -207,7 +200,6 @@ class StepperScreen(AskingScreen):
     # Showing
 
     def refresh_view(self) -> None:
-        """Bring everything up to the state and what was computed."""
         if not self.fits(SMALLEST, "The stepper", "esc goes back."):
             return
         self._ask()
@@ -347,7 +339,6 @@ class StepperScreen(AskingScreen):
                 self._player.pause()
 
     def action_move(self, by: int) -> None:
-        """Go to another diffusion step."""
         self._set_playing(False)
         self._go(self.t + by)
 
@@ -366,7 +357,6 @@ class StepperScreen(AskingScreen):
         self.update_now()
 
     def action_start(self) -> None:
-        """Back to step 0."""
         self._set_playing(False)
         self._go(0)
 
@@ -382,13 +372,11 @@ class StepperScreen(AskingScreen):
             self._go(best)
 
     def action_source(self, by: int) -> None:
-        """Let the signal start at another node."""
         if self.snapshot is not None:
             self.source = (self.source + by) % max(self.snapshot.nodes - 1, 1)
             self.update_now()
 
     def action_head(self, by: int) -> None:
-        """Select another head."""
         if self.snapshot is not None:
             self.selected = (self.selected + by) % self.snapshot.heads
             self.update_now()
@@ -404,7 +392,6 @@ class StepperScreen(AskingScreen):
         self.update_now()
 
     def action_optimal(self) -> None:
-        """Take the weights of the greatest minimax fidelity."""
         if self.optimum is not None:
             self.weights = self.optimum.weights.copy()
             self.update_now()
@@ -413,43 +400,36 @@ class StepperScreen(AskingScreen):
             self.notify("Still searching." if searched else "There is nothing to search here.")
 
     def action_reset(self) -> None:
-        """Back to the run's own weights, and to step 0."""
         self.weights = None
         self.action_start()
         self.update_now()
 
     def action_run(self) -> None:
-        """Show the next run that was measured."""
         if self.next_run():
             self.weights = None
             self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer."""
         if self.snapshot is not None and self.snapshot.layers > 1:
             self.model_layer = (self.model_layer + 1) % self.snapshot.layers
             self.weights = None
             self.update_now()
 
     def action_input(self) -> None:
-        """Show the next input."""
         if self.snapshot is not None and self.snapshot.inputs > 1:
             self.input = (self.input + 1) % self.snapshot.inputs
             self.update_now()
 
     def action_inspect(self) -> None:
-        """Open the inspector on these heads."""
         if self.run_name is not None:
             self.post_message(OpenInspector(self.run_name))
 
     def action_export(self) -> None:
-        """Write the picture as SVG and the spread as CSV."""
         if self.spread is not None:
             table = as_csv(self.run_name or "", self.spread)
             self.export(f"stepper-{self.run_name}", table)
 
     def on_shaded_panel_pointed(self, message: ShadedPanel.Pointed) -> None:
-        """Select the head whose panel was clicked."""
         number = message.panel.number
         if number >= FIRST_STAGE:
             head = self._arrange()[number - FIRST_STAGE]
@@ -458,6 +438,5 @@ class StepperScreen(AskingScreen):
         self.update_now()
 
     def on_timeline_bar_sought(self, message: TimelineBar.Sought) -> None:
-        """Go to the step that was clicked."""
         if self.diffusion is not None:
             self._go(round(message.share * self.diffusion.steps))

@@ -50,16 +50,9 @@ def draw_spread(
     height: int,
     mode: Mode = "blocks",
 ) -> Canvas:
-    """Draw a window of steps around ``step``.
+    """Draw a window of steps around ``step``; ``best`` is marked.
 
-    Parameters
-    ----------
-    share
-        (T, n): what share of each node's state is the source's, by step.
-    names
-        (n,) node names.
-    best
-        The step at which the last column is largest; marked.
+    ``share`` is (T, n): what share of each node's state is the source's, by step.
     """
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     steps, nodes = share.shape

@@ -31,24 +31,12 @@ CARRIES = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one panel shows.
-
-    Attributes
-    ----------
-    diffusion
-        All of it.
-    head
-        From 0; ``None`` is the mixture.
-    step
-        The step shown.
-    names
-        (n,) node names.
-    """
+    """What one panel shows."""
 
     diffusion: Diffusion
-    head: int | None
+    head: int | None  # from 0; None is the mixture
     step: int
-    names: Sequence[str]
+    names: Sequence[str]  # (n,) node names
 
 
 def _arcs(matrix: npt.NDArray[np.float64], moved: npt.NDArray[np.float64], head: int) -> list[Arc]:
@@ -119,20 +107,12 @@ def dag_of(stage: Stage) -> Dag:
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """Panels beside each other, drawn so that their nodes and steps are on the same lines.
-
-    Attributes
-    ----------
-    stages, dags
-        What each panel shows.
-    above, below
-        Rows that the arcs of all of them need.
-    """
+    """Panels beside each other, drawn so that their nodes and steps are on the same lines."""
 
     stages: Sequence[Stage]
     dags: Sequence[Dag]
-    above: int
-    below: int
+    above: int  # rows that the arcs of all of them need
+    below: int  # the same below the nodes
 
     @classmethod
     def of(cls, stages: Sequence[Stage]) -> Lineup:
@@ -201,10 +181,7 @@ def draw_weights(
 ) -> Canvas:
     """Draw a row for each head, with the mixture last: weight, fidelity, and what the sink hears.
 
-    Parameters
-    ----------
-    optimal
-        (H,) the weights of greatest fidelity; ``None`` while they are looked for.
+    ``optimal`` are the (H,) weights of greatest fidelity, ``None`` while they are searched for.
     """
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     phi, mark, mix = ("phi", ">", "mix") if ascii_only else ("φ", "▸", "Σ")
@@ -255,12 +232,7 @@ def draw_response(
 ) -> Canvas:
     """Draw how the minimax fidelity responds to the weight of the selected head.
 
-    Parameters
-    ----------
-    response
-        φ_min by weight; ``None`` while it is computed.
-    optimum
-        The best weights found; ``None`` while they are looked for.
+    ``response`` and ``optimum`` are ``None`` while they are computed.
     """
     best = max(head.minimax for head in diffusion.alone)
     value = diffusion.fidelity.minimax

@@ -31,43 +31,23 @@ _ASCII_LINES = {bits: {"│": "|", "─": "-"}.get(char, "+") for bits, char in 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node.
-
-    Attributes
-    ----------
-    label, value
-        What it is called, and a number beneath (none when empty).
-    level
-        Shade of its box, see :mod:`synergy_tui.app.widgets.shading`; 0 for none.
-    marked
-        Drawn as chosen.
-    """
+    """One node."""
 
     label: str
-    value: str = ""
-    level: int = 0
-    marked: bool = False
+    value: str = ""  # a number beneath; none when empty
+    level: int = 0  # shade of its box, see `shading`; 0 for none
+    marked: bool = False  # drawn as chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """One edge from ``start`` to ``end`` (start < end).
-
-    Attributes
-    ----------
-    text
-        Written on the arc where it fits: its head or heads.
-    style
-        Style number of the canvas.
-    strength
-        Which arcs stay when there is no room for all, and which lie on top.
-    """
+    """One edge from ``start`` to ``end`` (start < end)."""
 
     start: int
     end: int
-    text: str = ""
-    style: int = _TEXT
-    strength: float = 1.0
+    text: str = ""  # its head or heads, written where it fits
+    style: int = _TEXT  # style number of the canvas
+    strength: float = 1.0  # which arcs stay when there is no room for all, and which lie on top
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +110,9 @@ def natural_height(dag: Dag) -> int:
 def draw_dag(
     dag: Dag, width: int, height: int, mode: Mode = "blocks", *, above: int | None = None
 ) -> tuple[Canvas, int]:
-    """Draw a DAG into ``width`` × ``height`` characters.
+    """Draw a DAG into ``width`` × ``height`` characters; also returns how many arcs are shown.
 
-    Parameters
-    ----------
-    above
-        Rows above the nodes, so that DAGs beside each other stand on one line; by default what
-        the arcs need.
-
-    Returns
-    -------
-    tuple
-        The canvas, and how many arcs are shown.
+    ``above`` fixes the rows above the nodes, so that DAGs beside each other stand on one line.
     """
     canvas = Canvas.blank(max(width, 0), max(height, 0))
     if not dag.nodes or width < 1 or height < 1:
@@ -194,15 +165,12 @@ class _Boxes:
         return cls(_spread(count, even or width - 1), 1, False, False)
 
     def leaves(self, node: int) -> int:
-        """Column in which arcs leave a node."""
         return self.starts[node] + self.size - 1
 
     def enters(self, node: int) -> int:
-        """Column in which arcs enter a node."""
         return self.starts[node]
 
     def apart(self, arc: Arc) -> bool:
-        """Whether the ends of an arc are in different columns."""
         return self.leaves(arc.start) < self.enters(arc.end)
 
 

@@ -53,15 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Measure:
-    """What the cells show.
-
-    Attributes
-    ----------
-    name, unit
-        For people.
-    curve
-        A run's series, for the sparkline.
-    """
+    """What the cells show: a run's series, with a name and a unit for people."""
 
     name: str
     unit: str
@@ -136,22 +128,8 @@ def draw_grid(
 ) -> Canvas:
     """Draw as many points as fit, the selected one among them, and as many columns as fit.
 
-    Sparklines are shortened before a column is left out.
-
-    Parameters
-    ----------
-    headings
-        Of the columns.
-    lines
-        Every point.
-    width, height
-        Of the canvas.
-    selected
-        Index of the point under the cursor.
-    scrolled
-        Columns to leave out on the left, as far as others then come into sight.
-    ascii_only
-        Draw with ASCII characters only.
+    Sparklines are shortened before a column is left out. ``scrolled`` leaves columns out on the
+    left, as far as others then come into sight.
     """
     canvas = Canvas.blank(width, height)
     if height < 2 or width < 10:

@@ -34,63 +34,36 @@ _MUTED, _AXIS, _CURSOR, _TEXT = (STYLES.index(n) for n in ("muted", "axis", "cur
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """A square matrix to show.
-
-    Attributes
-    ----------
-    values
-        (n, n): rows are queries (receivers), columns keys (senders); lower triangular.
-    scale, top
-        See :func:`~synergy_tui.app.widgets.shading.levels_of`.
-    cursor
-        (query, key), or ``None``.
-    names
-        Node names; numbers when empty.
-    """
+    """A square matrix to show."""
 
     values: npt.NDArray[np.floating]
+    """(n, n), lower triangular: rows are queries (receivers), columns keys (senders)."""
     scale: Scale = "root"
-    top: float = 1.0
-    cursor: tuple[int, int] | None = None
-    names: Sequence[str] = ()
+    top: float = 1.0  # see `shading.levels_of`
+    cursor: tuple[int, int] | None = None  # (query, key)
+    names: Sequence[str] = ()  # of the nodes; numbers when empty
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a matrix lies on a canvas.
+    """Where a matrix lies on a canvas; a square shows the largest of its entries."""
 
-    Attributes
-    ----------
-    x, y
-        Column and row of its upper left corner.
-    blocks, entries
-        How many squares a side has, and how many entries of the matrix they stand for: each
-        stands for one when the two are equal, else for their maximum.
-    across, down
-        Characters across and pixels down that one square takes.
-    halves
-        Pixels in a character: 2 with half blocks, else 1.
-    origin
-        (query, key) of the upper left corner, for a matrix that is seen in part.
-    """
-
-    x: int
+    x: int  # of its upper left corner
     y: int
-    blocks: int
-    entries: int
-    across: int
-    down: int
-    halves: int
+    blocks: int  # squares on a side
+    entries: int  # entries of the matrix that they stand for
+    across: int  # characters across one square
+    down: int  # pixels down one square
+    halves: int  # pixels in a character: 2 with half blocks, else 1
     origin: tuple[int, int] = (0, 0)
+    """(query, key) of the upper left corner, for a matrix that is seen in part."""
 
     @property
     def columns(self) -> int:
-        """Characters across."""
         return self.blocks * self.across
 
     @property
     def rows(self) -> int:
-        """Characters down."""
         return -(-self.blocks * self.down // self.halves)
 
     @property
@@ -113,12 +86,10 @@ class Placement:
         return self.origin[0] + query, self.origin[1] + key
 
     def column_of(self, key: int) -> int:
-        """The middle column of a key."""
         square = self.square_of(key - self.origin[1])
         return self.x + square * self.across + (self.across - 1) // 2
 
     def row_of(self, query: int) -> int:
-        """The middle row of a query."""
         pixel = self.square_of(query - self.origin[0]) * self.down + (self.down - 1) // 2
         return self.y + pixel // self.halves
 
@@ -136,12 +107,9 @@ def pool(
 
 
 def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False) -> Placement:
-    """Lay an ``nodes`` × ``nodes`` matrix into ``width`` × ``height`` characters.
+    """Lay ``nodes`` × ``nodes`` entries into ``width`` × ``height`` characters.
 
-    Parameters
-    ----------
-    zoomed
-        Show every entry, and only as much of the matrix as there is room for.
+    ``zoomed`` shows every entry, and only as much of the matrix as there is room for.
     """
     halves = 2 if mode == "blocks" else 1
     wide = 1 if mode == "blocks" else 2

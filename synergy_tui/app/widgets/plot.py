@@ -62,28 +62,14 @@ _ASCII_LINES = {"vertical": "|", "tick": "+", "corner": "+", "floor": "-", "dash
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One polyline.
+    """One polyline."""
 
-    Attributes
-    ----------
-    x, y
-        (k,) data, ``x`` increasing; a ``y`` that is not finite breaks the line.
-    style
-        A name of :data:`STYLES`.
-    faint
-        Drawn beneath the others, and hidden where they pass.
-    glyph
-        A character set on the curve every dozen columns, to tell curves apart without colour.
-    label
-        Written beside the curve where there is room.
-    """
-
-    x: npt.NDArray[np.generic]
-    y: npt.NDArray[np.generic]
-    style: str = "text"
-    faint: bool = False
-    glyph: str = ""
-    label: str = ""
+    x: npt.NDArray[np.generic]  # (k,), increasing
+    y: npt.NDArray[np.generic]  # (k,); a value that is not finite breaks the line
+    style: str = "text"  # a name of STYLES
+    faint: bool = False  # drawn beneath the others, and hidden where they pass
+    glyph: str = ""  # set on the curve every dozen columns: tells curves apart without colour
+    label: str = ""  # written beside the curve where there is room
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +88,15 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Everything a chart shows.
-
-    Attributes
-    ----------
-    cursor
-        Where on the x axis the step cursor stands; ``None`` draws none.
-    empty
-        What is waited for, a paragraph a line: written when there is no curve.
-    shares_x
-        Whether the chart beneath has the same x axis: then it goes without where rows are few.
-    """
+    """Everything a chart shows."""
 
     x: Axis
     y: Axis
     curves: Sequence[Curve] = ()
     markers: Sequence[Marker] = ()
-    cursor: float | None = None
-    empty: str = ""
-    shares_x: bool = False
+    cursor: float | None = None  # where the step cursor stands on the x axis
+    empty: str = ""  # what to say when there is no curve; one paragraph per line
+    shares_x: bool = False  # the chart beneath has the same x axis: leave it out where rows are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +119,13 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A chart under a line of text.
+    """A chart under a line of text."""
 
-    Attributes
-    ----------
-    title
-        Question the panel answers.
-    detail
-        What is drawn, in muted text after the title; dropped when there is no room.
-    headline
-        The number that answers, at the right end of the line.
-    short
-        Title for narrow panels.
-    """
-
-    title: str
-    detail: str
-    headline: str
+    title: str  # the question it answers
+    detail: str  # muted, after the title; dropped when there is no room
+    headline: str  # the number that answers, at the right end of the line
     plot: Plot | Bars
-    short: str = ""
+    short: str = ""  # title for narrow panels
 
 
 def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
@@ -267,10 +231,7 @@ def _balanced(text: str, width: int) -> list[str]:
 def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> int:
     """Draw the y axis beside ``rows`` rows, and the x axis where there is a row left.
 
-    Returns
-    -------
-    int
-        The columns that the y axis takes.
+    Returns the columns that the y axis takes.
     """
     style = _INDEX["axis"]
     ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))

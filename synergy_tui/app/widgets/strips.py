@@ -21,29 +21,15 @@ SHORTEST = 24
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A piece of a strip.
-
-    Attributes
-    ----------
-    weight
-        What has the smallest weight is left out first when there is no room; 0 is never left out.
-    right
-        Whether it stands at the right end.
-    action
-        What a click on it does.
-    shrinks
-        Whether it is cut short, down to two dozen characters, before anything is left out.
-    key
-        Stands before the text, in the style of titles: the key that does what the text says.
-    """
+    """A piece of a strip."""
 
     text: str
     style: str = "text"
-    weight: int = 0
-    right: bool = False
-    action: str = ""
-    shrinks: bool = False
-    key: str = ""
+    weight: int = 0  # the lightest is left out first where there is no room; 0 never is
+    right: bool = False  # stands at the right end
+    action: str = ""  # of the screen, on a click
+    shrinks: bool = False  # is cut short before anything is left out
+    key: str = ""  # stands before the text: the key that does what the text says
 
     @property
     def width(self) -> int:
@@ -52,14 +38,9 @@ class Field:
 
 
 def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
-    """Lay fields out on one line, leaving out the lightest until the rest fits.
+    """Lay fields out on one row, leaving out the lightest until the rest fits.
 
-    Returns
-    -------
-    canvas
-        One row of ``width`` cells.
-    actions
-        For each cell the action of the field there, or an empty string.
+    Also returns the action of each cell, or an empty string.
     """
     canvas = Canvas.blank(max(width, 0), 1)
     actions = [""] * max(width, 0)
@@ -105,36 +86,19 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What the timeline draws.
-
-    Attributes
-    ----------
-    stops
-        (k,) steps that have a probe.
-    lead
-        What stands at the left, if anything, and its style.
-    tail
-        What stands at the right.
-    """
+    """What the timeline draws."""
 
     step: int
     last: int
     total: int
-    stops: npt.NDArray[np.int64]
-    lead: str
+    stops: npt.NDArray[np.int64]  # (k,) steps that have a probe
+    lead: str  # stands at the left, if anything
     lead_style: str
-    tail: str
+    tail: str  # stands at the right
 
 
 def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, int, int]:
-    """Draw the timeline on one row.
-
-    Returns
-    -------
-    canvas
-    first, last
-        Columns of step 0 and of the last step, for clicks.
-    """
+    """Draw the timeline on one row; also returns the columns of step 0 and of the last step."""
     canvas = Canvas.blank(max(width, 0), 1)
     canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
     first = len(line.lead) + 3 if line.lead else 1
@@ -173,28 +137,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What stands beneath the panels.
+    """What stands beneath the panels."""
 
-    Attributes
-    ----------
-    alert
-        Trouble and what to do about it, first and unmissable; empty when there is none.
-    line
-        What the comparison shows.
-    failed
-        What was expected of it and is not so.
-    notes
-        Conventions and details; shown as far as there is room.
-    table
-        First row: names of the columns, most important first. Shown when all rows fit, with as
-        many columns as there is room for.
-    """
-
-    alert: str
-    line: str
-    notes: Sequence[str]
+    alert: str  # trouble and what to do about it, first and unmissable
+    line: str  # what the comparison shows
+    notes: Sequence[str]  # conventions and details; shown as far as there is room
     table: Sequence[Sequence[Cell]] = ()
-    failed: Sequence[str] = ()
+    """Its first row names the columns, most important first; shown when all rows fit."""
+    failed: Sequence[str] = ()  # what was expected and does not hold
 
 
 def summary_height(content: Summary, width: int, most: int) -> int:
@@ -215,7 +165,6 @@ def _indent(width: int) -> int:
 
 
 def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
-    """The rows of each note."""
     indent = _indent(width)
     return [
         [

@@ -30,13 +30,7 @@ def shading_mode(app: App[object]) -> Mode:
 
 
 class ShadedPanel(CanvasView):
-    """A framed panel that paints what it is given.
-
-    Parameters
-    ----------
-    number
-        Its place on the screen; a click on it asks the screen to select it.
-    """
+    """A framed panel that paints what it is given; a click asks the screen to select ``number``."""
 
     DEFAULT_CSS = """
     ShadedPanel { border: round $foreground 25%; border-title-color: $foreground 80%;
@@ -71,13 +65,11 @@ class ShadedPanel(CanvasView):
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the panel."""
         if self._paint is None:
             return Canvas.blank(width, height)
         return self._paint(width, height, shading_mode(cast("App[object]", self.app)))
 
     def make_styles(self) -> Sequence[Style]:
-        """Named styles, head colours and shades for the theme there is."""
         theme = self.app.current_theme
         return Palette(
             super().make_styles(),
@@ -87,7 +79,6 @@ class ShadedPanel(CanvasView):
         )
 
     def on_click(self, event: events.Click) -> None:
-        """Tell the screen which cell was clicked."""
         place = event.get_content_offset(self)
         x, y = (-1, -1) if place is None else (place.x, place.y)
         self.post_message(self.Pointed(self, x, y, event.chain))
