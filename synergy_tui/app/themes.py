@@ -108,7 +108,7 @@ _FAINT = 0.42
 
 
 def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
-    """Styles of charts and strips for ``names`` (see `widgets.plot.STYLES`), in their order.
+    """Styles of charts and strips for ``names`` (see `widgets.styles.STYLES`), in their order.
 
     They are made once per theme, not by the stylesheet: as component classes they would be matched
     again for every widget whenever a class changes anywhere above it.

@@ -16,12 +16,10 @@ from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of, number
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, has_boxes, natural_rows
-from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Plot, draw
+from synergy_tui.app.widgets.plot import Curve, Marker, Plot, draw
 from synergy_tui.app.widgets.shading import Mode, head_style, levels_of
+from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TITLE
 from synergy_tui.words import compact
-
-_INDEX = {name: position for position, name in enumerate(STYLES)}
-_MUTED, _TEXT, _CURSOR, _TITLE = (_INDEX[name] for name in ("muted", "text", "cursor", "title"))
 
 MOST_ARCS = 80
 """Arcs considered for a drawing; a triangle of attention has hundreds, and no room for them."""
@@ -137,7 +135,7 @@ def draw_stage(
     lineup: Lineup, place: int, width: int, height: int, mode: Mode = "blocks"
 ) -> Canvas:
     """Draw the panel at ``place`` of a line-up: the DAG, then the table of steps."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     stage, dag = lineup.stages[place], lineup.dags[place]
     note, above, rows = lineup.rows(height)
     share = stage.diffusion.share(stage.head)
@@ -149,7 +147,7 @@ def draw_stage(
     canvas.chars[note:first, left : left + drawn.width] = drawn.chars[:used]
     canvas.styles[note:first, left : left + drawn.width] = drawn.styles[:used]
     if note:
-        canvas.write(1, 0, f"the {shown} strongest edges that fit"[: width - 1], _MUTED)
+        canvas.write(1, 0, f"the {shown} strongest edges that fit"[: width - 1], MUTED)
     if height - first >= 2:
         table = draw_spread(
             share,
@@ -183,7 +181,7 @@ def draw_weights(
 
     ``optimal`` are the (H,) weights of greatest fidelity, ``None`` while they are searched for.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     phi, mark, mix = ("phi", ">", "mix") if ascii_only else ("φ", "▸", "Σ")
     headings = ("head", "weight", "optimal", f"{phi}_min", "now", "best", "at t")
     sizes = (6, 8, 9, 9, 9, 9, 7)
@@ -194,7 +192,7 @@ def draw_weights(
             kept.add(column)
     edges = np.cumsum([size if place in kept else 0 for place, size in enumerate(sizes)]).tolist()
     for place in sorted(kept):
-        canvas.write(edges[place] - len(headings[place]), 0, headings[place], _MUTED)
+        canvas.write(edges[place] - len(headings[place]), 0, headings[place], MUTED)
     count = len(diffusion.weights)
     room = max(height - 2, 1)
     first = min(max(selected - room // 2, 0), max(count - room, 0))
@@ -212,9 +210,9 @@ def draw_weights(
             best_text(best, ascii_only),
             f"{best.step:,}",
         )
-        style = _TITLE if head is None else head_style(head)
+        style = TITLE if head is None else head_style(head)
         if head == selected:
-            canvas.write(0, y, mark, _CURSOR)
+            canvas.write(0, y, mark, CURSOR)
         for place in sorted(kept):
             text = texts[place].replace("…", "...") if ascii_only else texts[place]
             canvas.write(edges[place] - len(text), y, text, style)
@@ -261,5 +259,5 @@ def draw_response(
         empty="measuring",
     )
     canvas = draw(plot, width, height, ascii_only)
-    canvas.styles[canvas.styles == _INDEX["run-1"]] = head_style(selected, "bold")
+    canvas.styles[canvas.styles == INDEX["run-1"]] = head_style(selected, "bold")
     return canvas

@@ -30,7 +30,8 @@ class Canvas:
 
     @classmethod
     def blank(cls, width: int, height: int) -> Canvas:
-        """A canvas of spaces in style 0."""
+        """A canvas of spaces in style 0; a negative size is 0."""
+        width, height = max(width, 0), max(height, 0)
         return cls(
             np.full((height, width), BLANK, dtype=np.uint32),
             np.zeros((height, width), dtype=np.uint16),

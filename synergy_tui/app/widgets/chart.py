@@ -17,7 +17,8 @@ from textual.widget import Widget
 from synergy_tui.app.themes import chart_styles
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES, Panel, Plot, draw_panel
+from synergy_tui.app.widgets.plot import Panel, Plot, draw_panel
+from synergy_tui.app.widgets.styles import STYLES
 
 _newest: tuple[str, list[Style]] | None = None
 """The theme last drawn with, and its styles: all widgets share them."""

@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, glyphs_of, level_style
-
-_MUTED, _TEXT, _CURSOR = (STYLES.index(name) for name in ("muted", "text", "cursor"))
+from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT
 
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
 _LINES = {
@@ -46,7 +44,7 @@ class Arc:
     start: int
     end: int
     text: str = ""  # its head or heads, written where it fits
-    style: int = _TEXT  # style number of the canvas
+    style: int = TEXT  # style number of the canvas
     strength: float = 1.0  # which arcs stay when there is no room for all, and which lie on top
 
 
@@ -114,7 +112,7 @@ def draw_dag(
 
     ``above`` fixes the rows above the nodes, so that DAGs beside each other stand on one line.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if not dag.nodes or width < 1 or height < 1:
         return canvas, 0
     boxes = _Boxes.fit(dag.nodes, width)
@@ -236,9 +234,9 @@ def _draw_nodes(
         _draw_columns(canvas, nodes, boxes, top, mode)
         return
     for node, x in zip(nodes, boxes.starts, strict=True):
-        style = level_style(node.level) if mode == "blocks" and node.level else _TEXT
+        style = level_style(node.level) if mode == "blocks" and node.level else TEXT
         if node.marked and not (mode == "blocks" and node.level):
-            style = _CURSOR
+            style = CURSOR
         label = (
             f"[{node.label}]" if node.marked and len(node.label) + 2 <= boxes.size else node.label
         )
@@ -270,5 +268,5 @@ def _draw_columns(
         row = canvas.chars[top + 1, max(start - 1, 0) : start + len(label) + 1]
         stretch = (row == ord(" ")).all()
         if stretch and (index in marked or index == last or start >= free):
-            canvas.write(start, top + 1, label, _CURSOR if index in marked else _MUTED)
+            canvas.write(start, top + 1, label, CURSOR if index in marked else MUTED)
             free = start + len(label) + 2 if index not in (*marked, last) else free

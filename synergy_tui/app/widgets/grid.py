@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import number
 
-_INDEX = {name: position for position, name in enumerate(STYLES)}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
 GLYPHS = {
@@ -142,7 +141,7 @@ def draw_grid(
     across = min(len(headings), max(1, (width - left) // cell))
     start = min(max(0, scrolled), len(headings) - across)
     shown = range(start, start + across)
-    muted, text_style = _INDEX["muted"], _INDEX["text"]
+    muted, text_style = MUTED, TEXT
     canvas.write(2, 0, "point", muted)
     for at, column in enumerate(shown):
         canvas.write(left + at * cell, 0, headings[column][: cell - 1], muted)
@@ -156,9 +155,9 @@ def draw_grid(
     for row, line in enumerate(lines[first : first + rows], start=1):
         glyph, plain, style = GLYPHS.get(line.status, GLYPHS["waiting"])
         here = first + row - 1 == selected
-        canvas.write(0, row, plain if ascii_only else glyph, _INDEX[style])
+        canvas.write(0, row, plain if ascii_only else glyph, INDEX[style])
         name = line.name if len(line.name) <= label else line.name[: label - 1] + "…"
-        canvas.write(2, row, name, _INDEX["title"] if here else text_style)
+        canvas.write(2, row, name, TITLE if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)
         for at, column in enumerate(shown):
@@ -167,8 +166,8 @@ def draw_grid(
                 canvas.write(x, row, "–", muted)
                 continue
             style_name = f"run-{column % 4 + 1}"
-            canvas.write(x, row, spark(each.curve, length, ascii_only), _INDEX[style_name])
+            canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
             canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:
-            canvas.write(1, row, ">", _INDEX["title"])
+            canvas.write(1, row, ">", TITLE)
     return canvas

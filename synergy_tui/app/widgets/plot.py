@@ -16,33 +16,7 @@ import numpy.typing as npt
 
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas, cell_dots, spans, to_cells
-
-STYLES = (
-    "text",
-    "muted",
-    "axis",
-    "marker",
-    "cursor",
-    "title",
-    "headline",
-    "warning",
-    "error",
-    "good",
-    "pill-good",
-    "pill-warning",
-    "pill-error",
-    "pill-quiet",
-    "run-1",
-    "run-2",
-    "run-3",
-    "run-4",
-    "faint-1",
-    "faint-2",
-    "faint-3",
-    "faint-4",
-)
-"""Names of the styles that a canvas of this module refers to by position."""
-_INDEX = {name: position for position, name in enumerate(STYLES)}
+from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
 
 READABLE = 60
 """Characters in a line of what an empty chart says, at most."""
@@ -134,7 +108,7 @@ def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canva
     The last row is the x axis; tick labels of the y axis take the columns at the left. With less
     than 3 rows or 8 columns there is no room for axes and only the curves are drawn.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if width < 1 or height < 1:
         return canvas
     if not plot.curves:
@@ -156,17 +130,17 @@ def draw_panel(
     panel: Panel, width: int, height: int, ascii_only: bool = False, selected: bool = False
 ) -> Canvas:
     """Draw a panel: one line of text, then its chart."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if width < 1 or height < 1:
         return canvas
     mark = (">" if ascii_only else "▸") if selected else " "
     title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
-    canvas.write(0, 0, mark, _INDEX["cursor"])
-    canvas.write(1, 0, title, _INDEX["title"])
+    canvas.write(0, 0, mark, CURSOR)
+    canvas.write(1, 0, title, TITLE)
     room = width - len(title) - len(panel.headline) - 4
     if len(panel.detail) <= room:
-        canvas.write(len(title) + 3, 0, panel.detail, _INDEX["muted"])
-    canvas.write(width - len(panel.headline), 0, panel.headline, _INDEX["headline"])
+        canvas.write(len(title) + 3, 0, panel.detail, MUTED)
+    canvas.write(width - len(panel.headline), 0, panel.headline, INDEX["headline"])
     if height > 1:
         plot = panel.plot
         drawer = draw_bars if isinstance(plot, Bars) else draw
@@ -177,18 +151,18 @@ def draw_panel(
 
 def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) -> Canvas:
     """Draw bars, one a row; those for which there is no row are counted in the last one."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     shown = list(chart.bars)
     if len(shown) > height:
         shown = shown[: max(height - 1, 0)]
-        canvas.write(1, height - 1, f"and {len(chart.bars) - len(shown)} more", _INDEX["muted"])
+        canvas.write(1, height - 1, f"and {len(chart.bars) - len(shown)} more", MUTED)
     names = max((len(bar.name) for bar in shown), default=0)
     notes = max((len(bar.note) for bar in shown), default=0)
     room = max(width - names - notes - 3, 0)
     gap = 2 if 2 * len(shown) < height else 1
     for place, bar in enumerate(shown):
         row = place * gap + (gap - 1)
-        style = _INDEX[bar.style]
+        style = INDEX[bar.style]
         share = bar.value / chart.high if chart.high > 0 and np.isfinite(bar.value) else 0.0
         eighths = round(min(max(share, 0.0), 1.0) * room * 8)
         if ascii_only:
@@ -197,7 +171,7 @@ def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) ->
             drawn = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
         canvas.write(1 + names - len(bar.name), row, bar.name, style)
         canvas.write(names + 2, row, drawn, style)
-        canvas.write(names + 3 + len(drawn), row, bar.note, _INDEX["text"])
+        canvas.write(names + 3 + len(drawn), row, bar.note, TEXT)
     return canvas
 
 
@@ -210,11 +184,11 @@ def _write_empty(canvas: Canvas, message: str) -> None:
     """Write what is waited for in the middle, broken into lines that fit."""
     room = max(min(canvas.width - 2, READABLE), 1)
     first, *others = [_balanced(part, room) for part in message.split("\n")]
-    rows = [(row, _INDEX["muted"]) for row in first]
+    rows = [(row, MUTED) for row in first]
     for part in others:
         # What is said besides waits until there is room for all of it, with a gap.
         if len(rows) + 1 + len(part) <= canvas.height:
-            rows += [("", _INDEX["axis"]), *((row, _INDEX["axis"]) for row in part)]
+            rows += [("", AXIS), *((row, AXIS) for row in part)]
     top = max((canvas.height - len(rows)) // 2, 0)
     for offset, (row, style) in enumerate(rows):
         canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, style)
@@ -233,7 +207,7 @@ def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> 
 
     Returns the columns that the y axis takes.
     """
-    style = _INDEX["axis"]
+    style = AXIS
     ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
     gutter = max((len(label) for _, label in ticks), default=0) + 1
     if canvas.width >= WIDE:
@@ -295,7 +269,7 @@ def _draw_curves(body: Canvas, plot: Plot, ascii_only: bool) -> npt.NDArray[np.b
         else:
             strong |= dots
             taken |= cells
-        body.styles[cells] = _INDEX[curve.style]
+        body.styles[cells] = INDEX[curve.style]
         if curve.glyph or (not curve.faint and np.count_nonzero(cells) == 1):
             # A dot alone in a chart would be overlooked.
             point = "o" if ascii_only else "•"
@@ -318,7 +292,7 @@ def _glyph_places(
         return []
     chosen = columns[(columns + 3 * shift) % 12 == 6]
     chosen = chosen if chosen.size else columns[-1:]
-    style = _INDEX[curve.style]
+    style = INDEX[curve.style]
     return [(int(np.argmax(cells[:, c])), int(c), glyph, style) for c in chosen]
 
 
@@ -347,7 +321,7 @@ def _draw_markers(
     for marker in plot.markers:
         if marker.minor and not roomy:
             continue
-        style = _INDEX[marker.style]
+        style = INDEX[marker.style]
         if marker.axis == "y":
             row = _row(plot.y, marker.at, body.height)
             if not 0 <= row < body.height:
@@ -383,7 +357,7 @@ def _draw_markers(
             free = np.zeros_like(taken)
             column = round(place * (body.width - 1))
             free[:, column] = ~taken[:, column]
-            body.fill(free, lines["vertical"], _INDEX["cursor"])
+            body.fill(free, lines["vertical"], CURSOR)
     written = np.zeros_like(taken)
     for each in labels:
         _write_label(body, each, taken, written)
@@ -406,11 +380,11 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[_Label]:
             if np.isfinite(height):
                 row = body.height - 1 - int(np.floor(height * (body.height - 0.25)))
                 behind = column > placed[-1] * (body.width - 1)
-                if curve.faint and not behind and body.styles[row, column] != _INDEX[curve.style]:
+                if curve.faint and not behind and body.styles[row, column] != INDEX[curve.style]:
                     continue  # it is hidden here
                 places += [(row, column)] if behind else [(row - 1, column), (row + 1, column)]
         # The name of a faint curve stands back, but must be legible.
-        style = _INDEX["muted" if curve.faint else curve.style]
+        style = INDEX["muted" if curve.faint else curve.style]
         labels.append(_Label(curve.label, style, places, len(curve.label) // 2))
     return labels
 

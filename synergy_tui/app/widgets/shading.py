@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.color import Color
 from rich.style import Style
 
-from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.styles import STYLES
 
 Scale = Literal["root", "log", "linear"]
 SCALES: tuple[Scale, ...] = ("root", "log", "linear")
@@ -128,7 +128,7 @@ def pair_styles(top: Levels, bottom: Levels) -> npt.NDArray[np.uint16]:
 class Palette(Sequence[Style]):
     """Every style of the matrix views, each made when first asked for.
 
-    ``named`` are the styles of `plot.STYLES`; with ``ansi`` heads get the terminal's own colours;
+    ``named`` are the styles of `styles.STYLES`; with ``ansi`` heads get the terminal's own colours;
     ``background`` is the colour of level 0, ``None`` the terminal's.
     """
 

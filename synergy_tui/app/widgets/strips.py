@@ -10,10 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
-
-_INDEX = {name: position for position, name in enumerate(STYLES)}
-
+from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
 
 SHORTEST = 24
 """A field that shrinks keeps at least this many characters."""
@@ -42,7 +39,7 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
 
     Also returns the action of each cell, or an empty string.
     """
-    canvas = Canvas.blank(max(width, 0), 1)
+    canvas = Canvas.blank(width, 1)
     actions = [""] * max(width, 0)
     kept = [field for field in fields if field.text]
 
@@ -65,8 +62,8 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
         kept.remove(min(optional, key=lambda field: field.weight))
 
     def put(field: Field, x: int) -> None:
-        canvas.write(x, 0, field.key, _INDEX["title"])
-        canvas.write(x + field.width - len(field.text), 0, field.text, _INDEX[field.style])
+        canvas.write(x, 0, field.key, TITLE)
+        canvas.write(x + field.width - len(field.text), 0, field.text, INDEX[field.style])
         for cell in range(max(x, 0), min(x + field.width, width)):
             actions[cell] = field.action
 
@@ -99,11 +96,11 @@ class Track:
 
 def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, int, int]:
     """Draw the timeline on one row; also returns the columns of step 0 and of the last step."""
-    canvas = Canvas.blank(max(width, 0), 1)
-    canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
+    canvas = Canvas.blank(width, 1)
+    canvas.write(1, 0, line.lead, INDEX[line.lead_style])
     first = len(line.lead) + 3 if line.lead else 1
     last = width - len(line.tail) - 3
-    canvas.write(width - len(line.tail) - 1, 0, line.tail, _INDEX["text"])
+    canvas.write(width - len(line.tail) - 1, 0, line.tail, TEXT)
     if last - first < 4:
         return canvas, first, first
     dash, done, probe, knob = "-=+O" if ascii_only else "┄━┿◉"
@@ -112,13 +109,13 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
     def column(step: float) -> int:
         return first + round(step / total * (last - first))
 
-    canvas.write(first, 0, dash * (last - first + 1), _INDEX["axis"])
-    canvas.write(first, 0, done * (column(line.last) - first + 1), _INDEX["muted"])
+    canvas.write(first, 0, dash * (last - first + 1), AXIS)
+    canvas.write(first, 0, done * (column(line.last) - first + 1), MUTED)
     places = sorted({column(int(stop)) for stop in line.stops})
     if len(places) * 2 < last - first:
         for place in places:
-            canvas.write(place, 0, probe, _INDEX["muted"])
-    canvas.write(column(line.step), 0, knob, _INDEX["cursor"])
+            canvas.write(place, 0, probe, MUTED)
+    canvas.write(column(line.step), 0, knob, CURSOR)
     return canvas, first, last
 
 
@@ -199,7 +196,7 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
 
 def summary(content: Summary, width: int, height: int) -> Canvas:
     """Draw the alert, the verdict, the table when it fits, and the notes there is room for."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     rows = _verdict_rows(content, width)
     convention, *others = _note_rows(content, width) or [[]]
     table = _table(content.table, width)
@@ -218,7 +215,7 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     for y, row in enumerate(rows):
         x = 0
         for text, style in row:
-            canvas.write(x, y, text, _INDEX[style])
+            canvas.write(x, y, text, INDEX[style])
             x += len(text)
     return canvas
 

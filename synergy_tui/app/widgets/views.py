@@ -11,8 +11,8 @@ from textual.message import Message
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, Palette
+from synergy_tui.app.widgets.styles import INDEX
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -89,10 +89,10 @@ def say(text: str, style: str = "muted") -> Paint:
     import textwrap
 
     def paint(width: int, height: int, mode: Mode) -> Canvas:
-        canvas = Canvas.blank(max(width, 0), max(height, 0))
+        canvas = Canvas.blank(width, height)
         lines = textwrap.wrap(text, max(width - 2, 8))
         for row, line in enumerate(lines, start=max((height - len(lines)) // 2, 0)):
-            canvas.write(max((width - len(line)) // 2, 0), row, line, STYLES.index(style))
+            canvas.write(max((width - len(line)) // 2, 0), row, line, INDEX[style])
         return canvas
 
     return paint

@@ -30,8 +30,8 @@ from synergy_tui.app.stepper.stage import (
     draw_weights,
 )
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import head_style
+from synergy_tui.app.widgets.styles import STYLES
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.words import compact
 from tests.recordings import recording

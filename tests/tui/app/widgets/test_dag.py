@@ -24,8 +24,8 @@ from synergy_tui.app.widgets.dag import (
     lanes_of,
     natural_height,
 )
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import head_style
+from synergy_tui.app.widgets.styles import STYLES
 
 NODES = [Node(name, value) for name, value in zip("uvwτ", ["1", ".5", ".25", "0"], strict=True)]
 LINE = [Arc(0, 1, "1"), Arc(1, 2, "1"), Arc(2, 3, "1")]
