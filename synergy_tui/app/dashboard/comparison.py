@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synergy_tui.app.dashboard.panels import Look, interval_text, learned, shown
+from synergy_tui.app.dashboard.panels import Look, learned
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.strips import Cell, Summary
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
+from synergy_tui.words import interval_text, measured
 
 STEPS, FIDELITY, LOSS, RIGHT, PARAMETERS = (
     "steps to sink",
@@ -82,14 +83,14 @@ def _numbers(run: RunState, look: Look) -> dict[str, str]:
         mixing = analysis.get("mixing") or {}
         synergy = analysis.get("synergy") or {}
         rows[STEPS] = _value(analysis, mixing, "hitting_time_mean")
-        rows[_mixed(look)] = shown(mixing.get(look.convention.key))
+        rows[_mixed(look)] = measured(mixing.get(look.convention.key))
         rows[FIDELITY] = _value(analysis, analysis["fidelity"], "minimax", "fidelity_minimax")
         if run.heads > 1:
             rows[CLARITY] = _times(analysis, synergy, "fidelity_amplification")
             rows[SPEED] = _times(analysis, synergy, "mixing_gain")
     loss, accuracy = learned(run, look.step)
     if loss is not None:
-        rows[LOSS] = shown(loss)
+        rows[LOSS] = measured(loss)
     if accuracy is not None:
         rows[RIGHT] = f"{accuracy:.1%}"
     if run.parameters is not None:
@@ -102,7 +103,7 @@ def _value(
 ) -> str:
     """A metric with its interval, where there is one."""
     ends = (analysis.get("intervals") or {}).get(interval or key)
-    return shown(group.get(key)) + interval_text(ends)
+    return measured(group.get(key)) + interval_text(ends)
 
 
 def _times(analysis: Mapping[str, Any], group: Mapping[str, Any], key: str) -> str:

@@ -16,7 +16,7 @@ from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import compact
+from synergy_tui.words import compact, interval_text, measured
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
 SHORT = ("soon", "clear", "learned")
@@ -62,13 +62,6 @@ def number(value: Any) -> float:
     if isinstance(value, str):
         return math.inf if value.startswith(">") or value == "inf" else math.nan
     return float(value)
-
-
-def shown(value: Any) -> str:
-    """A metric as text: a censored time as it is written, a missing one as a dash."""
-    if isinstance(value, str):
-        return value.replace("> ", ">")
-    return "–" if value is None else compact(float(value), 3)
 
 
 def learned(run: RunState, step: int) -> tuple[float | None, float | None]:
@@ -172,10 +165,10 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         analysis = look.convention.analysis(probe, look.layer)
         mixing = analysis["mixing"]
         mixed = mixing.get(look.convention.key)
-        label = f"mixed at {shown(mixed)}" if alone else f"{glyph} {shown(mixed)}"
+        label = f"mixed at {measured(mixed)}" if alone else f"{glyph} {measured(mixed)}"
         if not math.isnan(number(mixed)):
             markers.append(Marker("x", number(mixed), label, colour))
-        steps = shown(mixing.get("hitting_time_mean"))
+        steps = measured(mixing.get("hitting_time_mean"))
         headline += steps if alone else f"{glyph} {steps}  "
         if alone:
             markers += _mixing_bound(analysis)
@@ -216,7 +209,7 @@ def _how_clearly(
             continue
         analysis = look.convention.analysis(probe, look.layer)
         if not alone:
-            headline += f"  {glyph} {shown(analysis['fidelity'].get('minimax'))}"
+            headline += f"  {glyph} {measured(analysis['fidelity'].get('minimax'))}"
             continue
         if run.heads > 1:
             x, y = track(run, look, ("synergy", "best_head_fidelity"))
@@ -256,10 +249,10 @@ def _clearly_bars(
         if len(runs) == 1:
             for head in heads if len(heads) > 1 else []:
                 alone = head.get("fidelity_minimax")
-                bars.append(Bar(f"head {head['head']}", number(alone), shown(alone), "muted"))
+                bars.append(Bar(f"head {head['head']}", number(alone), measured(alone), "muted"))
             headline = _fidelity_text(analysis)
         name = run.name if len(runs) > 1 else "together" if len(heads) > 1 else "its head"
-        bars.append(Bar(name, number(value), shown(value), colour))
+        bars.append(Bar(name, number(value), measured(value), colour))
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
         plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 1))
@@ -286,7 +279,7 @@ def _has_it_learned(
         )
         loss, accuracy = learned(run, look.step)
         if not alone:
-            headline += f"  {glyph} {shown(loss)}"
+            headline += f"  {glyph} {measured(loss)}"
         else:
             parts = [] if loss is None else [f"loss {compact(loss, 3)}"]
             parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
@@ -422,16 +415,9 @@ def _fidelity_bound(analysis: Mapping[str, Any]) -> list[Marker]:
 
 def _fidelity_text(analysis: Mapping[str, Any]) -> str:
     value = analysis["fidelity"].get("minimax")
-    text = f"φ {shown(value)}"
+    text = f"φ {measured(value)}"
     interval = (analysis.get("intervals") or {}).get("fidelity_minimax")
     return text + interval_text(interval)
-
-
-def interval_text(ends: Sequence[Any] | None) -> str:
-    """`` [low, high]``, or nothing for an interval without width: exact numbers need none."""
-    if not ends or shown(ends[0]) == shown(ends[1]):
-        return ""
-    return f" [{shown(ends[0])}, {shown(ends[1])}]"
 
 
 def _layer(look: Look) -> str:

@@ -215,7 +215,7 @@ class DashboardScreen(TimedScreen):
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
-            count = panels.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
+            count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
             parts.append(f"{count} {'params' if narrow else 'parameters'}")
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
@@ -230,19 +230,20 @@ class DashboardScreen(TimedScreen):
         run = self.selected_run
         total = state.total_steps
         pill = f" {told.word} "
-        used = status.resources(state) if told.word in ("LIVE", "PAUSED", "STARTING") else []
+        busy = told.word in ("LIVE", "PAUSED", "STARTING")
+        used = status.resources(state) if busy else []
         fields = [
             Field("Synergy", "title", weight=40),
             Field(state.title or self.session.experiment.id, "text", weight=50, shrinks=True),
-            # What is used of a device names it already.
-            Field(run.device or "" if run and not used else "", "muted", weight=20),
+            # What is used of a device names it already, and who is done uses none.
+            Field(run.device or "" if run and busy and not used else "", "muted", weight=20),
             Field(pill, told.style, right=True),
         ]
         if total:
             fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
-            fields.append(Field(f"{panels.compact(speed, 3)} tokens/s", "text", 30, right=True))
+            fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
         elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
         left = status.remaining(state, timeline.pace)

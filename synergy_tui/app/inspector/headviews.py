@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.inspector.measures import Answer, HeadFigures, Mixture
-from synergy_tui.app.inspector.pathmap import percent
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, draw_small
 from synergy_tui.app.widgets.plot import Curve, Marker, Panel, Plot, draw_panel
 from synergy_tui.app.widgets.shading import HEADS, Mode, Scale, head_style
 from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, STYLES, TEXT, TITLE
-from synergy_tui.words import compact
+from synergy_tui.words import compact, percent
 
 ORDERS = ("index", "weight", "diversity", "fidelity")
 """What heads can be sorted by."""

@@ -15,7 +15,7 @@ from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, natural_height
 from synergy_tui.app.widgets.shading import Mode, head_style
 from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
-from synergy_tui.words import compact
+from synergy_tui.words import percent
 
 _LEAD = 9
 
@@ -31,16 +31,6 @@ class Route:
     @property
     def crosses(self) -> bool:
         return len(set(self.heads)) > 1
-
-
-def percent(share: float) -> str:
-    """A share as a percentage in at most six characters: ``62%``, ``4.1%``, ``.034%``, ``~0%``."""
-    if np.isnan(share):
-        return "–"
-    value = 100 * share
-    if 0 < value < 0.0001:
-        return "~0%"
-    return f"{value:.0f}%" if value >= 9.95 else f"{compact(value)}%"
 
 
 def draw_routes(

@@ -20,13 +20,13 @@ from synergy_tui.app.inspector.headviews import (
     order_heads,
 )
 from synergy_tui.app.inspector.measures import CONVENTION, Answer
-from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel, percent
+from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel
 from synergy_tui.app.screens.arrange import ARRIVAL, HEADS, MAP, MAPS, PATHS, WHAT_IF
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, Placement, draw_heatmap, draw_ramp
 from synergy_tui.app.widgets.shading import Mode, Scale
 from synergy_tui.experiments.attention import Snapshot
-from synergy_tui.words import compact
+from synergy_tui.words import compact, percent
 
 Paint = Callable[[int, int, Mode], Canvas]
 Shown = tuple[Paint, str, str]

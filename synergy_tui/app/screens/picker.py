@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +236,7 @@ def _scenario_line(entry: library.Entry, width: int) -> Content:
         return Content.styled(f"  {entry.path.stem}", "$text-error")
     kind = "sweep: " if entry.sweep else ""
     title = (f"  {kind}{entry.title}", MUTED)
-    return Content.assemble(f"  {_cut(entry.path.stem, width)}", title)
+    return Content.assemble(f"  {words.cut(entry.path.stem, width).ljust(width)}", title)
 
 
 def _experiment_line(each: dict[str, Any], width: int) -> Content:
@@ -245,9 +244,9 @@ def _experiment_line(each: dict[str, Any], width: int) -> Content:
     mark, style, _ = _state(each)
     return Content.assemble(
         (f"{mark} ", style),
-        f"{_cut(each['scenario'], width)}  ",
+        f"{words.cut(each['scenario'], width).ljust(width)}  ",
         (f"{each['state']:<9}", style),
-        (f"{age(each['started']):>10}", MUTED),
+        (f"{words.age(each['started']):>10}", MUTED),
     )
 
 
@@ -280,26 +279,9 @@ def _about_experiment(each: dict[str, Any]) -> Content:
     if each["verdict"]:
         parts.append(f"{each['verdict']}\n\n")
     parts += ["state    ", (f"{each['state']}\n", style)]
-    parts.append(f"started  {age(each['started'])}{took}\n")
+    parts.append(f"started  {words.age(each['started'])}{took}\n")
     if entry.runs:
         parts.append(f"runs     {', '.join(entry.runs)}\n")
     parts.append((f"folder   {each['path']}\n\n", MUTED))
     parts.append(what.format(id=each["id"]))
     return Content.assemble(*parts)
-
-
-def _cut(text: str, width: int) -> str:
-    """``text`` in exactly ``width`` characters."""
-    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def age(started: str, now: datetime.datetime | None = None) -> str:
-    """How long ago a moment (ISO 8601) was, for a person."""
-    from synergy_tui.words import ago
-
-    try:
-        then = datetime.datetime.fromisoformat(started)
-    except ValueError:
-        return ""
-    now = datetime.datetime.now(datetime.UTC) if now is None else now
-    return f"{ago((now - then).total_seconds())} ago"

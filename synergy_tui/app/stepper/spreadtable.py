@@ -13,7 +13,7 @@ import numpy.typing as npt
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.shading import Mode, glyphs_of, level_style, levels_of
 from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
-from synergy_tui.words import compact
+from synergy_tui.words import share_text
 
 NARROWEST = 4
 """Columns that a node's number needs, its gap included."""
@@ -28,14 +28,6 @@ def window(step: int, last: int, rows: int) -> range:
     """The steps to show in ``rows`` rows, with ``step`` among them."""
     first = min(max(step - rows // 2, 0), max(last - rows + 1, 0))
     return range(first, min(first + rows, last + 1))
-
-
-def number(value: float, room: int) -> str:
-    """A share in ``room`` characters: two digits, or two decimals where these are too long."""
-    text = compact(value)
-    if len(text) <= room:
-        return text
-    return f"{value:.{max(room - 1, 0)}f}".removeprefix("0")[:room] if value >= 0.005 else "<1%"
 
 
 def draw_spread(
@@ -71,7 +63,7 @@ def draw_spread(
         if numbers:
             for node in range(nodes):
                 level = int(levels[row - 1, node])
-                text = number(float(share[t, node]), size - 1).rjust(size - 1) + " "
+                text = share_text(float(share[t, node]), size - 1).rjust(size - 1) + " "
                 shade = level_style(level) if mode == "blocks" and level > 1 else TEXT
                 canvas.write(lead + node * size, row, text, shade)
             end = lead + nodes * size

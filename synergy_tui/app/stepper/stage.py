@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.stepper.measures import Best, Diffusion, Optimum, Response
-from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of, number
+from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, has_boxes, natural_rows
 from synergy_tui.app.widgets.plot import Curve, Marker, Plot, draw
 from synergy_tui.app.widgets.shading import Mode, head_style, levels_of
 from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TITLE
-from synergy_tui.words import compact
+from synergy_tui.words import compact, share_text
 
 MOST_ARCS = 80
 """Arcs considered for a drawing; a triangle of attention has hundreds, and no room for them."""
@@ -83,9 +83,11 @@ def dag_of(stage: Stage) -> Dag:
     step = min(stage.step, stage.diffusion.steps)
     now = spread[step]
     before = spread[max(step - 1, 0)]
-    levels = levels_of(now)
+    levels, source = levels_of(now), stage.diffusion.source
     nodes = [
-        Node(name, number(float(now[node]), 4), int(levels[node]), node == stage.diffusion.source)
+        Node(
+            name, share_text(float(now[node]), 4), int(levels[node]), node == stage.diffusion.source
+        )
         for node, name in enumerate(stage.names)
     ]
     moved = before if step else np.zeros_like(before)

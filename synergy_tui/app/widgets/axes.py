@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.words import _no_zero, compact
+from synergy_tui.words import compact, tick_text
 
 Scale = Literal["linear", "log", "log1p"]
 Floats = npt.NDArray[np.float64]
@@ -86,18 +86,6 @@ def covering(
         round(math.ceil(high / step - 1e-9) * step, 12),
         label=label,
     )
-
-
-def tick_text(value: float, step: float) -> str:
-    """A tick's label, with the decimals that tell it from the next tick."""
-    if value == 0 or abs(value) < abs(step) * 1e-9:
-        return "0"
-    if abs(value) >= 10**4 or (0 < step < 10**-4):
-        return compact(value)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
-    if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
-        decimals += 1
-    return _no_zero(f"{value:.{decimals}f}")
 
 
 def _transform(values: Floats, scale: Scale) -> Floats:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
-from synergy_tui.words import number
+from synergy_tui.words import cut, number
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -156,8 +156,7 @@ def draw_grid(
         glyph, plain, style = GLYPHS.get(line.status, GLYPHS["waiting"])
         here = first + row - 1 == selected
         canvas.write(0, row, plain if ascii_only else glyph, INDEX[style])
-        name = line.name if len(line.name) <= label else line.name[: label - 1] + "…"
-        canvas.write(2, row, name, TITLE if here else text_style)
+        canvas.write(2, row, cut(line.name, label), TITLE if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)
         for at, column in enumerate(shown):

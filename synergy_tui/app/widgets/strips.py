@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
+from synergy_tui.words import cut
 
 SHORTEST = 24
 """A field that shrinks keeps at least this many characters."""
@@ -52,7 +53,7 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
             if over > 0 and field.shrinks and len(field.text) > SHORTEST:
                 room = max(len(field.text) - over, SHORTEST)
                 over -= len(field.text) - room
-                kept[place] = replace(field, text=field.text[: room - 1].rstrip() + "…")
+                kept[place] = replace(field, text=cut(field.text, room))
 
     shorten()
     while kept and needed() > width:

@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, strategies as st
 
-from synergy_tui.app.inspector.pathmap import (
-    Route,
-    draw_paths_panel,
-    draw_routes,
-    percent,
-    routes_dag,
-)
-from synergy_tui.app.stepper.spreadtable import draw_spread, number, window
+from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel, draw_routes, routes_dag
+from synergy_tui.app.stepper.spreadtable import draw_spread, window
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import (
     Arc,
@@ -26,6 +20,7 @@ from synergy_tui.app.widgets.dag import (
 )
 from synergy_tui.app.widgets.shading import head_style
 from synergy_tui.app.widgets.styles import STYLES
+from synergy_tui.words import percent, share_text
 
 NODES = [Node(name, value) for name, value in zip("uvwτ", ["1", ".5", ".25", "0"], strict=True)]
 LINE = [Arc(0, 1, "1"), Arc(1, 2, "1"), Arc(2, 3, "1")]
@@ -208,6 +203,6 @@ def test_the_window_of_steps_holds_the_one_shown() -> None:
 
 
 def test_numbers_fit_their_column() -> None:
-    assert [number(value, 3) for value in (1.0, 0.0625, 0.001, 0.0, 0.5)] == [
+    assert [share_text(value, 3) for value in (1.0, 0.0625, 0.001, 0.0, 0.5)] == [
         "1", ".06", "<1%", "0", ".5",
     ]  # fmt: skip
