@@ -1,7 +1,7 @@
 """One thread that works on the newest request; requests that come in meanwhile replace each other.
 
-A person holding a key down asks for a dozen results a second and wants the last. Work goes on off
-the event loop, never twice at a time, and what has been overtaken is never started.
+A person holding a key down asks for a dozen results per second and wants the last. The work is done
+off the event loop, never twice at a time, and what has been overtaken is never started.
 """
 
 from __future__ import annotations

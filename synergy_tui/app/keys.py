@@ -42,7 +42,7 @@ _TIMED = ("dashboard", "inspector")
 TABLE: tuple[Key, ...] = (
     # Time
     Key("time.pause", "space", "toggle_pause", "pause",
-        "Freeze what is shown; the log goes on growing. Again: follow the newest step",
+        "Freeze what is shown; the log keeps growing. Again: follow the newest step",
         "Time", _TIMED, 1),
     Key("time.back", "left_square_bracket", "step(-1)", "step",
         "Go to the probe before", "Time", _TIMED, 4, "time.forward"),
@@ -51,12 +51,12 @@ TABLE: tuple[Key, ...] = (
     Key("time.jump_back", "left_curly_bracket", "jump(-1)", "jump back",
         "Go back a tenth of the run", "Time", _TIMED),
     Key("time.jump_forward", "right_curly_bracket", "jump(1)", "jump on",
-        "Go on a tenth of the run", "Time", _TIMED),
+        "Go forward a tenth of the run", "Time", _TIMED),
     Key("time.first", "home", "first", "first", "Go to the first probe", "Time", _TIMED),
     Key("time.follow", "end", "follow", "follow",
         "Follow the newest step", "Time", _TIMED),
     Key("time.play", "p", "toggle_play", "play",
-        "Play the recording on from the cursor; again to stop", "Time", _TIMED, 12),
+        "Play the recording from the cursor; again to stop", "Time", _TIMED, 12),
     Key("time.faster", "greater_than_sign", "speed(1)", "faster",
         "Play twice as fast", "Time", _TIMED),
     Key("time.slower", "less_than_sign", "speed(-1)", "slower",
@@ -68,7 +68,7 @@ TABLE: tuple[Key, ...] = (
     Key("view.stepper", "d", "stepper", "diffuse",
         "Step through the diffusion of the selected run", "View", ("dashboard",), 14),
     Key("view.convention", "c", "convention", "convention",
-        "Show the numbers under the next mixing-time convention", "View", ("dashboard",), 6),
+        "Show the numbers under the next definition of the mixing time", "View", ("dashboard",), 6),
     Key("view.layer", "v", "layer", "layer",
         "Show the next layer, or all layers together", "View", ("dashboard",), 13),
     Key("view.overlay", "y", "overlay", "overlay",
@@ -152,7 +152,7 @@ TABLE: tuple[Key, ...] = (
         "Step through the diffusion over these heads", "View", ("inspector",), 11),
     # Stepper
     Key("stepper.forward", "right,right_square_bracket,full_stop", "move(1)", "step",
-        "One diffusion step on", "Diffusion", ("stepper",), 1),
+        "One diffusion step forward", "Diffusion", ("stepper",), 1),
     Key("stepper.back", "left,left_square_bracket,comma", "move(-1)", "back",
         "One diffusion step back", "Diffusion", ("stepper",), 4),
     Key("stepper.play", "space,p", "play", "play",
@@ -231,7 +231,7 @@ TABLE: tuple[Key, ...] = (
     Key("app.suspend", "ctrl+z", "app.suspend_process", "suspend",
         "Put the app in the background of the shell (fg returns)", "Everywhere", ALL),
     Key("app.leave", "q,ctrl+c", "app.leave", "leave",
-        "Leave; what runs goes on", "Everywhere", ALL, 2),
+        "Leave; what runs continues", "Everywhere", ALL, 2),
 )  # fmt: skip
 
 _SHOWN = {

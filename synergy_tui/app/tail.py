@@ -1,6 +1,6 @@
 """Follow a growing log from a thread: capped reads, folded into the state under a lock.
 
-The thread never draws and the app's event loop never reads. What has been folded is told by
+The thread never draws and the app's event loop never reads. What has been folded is counted by
 :attr:`Tail.version`; readers hold :attr:`Tail.lock` while they look at the state.
 """
 

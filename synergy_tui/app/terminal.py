@@ -11,10 +11,12 @@ from synergy_tui.errors import UserError
 
 def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
     """Raise a UserError unless the app can be drawn here: no pipe, and a cursor that moves."""
-    headless = "Without the app: `synergy run SCENARIO --no-ui` runs, `synergy show NAME` tells."
+    headless = (
+        "Without the app: `synergy run SCENARIO --no-ui` runs it, `synergy show NAME` reports."
+    )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         # The app draws on stderr, so that stdout stays free for data.
-        raise UserError("The app needs a terminal, and this is none.", hint=headless)
+        raise UserError("The app needs a terminal, and there is none here.", hint=headless)
     if environment.get("TERM", "") in ("dumb", "unknown", ""):
         term = environment.get("TERM") or "empty"
         raise UserError(f"The app cannot be drawn here: TERM is {term}.", hint=headless)

@@ -1,8 +1,7 @@
 """The step cursor that every panel of every run shares.
 
-Following, the cursor is the newest step. Paused, it stays while the log goes on growing. Playing,
-it moves on by itself. Nothing here knows a clock: :meth:`Timeline.advance` is told how much time
-has passed.
+Following, the cursor is the newest step. Paused, it stays while the log keeps growing. Playing, it
+moves by itself. Nothing here knows a clock: :meth:`Timeline.advance` gets the time that has passed.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ class Timeline:
         self.seek(float(self._all_stops()[0]))
 
     def toggle_play(self) -> None:
-        """Play on from the cursor (from the start when it is at the end), or stop playing."""
+        """Play from the cursor (from the start when it is at the end), or stop playing."""
         if self.mode is Mode.PLAYING:
             self.seek(self.step)
             return

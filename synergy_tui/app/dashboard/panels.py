@@ -19,6 +19,7 @@ from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
+FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
 SHORT = ("soon", "clear", "learned")
 ARRIVED = 0.97
 """An arrival curve that has come this far is drawn on, level, to the end of the axis."""
@@ -62,6 +63,28 @@ def number(value: Any) -> float:
     if isinstance(value, str):
         return math.inf if value.startswith(">") or value == "inf" else math.nan
     return float(value)
+
+
+def mixing_rule(state: ExperimentState, look: Look) -> str:
+    """What the mixing time is the first step of, in words."""
+    convention = look.convention
+    starts = "worst start" if convention.aggregate == "max" else "mean over starts"
+    distance = "total variation" if convention.distance == "tv" else "L1 distance"
+    lead = "mixing time" if convention.source == "theory" else f"mixing time as {convention.source}"
+    probes = (run.probe_at(look.step) for run in state.runs.values())
+    epsilon = next((probe.overall.get("epsilon", 0.25) for probe in probes if probe), 0.25)
+    if look.ascii_only:
+        limit = f"at most {compact(epsilon)}"
+    else:
+        limit = "≤ ¼" if epsilon == 0.25 else f"≤ {compact(epsilon)}"
+    return f"{lead}: {starts}, {distance} {limit}"
+
+
+def arrived_by(look: Look, analysis: Mapping[str, Any]) -> str:
+    """What has happened by the mixing time: who has arrived, with which share."""
+    level = look.convention.arrived(number(analysis.get("epsilon", 0.25)))
+    starts = "all starts" if look.convention.aggregate == "max" else "the mean start"
+    return f"{starts} {compact(level, 3)} arrived"
 
 
 def learned(run: RunState, step: int) -> tuple[float | None, float | None]:
@@ -165,9 +188,10 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         analysis = look.convention.analysis(probe, look.layer)
         mixing = analysis["mixing"]
         mixed = mixing.get(look.convention.key)
-        label = f"mixed at {measured(mixed)}" if alone else f"{glyph} {measured(mixed)}"
         if not math.isnan(number(mixed)):
-            markers.append(Marker("x", number(mixed), label, colour))
+            label = f"mixed at {measured(mixed)}" if alone else f"{glyph} {measured(mixed)}"
+            longer = f"{arrived_by(look, analysis)}: {measured(mixed)}" if alone else ""
+            markers.append(Marker("x", number(mixed), label, colour, longer=longer))
         steps = measured(mixing.get("hitting_time_mean"))
         headline += steps if alone else f"{glyph} {steps}  "
         if alone:
@@ -178,7 +202,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         markers.insert(
             0, Marker("y", level, f"{compact(level, 3)} arrived", "axis", minor=not alone)
         )
-        headline = f"{headline.strip()} steps to sink"
+        headline = f"mean {headline.strip()} steps"
     main = _newest(runs, look).overall.get("convention") if curves else None
     what = f"arrival at the sink{_layer(look)}"
     if main not in (None, look.convention.source):
@@ -229,7 +253,8 @@ def _how_clearly(
         empty=_waiting(state, runs, 1),
         shares_x=True,
     )
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
+    detail, brief = (f"{what}{_layer(look)}" for what in FIDELITY)
+    return Panel(QUESTIONS[1], detail, headline.strip(), plot, SHORT[1], brief)
 
 
 def _clearly_bars(
@@ -256,7 +281,8 @@ def _clearly_bars(
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
         plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 1))
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
+    detail, brief = (f"{what}{_layer(look)}" for what in FIDELITY)
+    return Panel(QUESTIONS[1], detail, headline.strip(), plot, SHORT[1], brief)
 
 
 def _has_it_learned(
@@ -399,7 +425,7 @@ def _mixing_bound(analysis: Mapping[str, Any]) -> list[Marker]:
         bound = bounds.get(key) or {}
         value = number(bound.get("bound"))
         if bound.get("applies") and math.isfinite(value):
-            return [Marker("x", value, f"theory: by {compact(value)}", "marker", minor=True)]
+            return [Marker("x", value, f"proven limit {compact(value)}", "marker", minor=True)]
     return []
 
 
@@ -409,7 +435,7 @@ def _fidelity_bound(analysis: Mapping[str, Any]) -> list[Marker]:
     nodes = number(analysis.get("nodes"))
     value = number(bound.get("bound")) / nodes if nodes else math.nan
     if bound.get("applies") and value < 1:
-        return [Marker("y", value, f"theory: at most {compact(value)}", "marker")]
+        return [Marker("y", value, f"proven limit {compact(value)}", "marker")]
     return []
 
 
@@ -445,7 +471,7 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState], question: int) ->
 
 _PROMISES = (
     "here: the share of tokens whose walk has reached the sink, the last token, step by step",
-    "here: how much of the token that is heard worst reaches the sink, as training goes on",
+    "here: how much of the token that is heard worst reaches the sink, as training proceeds",
     "here: the loss, and the floor below which no model can go",
 )
 """What each panel shows, for those who wait before an empty one."""

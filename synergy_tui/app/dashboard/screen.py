@@ -118,21 +118,21 @@ class DashboardScreen(TimedScreen):
         )
 
     def refresh_view(self) -> None:
-        if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
+        if not self.fits(SMALLEST, "Synergy", "q leaves; the run continues."):
             return
         look = self.look()
-        told = self.session.status
-        self._header.show(self._header_fields(told))
+        now = self.session.status
+        self._header.show(self._header_fields(now))
         timeless = 2 not in status.rows(self.state)
         self._timeline_bar.display = not timeless
         self._timeline_bar.show(self.track())
         self._keys.hide(*TIME_KEYS if timeless else ())
-        content = summarise(self.state, look, told.advice)
+        content = summarise(self.state, look, now.advice)
         strip = self._summary
         strip.styles.height = summary_height(
             content, self.size.width, self._most_summary(content.alert)
         )
-        self.set_class(told.word == "PAUSED", "-paused")
+        self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
         axes = panels.scales(self.state, look)
@@ -225,19 +225,19 @@ class DashboardScreen(TimedScreen):
     def _columns_that_fit(self) -> list[RunState]:
         return self.runs[: max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))]
 
-    def _header_fields(self, told: status.Status) -> list[Field]:
+    def _header_fields(self, now: status.Status) -> list[Field]:
         state, timeline = self.state, self.timeline
         run = self.selected_run
         total = state.total_steps
-        pill = f" {told.word} "
-        busy = told.word in ("LIVE", "PAUSED", "STARTING")
+        pill = f" {now.word} "
+        busy = now.word in ("LIVE", "PAUSED", "STARTING")
         used = status.resources(state) if busy else []
         fields = [
             Field("Synergy", "title", weight=40),
             Field(state.title or self.session.experiment.id, "text", weight=50, shrinks=True),
             # What is used of a device names it already, and who is done uses none.
             Field(run.device or "" if run and busy and not used else "", "muted", weight=20),
-            Field(pill, told.style, right=True),
+            Field(pill, now.style, right=True),
         ]
         if total:
             fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
@@ -247,7 +247,7 @@ class DashboardScreen(TimedScreen):
         elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
         left = status.remaining(state, timeline.pace)
-        if left is not None and told.word in ("LIVE", "PAUSED"):
+        if left is not None and now.word in ("LIVE", "PAUSED"):
             fields.append(Field(f"{words.clock(left)} left", "text", 45, right=True))
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
@@ -289,10 +289,8 @@ class DashboardScreen(TimedScreen):
     def action_convention(self) -> None:
         listed = conventions.available(self.state)
         self.convention_place = (self.convention_place + 1) % len(listed)
-        name = listed[self.convention_place].name
-        self.notify(
-            f"mixing time by {name} ({self.convention_place + 1} of {len(listed)})", timeout=2
-        )
+        rule = panels.mixing_rule(self.state, self.look())
+        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
         self.update_now()
 
     def action_layer(self) -> None:
@@ -336,14 +334,14 @@ class DashboardScreen(TimedScreen):
 
     def action_copy_verdict(self) -> None:
         content = summarise(self.state, self.look())
-        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:1]]))
+        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:2]]))
         self.notify("Copied the verdict")
 
     def action_export(self) -> None:
         self.export("dashboard", self.as_csv())
 
     def as_csv(self) -> str:
-        """Every curve on the screen, a point a line."""
+        """Every curve on the screen, one point per line."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["run", "panel", "curve", "x", "y"])

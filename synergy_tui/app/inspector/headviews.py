@@ -200,7 +200,7 @@ def draw_what_if(
             f"{phi} of token {name}",
             "best head alone",
             "amplification",
-            "mixing time tv-max, 1/4",
+            "mixing time, worst start",
         )
     else:
         labels = (

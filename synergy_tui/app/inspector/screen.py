@@ -239,7 +239,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer; heads that are off belong to one layer, so all go on."""
+        """Show the next layer; heads that are off belong to one layer, so all are switched on."""
         if self.snapshot is not None and self.snapshot.layers > 1:
             layer = (fitted(self.question, self.snapshot).layer + 1) % self.snapshot.layers
             self.question = replace(self.question, layer=layer, off=frozenset())
@@ -294,7 +294,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.export(f"inspector-{self.run_name}", self.as_csv())
 
     def as_csv(self) -> str:
-        """The figures of every head and of the mixtures, a line each."""
+        """The figures of every head and of the mixtures, one per line."""
         view, probe = self.view(), self.probe
         return "" if view is None or probe is None else view.as_csv(self.run_name or "", probe.step)
 

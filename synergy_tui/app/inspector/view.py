@@ -181,10 +181,11 @@ class InspectorView:
         name = self.snapshot.name(answer.question.source)
         covered = percent(sum(route.share for route in routes))
         dot = ", " if self.ascii_only else " · "
+        novel, cross = percent(answer.novel), percent(answer.cross_head)
         return (
             paint,
             f"paths from {name}: top {len(routes)} carry {covered}",
-            f"cross-head {percent(answer.cross_head)}{dot}novel {percent(answer.novel)}",
+            f"needs several heads {novel}{dot}switches {cross}",
         )
 
     def _what_if(self) -> Shown:
@@ -200,7 +201,7 @@ class InspectorView:
         return paint, "what if a head is switched off", "x: off"
 
     def as_csv(self, run: str, step: int) -> str:
-        """The figures of every head and of the mixtures, a line each."""
+        """The figures of every head and of the mixtures, one per line."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(

@@ -39,9 +39,9 @@ _STATES = {
     "stopped": (
         "■",
         "$text-warning",
-        "enter shows how far it came; to go on:\nsynergy resume {id}",
+        "enter shows how far it came; to continue:\nsynergy resume {id}",
     ),
-    "dead": ("?", "$text-error", "its worker is gone; to go on:\nsynergy resume {id}"),
+    "dead": ("?", "$text-error", "its worker is gone; to continue:\nsynergy resume {id}"),
 }
 """Mark, style, and what can be done, by state."""
 _DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it")
@@ -104,7 +104,7 @@ class PickerScreen(Screen[None]):
         self.query_one(Header).show(
             [
                 Field("Synergy", "title"),
-                Field("what shall we look at?", "muted", weight=2),
+                Field("choose a scenario or an experiment", "muted", weight=2),
                 Field(counted, "muted", weight=1, right=True),
             ]
         )
@@ -124,18 +124,20 @@ class PickerScreen(Screen[None]):
             found = list_experiments(self._home)[-MOST:]
         except UserError as error:
             found, problem = [], error.message
-        told = [
+        listed = [
             {**summary(experiment), "entry": library.read(experiment.path / "scenario.toml")}
             for experiment in reversed(found)
         ]
-        self.app.call_from_thread(self._show, entries, told, problem)
+        self.app.call_from_thread(self._show, entries, listed, problem)
 
-    def _show(self, entries: list[library.Entry], told: list[dict[str, Any]], problem: str) -> None:
+    def _show(
+        self, entries: list[library.Entry], found: list[dict[str, Any]], problem: str
+    ) -> None:
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
-        self._found = {f"experiment:{each['path']}": each for each in told}
+        self._found = {f"experiment:{each['path']}": each for each in found}
         self._problem = problem
-        self._entitle(f"{len(entries)} scenarios · {len(told)} experiments")
-        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in told]
+        self._entitle(f"{len(entries)} scenarios · {len(found)} experiments")
+        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in found]
         width = min(max(map(len, names), default=0), LONGEST)
         listed = self.query_one("#list", OptionList)
         kept = listed.highlighted
@@ -155,7 +157,7 @@ class PickerScreen(Screen[None]):
         listed.add_option(heading("EXPERIMENTS"))
         for name, each in self._found.items():
             listed.add_option(Option(_experiment_line(each, width), id=name))
-        if not told:
+        if not found:
             listed.add_option(nothing(problem or "none yet: choose a scenario above"))
         listed.highlighted = kept if kept else 1
         listed.focus()
@@ -265,7 +267,7 @@ def _about_scenario(entry: library.Entry) -> Content:
     parts.append(
         f"A sweep of many experiments: synergy sweep {entry.path}"
         if entry.sweep
-        else "enter runs it; it goes on when you leave"
+        else "enter runs it; it continues when you leave"
     )
     return Content.assemble(*parts)
 

@@ -116,7 +116,7 @@ class SweepScreen(Screen[None]):
         grid.repaint()
 
     def _status(self, status: str) -> str:
-        """A point that seems to run while nobody runs the sweep was cut short."""
+        """A point that seems to run while the sweep does not run was cut short."""
         return "stopped" if status == "running" and not self._running else status
 
     def _show_frame(self) -> None:
@@ -139,12 +139,12 @@ class SweepScreen(Screen[None]):
             ]
         )
         view = list(overview.points.values())[self.query_one(SweepGrid).selected]
-        told = ", ".join(f"{axis} {value}" for axis, value in view.point.settings.items())
+        settings = ", ".join(f"{axis} {value}" for axis, value in view.point.settings.items())
         attempt = f"attempt {view.attempt}" if view.attempt > 1 else ""
         self.query_one("#detail", FieldStrip).show(
             [
                 Field(f"{self.measure.name} ({self.measure.unit})", "title"),
-                Field(told, "text", weight=3),
+                Field(settings, "text", weight=3),
                 Field(f"seed {view.point.seed}", "muted", weight=2),
                 Field(attempt, "warning", weight=4),
                 Field(view.state.verdict, "muted", weight=1, shrinks=True),

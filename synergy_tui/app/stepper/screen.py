@@ -257,9 +257,11 @@ class StepperScreen(AskingScreen):
         best = diffusion.best(head)
         now = float(diffusion.share(head)[min(self.t, diffusion.steps), -1])
         sink = snapshot.name(snapshot.nodes - 1)
-        told = best_text(best, self.session.ascii_only)
-        hears = " hears" if panel.size.width > 30 else ""
-        panel.show(paint, title, f"{sink}{hears} {compact(now)}, best {told} at {best.step:,}")
+        peak = best_text(best, self.session.ascii_only)
+        lead, at = ("sink ", "at step") if panel.size.width > 44 else ("", "at")
+        panel.show(
+            paint, title, f"{lead}{sink}: now {compact(now)}; peak {peak} {at} {best.step:,}"
+        )
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         optimal = None if self.optimum is None else self.optimum.weights

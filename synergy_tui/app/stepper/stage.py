@@ -85,9 +85,7 @@ def dag_of(stage: Stage) -> Dag:
     before = spread[max(step - 1, 0)]
     levels, source = levels_of(now), stage.diffusion.source
     nodes = [
-        Node(
-            name, share_text(float(now[node]), 4), int(levels[node]), node == stage.diffusion.source
-        )
+        Node(name, share_text(float(now[node]), 4), int(levels[node]), node == source)
         for node, name in enumerate(stage.names)
     ]
     moved = before if step else np.zeros_like(before)
@@ -103,6 +101,16 @@ def dag_of(stage: Stage) -> Dag:
         above, below = (_arcs(heads[head], weights[head] * moved, head) for head in (0, 1))
         return Dag(nodes, above if weights[0] > 0 else [], below if weights[1] > 0 else [])
     return Dag(nodes, _mixed_arcs(heads, weights, moved))
+
+
+def edges_of(stage: Stage) -> int:
+    """How many edges the panel's DAG has, drawn or not."""
+    weights, heads = stage.diffusion.weights, stage.diffusion.matrices
+    if stage.head is not None:
+        return int(np.count_nonzero(np.tril(heads[stage.head], -1)))
+    used = np.tril(heads[weights > 0], -1) != 0
+    # Two heads are drawn apart, more of them merged.
+    return int(used.sum() if len(weights) == 2 else used.any(axis=0).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ def draw_stage(
     canvas.chars[note:first, left : left + drawn.width] = drawn.chars[:used]
     canvas.styles[note:first, left : left + drawn.width] = drawn.styles[:used]
     if note:
-        canvas.write(1, 0, f"the {shown} strongest edges that fit"[: width - 1], MUTED)
+        canvas.write(1, 0, f"{shown} of {edges_of(stage):,} edges shown"[: width - 1], MUTED)
     if height - first >= 2:
         table = draw_spread(
             share,

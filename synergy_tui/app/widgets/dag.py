@@ -1,8 +1,8 @@
 """A DAG as an arc diagram: nodes in topological order on a line, edges as arcs. No Textual here.
 
 Information flows from left to right. Edges of one head may run above the nodes and those of another
-below, so that two heads are told apart without colour; the text on an arc names its heads. What has
-no room is left out weakest first, and the caller is told how many arcs are shown.
+below, so that two heads differ without colour; the text on an arc names its heads. What has
+no room is left out weakest first, and the caller learns how many arcs are shown.
 """
 
 from __future__ import annotations

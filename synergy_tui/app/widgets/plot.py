@@ -19,13 +19,16 @@ from synergy_tui.app.widgets.canvas import Canvas, cell_dots, spans, to_cells
 from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
 
 READABLE = 60
-"""Characters in a line of what an empty chart says, at most."""
+"""Characters per line in an empty chart, at most."""
 
 FLAT = 3
 """Rows up to which a chart gives the row of an axis that is beneath it anyway to its curves."""
 
 WIDE, GUTTER = 30, 4
 """From this width on the y axis takes at least so many columns: charts in a column line up."""
+
+LONGER = 48
+"""Columns from which on a chart has room for the longer names of markers."""
 
 ROOMY = 6
 """Rows from which on a chart has room for the names of its curves and for minor markers."""
@@ -50,7 +53,8 @@ class Curve:
 class Marker:
     """A dashed line across the chart at a value of one axis, with its name.
 
-    One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows.
+    One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows; the ``longer``
+    name is taken from :data:`LONGER` columns on.
     """
 
     axis: Literal["x", "y"]
@@ -58,6 +62,7 @@ class Marker:
     label: str
     style: str = "marker"
     minor: bool = False
+    longer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class Panel:
     headline: str  # the number that answers, at the right end of the line
     plot: Plot | Bars
     short: str = ""  # title for narrow panels
+    brief: str = ""  # detail for narrow panels
 
 
 def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
@@ -138,8 +144,9 @@ def draw_panel(
     canvas.write(0, 0, mark, CURSOR)
     canvas.write(1, 0, title, TITLE)
     room = width - len(title) - len(panel.headline) - 4
-    if len(panel.detail) <= room:
-        canvas.write(len(title) + 3, 0, panel.detail, MUTED)
+    detail = panel.detail if len(panel.detail) <= room else panel.brief
+    if len(detail) <= room:
+        canvas.write(len(title) + 3, 0, detail, MUTED)
     canvas.write(width - len(panel.headline), 0, panel.headline, INDEX["headline"])
     if height > 1:
         plot = panel.plot
@@ -150,7 +157,7 @@ def draw_panel(
 
 
 def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) -> Canvas:
-    """Draw bars, one a row; those for which there is no row are counted in the last one."""
+    """Draw bars, one per row; those for which there is no row are counted in the last one."""
     canvas = Canvas.blank(width, height)
     shown = list(chart.bars)
     if len(shown) > height:
@@ -186,7 +193,7 @@ def _write_empty(canvas: Canvas, message: str) -> None:
     first, *others = [_balanced(part, room) for part in message.split("\n")]
     rows = [(row, MUTED) for row in first]
     for part in others:
-        # What is said besides waits until there is room for all of it, with a gap.
+        # What else is said waits until there is room for all of it, with a gap.
         if len(rows) + 1 + len(part) <= canvas.height:
             rows += [("", AXIS), *((row, AXIS) for row in part)]
     top = max((canvas.height - len(rows)) // 2, 0)
@@ -322,6 +329,7 @@ def _draw_markers(
         if marker.minor and not roomy:
             continue
         style = INDEX[marker.style]
+        name = marker.longer if marker.longer and body.width >= LONGER else marker.label
         if marker.axis == "y":
             row = _row(plot.y, marker.at, body.height)
             if not 0 <= row < body.height:
@@ -329,15 +337,15 @@ def _draw_markers(
             free = np.zeros_like(taken)
             free[row] = ~taken[row]
             body.fill(free, lines["dash"], style)
-            right = body.width - len(marker.label)
+            right = body.width - len(name)
             places = [(r, c) for r in (row, row - 1, row + 1) for c in (right, 1, right // 2)]
-            levels.append(_Label(marker.label, style, places, len(marker.label) // 2))
+            levels.append(_Label(name, style, places, len(name) // 2))
         else:
             place = float(plot.x.place(marker.at))
             if np.isnan(place) or place < 0:
                 continue
             if place > 1:
-                label = f"{marker.label} {'>' if lines is _ASCII_LINES else '→'}"
+                label = f"{name} {'>' if lines is _ASCII_LINES else '→'}"
                 right = body.width - len(label)
                 places = [(row, right) for row in rows]
                 uprights.append(_Label(label, style, places, len(label)))
@@ -346,9 +354,9 @@ def _draw_markers(
             free = np.zeros_like(taken)
             free[:, column] = ~taken[:, column]
             body.fill(free, lines["stem"], style)
-            sides = (column + 2, column - 1 - len(marker.label))
+            sides = (column + 2, column - 1 - len(name))
             places = [(row, side) for row in rows for side in sides]
-            uprights.append(_Label(marker.label, style, places, len(marker.label)))
+            uprights.append(_Label(name, style, places, len(name)))
     # An upright's name must stand beside it; a level's has the whole width.
     labels = uprights + levels + (_curve_labels(body, plot) if roomy else [])
     if plot.cursor is not None:

@@ -32,7 +32,7 @@ SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 
 HEADS = 8
-"""Head colours; beyond eight heads they repeat, and the head's number tells them apart."""
+"""Head colours; beyond eight heads they repeat, and the head's number distinguishes them."""
 _HEAD_COLOURS = (
     ("#56B4E9", "#0B6FA8", "bright_blue"),
     ("#F0A92D", "#9A6200", "yellow"),

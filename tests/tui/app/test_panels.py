@@ -45,7 +45,7 @@ def plot(shown: Panel) -> Plot:
 
 def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentState) -> None:
     answers = [panel(question, state, "multi-head").headline for question in range(3)]
-    assert answers[0] == "12.1 steps to sink"
+    assert answers[0] == "mean 12.1 steps"
     assert answers[1].startswith("φ .0482 [")
     assert answers[2].startswith("loss .0")
     assert answers[2].endswith("% right")
@@ -62,7 +62,7 @@ def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
 def test_mixing_point_floor_and_bound_are_marked(state: ExperimentState) -> None:
     labels = [marker.label for marker in plot(panel(0, state, "single-head")).markers]
     assert any(label.startswith("mixed at ") for label in labels)
-    assert any(label.startswith("theory: by ") for label in labels)
+    assert any(label.startswith("proven limit ") for label in labels)
     assert ".75 arrived" in labels
     assert [marker.label for marker in plot(panel(2, state, "single-head")).markers] == ["floor 0"]
 
@@ -104,7 +104,7 @@ def test_other_conventions_of_a_probe_can_be_chosen() -> None:
     measured = state_of(events)
     paper = conventions.available(measured)[-1]
     assert paper.source == "paper-code"
-    assert panel(0, measured, "multi-head", convention=paper).headline == "3.6 steps to sink"
+    assert panel(0, measured, "multi-head", convention=paper).headline == "mean 3.6 steps"
 
 
 def test_layers_are_drawn_together_or_alone(state: ExperimentState) -> None:
@@ -141,7 +141,7 @@ def test_a_censored_time_is_shown_as_what_it_is() -> None:
             event["overall"]["mixing"]["mixing_time_tv_max"] = "> 10000"
             event["overall"]["mixing"]["hitting_time_mean"] = float("inf")
     shown = panel(0, state_of(events), "multi-head")
-    assert shown.headline == "inf steps to sink"
+    assert shown.headline == "mean inf steps"
     assert "mixed at >10000" in [marker.label for marker in plot(shown).markers]
 
 
@@ -195,7 +195,10 @@ def test_smoothing_keeps_constants_and_ends() -> None:
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith("mixed by theory · tv, max (c) · theory")
+    assert content.notes[0].startswith(
+        "mixing time: worst start, total variation ≤ ¼ (c changes) · 16"
+    )
+    assert content.notes[1].startswith("theory, walks, sink excluded")
     assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
     names = [cell.text for cell in content.table[0]]
     assert {"steps to sink", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)

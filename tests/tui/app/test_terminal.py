@@ -85,7 +85,7 @@ def tmux(live: Path) -> Iterator[Tmux]:
 
 @needs_tmux
 def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
-    screen = tmux.wait_for("steps to sink")
+    screen = tmux.wait_for("the sink hears")
     assert "LIVE" in screen
     assert len(screen.splitlines()) == 24
     tmux.run("send-keys", "Space")
@@ -101,13 +101,13 @@ def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
 
 @needs_tmux
 def test_a_terminal_that_dies_leaves_the_experiment_whole(tmux: Tmux, live: Path) -> None:
-    tmux.wait_for("steps to sink")
+    tmux.wait_for("the sink hears")
     before = (live / "events.jsonl").read_bytes()
     tmux.close()
     assert (live / "events.jsonl").read_bytes() == before
     again = Tmux((80, 24), command(live))
     try:
-        assert "LIVE" in again.wait_for("steps to sink")
+        assert "LIVE" in again.wait_for("the sink hears")
     finally:
         again.close()
 
