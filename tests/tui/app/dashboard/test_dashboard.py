@@ -250,6 +250,18 @@ async def test_an_experiment_that_has_not_begun_says_what_it_waits_for(opened: O
         assert "waiting for the worker to start" in text
 
 
+@pytest.mark.parametrize(("condition", "named"), [("running", True), ("finished", False)])
+async def test_the_device_is_named_only_while_it_works(
+    opened: Opened, condition: str, named: bool
+) -> None:
+    steps = 60 if condition == "finished" else 600
+    events = [
+        event for event in synthetic.trained(upto=60, steps=steps) if event["kind"] != "resources"
+    ]
+    async with opened(events, condition=condition, size=(160, 30)) as pilot:
+        assert ("cpu" in screen_lines(app_of(pilot))[0]) is named
+
+
 async def test_a_designed_graph_has_no_training_row_and_no_time_keys(opened: Opened) -> None:
     async with opened(synthetic.designed(), condition="finished", size=(120, 36)) as pilot:
         text = screen_text(app_of(pilot))
