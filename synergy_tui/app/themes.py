@@ -11,23 +11,54 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
 
+# Okabe and Ito's palette for colour-blind readers, lightened where a dark background needs it.
 COLOURS = ("#E69F00", "#56B4E9", "#2BC48A", "#D98CB8")
-ANSI_COLOURS = ("yellow", "cyan", "green", "magenta")
+# Darker members of the same palette, legible on paper white.
+_ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
+_ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
+_ANSI = ("ansi_yellow", "ansi_cyan", "ansi_green", "ansi_magenta")
+GLYPHS = ("●", "▲", "■", "◆")
+ASCII_GLYPHS = ("o", "^", "#", "@")
 
 DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
 """In the order in which the theme key goes through them."""
 
-RUN_VARIABLES = {f"run-{place + 1}": colour for place, colour in enumerate(COLOURS)}
-"""Run colours for themes that define none."""
-
-# Darker members of the same palette, legible on paper white.
-_ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
-_ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
+_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
+_SHADES = {"muted": 0.62, "axis": 0.46}
+"""How much of the foreground remains in what should stand back."""
+_FAINT = 0.42
 
 
 def _runs(colours: tuple[str, ...]) -> dict[str, str]:
-    return {f"run-{place + 1}": colour for place, colour in enumerate(colours)}
+    return {f"run-{place}": colour for place, colour in enumerate(colours, start=1)}
+
+
+RUN_VARIABLES = _runs(COLOURS)
+"""Run colours for themes that define none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How one run is marked: a glyph one cell wide, and the theme's variable of its colour."""
+
+    glyph: str
+    ascii_glyph: str
+    variable: str
+
+    def mark(self, ascii_only: bool = False) -> str:
+        return self.ascii_glyph if ascii_only else self.glyph
+
+    @property
+    def faint(self) -> str:
+        """The style of what stands back in the run's colour."""
+        return self.variable.replace("run", "faint")
+
+
+def identity(index: int) -> Identity:
+    """Identity of the run at ``index`` (from 0) of its scenario; beyond four they repeat."""
+    place = index % len(GLYPHS)
+    return Identity(GLYPHS[place], ASCII_GLYPHS[place], f"run-{place + 1}")
 
 
 def themes() -> list[Theme]:
@@ -47,7 +78,7 @@ def themes() -> list[Theme]:
             background="#11151A",
             surface="#171C23",
             panel="#222A33",
-            variables=_runs(COLOURS),
+            variables=RUN_VARIABLES,
         ),
         Theme(
             name="synergy-light",
@@ -93,18 +124,9 @@ def themes() -> list[Theme]:
             surface=ansi.surface,
             panel=ansi.panel,
             boost=ansi.boost,
-            variables={
-                **ansi.variables,
-                **_runs(tuple(f"ansi_{colour}" for colour in ANSI_COLOURS)),
-            },
+            variables={**ansi.variables, **_runs(_ANSI)},
         ),
     ]
-
-
-_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
-_SHADES = {"muted": 0.62, "axis": 0.46}
-"""How much of the foreground remains in what should stand back."""
-_FAINT = 0.42
 
 
 def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
@@ -149,36 +171,3 @@ def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Sty
         return coloured(foreground, bold=name in ("title", "headline"))
 
     return [style(name) for name in names]
-
-
-GLYPHS = ("●", "▲", "■", "◆")
-ASCII_GLYPHS = ("o", "^", "#", "@")
-# Okabe and Ito's palette for colour-blind readers, lightened where a dark background needs it.
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """How one run is marked."""
-
-    index: int  # place of the run in its scenario, from 0
-    glyph: str  # one cell wide
-    ascii_glyph: str
-    colour: str  # #RRGGBB, legible on dark and light backgrounds
-    ansi: str  # nearest of the terminal's own eight colours
-    variable: str  # theme variable that holds the colour, without the $
-
-    def mark(self, ascii_only: bool = False) -> str:
-        return self.ascii_glyph if ascii_only else self.glyph
-
-
-def identity(index: int) -> Identity:
-    """Identity of the run at ``index`` (from 0); beyond four they repeat."""
-    place = index % len(GLYPHS)
-    return Identity(
-        index=index,
-        glyph=GLYPHS[place],
-        ascii_glyph=ASCII_GLYPHS[place],
-        colour=COLOURS[place],
-        ansi=ANSI_COLOURS[place],
-        variable=f"run-{place + 1}",
-    )

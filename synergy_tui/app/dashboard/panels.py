@@ -83,7 +83,7 @@ def mixing_rule(state: ExperimentState, look: Look) -> str:
 def arrived_by(look: Look, analysis: Mapping[str, Any]) -> str:
     """What has happened by the mixing time: who has arrived, with which share."""
     level = look.convention.arrived(number(analysis.get("epsilon", 0.25)))
-    starts = "all starts" if look.convention.aggregate == "max" else "the mean start"
+    starts = "all starts" if look.convention.aggregate == "max" else "on average"
     return f"{starts} {compact(level, 3)} arrived"
 
 
@@ -173,7 +173,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         if probe is None:
             continue
         place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
+        colour, faint = place.variable, place.faint
         if alone:
             for place_back, earlier in enumerate(_earlier(run.probes, probe)):
                 x, y = _arrival_track(earlier, look, axes, "mean")
@@ -225,7 +225,7 @@ def _how_clearly(
         if not len(steps):
             continue
         place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
+        colour, faint = place.variable, place.faint
         glyph = "" if alone else place.mark(look.ascii_only)
         curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
         probe = run.probe_at(look.step)
@@ -296,7 +296,7 @@ def _has_it_learned(
         if not len(run.steps):
             continue
         place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
+        colour, faint = place.variable, place.faint
         if alone:
             curves.append(Curve(run.steps, run.losses, faint, faint=True))
         glyph = "" if alone else place.mark(look.ascii_only)
