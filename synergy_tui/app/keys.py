@@ -263,7 +263,7 @@ def shown(key: Key, keymap: Mapping[str, str] | None = None, *, every: bool = Fa
 
 
 def keymap_path() -> Path:
-    """Where the user's keys are looked for."""
+    """Where the user's keys may be."""
     from platformdirs import user_config_path
 
     return user_config_path("synergy") / "keys.toml"

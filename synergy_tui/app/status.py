@@ -97,6 +97,6 @@ def _failed(state: ExperimentState) -> str:
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
-    """Which questions the experiment can answer: nothing is learnt where nothing is trained."""
+    """Which questions the experiment can answer: without training nothing is learned."""
     trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
     return (0, 1, 2) if trained else (0, 1)

@@ -25,7 +25,7 @@ def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
 def follow_size(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make the terminal's own size the one that is used, now and after it is resized.
 
-    An exported ``COLUMNS`` or ``LINES`` would be believed instead, for ever. With stdout
+    An exported ``COLUMNS`` or ``LINES`` would be used instead, always. With stdout
     redirected the size can only be asked of stderr, once.
     """
     environment.pop("COLUMNS", None)

@@ -52,7 +52,7 @@ class Timeline:
         return max(0, self.last - self.step)
 
     def observe(self, last: int, stops: Iterable[int], pace: float | None = None) -> None:
-        """Take note of what the log holds now; a cursor that does not follow stays where it is."""
+        """Take in what the log contains now; a cursor that does not follow stays where it is."""
         self.last = int(last)
         self.stops = np.unique(np.fromiter((int(stop) for stop in stops), dtype=np.int64))
         if pace is not None and np.isfinite(pace) and pace > 0:

@@ -70,7 +70,7 @@ def mixing_rule(state: ExperimentState, look: Look) -> str:
     convention = look.convention
     starts = "worst start" if convention.aggregate == "max" else "mean over starts"
     distance = "total variation" if convention.distance == "tv" else "L1 distance"
-    lead = "mixing time" if convention.source == "theory" else f"mixing time as {convention.source}"
+    lead = "mixing time" if convention.source == "theory" else f"mixing time by {convention.source}"
     probes = (run.probe_at(look.step) for run in state.runs.values())
     epsilon = next((probe.overall.get("epsilon", 0.25) for probe in probes if probe), 0.25)
     if look.ascii_only:
@@ -163,6 +163,12 @@ def headline_number(question: int, run: RunState, look: Look) -> str:
     return str(value)
 
 
+def _ink(run: RunState, look: Look, alone: bool) -> tuple[str, str, str]:
+    """Style, faint style and, beside other runs, the glyph of a run's curves."""
+    place = identity(run.index)
+    return place.variable, place.faint, "" if alone else place.mark(look.ascii_only)
+
+
 def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales) -> Panel:
     curves: list[Curve] = []
     markers: list[Marker] = []
@@ -172,8 +178,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         probe = run.probe_at(look.step)
         if probe is None:
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.faint
+        colour, faint, glyph = _ink(run, look, alone)
         if alone:
             for place_back, earlier in enumerate(_earlier(run.probes, probe)):
                 x, y = _arrival_track(earlier, look, axes, "mean")
@@ -183,7 +188,6 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
                 x, y = _arrival_track(probe, look, axes, which)
                 curves.append(Curve(x, y, style, label=which))
         x, y = _arrival_track(probe, look, axes, "mean")
-        glyph = "" if alone else place.mark(look.ascii_only)
         curves.append(Curve(x, y, colour, glyph=glyph, label="mean" if alone else run.name))
         analysis = look.convention.analysis(probe, look.layer)
         mixing = analysis["mixing"]
@@ -224,9 +228,7 @@ def _how_clearly(
         steps, values = track(run, look, ("fidelity", "minimax"))
         if not len(steps):
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.faint
-        glyph = "" if alone else place.mark(look.ascii_only)
+        colour, faint, glyph = _ink(run, look, alone)
         curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
         probe = run.probe_at(look.step)
         if probe is None:
@@ -295,11 +297,9 @@ def _has_it_learned(
     for run in runs:
         if not len(run.steps):
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.faint
+        colour, faint, glyph = _ink(run, look, alone)
         if alone:
             curves.append(Curve(run.steps, run.losses, faint, faint=True))
-        glyph = "" if alone else place.mark(look.ascii_only)
         curves += _until(
             run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
         )
@@ -484,7 +484,7 @@ def _heads(run: RunState, look: Look) -> Sequence[Mapping[str, Any]]:
 
 
 def _spans_decades(tracks: Sequence[Floats]) -> bool:
-    """Whether the newest values of several runs, or one run's own, are worlds apart."""
+    """Whether the newest values of several runs, or one run's own, span decades."""
     known = np.concatenate([[], *(track[np.isfinite(track) & (track > 0)] for track in tracks)])
     return bool(known.size) and bool(known.max() > DECADES * known.min())
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONVENTION = "theory walks, sink excluded"
 LONGEST_ARRIVAL = 1024
 NOVEL_THRESHOLD = 0.01
-"""Attention below this is no edge when paths are asked to lie in a single head's support."""
+"""Attention below this is not an edge when paths must lie in a single head's support."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ class StepperScreen(AskingScreen):
         return response if response.key == key else None
 
     def _searched(self, spread: Spread) -> bool:
-        """Whether the best weights are looked for."""
+        """Whether the best weights are searched for."""
         snapshot = spread.snapshot
         return 1 < snapshot.heads <= SEARCHED_HEADS and snapshot.nodes <= SEARCHED_NODES
 

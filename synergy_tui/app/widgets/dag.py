@@ -248,7 +248,7 @@ def _draw_nodes(
 def _draw_columns(
     canvas: Canvas, nodes: Sequence[Node], boxes: _Boxes, top: int, mode: Mode
 ) -> None:
-    """Nodes too many for boxes: a shade a column, and beneath it the labels that fit."""
+    """Nodes too many for boxes: one column of shade each, and beneath it the labels that fit."""
     levels = np.zeros(canvas.width, dtype=np.uint8)
     for node, x in zip(nodes, boxes.starts, strict=True):
         levels[x] = max(levels[x], node.level, 1)

@@ -1,4 +1,4 @@
-"""The grid of a sweep: a row a point, a column a compared run, a sparkline and a number a cell.
+"""The grid of a sweep: one row per point, one column per run; a curve and a number per cell.
 
 Pure drawing: views in, a canvas out.
 """

@@ -1,7 +1,7 @@
 """Matrices as heatmaps: arrays in, a canvas out. No Textual here.
 
 A character cell holds two square pixels, one above the other (``▀`` with two colours), so a matrix
-keeps its shape. Without colour a cell is one shade glyph, doubled to stay square. A matrix larger
+keeps its shape. Without colour a cell is a shade glyph, doubled to stay square. A matrix larger
 than its room shows the maximum of each block, so that no spike is lost.
 """
 

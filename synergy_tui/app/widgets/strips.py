@@ -148,7 +148,7 @@ class Summary:
 def summary_height(content: Summary, width: int, most: int) -> int:
     """Rows that the summary would like to have, at most ``most``.
 
-    When the table does not fit, what is asked for is room for the verdict and its convention.
+    Without room for the table, only the verdict and its convention count.
     """
     convention, *others = _note_rows(content, width) or [[]]
     brief = len(_verdict_rows(content, width)) + len(convention)
@@ -234,7 +234,7 @@ def _cut(rows: list[list[tuple[str, str]]], most: int, width: int) -> list[list[
 def _table(table: Sequence[Sequence[Cell]], room: int) -> list[list[tuple[str, str]]]:
     """Rows of a table with aligned columns: the first column to the left, numbers to the right.
 
-    Columns for which there is no room are left out from the last; nothing is shown without one.
+    Columns without room are left out from the last; without any column there is no table.
     """
     if not table:
         return []

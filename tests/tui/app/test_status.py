@@ -37,8 +37,8 @@ FAILED = [
 def test_the_word_for_the_state(
     events: list[dict[str, Any]], condition: str, silent: float, word: str
 ) -> None:
-    told = status.status_of(synthetic.state_of(events), condition, Timeline(), silent_for=silent)
-    assert told.word == word
+    shown = status.status_of(synthetic.state_of(events), condition, Timeline(), silent_for=silent)
+    assert shown.word == word
 
 
 def test_trouble_comes_with_what_to_do() -> None:

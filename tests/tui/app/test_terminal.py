@@ -113,7 +113,7 @@ def test_a_terminal_that_dies_leaves_the_experiment_whole(tmux: Tmux, live: Path
 
 
 @needs_tmux
-def test_a_worker_that_dies_is_told(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     folder = synthetic.write(synthetic.trained(upto=100), tmp_path / "2026-11-23-killed")
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys\n"

@@ -291,7 +291,7 @@ async def test_leaving_says_how_to_come_back(opened: Opened) -> None:
         await until(lambda: app._exit, pilot)
 
 
-async def test_mistakes_in_the_users_keys_are_told_and_survived(
+async def test_mistakes_in_the_users_keys_are_reported_and_survived(
     opened: Opened, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "keys.toml"

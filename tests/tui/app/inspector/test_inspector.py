@@ -64,9 +64,9 @@ async def test_every_head_is_shown_with_its_figures(four: Experiment) -> None:
         assert answer is not None
         probe = screen(pilot).probe
         assert probe is not None
-        told = probe.layers[0]["per_head"]
-        assert len(answer.figures) == len(told) == 8
-        weights = [each["weight"] for each in told]
+        recorded = probe.layers[0]["per_head"]
+        assert len(answer.figures) == len(recorded) == 8
+        weights = [each["weight"] for each in recorded]
         assert [head.weight for head in answer.figures] == pytest.approx(weights)
         assert "theory walks, sink excluded" in text
 

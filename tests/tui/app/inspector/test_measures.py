@@ -120,10 +120,10 @@ def test_recorded_attention_measures_as_its_event_says() -> None:
     assert probe.attention is not None
     snapshot = load_snapshot(experiment, probe.attention)
     answer = Bench(snapshot).answer(Question())
-    told = probe.layers[0]
-    assert answer.before.fidelity == pytest.approx(told["fidelity"]["minimax"])
-    assert answer.before.steps == pytest.approx(told["mixing"]["hitting_time_mean"])
-    for each, head in zip(told["per_head"], answer.figures, strict=True):
+    recorded = probe.layers[0]
+    assert answer.before.fidelity == pytest.approx(recorded["fidelity"]["minimax"])
+    assert answer.before.steps == pytest.approx(recorded["mixing"]["hitting_time_mean"])
+    for each, head in zip(recorded["per_head"], answer.figures, strict=True):
         assert head.fidelity == pytest.approx(each["fidelity_minimax"])
         assert head.steps == pytest.approx(each["hitting_time_mean"])
 

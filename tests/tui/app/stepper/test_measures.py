@@ -62,7 +62,7 @@ def test_example_2_spreads_as_in_figure_3(diffusion: Diffusion) -> None:
         assert diffusion.mixed[t + 1] == pytest.approx(matrix @ diffusion.mixed[t])
 
 
-def test_limits_are_told_from_peaks(spread: Spread) -> None:
+def test_limits_are_distinguished_from_peaks(spread: Spread) -> None:
     from_u = spread.diffusion
     assert from_u.best(0).approached
     assert from_u.best(0).value == pytest.approx(1, abs=1e-6)
@@ -161,7 +161,7 @@ def test_arcs_that_carry_signal_are_bold(diffusion: Diffusion) -> None:
     assert bold(1, 2) == [(0, 2), (2, 3)]
 
 
-def test_the_table_of_weights_tells_each_head_and_the_mixture(diffusion: Diffusion) -> None:
+def test_the_table_of_weights_shows_each_head_and_the_mixture(diffusion: Diffusion) -> None:
     optimal = np.array([0.579, 0.421])
     lines = canvas_text(draw_weights(diffusion, 3, 0, optimal, 60, 6)).splitlines()
     assert lines[0].split() == ["head", "weight", "optimal", "φ_min", "now", "best", "at", "t"]
