@@ -180,12 +180,11 @@ class InspectorView:
 
         name = self.snapshot.name(answer.question.source)
         covered = percent(sum(route.share for route in routes))
-        dot = ", " if self.ascii_only else " · "
         novel, cross = percent(answer.novel), percent(answer.cross_head)
         return (
             paint,
             f"paths from {name}: top {len(routes)} carry {covered}",
-            f"needs several heads {novel}{dot}switches {cross}",
+            f"needs several heads {novel}, switch {cross}",
         )
 
     def _what_if(self) -> Shown:

@@ -62,7 +62,7 @@ A head that is off (x) has no weight, and the others share what it had.""",
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
 switches heads. "needs several heads" is the share of the signal on paths that no head has alone; \
-"switches" the share on paths whose steps use more than one head, where waiting at a token counts \
+"switch" the share on paths whose steps use more than one head, where waiting at a token counts \
 as a step.""",
     },
     "stepper": {

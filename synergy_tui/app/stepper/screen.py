@@ -258,10 +258,11 @@ class StepperScreen(AskingScreen):
         now = float(diffusion.share(head)[min(self.t, diffusion.steps), -1])
         sink = snapshot.name(snapshot.nodes - 1)
         peak = best_text(best, self.session.ascii_only)
-        lead, at = ("sink ", "at step") if panel.size.width > 44 else ("", "at")
-        panel.show(
-            paint, title, f"{lead}{sink}: now {compact(now)}; peak {peak} {at} {best.step:,}"
-        )
+        if panel.size.width > 44:
+            heard = f"sink {sink}: now {compact(now)}; peak {peak} at step {best.step:,}"
+        else:
+            heard = f"{sink} {compact(now)}, peak {peak} at {best.step:,}"
+        panel.show(paint, title, heard)
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         optimal = None if self.optimum is None else self.optimum.weights

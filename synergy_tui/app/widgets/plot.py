@@ -143,8 +143,8 @@ def draw_panel(
     title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
     canvas.write(0, 0, mark, CURSOR)
     canvas.write(1, 0, title, TITLE)
-    room = width - len(title) - len(panel.headline) - 5
-    detail = panel.detail if len(panel.detail) <= room else panel.brief
+    room = width - len(title) - len(panel.headline) - 4
+    detail = panel.detail if len(panel.detail) < room else panel.brief or panel.detail
     if len(detail) <= room:
         canvas.write(len(title) + 3, 0, detail, MUTED)
     canvas.write(width - len(panel.headline), 0, panel.headline, INDEX["headline"])
