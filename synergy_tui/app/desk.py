@@ -14,6 +14,11 @@ from synergy_tui.errors import UserError
 
 Result = TypeVar("Result")
 
+HORIZON = 20_000
+"""Steps after which a fidelity that has not settled is given as it stands."""
+TOLERANCE = 1e-9
+"""How closely a fidelity must have settled."""
+
 
 class Desk(Generic[Result]):
     """Runs the newest request in a thread.
@@ -87,10 +92,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, UserError):
         return f"{text} {error.hint or ''}".strip()
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
-
-
-HORIZON = 20_000
-"""Steps after which a fidelity that has not settled is given as it stands."""
-
-
-TOLERANCE = 1e-9

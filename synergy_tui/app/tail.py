@@ -47,10 +47,10 @@ class Tail:
     ) -> None:
         self.experiment = experiment
         self.state = ExperimentState()
-        self.lock = threading.Lock()
-        self.version = 0
-        self.caught_up = False
-        self.condition = "new"
+        self.lock = threading.Lock()  # held while the state changes
+        self.version = 0  # grows with every change of the state or the condition
+        self.caught_up = False  # whether the end of the log has been reached once
+        self.condition = "new"  # the newest answer of `Experiment.state`
         self._reader = EventReader(experiment.events_path)
         self._grown = grown
         self._clock = clock

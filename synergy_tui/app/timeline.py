@@ -30,9 +30,10 @@ class Timeline:
 
     def __init__(self) -> None:
         self.mode = Mode.FOLLOW
-        self.last = 0
+        self.last = 0  # newest step seen in any run
+        # (k,) ascending: the steps that have a probe in any run; where the cursor rests.
         self.stops: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.pace = 20.0
+        self.pace = 20.0  # steps per second as recorded; playback at 1x repeats it
         self._position = 0.0
         self._speed = SPEEDS.index(1)
 

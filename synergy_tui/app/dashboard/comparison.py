@@ -36,11 +36,9 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     found = verdict(state, look.step, failures=not alert)
     # The rule and the inputs are always shown; the rest where there is room.
     rest, _, inputs = found.convention.rpartition(" · ")
-    notes = (
-        [f"{mixing_rule(state, look)} (c changes) · {inputs}", f"measured as: {rest}"]
-        if inputs
-        else []
-    )
+    notes = []
+    if inputs:
+        notes = [f"{mixing_rule(state, look)} (c changes) · {inputs}", f"measured as: {rest}"]
     line = found.line.replace("∞", "inf") if look.ascii_only else found.line
     return Summary(alert, line, [*notes, *found.details, *held], table, failed)
 
