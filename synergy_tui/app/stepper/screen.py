@@ -91,6 +91,7 @@ class StepperScreen(AskingScreen):
         self.playing = False
         self._asked_slowly: tuple[object, ...] = ()
         self._player: Timer | None = None
+        self._stage_width = 0
         # Weights must respond while the search for the best ones still runs.
         self._slow = self.new_desk()
 
@@ -233,6 +234,8 @@ class StepperScreen(AskingScreen):
         body = height - 2 - timeline.display
         count, places = arrange_stepper(width, body, heads, nodes)
         self.place_panels(places)
+        # Known before the panels have it.
+        self._stage_width = places[FIRST_STAGE][2]
         if heads == 1 or count == 1:
             return [None]
         first = min(max(self.selected - (count - 1) // 2, 0), heads - count + 1)
@@ -258,7 +261,7 @@ class StepperScreen(AskingScreen):
         now = float(diffusion.share(head)[min(self.t, diffusion.steps), -1])
         sink = snapshot.name(snapshot.nodes - 1)
         peak = best_text(best, self.session.ascii_only)
-        if panel.size.width > 44:
+        if self._stage_width > 46:
             heard = f"sink {sink}: now {compact(now)}; peak {peak} at step {best.step:,}"
         else:
             heard = f"{sink} {compact(now)}, peak {peak} at {best.step:,}"
