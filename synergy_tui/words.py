@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -165,3 +167,62 @@ def _no_zero(text: str) -> str:
     if text.startswith("0."):
         return text[1:]
     return "-" + text[2:] if text.startswith("-0.") else text
+
+
+def percent(share: float) -> str:
+    """A share as a percentage in at most six characters: ``62%``, ``4.1%``, ``.034%``, ``~0%``."""
+    if math.isnan(share):
+        return "–"
+    value = 100 * share
+    if 0 < value < 0.0001:
+        return "~0%"
+    return f"{value:.0f}%" if value >= 9.95 else f"{compact(value)}%"
+
+
+def tick_text(value: float, step: float) -> str:
+    """A tick's label, with the decimals that tell it from the next tick."""
+    if value == 0 or abs(value) < abs(step) * 1e-9:
+        return "0"
+    if abs(value) >= 10**4 or (0 < step < 10**-4):
+        return compact(value)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+    if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
+        decimals += 1
+    return _no_zero(f"{value:.{decimals}f}")
+
+
+def measured(value: Any) -> str:
+    """A metric of an event in few characters: a censored time as written, ``–`` for none."""
+    if isinstance(value, str):
+        return value.replace("> ", ">")
+    return "–" if value is None else compact(float(value), 3)
+
+
+def interval_text(ends: Sequence[Any] | None) -> str:
+    """`` [low, high]``, or nothing for an interval without width: exact numbers need none."""
+    if not ends or measured(ends[0]) == measured(ends[1]):
+        return ""
+    return f" [{measured(ends[0])}, {measured(ends[1])}]"
+
+
+def age(started: str, now: datetime.datetime | None = None) -> str:
+    """How long ago a moment (ISO 8601) was, for a person."""
+    try:
+        then = datetime.datetime.fromisoformat(started)
+    except ValueError:
+        return ""
+    now = datetime.datetime.now(datetime.UTC) if now is None else now
+    return f"{ago((now - then).total_seconds())} ago"
+
+
+def share_text(value: float, room: int) -> str:
+    """A share in ``room`` characters: two digits, or two decimals where these are too long."""
+    text = compact(value)
+    if len(text) <= room:
+        return text
+    return f"{value:.{max(room - 1, 0)}f}".removeprefix("0")[:room] if value >= 0.005 else "<1%"
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` characters, with ``…`` where some are missing."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)].rstrip()}…"

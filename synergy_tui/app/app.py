@@ -7,12 +7,10 @@ times a second; keys redraw at once. Leaving the app leaves the run alone.
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, SystemCommand
@@ -21,53 +19,31 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from synergy_tui.app import keys, status, terminal, themes
+from synergy_tui.app import keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
-from synergy_tui.app.tail import Tail
-from synergy_tui.app.timeline import Timeline
+from synergy_tui.app.session import Mode, OpenExperiment, OpenInspector, OpenStepper, Session
 from synergy_tui.app.widgets.ascii import AsciiFilter
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.experiments.state import ExperimentState
+
+if TYPE_CHECKING:
+    from synergy_tui.sweep.directory import Sweep
 
 REDRAWS_PER_SECOND = 4
-PACE_WINDOW = 20.0
-"""Seconds of the log over which the pace is measured."""
-SHORTEST_PACE = 3.0
-"""Seconds that must have been watched for it; before, the pace since the start is taken."""
-
-Mode = Literal["live", "replay"]
 
 
 class Grown(Message):
     """The log has grown; messages that wait in the queue collapse into one."""
 
     def can_replace(self, message: Message) -> bool:
-        """Take the place of another one that waits."""
         return isinstance(message, Grown)
 
 
 class SynergyApp(App[None]):
-    """The app.
+    """The app on an experiment; without one, the picker over those in ``home``.
 
-    Parameters
-    ----------
-    experiment
-        What to open; without one the picker is shown.
-    mode
-        ``replay`` calls a finished experiment a replay.
-    ascii_only
-        Draw with ASCII characters; by default, as the terminal needs.
-    home
-        Folder of experiments for the picker; see :func:`synergy_tui.files.home`.
-    theme
-        Name of the theme to start with.
-    keymap
-        The user's keys; by default read from ``keys.toml``.
-    clock
-        Seconds, monotonic; injected by tests.
-    opening
-        Makes the first screen, where it is neither the picker nor a dashboard.
+    ``opening`` makes the first screen where it is neither the picker nor a dashboard; ``keymap``
+    replaces the user's ``keys.toml``; ``clock`` (seconds, monotonic) is injected by tests.
     """
 
     CSS_PATH = "app.tcss"
@@ -93,22 +69,14 @@ class SynergyApp(App[None]):
         self.animation_level = "none"
         self.ascii_only = terminal.prefers_ascii() if ascii_only is None else ascii_only
         self.home = home
-        self.experiment = experiment
-        self.mode: Mode = mode
-        self.timeline = Timeline()
-        self.tail: Tail | None = None
+        self.session: Session | None = None
         self.keymap: dict[str, str] = {}
+        self._first = None if experiment is None else OpenExperiment(experiment, mode)
         self._given_keymap = keymap
         self._opening = opening
         self._first_theme = theme or os.environ.get("SYNERGY_THEME") or themes.DEFAULT
         self._clock = clock
-        self._ticked_at = clock()
-        self._seen_version = -1
-        self._told = ("", 0)
-        self._progress: deque[tuple[float, int]] = deque()
         self._ascii_filter = AsciiFilter()
-        self._no_state = ExperimentState()
-        self._no_lock = threading.Lock()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, and one for terminals without braille and boxes."""
@@ -118,7 +86,6 @@ class SynergyApp(App[None]):
     # Start and end
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Run colours for themes that define none."""
         return themes.RUN_VARIABLES
 
     def on_mount(self) -> None:
@@ -137,29 +104,27 @@ class SynergyApp(App[None]):
         self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
         if self._opening is not None:
             self.push_screen(self._opening())
-        elif self.experiment is None:
+        elif self._first is None:
             self.action_picker()
         else:
-            self.open_experiment(self.experiment, self.mode)
+            self.on_open_experiment(self._first)
 
-    def open_experiment(
-        self, experiment: Experiment, mode: Mode = "live", *, over: bool = False
-    ) -> None:
-        """Follow ``experiment`` from now on, and show its dashboard.
-
-        ``over`` keeps the screen that is in front, to come back to; else all are left.
-        """
+    def on_open_experiment(self, message: OpenExperiment) -> None:
+        """Follow an experiment from now on, and show its dashboard."""
         from synergy_tui.app.dashboard.screen import DashboardScreen
 
-        self._stop_tail()
-        self.experiment, self.mode = experiment, mode
-        self.timeline = Timeline()
-        self._progress.clear()
-        self._seen_version = -1
-        self.tail = Tail(experiment, grown=self._tell_grown, clock=self._clock)
-        self.run_worker(self.tail.run, name="tail", group="tail", thread=True, exit_on_error=False)
-        screen = DashboardScreen(experiment, self.tail.state, self.timeline)
-        if over:
+        self._stop_reading()
+        self.session = Session(
+            message.experiment,
+            message.mode,
+            ascii_only=self.ascii_only,
+            grown=lambda: self.post_message(Grown()),
+            clock=self._clock,
+        )
+        read = self.session.tail.run
+        self.run_worker(read, name="tail", group="tail", thread=True, exit_on_error=False)
+        screen = DashboardScreen(self.session)
+        if message.over:
             self.push_screen(screen)
             return
         while len(self.screen_stack) > 2:
@@ -169,112 +134,31 @@ class SynergyApp(App[None]):
         else:
             self.push_screen(screen)
 
-    def _tell_grown(self) -> None:
-        """In the tail's thread: wake the app."""
-        self.post_message(Grown())
-
-    def _stop_tail(self) -> None:
-        if self.tail is not None:
-            self.tail.stop()
+    def _stop_reading(self) -> None:
+        if self.session is not None:
+            self.session.tail.stop()
 
     def on_unmount(self) -> None:
-        """Let the reading thread end."""
-        self._stop_tail()
-
-    def farewell(self) -> str:
-        """What is said after leaving: whether something goes on, and how to come back."""
-        if self.experiment is None or self.tail is None:
-            return ""
-        name = self.experiment.id
-        if self.tail.condition in ("running", "new"):
-            return (
-                f"The run goes on. Come back with: synergy attach {name}\n"
-                f"                    Stop it with: synergy stop {name}"
-            )
-        if self.tail.condition in ("dead", "stopped"):
-            return (
-                f"Go on with the run: synergy resume {name}\n"
-                f"   Look at it again: synergy replay {name}"
-            )
-        return f"Look at it again with: synergy replay {name}"
-
-    # Redrawing
-
-    @property
-    def state(self) -> ExperimentState:
-        """What the log says so far."""
-        return self._no_state if self.tail is None else self.tail.state
-
-    @property
-    def state_lock(self) -> threading.Lock:
-        """Held while somebody reads or changes :attr:`state`."""
-        return self._no_lock if self.tail is None else self.tail.lock
-
-    @property
-    def status(self) -> status.Status:
-        """The experiment's state as one word, and what to do about it."""
-        if self.tail is None:
-            return status.Status("", "pill-quiet")
-        return status.status_of(
-            self.tail.state,
-            self.tail.condition,
-            self.timeline,
-            silent_for=self.tail.silent_for,
-            replay=self.mode == "replay",
-        )
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the experiment started; a live one's clock runs between events too."""
-        if self.tail is None:
-            return 0.0
-        live = self.state.live and self.tail.condition == "running"
-        return self.state.elapsed + (self.tail.silent_for if live else 0.0)
+        self._stop_reading()
 
     def on_grown(self) -> None:
         """Draw the first data at once; later ones wait for the timer."""
-        if self._seen_version < 0:
+        if self.session is not None and self.session.seen_version < 0:
             self._tick()
 
     def _tick(self) -> None:
-        now = self._clock()
-        passed, self._ticked_at = now - self._ticked_at, now
-        tail = self.tail
-        if tail is None or not self.screen_stack:
+        session = self.session
+        if session is None or not self.screen_stack:
             return
-        with tail.lock:
-            version = tail.version
-            grown = version != self._seen_version
-            if grown:
-                self._seen_version = version
-                self._observe(tail.state)
-            moved = self.timeline.advance(passed)
-            told = (self.status.word, int(self.elapsed))
+        with session.lock:
             screen = self.screen
-            if (grown or moved or told != self._told) and isinstance(screen, LiveScreen):
-                if not screen.is_running:
-                    return
-                self._told = told
+            if session.tick() and isinstance(screen, LiveScreen) and screen.is_running:
                 screen.refresh_view()
-
-    def _observe(self, state: ExperimentState) -> None:
-        """Tell the timeline what there is now, and how fast it comes."""
-        stops = (probe.step for run in state.runs.values() for probe in run.probes)
-        progress = self._progress
-        progress.append((state.elapsed, state.step))
-        while len(progress) > 2 and progress[-1][0] - progress[0][0] > PACE_WINDOW:
-            progress.popleft()
-        seconds = progress[-1][0] - progress[0][0]
-        steps = progress[-1][1] - progress[0][1]
-        if not state.live or seconds < SHORTEST_PACE or steps <= 0:
-            seconds, steps = state.elapsed, state.step
-        self.timeline.observe(state.step, stops, steps / seconds if seconds > 0 else None)
 
     # Going places
 
     def action_leave(self) -> None:
-        """Leave, saying what goes on."""
-        text = self.farewell()
+        text = "" if self.session is None else self.session.farewell()
         self.exit(message=Text(text) if text else None)
 
     async def action_back(self) -> None:
@@ -283,33 +167,49 @@ class SynergyApp(App[None]):
             self.pop_screen()
 
     def action_picker(self) -> None:
-        """Choose a scenario or an experiment."""
         from synergy_tui.app.screens.picker import PickerScreen
 
         self.push_screen(PickerScreen(self.home))
 
     def action_help(self) -> None:
-        """Show every key of the screen, and how to read the panels."""
         from synergy_tui.app.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(table_name(self.screen), self.keymap))
 
     def action_show_log(self) -> None:
-        """Show warnings, errors and the worker's log."""
         from synergy_tui.app.screens.log import LogScreen
 
-        if self.experiment is not None:
-            self.push_screen(LogScreen(self.experiment, self.state))
+        if self.session is not None:
+            self.push_screen(LogScreen(self.session))
+
+    def on_open_inspector(self, message: OpenInspector) -> None:
+        from synergy_tui.app.inspector.screen import InspectorScreen
+
+        if self.session is not None:
+            self.push_screen(InspectorScreen(self.session, message.run))
+
+    def on_open_stepper(self, message: OpenStepper) -> None:
+        from synergy_tui.app.stepper.screen import StepperScreen
+
+        if self.session is not None:
+            self.push_screen(
+                StepperScreen(
+                    self.session,
+                    message.run,
+                    step=message.step,
+                    layer=message.layer,
+                    input=message.input,
+                    source=message.source,
+                )
+            )
 
     def action_next_theme(self) -> None:
-        """Go to the next of our themes."""
         place = themes.NAMES.index(self.theme) if self.theme in themes.NAMES else -1
         self.theme = themes.NAMES[(place + 1) % len(themes.NAMES)]
         self.notify(f"theme: {self.theme}", timeout=2)
 
     def set_theme(self, name: str) -> None:
-        """Use the theme called ``name``."""
         self.theme = name
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -327,36 +227,6 @@ class SynergyApp(App[None]):
                 f"theme: {name}", "Use these colours", lambda name=name: self.set_theme(name)
             )
 
-    # Taking things away
-
-    def export_screen(self, name: str, table: str | None = None) -> None:
-        """Write the screen as SVG, and ``table`` as CSV, into the experiment's ``exports`` folder.
-
-        Parameters
-        ----------
-        name
-            Beginning of the file names; the step is added.
-        table
-            Contents of the CSV file.
-        """
-        if self.experiment is None:
-            return
-        folder = self.experiment.path / "exports"
-        stem = folder / f"{name}-step-{self.timeline.step}"
-        title = f"Synergy · {self.state.title or self.experiment.id}"
-        try:
-            folder.mkdir(exist_ok=True)
-            files = [stem.with_suffix(".svg")]
-            files[0].write_text(self.export_screenshot(title=title), encoding="utf-8")
-            if table is not None:
-                files.append(stem.with_suffix(".csv"))
-                files[1].write_text(table, encoding="utf-8")
-        except OSError as error:
-            self.notify(f"Could not write: {error}", severity="error", timeout=10)
-            return
-        names = " and ".join(file.name for file in files)
-        self.notify(f"Wrote {names} in {folder}", timeout=8)
-
 
 def table_name(screen: Screen[Any]) -> str:
     """The name under which a screen stands in the table of keys: ``HelpScreen`` is ``help``."""
@@ -370,20 +240,31 @@ def open_app(
     ascii_only: bool | None = None,
     home: str | Path | None = None,
 ) -> int:
-    """Run the app in this terminal until it is left.
+    """Run the app in this terminal until it is left; the exit code is not 0 after a crash."""
+    return _run(lambda: SynergyApp(experiment, mode, ascii_only=ascii_only, home=home))
 
-    Returns
-    -------
-    int
-        Exit code for the shell; not 0 after a crash of the app.
 
-    Raises
-    ------
-    UserError
-        There is no terminal, or it cannot be drawn on.
-    """
+def open_sweep(sweep: Sweep, *, ascii_only: bool | None = None) -> int:
+    """Run the app on a sweep until it is left; the sweep continues without it."""
+    import click
+
+    from synergy_tui.app.screens.sweep import SweepScreen
+
+    code = _run(lambda: SynergyApp(opening=lambda: SweepScreen(sweep), ascii_only=ascii_only))
+    if sweep.running:
+        click.echo(
+            f"The sweep continues. Come back with: synergy sweep {sweep.id} --watch\n"
+            f"                       Stop it with: synergy sweep {sweep.id} --stop",
+            err=True,
+        )
+    else:
+        click.echo(f"Report: synergy report {sweep.path}", err=True)
+    return code
+
+
+def _run(make: Callable[[], SynergyApp]) -> int:
     terminal.require_terminal()
     terminal.follow_size()
-    app = SynergyApp(experiment, mode, ascii_only=ascii_only, home=home)
+    app = make()
     app.run()
     return app.return_code or 0

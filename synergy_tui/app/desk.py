@@ -1,7 +1,7 @@
 """One thread that works on the newest request; requests that come in meanwhile replace each other.
 
-A person holding a key down asks for a dozen results a second and wants the last. Work goes on off
-the event loop, never twice at a time, and what has been overtaken is never started.
+A person holding a key down asks for a dozen results per second and wants the last. The work is done
+off the event loop, never twice at a time, and what has been overtaken is never started.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from synergy_tui.errors import UserError
 
 Result = TypeVar("Result")
 
+HORIZON = 20_000
+"""Steps after which a fidelity that has not settled is given as it stands."""
+TOLERANCE = 1e-9
+"""How closely a fidelity must have settled."""
+
 
 class Desk(Generic[Result]):
     """Runs the newest request in a thread.
 
-    Parameters
-    ----------
-    deliver
-        Called in that thread with the result of a request, unless a newer one is waiting.
-    fail
-        Called in that thread with what a request raised, unless a newer one is waiting.
+    ``deliver`` gets the result of a request and ``fail`` what it raised, both in that thread and
+    only when no newer request is waiting.
     """
 
     def __init__(
@@ -91,10 +92,3 @@ def reason(error: Exception) -> str:
     if isinstance(error, UserError):
         return f"{text} {error.hint or ''}".strip()
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
-
-
-HORIZON = 20_000
-"""Steps after which a fidelity that has not settled is given as it stands."""
-
-
-TOLERANCE = 1e-9

@@ -9,7 +9,7 @@ from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.words import compact, size
 
 STALE_SECONDS = 60.0
-"""A living worker that has said nothing for this long is called stale."""
+"""A living worker that has written nothing for this long is called stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,7 @@ def status_of(
 ) -> Status:
     """What the header calls the experiment.
 
-    Parameters
-    ----------
-    condition
-        ``Experiment.state()``: whether the worker lives.
-    silent_for
-        Seconds since the log last grew.
-    replay
-        Whether it was opened to be replayed.
+    ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew.
     """
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:
@@ -50,7 +43,7 @@ def status_of(
     if state.status == "failed" or condition == "failed":
         return Status("FAILED", "pill-error", _failed(state))
     if state.status == "stopped" or condition == "stopped":
-        return Status("STOPPED", "pill-warning", f"Go on with: synergy resume {state.id}")
+        return Status("STOPPED", "pill-warning", f"Continue with: synergy resume {state.id}")
     if not live:
         return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
     if all(run.status == "waiting" for run in state.runs.values()):
@@ -59,13 +52,13 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The worker lives but has said nothing for {silent_for:.0f} s; press l for its log",
+            f"The worker lives but has written nothing for {silent_for:.0f} s; press l for its log",
         )
     return Status("LIVE", "pill-good")
 
 
 def remaining(state: ExperimentState, pace: float) -> float | None:
-    """Seconds until the last step at ``pace`` steps a second; ``None`` when that is not known."""
+    """Seconds until the last step at ``pace`` steps per second; ``None`` when that is not known."""
     total = state.total_steps
     if total is None or not state.live or pace <= 0 or not state.step:
         return None
@@ -74,23 +67,23 @@ def remaining(state: ExperimentState, pace: float) -> float | None:
 
 def resources(state: ExperimentState) -> list[str]:
     """Use of the machine by the worker, the scarcest thing first; empty when nothing is known."""
-    told = state.resources
-    if not told:
+    used = state.resources
+    if not used:
         return []
     found = []
-    if told.get("gpu_percent") is not None:
-        found.append(f"gpu {told['gpu_percent']:.0f} %")
-        if told.get("gpu_memory_bytes") is not None:
-            found[-1] += f" {size(told['gpu_memory_bytes'])}"
-    if told.get("cpu_percent") is not None:
-        found.append(f"cpu {told['cpu_percent']:.0f} %")
-        if told.get("memory_bytes") is not None:
-            found[-1] += f" {size(told['memory_bytes'])}"
+    if used.get("gpu_percent") is not None:
+        found.append(f"gpu {used['gpu_percent']:.0f} %")
+        if used.get("gpu_memory_bytes") is not None:
+            found[-1] += f" {size(used['gpu_memory_bytes'])}"
+    if used.get("cpu_percent") is not None:
+        found.append(f"cpu {used['cpu_percent']:.0f} %")
+        if used.get("memory_bytes") is not None:
+            found[-1] += f" {size(used['memory_bytes'])}"
     return found
 
 
 def _dead(state: ExperimentState) -> str:
-    return f"The worker is gone. Go on from the last checkpoint with: synergy resume {state.id}"
+    return f"The worker is gone. Continue from the last checkpoint with: synergy resume {state.id}"
 
 
 def _failed(state: ExperimentState) -> str:
@@ -104,6 +97,6 @@ def _failed(state: ExperimentState) -> str:
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
-    """Which questions the experiment can answer: nothing is learnt where nothing is trained."""
+    """Which questions the experiment can answer: without training nothing is learned."""
     trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
     return (0, 1, 2) if trained else (0, 1)

@@ -1,6 +1,6 @@
 """Follow a growing log from a thread: capped reads, folded into the state under a lock.
 
-The thread never draws and the app's event loop never reads. What has been folded is told by
+The thread never draws and the app's event loop never reads. What has been folded is counted by
 :attr:`Tail.version`; readers hold :attr:`Tail.lock` while they look at the state.
 """
 
@@ -29,48 +29,28 @@ class Followed(Protocol):
         """The log."""
 
     def state(self) -> str:
-        """Whether the worker is alive, as ``Experiment.state`` tells it."""
+        """Whether the worker is alive, see ``Experiment.state``."""
 
 
 class Tail:
     """Folds the log of an experiment as it grows.
 
-    Parameters
-    ----------
-    experiment
-        Whose log is followed.
-    grown
-        Called in the tail's thread after each read that brought something, and when the worker's
-        condition changed.
-    clock
-        Seconds, monotonic.
-
-    Attributes
-    ----------
-    state
-        What the log says so far.
-    lock
-        Held while the state changes.
-    version
-        Grows with every change of the state or the condition.
-    caught_up
-        Whether the end of the log has been reached once.
-    condition
-        The newest answer of ``experiment.state()``.
+    ``grown`` is called in the reading thread after each read that brought something, and when the
+    worker's condition changed. ``clock`` gives seconds and is monotonic.
     """
 
     def __init__(
         self,
         experiment: Followed,
-        grown: Callable[[], None] = lambda: None,
+        grown: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.experiment = experiment
         self.state = ExperimentState()
-        self.lock = threading.Lock()
-        self.version = 0
-        self.caught_up = False
-        self.condition = "new"
+        self.lock = threading.Lock()  # held while the state changes
+        self.version = 0  # grows with every change of the state or the condition
+        self.caught_up = False  # whether the end of the log has been reached once
+        self.condition = "new"  # the newest answer of `Experiment.state`
         self._reader = EventReader(experiment.events_path)
         self._grown = grown
         self._clock = clock

@@ -10,17 +10,13 @@ from synergy_tui.errors import UserError
 
 
 def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
-    """Make sure that the app can be drawn.
-
-    Raises
-    ------
-    UserError
-        Input or output is not a terminal, or it cannot move its cursor (``TERM=dumb``).
-    """
-    headless = "Without the app: `synergy run SCENARIO --no-ui` runs, `synergy show NAME` tells."
+    """Raise a UserError unless the app can be drawn here: no pipe, and a cursor that moves."""
+    headless = (
+        "Without the app: `synergy run SCENARIO --no-ui` runs it, `synergy show NAME` reports."
+    )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         # The app draws on stderr, so that stdout stays free for data.
-        raise UserError("The app needs a terminal, and this is none.", hint=headless)
+        raise UserError("The app needs a terminal, and there is none here.", hint=headless)
     if environment.get("TERM", "") in ("dumb", "unknown", ""):
         term = environment.get("TERM") or "empty"
         raise UserError(f"The app cannot be drawn here: TERM is {term}.", hint=headless)
@@ -29,7 +25,7 @@ def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
 def follow_size(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make the terminal's own size the one that is used, now and after it is resized.
 
-    An exported ``COLUMNS`` or ``LINES`` would be believed instead, for ever. With stdout
+    An exported ``COLUMNS`` or ``LINES`` would be used instead, always. With stdout
     redirected the size can only be asked of stderr, once.
     """
     environment.pop("COLUMNS", None)

@@ -13,22 +13,52 @@ if TYPE_CHECKING:
     from textual.theme import Theme
 
 
-ANSI_COLOURS = ("yellow", "cyan", "green", "magenta")
+_ANSI = ("ansi_yellow", "ansi_cyan", "ansi_green", "ansi_magenta")
+GLYPHS = ("●", "▲", "■", "◆")
+ASCII_GLYPHS = ("o", "^", "#", "@")
 
 DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
 """In the order in which the theme key goes through them."""
 
-RUN_VARIABLES = {f"run-{place + 1}": colour for place, colour in enumerate(ON_DARK)}
-"""Run colours for themes that define none."""
+_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
+_SHADES = {"muted": 0.62, "axis": 0.46}
+"""How much of the foreground remains in what should stand back."""
+_FAINT = 0.42
 
 
 def _runs(colours: tuple[str, ...]) -> dict[str, str]:
-    return {f"run-{place + 1}": colour for place, colour in enumerate(colours)}
+    return {f"run-{place}": colour for place, colour in enumerate(colours, start=1)}
+
+
+RUN_VARIABLES = _runs(ON_DARK)
+"""Run colours for themes that define none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How one run is marked: a glyph one cell wide, and the theme's variable of its colour."""
+
+    glyph: str
+    ascii_glyph: str
+    variable: str
+
+    def mark(self, ascii_only: bool = False) -> str:
+        return self.ascii_glyph if ascii_only else self.glyph
+
+    @property
+    def faint(self) -> str:
+        """The style of what stands back in the run's colour."""
+        return self.variable.replace("run", "faint")
+
+
+def identity(index: int) -> Identity:
+    """Identity of the run at ``index`` (from 0) of its scenario; beyond four they repeat."""
+    place = index % len(GLYPHS)
+    return Identity(GLYPHS[place], ASCII_GLYPHS[place], f"run-{place + 1}")
 
 
 def themes() -> list[Theme]:
-    """The themes of :data:`NAMES`."""
     from textual.theme import BUILTIN_THEMES, Theme
 
     ansi = BUILTIN_THEMES["ansi-dark"]
@@ -45,7 +75,7 @@ def themes() -> list[Theme]:
             background="#11151A",
             surface="#171C23",
             panel="#222A33",
-            variables=_runs(ON_DARK),
+            variables=RUN_VARIABLES,
         ),
         Theme(
             name="synergy-light",
@@ -91,32 +121,16 @@ def themes() -> list[Theme]:
             surface=ansi.surface,
             panel=ansi.panel,
             boost=ansi.boost,
-            variables={
-                **ansi.variables,
-                **_runs(tuple(f"ansi_{colour}" for colour in ANSI_COLOURS)),
-            },
+            variables={**ansi.variables, **_runs(_ANSI)},
         ),
     ]
 
 
-_PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
-_SHADES = {"muted": 0.62, "axis": 0.46}
-"""How much of the foreground remains in what should stand back."""
-_FAINT = 0.42
-
-
 def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Style]:
-    """Styles of charts and strips under a theme.
+    """Styles of charts and strips for ``names`` (see `widgets.styles.STYLES`), in their order.
 
-    They are made once a theme, not by the stylesheet: as component classes they would be matched
+    They are made once per theme, not by the stylesheet: as component classes they would be matched
     again for every widget whenever a class changes anywhere above it.
-
-    Parameters
-    ----------
-    variables
-        The theme's variables, as ``App.theme_variables`` has them.
-    names
-        Names of :data:`synergy_tui.app.widgets.plot.STYLES`; the styles come in their order.
     """
     from rich.style import Style
     from textual.color import Color
@@ -154,50 +168,3 @@ def chart_styles(variables: Mapping[str, str], names: Sequence[str]) -> list[Sty
         return coloured(foreground, bold=name in ("title", "headline"))
 
     return [style(name) for name in names]
-
-
-GLYPHS = ("●", "▲", "■", "◆")
-ASCII_GLYPHS = ("o", "^", "#", "@")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """How one run is marked.
-
-    Attributes
-    ----------
-    index
-        Place of the run in its scenario, from 0.
-    glyph, ascii_glyph
-        One cell wide.
-    colour
-        ``#RRGGBB``, legible on dark and light backgrounds.
-    ansi
-        The nearest of the terminal's own eight colours.
-    variable
-        Name of the theme variable that holds the colour, without the ``$``.
-    """
-
-    index: int
-    glyph: str
-    ascii_glyph: str
-    colour: str
-    ansi: str
-    variable: str
-
-    def mark(self, ascii_only: bool = False) -> str:
-        """The glyph for this terminal."""
-        return self.ascii_glyph if ascii_only else self.glyph
-
-
-def identity(index: int) -> Identity:
-    """Identity of the run at ``index`` (from 0); beyond four they repeat."""
-    place = index % len(GLYPHS)
-    return Identity(
-        index=index,
-        glyph=GLYPHS[place],
-        ascii_glyph=ASCII_GLYPHS[place],
-        colour=ON_DARK[place],
-        ansi=ANSI_COLOURS[place],
-        variable=f"run-{place + 1}",
-    )

@@ -1,8 +1,7 @@
 """The step cursor that every panel of every run shares.
 
-Following, the cursor is the newest step. Paused, it stays while the log goes on growing. Playing,
-it moves on by itself. Nothing here knows a clock: :meth:`Timeline.advance` is told how much time
-has passed.
+Following, the cursor is the newest step. Paused, it stays while the log keeps growing. Playing, it
+moves by itself. Nothing here knows a clock: :meth:`Timeline.advance` gets the time that has passed.
 """
 
 from __future__ import annotations
@@ -27,25 +26,14 @@ class Mode(enum.StrEnum):
 
 
 class Timeline:
-    """A cursor over training steps.
-
-    Attributes
-    ----------
-    mode
-        Follow, paused or playing.
-    last
-        Newest step seen in any run.
-    stops
-        (k,) int64, ascending: the steps that have a probe in any run; where the cursor rests.
-    pace
-        Steps per second at which the experiment was recorded; playback at 1x repeats it.
-    """
+    """A cursor over training steps."""
 
     def __init__(self) -> None:
         self.mode = Mode.FOLLOW
-        self.last = 0
+        self.last = 0  # newest step seen in any run
+        # (k,) ascending: the steps that have a probe in any run; where the cursor rests.
         self.stops: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self.pace = 20.0
+        self.pace = 20.0  # steps per second as recorded; playback at 1x repeats it
         self._position = 0.0
         self._speed = SPEEDS.index(1)
 
@@ -65,7 +53,7 @@ class Timeline:
         return max(0, self.last - self.step)
 
     def observe(self, last: int, stops: Iterable[int], pace: float | None = None) -> None:
-        """Take note of what the log holds now; a cursor that does not follow stays where it is."""
+        """Take in what the log contains now; a cursor that does not follow stays where it is."""
         self.last = int(last)
         self.stops = np.unique(np.fromiter((int(stop) for stop in stops), dtype=np.int64))
         if pace is not None and np.isfinite(pace) and pace > 0:
@@ -102,11 +90,10 @@ class Timeline:
         self.seek(self._nearest(self.step + count * max(1.0, self.last / 10)))
 
     def first(self) -> None:
-        """Go to the first probe."""
         self.seek(float(self._all_stops()[0]))
 
     def toggle_play(self) -> None:
-        """Play on from the cursor (from the start when it is at the end), or stop playing."""
+        """Play from the cursor (from the start when it is at the end), or stop playing."""
         if self.mode is Mode.PLAYING:
             self.seek(self.step)
             return

@@ -221,6 +221,6 @@ def _follow(
 
 
 def _show(sweep: Sweep) -> int:
-    from synergy_tui.app.screens.sweep import open_sweep
+    from synergy_tui.app.app import open_sweep
 
     return open_sweep(sweep)

@@ -27,7 +27,8 @@ from rich.style import Style
 
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.chart import strip_of
-from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Plot, draw
+from synergy_tui.app.widgets.plot import Curve, Marker, Plot, draw
+from synergy_tui.app.widgets.styles import STYLES
 from synergy_tui.experiments.events import encode
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.running.worker import launch

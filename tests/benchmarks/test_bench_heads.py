@@ -19,12 +19,12 @@ from rich.style import Style
 from synergy_tui.app.inspector.measures import Bench, Question
 from synergy_tui.app.widgets.chart import strip_of
 from synergy_tui.app.widgets.heatmap import Heat, draw_heatmap
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Palette
+from synergy_tui.app.widgets.styles import STYLES
 from synergy_tui.experiments.attention import load_snapshot
 from tests.tui.app.heads import patterns, write_trained
-from tests.tui.app.test_inspector import inspecting, screen
-from tests.tui.app.test_stepper import screen as stepper_screen, stepping_through
+from tests.tui.app.inspector.test_inspector import inspecting, screen
+from tests.tui.app.stepper.test_stepper import screen as stepper_screen, stepping_through
 
 SIZE = (200, 60)
 

@@ -5,40 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from synergy_tui.app.dashboard.panels import Look, interval_text, learned, shown
+from synergy_tui.app.dashboard.panels import Look, learned, mixing_rule
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.strips import Cell, Summary
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
+from synergy_tui.words import interval_text, measured
 
-STEPS, FIDELITY, LOSS, RIGHT, PARAMETERS = (
+STEPS, FIDELITY, MIXED, LOSS, RIGHT, PARAMETERS = (
     "steps to sink",
     "minimax fidelity φ",
+    "mixing time",
     "loss, nats",
     "right",
     "parameters",
 )
-CLARITY, SPEED = "clarity vs best head", "speed vs best head"
+CLARITY, SPEED = "clearer than best head", "faster than best head"
 """Heads of the table: the mixture against the best of its own heads; above 1 is synergy."""
 
 
 def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     """The verdict at the cursor, the conventions it is under, and the table of the runs.
 
-    ``alert`` tells already which runs failed; then the verdict is of the others only.
+    With an ``alert`` about the runs that failed, the verdict is of the others only.
     """
     failed, held = _expectations(state)
     table = _table(state, look)
     if not any(run.probes for run in state.runs.values()):
         return Summary(alert, "nothing has been measured yet", held, table, failed)
-    told = verdict(state, look.step, failures=not alert)
-    notes = [f"mixed by {look.convention.name} (c) · {told.convention}"] if told.convention else []
-    line = told.line.replace("∞", "inf") if look.ascii_only else told.line
-    return Summary(alert, line, [*notes, *told.details, *held], table, failed)
+    found = verdict(state, look.step, failures=not alert)
+    # The rule and the inputs are always shown; the rest where there is room.
+    rest, _, inputs = found.convention.rpartition(" · ")
+    notes = []
+    if inputs:
+        notes = [f"{mixing_rule(state, look)} (c changes) · {inputs}", f"measured as: {rest}"]
+    line = found.line.replace("∞", "inf") if look.ascii_only else found.line
+    return Summary(alert, line, [*notes, *found.details, *held], table, failed)
 
 
 def _expectations(state: ExperimentState) -> tuple[list[str], list[str]]:
-    """What was expected and is not so, one a line, and what is so, in one line."""
+    """What was expected and fails, one per line, and what holds, in one line."""
     failed: list[str] = []
     held: list[str] = []
     for event in state.expectations:
@@ -66,11 +72,7 @@ def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
 
 def _columns(look: Look) -> list[str]:
     """Names of the table's columns, what no panel shows first."""
-    return [STEPS, FIDELITY, CLARITY, SPEED, _mixed(look), LOSS, RIGHT, PARAMETERS]
-
-
-def _mixed(look: Look) -> str:
-    return f"mixed, {look.convention.distance} {look.convention.aggregate}"
+    return [STEPS, FIDELITY, CLARITY, SPEED, MIXED, LOSS, RIGHT, PARAMETERS]
 
 
 def _numbers(run: RunState, look: Look) -> dict[str, str]:
@@ -82,14 +84,14 @@ def _numbers(run: RunState, look: Look) -> dict[str, str]:
         mixing = analysis.get("mixing") or {}
         synergy = analysis.get("synergy") or {}
         rows[STEPS] = _value(analysis, mixing, "hitting_time_mean")
-        rows[_mixed(look)] = shown(mixing.get(look.convention.key))
+        rows[MIXED] = measured(mixing.get(look.convention.key))
         rows[FIDELITY] = _value(analysis, analysis["fidelity"], "minimax", "fidelity_minimax")
         if run.heads > 1:
             rows[CLARITY] = _times(analysis, synergy, "fidelity_amplification")
             rows[SPEED] = _times(analysis, synergy, "mixing_gain")
     loss, accuracy = learned(run, look.step)
     if loss is not None:
-        rows[LOSS] = shown(loss)
+        rows[LOSS] = measured(loss)
     if accuracy is not None:
         rows[RIGHT] = f"{accuracy:.1%}"
     if run.parameters is not None:
@@ -102,7 +104,7 @@ def _value(
 ) -> str:
     """A metric with its interval, where there is one."""
     ends = (analysis.get("intervals") or {}).get(interval or key)
-    return shown(group.get(key)) + interval_text(ends)
+    return measured(group.get(key)) + interval_text(ends)
 
 
 def _times(analysis: Mapping[str, Any], group: Mapping[str, Any], key: str) -> str:

@@ -16,9 +16,10 @@ from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import compact
+from synergy_tui.words import compact, interval_text, measured
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
+FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
 SHORT = ("soon", "clear", "learned")
 ARRIVED = 0.97
 """An arrival curve that has come this far is drawn on, level, to the end of the axis."""
@@ -32,25 +33,14 @@ LONG = 250
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the panels look at the state.
+    """How the panels look at the state."""
 
-    Attributes
-    ----------
-    step
-        The step cursor.
-    following
-        Whether the cursor is at the newest step by itself; then it is not drawn.
-    layer
-        Layer from 1, ``None`` for all together.
-    logarithmic
-        Scale of fidelity and loss; ``None``: logarithmic for a fidelity that spans decades.
-    """
-
-    step: int
-    following: bool
+    step: int  # of the cursor
+    following: bool  # whether the cursor is at the newest step by itself; then it is not drawn
     convention: Convention
-    layer: int | None = None
+    layer: int | None = None  # from 1; None for all together
     logarithmic: bool | None = None
+    """Axes of fidelity and loss; None: a log axis for a fidelity that spans decades."""
     ascii_only: bool = False
 
 
@@ -75,11 +65,26 @@ def number(value: Any) -> float:
     return float(value)
 
 
-def shown(value: Any) -> str:
-    """A metric as text: a censored time as it is written, a missing one as a dash."""
-    if isinstance(value, str):
-        return value.replace("> ", ">")
-    return "–" if value is None else compact(float(value), 3)
+def mixing_rule(state: ExperimentState, look: Look) -> str:
+    """What the mixing time is the first step of, in words."""
+    convention = look.convention
+    starts = "worst start" if convention.aggregate == "max" else "mean over starts"
+    distance = "total variation" if convention.distance == "tv" else "L1 distance"
+    lead = "mixing time" if convention.source == "theory" else f"mixing time by {convention.source}"
+    probes = (run.probe_at(look.step) for run in state.runs.values())
+    epsilon = next((probe.overall.get("epsilon", 0.25) for probe in probes if probe), 0.25)
+    if look.ascii_only:
+        limit = f"at most {compact(epsilon)}"
+    else:
+        limit = "≤ ¼" if epsilon == 0.25 else f"≤ {compact(epsilon)}"
+    return f"{lead}: {starts}, {distance} {limit}"
+
+
+def arrived_by(look: Look, analysis: Mapping[str, Any]) -> str:
+    """What has happened by the mixing time: who has arrived, with which share."""
+    level = look.convention.arrived(number(analysis.get("epsilon", 0.25)))
+    starts = "all starts" if look.convention.aggregate == "max" else "on average"
+    return f"{starts} {compact(level, 3)} arrived"
 
 
 def learned(run: RunState, step: int) -> tuple[float | None, float | None]:
@@ -158,6 +163,12 @@ def headline_number(question: int, run: RunState, look: Look) -> str:
     return str(value)
 
 
+def _ink(run: RunState, look: Look, alone: bool) -> tuple[str, str, str]:
+    """Style, faint style and, beside other runs, the glyph of a run's curves."""
+    place = identity(run.index)
+    return place.variable, place.faint, "" if alone else place.mark(look.ascii_only)
+
+
 def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales) -> Panel:
     curves: list[Curve] = []
     markers: list[Marker] = []
@@ -167,8 +178,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         probe = run.probe_at(look.step)
         if probe is None:
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
+        colour, faint, glyph = _ink(run, look, alone)
         if alone:
             for place_back, earlier in enumerate(_earlier(run.probes, probe)):
                 x, y = _arrival_track(earlier, look, axes, "mean")
@@ -178,15 +188,15 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
                 x, y = _arrival_track(probe, look, axes, which)
                 curves.append(Curve(x, y, style, label=which))
         x, y = _arrival_track(probe, look, axes, "mean")
-        glyph = "" if alone else place.mark(look.ascii_only)
         curves.append(Curve(x, y, colour, glyph=glyph, label="mean" if alone else run.name))
         analysis = look.convention.analysis(probe, look.layer)
         mixing = analysis["mixing"]
         mixed = mixing.get(look.convention.key)
-        label = f"mixed at {shown(mixed)}" if alone else f"{glyph} {shown(mixed)}"
         if not math.isnan(number(mixed)):
-            markers.append(Marker("x", number(mixed), label, colour))
-        steps = shown(mixing.get("hitting_time_mean"))
+            label = f"mixed at {measured(mixed)}" if alone else f"{glyph} {measured(mixed)}"
+            longer = f"{arrived_by(look, analysis)}: {measured(mixed)}" if alone else ""
+            markers.append(Marker("x", number(mixed), label, colour, longer=longer))
+        steps = measured(mixing.get("hitting_time_mean"))
         headline += steps if alone else f"{glyph} {steps}  "
         if alone:
             markers += _mixing_bound(analysis)
@@ -196,7 +206,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         markers.insert(
             0, Marker("y", level, f"{compact(level, 3)} arrived", "axis", minor=not alone)
         )
-        headline = f"{headline.strip()} steps to sink"
+        headline = f"mean {headline.strip()} steps"
     main = _newest(runs, look).overall.get("convention") if curves else None
     what = f"arrival at the sink{_layer(look)}"
     if main not in (None, look.convention.source):
@@ -218,16 +228,14 @@ def _how_clearly(
         steps, values = track(run, look, ("fidelity", "minimax"))
         if not len(steps):
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
-        glyph = "" if alone else place.mark(look.ascii_only)
+        colour, faint, glyph = _ink(run, look, alone)
         curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
         probe = run.probe_at(look.step)
         if probe is None:
             continue
         analysis = look.convention.analysis(probe, look.layer)
         if not alone:
-            headline += f"  {glyph} {shown(analysis['fidelity'].get('minimax'))}"
+            headline += f"  {glyph} {measured(analysis['fidelity'].get('minimax'))}"
             continue
         if run.heads > 1:
             x, y = track(run, look, ("synergy", "best_head_fidelity"))
@@ -247,7 +255,8 @@ def _how_clearly(
         empty=_waiting(state, runs, 1),
         shares_x=True,
     )
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
+    detail, brief = (f"{what}{_layer(look)}" for what in FIDELITY)
+    return Panel(QUESTIONS[1], detail, headline.strip(), plot, SHORT[1], brief)
 
 
 def _clearly_bars(
@@ -267,14 +276,15 @@ def _clearly_bars(
         if len(runs) == 1:
             for head in heads if len(heads) > 1 else []:
                 alone = head.get("fidelity_minimax")
-                bars.append(Bar(f"head {head['head']}", number(alone), shown(alone), "muted"))
+                bars.append(Bar(f"head {head['head']}", number(alone), measured(alone), "muted"))
             headline = _fidelity_text(analysis)
         name = run.name if len(runs) > 1 else "together" if len(heads) > 1 else "its head"
-        bars.append(Bar(name, number(value), shown(value), colour))
+        bars.append(Bar(name, number(value), measured(value), colour))
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
         plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 1))
-    return Panel(QUESTIONS[1], f"minimax fidelity{_layer(look)}", headline.strip(), plot, SHORT[1])
+    detail, brief = (f"{what}{_layer(look)}" for what in FIDELITY)
+    return Panel(QUESTIONS[1], detail, headline.strip(), plot, SHORT[1], brief)
 
 
 def _has_it_learned(
@@ -287,17 +297,15 @@ def _has_it_learned(
     for run in runs:
         if not len(run.steps):
             continue
-        place = identity(run.index)
-        colour, faint = place.variable, place.variable.replace("run", "faint")
+        colour, faint, glyph = _ink(run, look, alone)
         if alone:
             curves.append(Curve(run.steps, run.losses, faint, faint=True))
-        glyph = "" if alone else place.mark(look.ascii_only)
         curves += _until(
             run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
         )
         loss, accuracy = learned(run, look.step)
         if not alone:
-            headline += f"  {glyph} {shown(loss)}"
+            headline += f"  {glyph} {measured(loss)}"
         else:
             parts = [] if loss is None else [f"loss {compact(loss, 3)}"]
             parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
@@ -417,7 +425,7 @@ def _mixing_bound(analysis: Mapping[str, Any]) -> list[Marker]:
         bound = bounds.get(key) or {}
         value = number(bound.get("bound"))
         if bound.get("applies") and math.isfinite(value):
-            return [Marker("x", value, f"theory: by {compact(value)}", "marker", minor=True)]
+            return [Marker("x", value, f"proven limit {compact(value)}", "marker", minor=True)]
     return []
 
 
@@ -427,22 +435,15 @@ def _fidelity_bound(analysis: Mapping[str, Any]) -> list[Marker]:
     nodes = number(analysis.get("nodes"))
     value = number(bound.get("bound")) / nodes if nodes else math.nan
     if bound.get("applies") and value < 1:
-        return [Marker("y", value, f"theory: at most {compact(value)}", "marker")]
+        return [Marker("y", value, f"proven limit {compact(value)}", "marker")]
     return []
 
 
 def _fidelity_text(analysis: Mapping[str, Any]) -> str:
     value = analysis["fidelity"].get("minimax")
-    text = f"φ {shown(value)}"
+    text = f"φ {measured(value)}"
     interval = (analysis.get("intervals") or {}).get("fidelity_minimax")
     return text + interval_text(interval)
-
-
-def interval_text(ends: Sequence[Any] | None) -> str:
-    """`` [low, high]``, or nothing for an interval without width: exact numbers need none."""
-    if not ends or shown(ends[0]) == shown(ends[1]):
-        return ""
-    return f" [{shown(ends[0])}, {shown(ends[1])}]"
 
 
 def _layer(look: Look) -> str:
@@ -470,7 +471,7 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState], question: int) ->
 
 _PROMISES = (
     "here: the share of tokens whose walk has reached the sink, the last token, step by step",
-    "here: how much of the token that is heard worst reaches the sink, as training goes on",
+    "here: how much of the token that is heard worst reaches the sink, as training proceeds",
     "here: the loss, and the floor below which no model can go",
 )
 """What each panel shows, for those who wait before an empty one."""
@@ -483,7 +484,7 @@ def _heads(run: RunState, look: Look) -> Sequence[Mapping[str, Any]]:
 
 
 def _spans_decades(tracks: Sequence[Floats]) -> bool:
-    """Whether the newest values of several runs, or one run's own, are worlds apart."""
+    """Whether the newest values of several runs, or one run's own, span decades."""
     known = np.concatenate([[], *(track[np.isfinite(track) & (track > 0)] for track in tracks)])
     return bool(known.size) and bool(known.max() > DECADES * known.min())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from textual.app import ComposeResult
@@ -17,16 +16,14 @@ from synergy_tui.app import keys, status
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.screens.base import TimedScreen
+from synergy_tui.app.session import OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import identity
-from synergy_tui.app.timeline import Mode, Timeline
+from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
-from synergy_tui.experiments.state import ExperimentState, RunState
-
-if TYPE_CHECKING:
-    from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.state import RunState
 
 COLUMNS = 4
 NARROW_COLUMN = 50
@@ -56,27 +53,17 @@ class RunColumn(Vertical):
             self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
     def compose(self) -> ComposeResult:
-        """A chart for each question."""
         yield from self.charts
 
 
 class DashboardScreen(TimedScreen):
-    """Runs beside each other, at the step cursor.
-
-    Parameters
-    ----------
-    experiment
-        Whose state this is; exports go into its directory.
-    state, timeline
-        Shared with the other screens.
-    """
+    """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
     AUTO_FOCUS = ""
 
-    def __init__(self, experiment: Experiment, state: ExperimentState, timeline: Timeline) -> None:
-        super().__init__(state, timeline)
-        self.experiment = experiment
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.run_place = 0
         self.question = 0
         self.overlaid = False
@@ -94,7 +81,6 @@ class DashboardScreen(TimedScreen):
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
 
     def compose(self) -> ComposeResult:
-        """The frame with as many columns as can ever be shown."""
         yield self._header
         yield self._tabs
         with Horizontal(id="columns"):
@@ -108,12 +94,10 @@ class DashboardScreen(TimedScreen):
 
     @property
     def runs(self) -> list[RunState]:
-        """The runs, in the scenario's order."""
         return list(self.state.runs.values())
 
     @property
     def selected_run(self) -> RunState | None:
-        """The run that the keys act on."""
         runs = self.runs
         return runs[min(self.run_place, len(runs) - 1)] if runs else None
 
@@ -123,7 +107,6 @@ class DashboardScreen(TimedScreen):
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
     def look(self) -> panels.Look:
-        """How the panels look at the state at the moment."""
         listed = conventions.available(self.state)
         return panels.Look(
             step=self.timeline.step,
@@ -131,26 +114,25 @@ class DashboardScreen(TimedScreen):
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
             logarithmic=self.logarithmic,
-            ascii_only=self.synergy.ascii_only,
+            ascii_only=self.session.ascii_only,
         )
 
     def refresh_view(self) -> None:
-        """Bring everything that is visible up to the state and the cursor."""
-        if not self.fits(SMALLEST, "Synergy", "q leaves; the run goes on."):
+        if not self.fits(SMALLEST, "Synergy", "q leaves; the run continues."):
             return
         look = self.look()
-        told = self.synergy.status
-        self._header.show(self._header_fields(told))
+        now = self.session.status
+        self._header.show(self._header_fields(now))
         timeless = 2 not in status.rows(self.state)
         self._timeline_bar.display = not timeless
         self._timeline_bar.show(self.track())
         self._keys.hide(*TIME_KEYS if timeless else ())
-        content = summarise(self.state, look, told.advice)
+        content = summarise(self.state, look, now.advice)
         strip = self._summary
         strip.styles.height = summary_height(
             content, self.size.width, self._most_summary(content.alert)
         )
-        self.set_class(told.word == "PAUSED", "-paused")
+        self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
         axes = panels.scales(self.state, look)
@@ -221,7 +203,7 @@ class DashboardScreen(TimedScreen):
             )
 
     def _column_title(self, group: list[RunState]) -> str:
-        ascii_only = self.synergy.ascii_only
+        ascii_only = self.session.ascii_only
         if len(group) != 1:
             marks = [f"{identity(run.index).mark(ascii_only)} {run.name}" for run in group]
             return "   ".join(marks) or "starting"
@@ -233,7 +215,7 @@ class DashboardScreen(TimedScreen):
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
-            count = panels.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
+            count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
             parts.append(f"{count} {'params' if narrow else 'parameters'}")
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
@@ -243,28 +225,29 @@ class DashboardScreen(TimedScreen):
     def _columns_that_fit(self) -> list[RunState]:
         return self.runs[: max(1, min(COLUMNS, self.size.width // COLUMN_WIDTH))]
 
-    def _header_fields(self, told: status.Status) -> list[Field]:
+    def _header_fields(self, now: status.Status) -> list[Field]:
         state, timeline = self.state, self.timeline
         run = self.selected_run
         total = state.total_steps
-        pill = f" {told.word} "
-        used = status.resources(state) if told.word in ("LIVE", "PAUSED", "STARTING") else []
+        pill = f" {now.word} "
+        busy = now.word in ("LIVE", "PAUSED", "STARTING")
+        used = status.resources(state) if busy else []
         fields = [
             Field("Synergy", "title", weight=40),
-            Field(state.title or self.experiment.id, "text", weight=50, shrinks=True),
-            # What is used of a device names it already.
-            Field(run.device or "" if run and not used else "", "muted", weight=20),
-            Field(pill, told.style, right=True),
+            Field(state.title or self.session.experiment.id, "text", weight=50, shrinks=True),
+            # What is used of a device names it already, and who is done uses none.
+            Field(run.device or "" if run and busy and not used else "", "muted", weight=20),
+            Field(pill, now.style, right=True),
         ]
         if total:
             fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
-            fields.append(Field(f"{panels.compact(speed, 3)} tokens/s", "text", 30, right=True))
-        elapsed = words.clock(self.synergy.elapsed)
+            fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
+        elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
         left = status.remaining(state, timeline.pace)
-        if left is not None and told.word in ("LIVE", "PAUSED"):
+        if left is not None and now.word in ("LIVE", "PAUSED"):
             fields.append(Field(f"{words.clock(left)} left", "text", 45, right=True))
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
@@ -283,48 +266,40 @@ class DashboardScreen(TimedScreen):
         self.update_now()
 
     def action_panel(self, question: int) -> None:
-        """Select a question."""
         if question in status.rows(self.state):
             self.question = question
             self.update_now()
 
     def action_maximise(self) -> None:
-        """Give the selected panel the whole screen, or back."""
         self.maximised = not self.maximised
-        self._relayout()
+        self.relayout()
 
     def action_overlay(self) -> None:
-        """Put all runs into one chart, or back into columns."""
         self.overlaid = not self.overlaid
-        self._relayout()
+        self.relayout()
 
     def action_restore(self) -> None:
         """Back to columns; from columns back to the screen that this one was opened over."""
         if not (self.maximised or self.overlaid):
-            self.call_later(self.synergy.action_back)
+            self.call_later(self.run_action, "app.back")
             return
         self.maximised = self.overlaid = False
-        self._relayout()
+        self.relayout()
 
     def action_convention(self) -> None:
-        """Show the next mixing-time convention."""
         listed = conventions.available(self.state)
         self.convention_place = (self.convention_place + 1) % len(listed)
-        name = listed[self.convention_place].name
-        self.notify(
-            f"mixing time by {name} ({self.convention_place + 1} of {len(listed)})", timeout=2
-        )
+        rule = panels.mixing_rule(self.state, self.look())
+        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
         self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer; after the last, all together."""
         most = max((run.layers for run in self.runs), default=1)
         here = self.chosen_layer
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
     def action_logarithmic(self) -> None:
-        """Change the scale of fidelity and loss."""
         following = {None: True, True: False, False: None}
         self.logarithmic = following[self.logarithmic]
         named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
@@ -332,32 +307,23 @@ class DashboardScreen(TimedScreen):
         self.update_now()
 
     def action_inspect(self) -> None:
-        """Open the heads of the selected run; of a designed graph, the stepper."""
         run = self.selected_run
         if run is None or not run.probes:
             self.notify("There is nothing to inspect before the first probe.")
         elif run.kind == "designed":
             self.action_stepper()
         else:
-            from synergy_tui.app.inspector.screen import InspectorScreen
-
-            self.app.push_screen(
-                InspectorScreen(self.experiment, self.state, self.timeline, run.name)
-            )
+            self.post_message(OpenInspector(run.name))
 
     def action_stepper(self) -> None:
-        """Open the diffusion stepper on the selected run."""
         run = self.selected_run
         if run is None or not run.probes:
             self.notify("There is nothing to step through before the first probe.")
             return
-        from synergy_tui.app.stepper.screen import StepperScreen
-
         step = self.timeline.step if run.kind == "trained" else None
-        self.app.push_screen(StepperScreen(self.experiment, self.state, run.name, step=step))
+        self.post_message(OpenStepper(run.name, step))
 
     def action_copy(self) -> None:
-        """Copy the selected panel's number."""
         run = self.selected_run
         text = panels.headline_number(self.question, run, self.look()) if run else ""
         if text:
@@ -367,17 +333,15 @@ class DashboardScreen(TimedScreen):
             self.notify("There is no number to copy yet.", severity="warning")
 
     def action_copy_verdict(self) -> None:
-        """Copy the verdict and its convention."""
         content = summarise(self.state, self.look())
-        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:1]]))
+        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:2]]))
         self.notify("Copied the verdict")
 
     def action_export(self) -> None:
-        """Write what is on the screen: the picture as SVG, the curves as CSV."""
-        self.synergy.export_screen("dashboard", self.as_csv())
+        self.export("dashboard", self.as_csv())
 
     def as_csv(self) -> str:
-        """Every curve on the screen, a point a line."""
+        """Every curve on the screen, one point per line."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["run", "panel", "curve", "x", "y"])
@@ -402,7 +366,6 @@ class DashboardScreen(TimedScreen):
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:
-        """Select the clicked panel; a double click maximises it."""
         for column, group in self._shown:
             if message.chart in column.charts:
                 self.question = column.charts.index(message.chart)
@@ -412,8 +375,3 @@ class DashboardScreen(TimedScreen):
             self.action_maximise()
         else:
             self.update_now()
-
-    def _relayout(self) -> None:
-        """Redraw now, and again once the panels have their new sizes."""
-        self.update_now()
-        self.call_after_refresh(self.update_now)

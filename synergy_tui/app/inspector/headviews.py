@@ -10,16 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.inspector.measures import Answer, HeadFigures, Mixture
-from synergy_tui.app.inspector.pathmap import percent
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, draw_small
-from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Panel, Plot, draw_panel
+from synergy_tui.app.widgets.plot import Curve, Marker, Panel, Plot, draw_panel
 from synergy_tui.app.widgets.shading import HEADS, Mode, Scale, head_style
-from synergy_tui.words import compact
-
-_INDEX = {name: position for position, name in enumerate(STYLES)}
-_MUTED, _TEXT, _CURSOR, _TITLE = (_INDEX[name] for name in ("muted", "text", "cursor", "title"))
+from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, STYLES, TEXT, TITLE
+from synergy_tui.words import compact, percent
 
 ORDERS = ("index", "weight", "diversity", "fidelity")
 """What heads can be sorted by."""
@@ -30,21 +27,11 @@ Tile = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
-    """One of the small multiples.
+    """One of the small multiples."""
 
-    Attributes
-    ----------
-    head
-        From 0; ``None`` is the mixture.
-    values
-        (n, n).
-    figures
-        Short texts after the head's number, most important first; left out from the end.
-    """
-
-    head: int | None
-    values: npt.NDArray[np.floating]
-    figures: Sequence[str] = ()
+    head: int | None  # from 0; None is the mixture
+    values: npt.NDArray[np.floating]  # (n, n)
+    figures: Sequence[str] = ()  # short texts after the head's number, most important first
     off: bool = False
     selected: bool = False
 
@@ -69,13 +56,10 @@ def draw_grid(
 ) -> tuple[Canvas, dict[int | None, Tile]]:
     """Draw small multiples as large as they fit, all on one scale.
 
-    Returns
-    -------
-    tuple
-        The canvas, and where each head lies: x, y, width, height. Heads that did not fit are not
-        among them; the selected one always is.
+    Also returns where each head lies (x, y, width, height): the selected one always, others if
+    they fitted.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if not thumbs or width < SMALLEST_TILE or height < 3:
         return canvas, {}
     columns, tile_width, tile_height = _tiling(len(thumbs), width, height)
@@ -97,7 +81,7 @@ def draw_grid(
     left = len(thumbs) - page - columns * rows
     if left > 0 or page:
         text = f"{page + 1}-{min(page + columns * rows, len(thumbs))} of {len(thumbs)}"
-        canvas.write(width - len(text), height - 1, text, _MUTED)
+        canvas.write(width - len(text), height - 1, text, MUTED)
     return canvas, tiles
 
 
@@ -120,11 +104,11 @@ def _tiling(count: int, width: int, height: int) -> tuple[int, int, int]:
 
 def _draw_tile(tile: Canvas, thumb: Thumb, caption: int, mode: Mode, heat: Heat) -> None:
     """Fill a tile: ``caption`` lines of text, then the map."""
-    style = _TITLE if thumb.head is None else head_style(thumb.head, "bold")
+    style = TITLE if thumb.head is None else head_style(thumb.head, "bold")
     if thumb.selected:
-        style = _INDEX["pill-quiet"] if thumb.head is None else head_style(thumb.head, "reverse")
+        style = INDEX["pill-quiet"] if thumb.head is None else head_style(thumb.head, "reverse")
     elif thumb.off:
-        style = _MUTED
+        style = MUTED
     lines = [f"{'x' if thumb.off else ''}{name_of(thumb.head, mode == 'ascii')}"]
     for figure in ("off",) if thumb.off else thumb.figures:
         if len(lines[-1]) + 1 + len(figure) <= tile.width:
@@ -137,7 +121,7 @@ def _draw_tile(tile: Canvas, thumb: Thumb, caption: int, mode: Mode, heat: Heat)
     draw_small(view, heat, mode)
     if thumb.off:
         drawn = view.chars != ord(" ")
-        view.styles[drawn] = _MUTED
+        view.styles[drawn] = MUTED
         view.chars[drawn] = ord("-" if mode == "ascii" else "░")
 
 
@@ -157,14 +141,8 @@ def draw_figures(
     height: int,
     ascii_only: bool = False,
 ) -> tuple[Canvas, list[int | None]]:
-    """Draw a table of heads with the mixture first.
-
-    Returns
-    -------
-    tuple
-        The canvas, and which head each row below the heading is.
-    """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    """Draw a table of heads with the mixture first; also returns which head each row shows."""
+    canvas = Canvas.blank(width, height)
     phi = "phi" if ascii_only else "φ"
     headings = ("head", "weight", "steps", f"{phi}_min", "diversity")
     sizes = (6, 8, 8, 8, 11)
@@ -173,7 +151,7 @@ def draw_figures(
         use += 1
     edges = np.cumsum(sizes[:use]).tolist()
     for edge, heading in zip(edges, headings, strict=False):
-        canvas.write(edge - len(heading), 0, heading, _MUTED)
+        canvas.write(edge - len(heading), 0, heading, MUTED)
     rows: list[int | None] = [None, *order]
     room = height - 1
     place = rows.index(selected) if selected in rows else 0
@@ -194,30 +172,24 @@ def draw_figures(
                 compact(each.fidelity, 3),
                 compact(each.diversity),
             ]
-        style = _TITLE if head is None else head_style(head, "plain")
-        style = _MUTED if head is not None and head in off else style
+        style = TITLE if head is None else head_style(head, "plain")
+        style = MUTED if head is not None and head in off else style
         if head == selected:
-            canvas.write(0, y, mark, _CURSOR)
+            canvas.write(0, y, mark, CURSOR)
         canvas.write(edges[0] - len(name_of(head, ascii_only)), y, name_of(head, ascii_only), style)
         for edge, text in zip(edges[1:], texts, strict=False):
             canvas.write(edge - len(text), y, text, style)
         if head is not None and use > 3 and answer.figures[head].fidelity == best > 0:
             star = "*" if ascii_only else "★"
-            canvas.write(edges[3], y, star, _CURSOR)
+            canvas.write(edges[3], y, star, CURSOR)
     return canvas, rows
 
 
 def draw_what_if(
     answer: Answer, name: str, width: int, height: int, ascii_only: bool = False
 ) -> Canvas:
-    """Draw the mixture of all heads beside what is left when some are off.
-
-    Parameters
-    ----------
-    name
-        Of the chosen token.
-    """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    """Draw the mixture of all heads beside what is left when some are off."""
+    canvas = Canvas.blank(width, height)
     phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
     before, after = answer.before, answer.after
     source = answer.question.source
@@ -228,7 +200,7 @@ def draw_what_if(
             f"{phi} of token {name}",
             "best head alone",
             "amplification",
-            "mixing time tv-max, 1/4",
+            "mixing time, worst start",
         )
     else:
         labels = (
@@ -243,27 +215,27 @@ def draw_what_if(
     news = None if after is None else _measures(after, source)
     lead = min(max(map(len, labels)) + 2, max(width - 25, 8))
     off = sorted(answer.question.off)
-    canvas.write(lead, 0, "all".rjust(8), _MUTED)
+    canvas.write(lead, 0, "all".rjust(8), MUTED)
     if off:
         listed = "without " + ",".join(str(head + 1) for head in off)
-        canvas.write(lead + 9, 0, listed[: width - lead - 9], _CURSOR)
+        canvas.write(lead + 9, 0, listed[: width - lead - 9], CURSOR)
     for y, (label, old) in enumerate(zip(labels, olds, strict=False), start=1):
-        canvas.write(0, y, label[: lead - 1], _MUTED)
-        canvas.write(lead, y, compact(old, 3).rjust(8), _TEXT)
+        canvas.write(0, y, label[: lead - 1], MUTED)
+        canvas.write(lead, y, compact(old, 3).rjust(8), TEXT)
         if news is None:
             continue
         new = news[y - 1]
-        canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", _TITLE)
+        canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", TITLE)
         if old > 0 and math.isfinite(old) and math.isfinite(new):
             ratio = f"{times}{compact(new / old, 3)}"
             canvas.write(lead + 19, y, ratio, _change(label, new / old))
     y = len(labels)
-    canvas.write(0, y, labels[-1][: lead - 1], _MUTED)
-    canvas.write(lead, y, before.mixing_time.rjust(8), _TEXT)
+    canvas.write(0, y, labels[-1][: lead - 1], MUTED)
+    canvas.write(lead, y, before.mixing_time.rjust(8), TEXT)
     if after is not None:
-        canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", _TITLE)
+        canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", TITLE)
     elif height > y + 1:
-        canvas.write(0, y + 1, "x switches the selected head off", _MUTED)
+        canvas.write(0, y + 1, "x switches the selected head off", MUTED)
     return canvas
 
 
@@ -282,7 +254,7 @@ def _change(label: str, ratio: float) -> int:
     """Style of a change: warned of when it makes things worse by more than rounding."""
     worse = ratio > 1.005 if label.startswith("steps") else ratio < 0.995
     better = ratio < 0.995 if label.startswith("steps") else ratio > 1.005
-    return _INDEX["warning"] if worse else _INDEX["good"] if better else _MUTED
+    return INDEX["warning"] if worse else INDEX["good"] if better else MUTED
 
 
 # Styles of a plot that stand for head colours until the drawing is done.
@@ -342,6 +314,6 @@ def draw_arrival(
     canvas = draw_panel(panel, width, height, ascii_only)
     table = np.arange(len(STYLES), dtype=np.uint16)
     for place, stand_in in enumerate(_STAND_INS):
-        table[_INDEX[stand_in]] = head_style(place, "bold" if place == selected else "plain")
+        table[INDEX[stand_in]] = head_style(place, "bold" if place == selected else "plain")
     canvas.styles[...] = table[canvas.styles]
     return canvas

@@ -8,7 +8,7 @@ normalisation, worst-case total variation at 1/4, the sink left out of the minim
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,117 +25,72 @@ if TYPE_CHECKING:
 CONVENTION = "theory walks, sink excluded"
 LONGEST_ARRIVAL = 1024
 NOVEL_THRESHOLD = 0.01
-"""Attention below this is no edge when paths are asked to lie in a single head's support."""
+"""Attention below this is not an edge when paths must lie in a single head's support."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadFigures:
-    """One head alone.
+    """One head alone."""
 
-    Attributes
-    ----------
-    head
-        From 0.
-    weight
-        Its share in the mixture.
-    steps
-        Expected steps to the sink, mean over all starts; inf where the sink cannot be reached.
-    fidelity
-        Its own minimax fidelity.
-    diversity
-        Mean Jensen-Shannon divergence from the other heads, in bits.
-    """
-
-    head: int
-    weight: float
-    steps: float
-    fidelity: float
-    diversity: float
+    head: int  # from 0
+    weight: float  # its share in the mixture
+    steps: float  # expected steps to the sink, mean over starts; inf where it cannot be reached
+    fidelity: float  # minimax
+    diversity: float  # mean Jensen-Shannon divergence from the other heads, in bits
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Mixture:
-    """What a set of heads does together.
+    """What a set of heads does together."""
 
-    Attributes
-    ----------
-    steps, mixing_time, fidelity, best_head
-        Expected steps to the sink (mean), worst-case mixing time as text, minimax fidelity, and
-        the best minimax fidelity that one of its heads has alone.
-    amplification
-        ``fidelity / best_head``.
-    weakest
-        The node that binds the fidelity.
-    node
-        (n,) fidelity of each node; ``time`` (n,) the step of its maximum.
-    """
-
-    steps: float
-    mixing_time: str
-    fidelity: float
-    best_head: float
-    amplification: float
-    weakest: int
-    node: Floats
-    time: npt.NDArray[np.int64]
+    steps: float  # expected steps to the sink, mean over starts
+    mixing_time: str  # worst case, as text
+    fidelity: float  # minimax
+    best_head: float  # the best minimax fidelity that one of its heads has alone
+    amplification: float  # fidelity / best_head
+    weakest: int  # the node that binds the fidelity
+    node: Floats  # (n,) fidelity of each node
+    time: npt.NDArray[np.int64]  # (n,) the step of its maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the inspector asks.
-
-    Attributes
-    ----------
-    off
-        Heads that are switched off.
-    source
-        The chosen token.
-    paths
-        How many of the strongest paths.
-    """
+    """What the inspector asks."""
 
     layer: int = 0
     input: int = 0
-    off: frozenset[int] = frozenset()
-    source: int = 0
-    paths: int = 5
+    off: frozenset[int] = frozenset()  # heads that are switched off
+    source: int = 0  # the chosen token
+    paths: int = 5  # how many of the strongest paths
+
+
+def fitted(question: Question, snapshot: Snapshot) -> Question:
+    """The question with a layer, an input, a token and heads that the snapshot has."""
+    return replace(
+        question,
+        layer=min(question.layer, snapshot.layers - 1),
+        input=min(question.input, snapshot.inputs - 1),
+        source=min(question.source, snapshot.nodes - 2),
+        off=frozenset(head for head in question.off if head < snapshot.heads),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What the engine says to a :class:`Question`.
-
-    Attributes
-    ----------
-    figures
-        Each head alone, by head number.
-    before, after
-        All heads together, and those that are on (``None`` when all are).
-    arrival
-        (H, T) arrival of the chosen token at the sink by step, each head alone.
-    arrival_before, arrival_after
-        (T,) the same for the mixtures.
-    paths
-        The strongest paths from the chosen token, over the heads that are on; their head numbers
-        are those of the layer.
-    cross_head, novel
-        Share of what the sink hears of the token, at its best step, over paths that switch heads,
-        and over node paths that no single head has (NaN: too many to follow).
-    mixed
-        (n, n) diffusion matrix of the heads that are on.
-    """
+    """What the engine answers to a :class:`Question`."""
 
     question: Question
-    figures: list[HeadFigures]
-    before: Mixture
-    after: Mixture | None
-    arrival: Floats
-    arrival_before: Floats
+    figures: list[HeadFigures]  # each head alone, by head number
+    before: Mixture  # all heads together
+    after: Mixture | None  # the heads that are on; None when all are
+    arrival: Floats  # (H, T) arrival of the token at the sink by step, each head alone
+    arrival_before: Floats  # (T,) the same for the mixtures
     arrival_after: Floats | None
-    paths: list[HeadPath]
+    paths: list[HeadPath]  # over the heads that are on; their head numbers are those of the layer
     cross_head: float
-    novel: float
-    mixed: Floats
+    """Share of what the sink hears, at its best step, over paths that switch heads."""
+    novel: float  # share over node paths that no single head has (NaN: too many to follow)
+    mixed: Floats  # (n, n) diffusion matrix of the heads that are on
 
     @property
     def now(self) -> Mixture:
@@ -145,23 +100,14 @@ class Answer:
 
 @dataclass
 class Bench:
-    """Answers questions about one snapshot; remembers what it has measured.
-
-    Not for several threads at once.
-    """
+    """Answers questions about one snapshot; remembers what it has measured. Not thread-safe."""
 
     snapshot: Snapshot
     _figures: dict[tuple[int, int], list[HeadFigures]] = field(default_factory=dict)
     _mixtures: dict[tuple[int, int, frozenset[int]], Mixture] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
-        """Measure what ``question`` asks for.
-
-        Raises
-        ------
-        UserError
-            When all heads are off, or the attention is not a system.
-        """
+        """Measure what ``question`` asks for; a UserError when the attention is not a system."""
         import synergy_engine as engine
 
         snapshot = self.snapshot
@@ -220,20 +166,17 @@ class Bench:
         self, system: MultiHeadSystem, on: Sequence[int], source: int, count: int
     ) -> list[HeadPath]:
         """The strongest paths, their heads numbered as in the layer."""
-        import dataclasses
-
         import synergy_engine as engine
 
         if source == system.sink:
             return []
         return [
-            dataclasses.replace(path, heads=tuple(on[head] for head in path.heads))
+            replace(path, heads=tuple(on[head] for head in path.heads))
             for path in engine.strongest_paths(system, source, count)
         ]
 
 
 def head_figures(system: MultiHeadSystem) -> list[HeadFigures]:
-    """Measure each head alone."""
     import synergy_engine as engine
 
     steps = engine.head_hitting_times(system).mean(axis=-1)
@@ -257,7 +200,6 @@ def head_figures(system: MultiHeadSystem) -> list[HeadFigures]:
 
 
 def mixture(system: MultiHeadSystem) -> Mixture:
-    """Measure heads together."""
     import synergy_engine as engine
     from synergy_engine.measures.synergy import one_distinct_head
 

@@ -13,46 +13,24 @@ import numpy as np
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, natural_height
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, head_style
-from synergy_tui.words import compact
+from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
+from synergy_tui.words import percent
 
-_MUTED, _TEXT, _CURSOR, _TITLE = (
-    STYLES.index(name) for name in ("muted", "text", "cursor", "title")
-)
 _LEAD = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path.
+    """One path."""
 
-    Attributes
-    ----------
-    nodes, heads
-        From the source to the sink, and the head (from 0) of each hop.
-    share
-        Its part of what the sink hears of the source.
-    """
-
-    nodes: tuple[int, ...]
-    heads: tuple[int, ...]
-    share: float
+    nodes: tuple[int, ...]  # from the source to the sink
+    heads: tuple[int, ...]  # of each hop, from 0
+    share: float  # its part of what the sink hears of the source
 
     @property
     def crosses(self) -> bool:
-        """Whether it changes heads."""
         return len(set(self.heads)) > 1
-
-
-def percent(share: float) -> str:
-    """A share as a percentage in at most six characters: ``62%``, ``4.1%``, ``.034%``, ``~0%``."""
-    if np.isnan(share):
-        return "–"
-    value = 100 * share
-    if 0 < value < 0.0001:
-        return "~0%"
-    return f"{value:.0f}%" if value >= 9.95 else f"{compact(value)}%"
 
 
 def draw_routes(
@@ -63,7 +41,7 @@ def draw_routes(
     ascii_only: bool = False,
 ) -> Canvas:
     """Draw as many routes as there are rows; the first row names the nodes."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     shown = routes[: max(height - 1, 0)]
     if not shown or width < _LEAD + 10:
         return canvas
@@ -72,7 +50,7 @@ def draw_routes(
     last = width - 1 - len(name(stations[-1])) // 2
     places = np.rint(np.linspace(_LEAD, last, len(stations))).astype(int)
     column = dict(zip(stations, places.tolist(), strict=True))
-    canvas.write(0, 0, "share", _MUTED)
+    canvas.write(0, 0, "share", MUTED)
     free = 0
     for node in (stations[-1], *stations[:-1]):
         text = name(node)
@@ -80,12 +58,12 @@ def draw_routes(
         ends = node in (stations[0], stations[-1])
         limit = width if node == stations[-1] else last - len(name(stations[-1])) // 2 - 1
         if node == stations[-1] or (start >= free and start + len(text) <= limit):
-            canvas.write(start, 0, text, _TITLE if ends else _MUTED)
+            canvas.write(start, 0, text, TITLE if ends else MUTED)
             free = start + len(text) + 1 if node != stations[-1] else free
     for row, route in enumerate(shown, start=1):
-        canvas.write(0, row, percent(route.share).rjust(6), _TEXT)
+        canvas.write(0, row, percent(route.share).rjust(6), TEXT)
         if route.crosses:
-            canvas.write(7, row, switch, _CURSOR)
+            canvas.write(7, row, switch, CURSOR)
         for hop, head in enumerate(route.heads):
             start, stop = column[route.nodes[hop]], column[route.nodes[hop + 1]]
             line_style = head_style(head, "bold" if route.crosses else "plain")
@@ -97,7 +75,7 @@ def draw_routes(
             if stop - start - 2 >= len(label) + 1:
                 canvas.write(stop - 1, row, arrow, line_style)
             canvas.write(start, row, station, head_style(head, "bold"))
-        canvas.write(column[route.nodes[-1]], row, station, _TEXT)
+        canvas.write(column[route.nodes[-1]], row, station, TEXT)
     return canvas
 
 
@@ -105,10 +83,10 @@ def draw_paths_panel(
     routes: Sequence[Route], name: Callable[[int], str], width: int, height: int, mode: Mode
 ) -> Canvas:
     """Draw routes, and above them the DAG they make together when there is room."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if not routes:
         text = "no path: the sink never hears this node"
-        canvas.write(max((width - len(text)) // 2, 0), height // 2, text, _MUTED)
+        canvas.write(max((width - len(text)) // 2, 0), height // 2, text, MUTED)
         return canvas
     rows = min(len(routes) + 1, height)
     spare = height - rows - 1

@@ -20,13 +20,13 @@ from synergy_tui.app.inspector.headviews import (
     order_heads,
 )
 from synergy_tui.app.inspector.measures import CONVENTION, Answer
-from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel, percent
+from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel
 from synergy_tui.app.screens.arrange import ARRIVAL, HEADS, MAP, MAPS, PATHS, WHAT_IF
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, Placement, draw_heatmap, draw_ramp
 from synergy_tui.app.widgets.shading import Mode, Scale
 from synergy_tui.experiments.attention import Snapshot
-from synergy_tui.words import compact
+from synergy_tui.words import compact, percent
 
 Paint = Callable[[int, int, Mode], Canvas]
 Shown = tuple[Paint, str, str]
@@ -35,42 +35,26 @@ Shown = tuple[Paint, str, str]
 
 @dataclass
 class InspectorView:
-    """Everything that the panels depend on.
-
-    Attributes
-    ----------
-    snapshot, answer
-        What was read and measured.
-    selected
-        Head from 0; ``None`` is the mixture.
-    off
-        Heads switched off, possibly newer than the answer.
-    source, query
-        The chosen token, and the map's row (-1: the sink's).
-    order_by, scale, zoomed
-        How heads are sorted, how values are shaded, whether the map shows every entry.
-    """
+    """Everything that the panels depend on."""
 
     snapshot: Snapshot
     answer: Answer
-    selected: int | None
-    off: frozenset[int]
-    source: int
-    query: int
+    selected: int | None  # from 0; None is the mixture
+    off: frozenset[int]  # possibly newer than the answer
+    source: int  # the chosen token
+    query: int  # the map's row; -1: the sink's
     order_by: str
     scale: Scale
-    zoomed: bool
+    zoomed: bool  # the map shows every entry
     ascii_only: bool
     _place: Placement | None = None
     _tiles: dict[int | None, Tile] = field(default_factory=dict)
     _rows: list[int | None] = field(default_factory=list)
 
     def heads(self) -> list[int | None]:
-        """The mixture, then the heads in their order."""
         return [None, *order_heads(self.answer.figures, self.order_by)]
 
     def panel(self, number: int) -> Shown:
-        """What the panel of this number shows."""
         return {
             MAPS: self._maps,
             MAP: self._map,
@@ -196,11 +180,11 @@ class InspectorView:
 
         name = self.snapshot.name(answer.question.source)
         covered = percent(sum(route.share for route in routes))
-        dot = ", " if self.ascii_only else " · "
+        novel, cross = percent(answer.novel), percent(answer.cross_head)
         return (
             paint,
             f"paths from {name}: top {len(routes)} carry {covered}",
-            f"cross-head {percent(answer.cross_head)}{dot}novel {percent(answer.novel)}",
+            f"needs several heads {novel}, switch {cross}",
         )
 
     def _what_if(self) -> Shown:
@@ -216,7 +200,7 @@ class InspectorView:
         return paint, "what if a head is switched off", "x: off"
 
     def as_csv(self, run: str, step: int) -> str:
-        """The figures of every head and of the mixtures, a line each."""
+        """The figures of every head and of the mixtures, one per line."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(

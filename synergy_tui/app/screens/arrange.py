@@ -23,18 +23,10 @@ PANELS = ("all heads", "one head", "figures", "arrival", "paths", "what if")
 def arrange_inspector(
     width: int, height: int, heads: int, nodes: int, recent: Sequence[int], alone: bool
 ) -> dict[int, Rectangle]:
-    """Lay out the inspector's panels.
+    """Lay out the inspector's panels in a body of ``width`` × ``height``.
 
-    Parameters
-    ----------
-    width, height
-        The body's.
-    heads, nodes
-        How many there are.
-    recent
-        Panels, the one selected last first; where panels share a place, the first is shown.
-    alone
-        Give the selected panel everything.
+    ``recent`` lists panels, the one selected last first: where several share a place, the first is
+    shown. ``alone`` gives it everything.
     """
     if alone or width < COMPACT[0] or height < COMPACT[1]:
         return {recent[0]: (0, 0, width, height)}
@@ -90,11 +82,8 @@ def arrange_stepper(
 ) -> tuple[int, dict[int, Rectangle]]:
     """Lay out the stepper: stages in a row, weights and their response beneath.
 
-    Returns
-    -------
-    tuple
-        How many stages there are, the mixture included, and the rectangle of each panel: of the
-        weights, the response, and the stages from :data:`FIRST_STAGE` on.
+    Returns how many stages there are, the mixture included, and the rectangle of each panel: of
+    the weights, the response, and the stages from :data:`FIRST_STAGE` on.
     """
     narrowest = 26 if nodes <= 4 else 36
     stages = max(min(width // narrowest, heads + 1, STAGES), 1)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual.screen import Screen
 from textual.widgets import Static
 
 from synergy_tui.app import status
-from synergy_tui.app.timeline import Mode, Timeline
+from synergy_tui.app.session import Session
+from synergy_tui.app.timeline import Mode
+from synergy_tui.app.widgets.frame import TimelineBar
 from synergy_tui.app.widgets.strips import Track
 from synergy_tui.experiments.state import ExperimentState
-
-if TYPE_CHECKING:
-    from synergy_tui.app.app import SynergyApp
-    from synergy_tui.app.widgets.frame import TimelineBar
 
 
 class LiveScreen(Screen[None]):
@@ -32,18 +28,13 @@ class LiveScreen(Screen[None]):
     }
     """
 
-    def __init__(self, state: ExperimentState, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.state = state
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
 
     @property
-    def synergy(self) -> SynergyApp:
-        """The app, with its own type."""
-        from synergy_tui.app.app import SynergyApp
-
-        app = self.app
-        assert isinstance(app, SynergyApp)
-        return app
+    def state(self) -> ExperimentState:
+        return self.session.state
 
     def refresh_view(self) -> None:
         """Bring every visible panel up to the state and the cursor."""
@@ -65,33 +56,50 @@ class LiveScreen(Screen[None]):
     def update_now(self) -> None:
         """Redraw at once, after a key or a click."""
         if self.is_mounted:
-            with self.synergy.state_lock:
+            with self.session.lock:
                 self.refresh_view()
 
+    def relayout(self) -> None:
+        """Redraw now, and again once the panels have their new sizes."""
+        self.update_now()
+        self.call_after_refresh(self.update_now)
+
+    def export(self, name: str, table: str) -> None:
+        """Write the screen as SVG and ``table`` as CSV into the experiment's ``exports`` folder."""
+        experiment = self.session.experiment
+        folder = experiment.path / "exports"
+        stem = folder / f"{name}-step-{self.session.timeline.step}"
+        picture, numbers = stem.with_suffix(".svg"), stem.with_suffix(".csv")
+        title = f"Synergy · {self.state.title or experiment.id}"
+        try:
+            folder.mkdir(exist_ok=True)
+            picture.write_text(self.app.export_screenshot(title=title), encoding="utf-8")
+            numbers.write_text(table, encoding="utf-8")
+        except OSError as error:
+            self.notify(f"Could not write: {error}", severity="error", timeout=10)
+            return
+        self.notify(f"Wrote {picture.name} and {numbers.name} in {folder}", timeout=8)
+
     def on_screen_resume(self) -> None:
-        """Catch up with what happened while another screen was in front."""
         self.call_after_refresh(self.update_now)
 
     def on_resize(self) -> None:
-        """Draw for the new size."""
         self.call_after_refresh(self.update_now)
 
 
 class TimedScreen(LiveScreen):
     """A live screen with the step cursor that all screens share."""
 
-    def __init__(
-        self, state: ExperimentState, timeline: Timeline, *, id: str | None = None
-    ) -> None:
-        super().__init__(state, id=id)
-        self.timeline = timeline
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.timeline = session.timeline
 
     def track(self) -> Track:
         """What the timeline bar shows.
 
         The header says what the experiment does; here it only counts that the cursor was moved.
         """
-        timeline, told = self.timeline, self.synergy.status
+        timeline, now = self.timeline, self.session.status
         total = max(self.state.total_steps or 0, timeline.last)
         new = f" · {timeline.behind} newer" if timeline.behind else ""
         tail = f"step {timeline.step} of {total}{new}" if total else ""
@@ -102,48 +110,40 @@ class TimedScreen(LiveScreen):
             last=timeline.last,
             total=total,
             stops=timeline.stops,
-            lead="" if timeline.mode is Mode.FOLLOW else f" {told.word} ",
-            lead_style=told.style,
+            lead="" if timeline.mode is Mode.FOLLOW else f" {now.word} ",
+            lead_style=now.style,
             tail=tail,
         )
 
     def action_toggle_pause(self) -> None:
-        """Freeze, or follow again."""
         self.timeline.toggle_pause()
         self.update_now()
 
     def action_step(self, count: int) -> None:
-        """Go to another probe."""
         self.timeline.move(count)
         self.update_now()
 
     def action_jump(self, count: int) -> None:
-        """Go a tenth of the run."""
         self.timeline.jump(count)
         self.update_now()
 
     def action_first(self) -> None:
-        """Go to the first probe."""
         self.timeline.first()
         self.update_now()
 
     def action_follow(self) -> None:
-        """Follow the newest step."""
         self.timeline.follow()
         self.update_now()
 
     def action_toggle_play(self) -> None:
-        """Play back, or stop playing."""
         self.timeline.toggle_play()
         self.update_now()
 
     def action_speed(self, by: int) -> None:
-        """Play faster or slower."""
         self.timeline.change_speed(by)
         self.update_now()
 
     def on_timeline_bar_sought(self, message: TimelineBar.Sought) -> None:
-        """Go where the timeline was clicked."""
         total = max(self.state.total_steps or 0, self.timeline.last)
         self.timeline.seek(message.share * total)
         self.update_now()

@@ -23,23 +23,31 @@ WIDE = 100
 READING = {
     "dashboard": {
         "How soon?": """\
-A walker starts at each token and follows attention towards the sink, the last token. The curve is \
-the share that has arrived after so many diffusion steps: the mean over tokens, the median, and \
-the worst token. Faint curves are earlier probes of the same run. The dashed upright line is the \
-mixing time under the convention that c chooses; "steps to sink" is the expected number of steps, \
-exact, averaged over starts. "theory: by" is the proven upper bound on the mixing time.""",
+A walker starts at each token and follows attention towards the sink, the last token. The curve \
+is the share of walkers that have arrived after so many steps: the mean over tokens, the median, \
+and the worst token. Faint curves are earlier probes of the same run. The number at the top is \
+the mean number of steps to the sink, exact. The dashed upright line is the mixing time: when \
+enough walkers have arrived, from the worst start or on average, as c chooses; "proven limit" is \
+the upper bound on it that the theory gives.""",
         "How clearly?": """\
-The minimax fidelity φ: of the token that is heard worst, the largest share of the sink's state it \
-ever makes up. Above the grey curve, the heads together are clearer than the best of them alone: \
-that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
+φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
+state that comes from this token, at the token's best step; φ is that of the token which is heard \
+worst. Above the grey curve, the heads together are clearer than the best of them alone: that is \
+synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
         "Has it learned?": """\
-Training loss, smoothed, over the raw values; the dashed line is the loss that no model can go \
-below on this task.""",
+Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
+can get on this task.""",
         "The verdict": """\
 The run with the most heads against the one with the fewest, in words that follow the intervals. \
-In the table beneath, "vs best head" compares the mixture of a run with the best of its own heads: \
-above 1x the heads together are clearer, or faster, than any of them. All columns share their \
-axes, and every number stands under the convention that is named.""",
+In the table beneath, "than best head" compares a run's heads together with the best of them \
+alone: above 1x they are clearer, or faster, than any one of them. All columns share their axes.""",
+        "What is measured": """\
+The mixing time is the first step at which walkers are as close to the sink as the line beneath \
+the verdict says, in total variation or L1 distance, from the worst start or as the mean over \
+starts; c goes through these definitions, and through what else was measured, such as the paper's \
+own code. "walks" means that heads are mixed after each head's attention is normalised, with the \
+weights that training gave them; "sink excluded" that the sink does not count as a token it \
+hears. Numbers are means over layers until v chooses one.""",
     },
     "inspector": {
         "Maps": """\
@@ -48,38 +56,31 @@ the mixture of all heads with their weights w. Where a cell stands for several e
 the largest.""",
         "Figures": """\
 For each head alone: its weight in the mixture, the mean steps to the sink, and φ_min, its \
-minimax fidelity; ★ marks the best head. A head that is off (x) has no weight, and the others \
-share what it had.""",
+minimax fidelity: how clearly the token gets through that is heard worst. ★ marks the best head. \
+A head that is off (x) has no weight, and the others share what it had.""",
         "Arrival and paths": """\
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
-changes heads. "cross-head" is the share of the signal on such paths, "novel" the share on paths \
-that no head has alone.""",
+switches heads. "needs several heads" is the share of the signal on paths that no head has alone; \
+"switch" the share on paths whose steps use more than one head, where waiting at a token counts \
+as a step.""",
     },
     "stepper": {
         "What is shown": """\
-The share of each node's state that is the source's, after t diffusion steps: by each head alone, \
-and mixed with the weights beneath. Rows of the table are steps; ★ is the step at which the sink \
-hears the source best, and → a value that is approached and never reached.""",
+The share of each node's state that comes from the source, after t diffusion steps: by each head \
+alone, and mixed with the weights beneath. Rows of the table are steps; ★ is the step at which \
+the sink hears the source best, and → a value that is approached and never reached.""",
         "Weights": """\
-+ and - move weight to or from the selected head. The curve is φ_min, the fidelity of the node \
-that is heard worst, for every weight of that head; above the dashed line the mixture is clearer \
-than the best head alone.""",
++ and - move weight to or from the selected head. The curve is φ_min, how clearly the node gets \
+through that is heard worst, for every weight of that head; above the dashed line the mixture is \
+clearer than the best head alone.""",
     },
 }
 """How to read a screen, by its name in the table of keys: heading and paragraph."""
 
 
 class HelpScreen(Screen[None]):
-    """Reading help and keys for the screen it was called from.
-
-    Parameters
-    ----------
-    table
-        Name of that screen in the table of keys.
-    keymap
-        The user's remapping.
-    """
+    """Reading help and keys for the screen called ``table`` in the table of keys."""
 
     BINDINGS = keys.bindings_for("help")
     DEFAULT_CSS = """
@@ -93,20 +94,17 @@ class HelpScreen(Screen[None]):
         self._keymap = keymap
 
     def compose(self) -> ComposeResult:
-        """One scrolling text in the frame of every screen."""
         yield Header()
         with VerticalScroll():
             yield Static()
         yield KeyBar("help")
 
     def on_mount(self) -> None:
-        """Say what this is."""
         self.query_one(Header).show(
             [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
         )
 
     def on_resize(self, event: events.Resize) -> None:
-        """Lay the text out for the width there is."""
         self.query_one(Static).update(self._text(event.size.width >= WIDE))
 
     def _text(self, wide: bool) -> Group:

@@ -10,9 +10,8 @@ from textual.widgets import Static
 from synergy_tui import words
 from synergy_tui.app import keys
 from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.session import Session
 from synergy_tui.app.widgets.frame import KeyBar
-from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.experiments.state import ExperimentState
 
 WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
@@ -28,24 +27,21 @@ class LogScreen(LiveScreen):
     LogScreen KeyBar { dock: bottom; }
     """
 
-    def __init__(self, experiment: Experiment, state: ExperimentState) -> None:
-        super().__init__(state)
-        self.experiment = experiment
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._worker_log = ""
 
     def compose(self) -> ComposeResult:
-        """One scrolling text."""
         with VerticalScroll():
             yield Static(id="messages")
         yield KeyBar("log")
 
     def on_mount(self) -> None:
-        """Read the worker's log off the event loop."""
         self.run_worker(self._read, thread=True, exit_on_error=False)
 
     def _read(self) -> None:
         try:
-            with self.experiment.log_path.open("rb") as file:
+            with self.session.experiment.log_path.open("rb") as file:
                 file.seek(max(0, file.seek(0, 2) - WORKER_BYTES))
                 text = file.read().decode("utf-8", errors="replace")
         except OSError as error:
@@ -57,11 +53,10 @@ class LogScreen(LiveScreen):
         self.update_now()
 
     def refresh_view(self) -> None:
-        """Write the messages again."""
         state, text = self.state, Text()
-        text.append(f"{state.title or self.experiment.id}\n", style="bold")
-        text.append(f"{self.experiment.path}\n\n", style="dim")
-        advice = self.synergy.status.advice
+        text.append(f"{state.title or self.session.experiment.id}\n", style="bold")
+        text.append(f"{self.session.experiment.path}\n\n", style="dim")
+        advice = self.session.status.advice
         if advice:
             text.append(f"{advice}\n\n", style="bold red")
         text.append("Warnings\n", style="bold")
@@ -78,7 +73,7 @@ class LogScreen(LiveScreen):
             text.append("\nExpectations\n", style="bold")
             for event in state.expectations:
                 text.append(f"  {'holds' if event.get('holds') else 'FAILS':<6}{event['that']}\n")
-        garbled = self.synergy.tail.garbled if self.synergy.tail else 0
+        garbled = self.session.tail.garbled
         if garbled:
             text.append(f"\n{garbled} lines of the event log could not be read.\n", style="yellow")
         text.append("\nWorker's log\n", style="bold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from synergy_tui import words
 from synergy_tui.app import keys
+from synergy_tui.app.session import OpenExperiment
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.errors import UserError
@@ -39,9 +39,9 @@ _STATES = {
     "stopped": (
         "■",
         "$text-warning",
-        "enter shows how far it came; to go on:\nsynergy resume {id}",
+        "enter shows how far it came; to continue:\nsynergy resume {id}",
     ),
-    "dead": ("?", "$text-error", "its worker is gone; to go on:\nsynergy resume {id}"),
+    "dead": ("?", "$text-error", "its worker is gone; to continue:\nsynergy resume {id}"),
 }
 """Mark, style, and what can be done, by state."""
 _DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it")
@@ -49,13 +49,7 @@ _DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it"
 
 
 class PickerScreen(Screen[None]):
-    """A list of scenarios and experiments, and what is known of the one under the cursor.
-
-    Parameters
-    ----------
-    home
-        Folder of the experiments.
-    """
+    """A list of scenarios and experiments, and what is known of the one under the cursor."""
 
     BINDINGS = keys.bindings_for("picker")
     DEFAULT_CSS = """
@@ -93,7 +87,6 @@ class PickerScreen(Screen[None]):
         self._starting = False
 
     def compose(self) -> ComposeResult:
-        """The list and, beside or beneath it, the details."""
         yield Header()
         with Container(id="both"):
             yield OptionList(id="list", markup=False)
@@ -102,7 +95,6 @@ class PickerScreen(Screen[None]):
         yield KeyBar("picker")
 
     def on_mount(self) -> None:
-        """Begin to look."""
         self.set_class(bool(getattr(self.app, "ascii_only", False)), "-ascii-screen")
         self._entitle("")
         self.query_one("#details", Static).update("Looking for scenarios and experiments …")
@@ -112,13 +104,12 @@ class PickerScreen(Screen[None]):
         self.query_one(Header).show(
             [
                 Field("Synergy", "title"),
-                Field("what shall we look at?", "muted", weight=2),
+                Field("choose a scenario or an experiment", "muted", weight=2),
                 Field(counted, "muted", weight=1, right=True),
             ]
         )
 
     def on_resize(self, event: events.Resize) -> None:
-        """Put the details beneath the list in narrow terminals."""
         self.set_class(event.size.width < NARROW, "-narrow")
         self.call_after_refresh(self.query_one("#list", OptionList).scroll_to_highlight)
 
@@ -133,18 +124,20 @@ class PickerScreen(Screen[None]):
             found = list_experiments(self._home)[-MOST:]
         except UserError as error:
             found, problem = [], error.message
-        told = [
+        listed = [
             {**summary(experiment), "entry": library.read(experiment.path / "scenario.toml")}
             for experiment in reversed(found)
         ]
-        self.app.call_from_thread(self._show, entries, told, problem)
+        self.app.call_from_thread(self._show, entries, listed, problem)
 
-    def _show(self, entries: list[library.Entry], told: list[dict[str, Any]], problem: str) -> None:
+    def _show(
+        self, entries: list[library.Entry], found: list[dict[str, Any]], problem: str
+    ) -> None:
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
-        self._found = {f"experiment:{each['path']}": each for each in told}
+        self._found = {f"experiment:{each['path']}": each for each in found}
         self._problem = problem
-        self._entitle(f"{len(entries)} scenarios · {len(told)} experiments")
-        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in told]
+        self._entitle(f"{len(entries)} scenarios · {len(found)} experiments")
+        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in found]
         width = min(max(map(len, names), default=0), LONGEST)
         listed = self.query_one("#list", OptionList)
         kept = listed.highlighted
@@ -164,13 +157,12 @@ class PickerScreen(Screen[None]):
         listed.add_option(heading("EXPERIMENTS"))
         for name, each in self._found.items():
             listed.add_option(Option(_experiment_line(each, width), id=name))
-        if not told:
+        if not found:
             listed.add_option(nothing(problem or "none yet: choose a scenario above"))
         listed.highlighted = kept if kept else 1
         listed.focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Show what is known of the line under the cursor."""
         self.query_one("#details", Static).update(self._about(event.option_id or ""))
 
     def _about(self, name: str) -> Content:
@@ -179,21 +171,17 @@ class PickerScreen(Screen[None]):
         return _about_experiment(self._found[name]) if name in self._found else Content()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Run or open the chosen line."""
         self._open(event.option_id or "")
 
     def action_open(self) -> None:
-        """Run or open the line under the cursor."""
         listed = self.query_one("#list", OptionList)
         if listed.highlighted is not None:
             self._open(listed.get_option_at_index(listed.highlighted).id or "")
 
     def action_cursor_down(self) -> None:
-        """Go a line down."""
         self.query_one("#list", OptionList).action_cursor_down()
 
     def action_cursor_up(self) -> None:
-        """Go a line up."""
         self.query_one("#list", OptionList).action_cursor_up()
 
     def _open(self, name: str) -> None:
@@ -232,12 +220,9 @@ class PickerScreen(Screen[None]):
         self.query_one("#details", Static).update(text)
 
     def _follow(self, experiment: Experiment, state: str) -> None:
-        from synergy_tui.app.app import SynergyApp
-
-        assert isinstance(self.app, SynergyApp)
         self._starting = False
         live = state in ("running", "new")
-        self.app.open_experiment(experiment, "live" if live else "replay")
+        self.post_message(OpenExperiment(experiment, "live" if live else "replay"))
 
 
 def _state(each: dict[str, Any]) -> tuple[str, str, str]:
@@ -253,7 +238,7 @@ def _scenario_line(entry: library.Entry, width: int) -> Content:
         return Content.styled(f"  {entry.path.stem}", "$text-error")
     kind = "sweep: " if entry.sweep else ""
     title = (f"  {kind}{entry.title}", MUTED)
-    return Content.assemble(f"  {_cut(entry.path.stem, width)}", title)
+    return Content.assemble(f"  {words.cut(entry.path.stem, width).ljust(width)}", title)
 
 
 def _experiment_line(each: dict[str, Any], width: int) -> Content:
@@ -261,9 +246,9 @@ def _experiment_line(each: dict[str, Any], width: int) -> Content:
     mark, style, _ = _state(each)
     return Content.assemble(
         (f"{mark} ", style),
-        f"{_cut(each['scenario'], width)}  ",
+        f"{words.cut(each['scenario'], width).ljust(width)}  ",
         (f"{each['state']:<9}", style),
-        (f"{age(each['started']):>10}", MUTED),
+        (f"{words.age(each['started']):>10}", MUTED),
     )
 
 
@@ -282,7 +267,7 @@ def _about_scenario(entry: library.Entry) -> Content:
     parts.append(
         f"A sweep of many experiments: synergy sweep {entry.path}"
         if entry.sweep
-        else "enter runs it; it goes on when you leave"
+        else "enter runs it; it continues when you leave"
     )
     return Content.assemble(*parts)
 
@@ -296,26 +281,9 @@ def _about_experiment(each: dict[str, Any]) -> Content:
     if each["verdict"]:
         parts.append(f"{each['verdict']}\n\n")
     parts += ["state    ", (f"{each['state']}\n", style)]
-    parts.append(f"started  {age(each['started'])}{took}\n")
+    parts.append(f"started  {words.age(each['started'])}{took}\n")
     if entry.runs:
         parts.append(f"runs     {', '.join(entry.runs)}\n")
     parts.append((f"folder   {each['path']}\n\n", MUTED))
     parts.append(what.format(id=each["id"]))
     return Content.assemble(*parts)
-
-
-def _cut(text: str, width: int) -> str:
-    """``text`` in exactly ``width`` characters."""
-    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def age(started: str, now: datetime.datetime | None = None) -> str:
-    """How long ago a moment (ISO 8601) was, for a person."""
-    from synergy_tui.words import ago
-
-    try:
-        then = datetime.datetime.fromisoformat(started)
-    except ValueError:
-        return ""
-    now = datetime.datetime.now(datetime.UTC) if now is None else now
-    return f"{ago((now - then).total_seconds())} ago"

@@ -10,6 +10,7 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from synergy_tui.app import keys
+from synergy_tui.app.session import Mode, OpenExperiment
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar
@@ -35,7 +36,6 @@ class SweepGrid(CanvasView):
         self.scrolled = 0
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the points that fit."""
         return draw_grid(
             self.headings,
             self.lines,
@@ -47,7 +47,6 @@ class SweepGrid(CanvasView):
         )
 
     def on_click(self, event: Click) -> None:
-        """Select the point that was clicked."""
         rows = self.size.height - 1
         first = min(max(0, self.selected - rows // 2), max(0, len(self.lines) - rows))
         row = first + event.y - 1
@@ -57,13 +56,7 @@ class SweepGrid(CanvasView):
 
 
 class SweepScreen(Screen[None]):
-    """Overview of a sweep; enter opens a point's dashboard, escape comes back.
-
-    Parameters
-    ----------
-    sweep
-        The directory, which a driver may be writing.
-    """
+    """Overview of a sweep; enter opens a point's dashboard, escape comes back."""
 
     BINDINGS = keys.bindings_for("sweep")
     DEFAULT_CSS = "SweepScreen #detail { dock: bottom; height: 1; }"
@@ -77,24 +70,20 @@ class SweepScreen(Screen[None]):
         self._running = False
 
     def compose(self) -> ComposeResult:
-        """Title, grid, a line on the selected point, keys."""
         yield Header()
         yield SweepGrid()
         yield FieldStrip(id="detail")
         yield KeyBar("sweep")
 
     def on_mount(self) -> None:
-        """Begin to read, off the event loop."""
         columns = next((point.columns for point in self.sweep.points), {})
         self.query_one(SweepGrid).headings = list(columns)
         self.run_worker(self._read, thread=True, group="sweep", exit_on_error=False)
 
     def on_screen_resume(self) -> None:
-        """Show what has come while a point's dashboard was in front."""
         self.call_after_refresh(self._show)
 
     def on_resize(self) -> None:
-        """Draw for the new size."""
         self.call_after_refresh(self._show)
 
     def _read(self) -> None:
@@ -127,7 +116,7 @@ class SweepScreen(Screen[None]):
         grid.repaint()
 
     def _status(self, status: str) -> str:
-        """A point that seems to run while nobody runs the sweep was cut short."""
+        """A point that seems to run while the sweep does not run was cut short."""
         return "stopped" if status == "running" and not self._running else status
 
     def _show_frame(self) -> None:
@@ -150,12 +139,12 @@ class SweepScreen(Screen[None]):
             ]
         )
         view = list(overview.points.values())[self.query_one(SweepGrid).selected]
-        told = ", ".join(f"{axis} {value}" for axis, value in view.point.settings.items())
+        settings = ", ".join(f"{axis} {value}" for axis, value in view.point.settings.items())
         attempt = f"attempt {view.attempt}" if view.attempt > 1 else ""
         self.query_one("#detail", FieldStrip).show(
             [
                 Field(f"{self.measure.name} ({self.measure.unit})", "title"),
-                Field(told, "text", weight=3),
+                Field(settings, "text", weight=3),
                 Field(f"seed {view.point.seed}", "muted", weight=2),
                 Field(attempt, "warning", weight=4),
                 Field(view.state.verdict, "muted", weight=1, shrinks=True),
@@ -163,39 +152,30 @@ class SweepScreen(Screen[None]):
         )
 
     def action_cursor(self, by: int) -> None:
-        """Select another point."""
         grid = self.query_one(SweepGrid)
         grid.selected = min(max(0, grid.selected + by), max(0, len(grid.lines) - 1))
         self._show()
 
     def action_columns(self, by: int) -> None:
-        """Bring columns into sight that do not fit."""
         grid = self.query_one(SweepGrid)
         grid.scrolled = min(max(0, grid.scrolled + by), max(0, len(grid.headings) - 1))
         grid.repaint()
 
     def action_measure(self) -> None:
-        """Show the next measure in the cells."""
         place = MEASURES.index(self.measure)
         self.measure = MEASURES[(place + 1) % len(MEASURES)]
         self._show()
 
     def action_open(self) -> None:
-        """Open the selected point's dashboard over this screen."""
-        from synergy_tui.app.app import SynergyApp
-
         name = self.sweep.points[self.query_one(SweepGrid).selected].name
         experiment = self.sweep.experiment(name)
         if not experiment.events_path.exists():
             self.notify(f"{name} has not begun yet.", timeout=4)
             return
-        assert isinstance(self.app, SynergyApp)
-        self.app.open_experiment(
-            experiment, "live" if experiment.state() == "running" else "replay", over=True
-        )
+        mode: Mode = "live" if experiment.state() == "running" else "replay"
+        self.post_message(OpenExperiment(experiment, mode, over=True))
 
     def action_stop(self) -> None:
-        """Ask the driver to checkpoint everything and stop."""
         from synergy_tui.errors import UserError
         from synergy_tui.sweep.worker import stop
 
@@ -205,27 +185,3 @@ class SweepScreen(Screen[None]):
             self.notify(error.message, severity="warning")
             return
         self.notify("Stopping: every point writes a checkpoint.", timeout=6)
-
-
-def open_sweep(sweep: Sweep, *, ascii_only: bool | None = None) -> int:
-    """Run the app on a sweep until it is left; the sweep goes on without it.
-
-    Raises
-    ------
-    UserError
-        There is no terminal, or it cannot be drawn on.
-    """
-    import click
-
-    from synergy_tui.app.app import SynergyApp
-    from synergy_tui.app.terminal import require_terminal
-
-    require_terminal()
-    app = SynergyApp(opening=lambda: SweepScreen(sweep), ascii_only=ascii_only)
-    app.run()
-    if sweep.running:
-        click.echo(f"The sweep goes on. Come back with: synergy sweep {sweep.id} --watch", err=True)
-        click.echo(f"                      Stop it with: synergy sweep {sweep.id} --stop", err=True)
-    else:
-        click.echo(f"Report: synergy report {sweep.path}", err=True)
-    return app.return_code or 0

@@ -28,52 +28,26 @@ Place = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """When the sink hears the source best, and how clearly.
-
-    Attributes
-    ----------
-    step
-        The first step of the maximum; when it is only ``approached``, the first at which 99 % of
-        it is reached.
-    value
-        The maximum (or limit) of ``(D^t)[τ, source]``.
-    """
+    """When the sink hears the source best, and how clearly."""
 
     step: int
-    value: float
+    """Of the maximum; when it is only approached, the first at which 99 % of it is reached."""
+    value: float  # the maximum (or limit) of (D^t)[τ, source]
     approached: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
-    """How a signal spreads from a source over each head alone and over the mixture.
-
-    Attributes
-    ----------
-    source
-        The node it starts at.
-    heads
-        (H, T, n): share of each node's state that is the source's, by step.
-    mixed
-        (T, n) the same over all heads.
-    fidelity
-        Of the mixture; ``alone`` of each head.
-    weights
-        (H,) head weights.
-    matrices
-        (H, n, n) diffusion matrix of each head.
-    bests
-        Of each head, and last of the mixture.
-    """
+    """How a signal spreads from a source over each head alone and over the mixture."""
 
     source: int
-    heads: Floats
-    mixed: Floats
-    fidelity: Fidelity
-    alone: list[Fidelity]
-    weights: Floats
-    matrices: Floats
-    bests: list[Best]
+    heads: Floats  # (H, T, n): share of each node's state that is the source's, by step
+    mixed: Floats  # (T, n) the same over all heads
+    fidelity: Fidelity  # of the mixture
+    alone: list[Fidelity]  # of each head
+    weights: Floats  # (H,)
+    matrices: Floats  # (H, n, n) diffusion matrix of each head
+    bests: list[Best]  # of each head, and last of the mixture
 
     @property
     def steps(self) -> int:
@@ -106,9 +80,9 @@ SHORTEST_SPREAD, LONGEST_SPREAD = 12, 1000
 
 @dataclass
 class Stepper:
-    """Computes what the diffusion stepper shows; remembers what does not depend on weights.
+    """Computes what the stepper shows; remembers what does not depend on weights.
 
-    Not for several threads at once.
+    Not thread-safe.
     """
 
     base: MultiHeadSystem
@@ -168,13 +142,7 @@ class Stepper:
     def fidelity_along(
         self, weights: npt.ArrayLike, head: int, points: int = 41
     ) -> tuple[Floats, Floats]:
-        """Minimax fidelity as the weight of one head goes from 0 to 1, the others in proportion.
-
-        Returns
-        -------
-        tuple
-            (points,) weights of ``head``, and (points,) φ_min.
-        """
+        """Weights of one head from 0 to 1, the others in proportion, and φ_min at each."""
         import synergy_engine as engine
 
         shares = np.linspace(0.0, 1.0, points)
@@ -207,23 +175,13 @@ def reweigh(weights: npt.ArrayLike, head: int, share: float) -> Floats:
 
 @dataclass(frozen=True)
 class SpreadRequest:
-    """A signal to let spread.
+    """A signal to let spread; a layer or input that does not exist is the last."""
 
-    Attributes
-    ----------
-    path, layer, input
-        Which heads; a layer or input that does not exist is the last.
-    source
-        Where the signal starts.
-    weights
-        (H,) head weights; ``None`` for the run's own.
-    """
-
-    path: str
+    path: str  # attention file
     layer: int
     input: int
-    source: int
-    weights: tuple[float, ...] | None
+    source: int  # where the signal starts
+    weights: tuple[float, ...] | None  # (H,); None for the run's own
 
 
 @dataclass(frozen=True, eq=False)

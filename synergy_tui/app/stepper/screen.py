@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
-from synergy_tui.app.desk import Desk, reason
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
     RESPONSE,
@@ -23,7 +20,8 @@ from synergy_tui.app.screens.arrange import (
     WEIGHTS,
     arrange_stepper,
 )
-from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.screens.asking import Answered, AskingScreen
+from synergy_tui.app.session import OpenInspector, Session
 from synergy_tui.app.stepper.measures import (
     Diffusion,
     Optimum,
@@ -43,77 +41,35 @@ from synergy_tui.app.stepper.stage import (
     draw_stage,
     draw_weights,
 )
-from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.frame import Header, KeyBar, TimelineBar
 from synergy_tui.app.widgets.shading import Mode
 from synergy_tui.app.widgets.strips import Field, Track
 from synergy_tui.app.widgets.views import ShadedPanel, say
 from synergy_tui.experiments.attention import Snapshot
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import RunState
 from synergy_tui.words import compact
-
-if TYPE_CHECKING:
-    from synergy_tui.experiments.experiment import Experiment
 
 Floats = npt.NDArray[np.float64]
 
 WEIGHT_STEP = 0.02
-SECONDS_A_STEP = 0.6
-WARMING_UP = "warming up: the engine is being loaded, a second or two the first time"
+SECONDS_PER_STEP = 0.6
 SEARCHED_NODES, SEARCHED_HEADS = 128, 16
-"""Systems larger than this are not searched for their optimal weights while one waits."""
+"""Systems larger than this are not searched for their optimal weights while somebody waits."""
 
 
-Result = Spread | Response | Optimum
-
-
-class Computed(Message):
-    """Something the engine was asked for is there."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__()
-        self.result = result
-
-
-class Refused(Message):
-    """The engine, or the disk, could not answer."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-
-
-class StepperScreen(LiveScreen):
+class StepperScreen(AskingScreen):
     """Figure 3 of the paper, to play with.
 
-    Parameters
-    ----------
-    experiment
-        Whose attention files are read.
-    state
-        Shared with the other screens.
-    run
-        Name of the run; by default the designed one with the most heads.
-    step
-        Training step whose probe is shown; by default the newest.
-    layer, input, source
-        Where to begin.
+    Without a run it is the designed one with the most heads, without a step the newest probe.
     """
 
     BINDINGS = keys.bindings_for("stepper")
-    AUTO_FOCUS = ""
-    DEFAULT_CSS = """
-    StepperScreen {
-        #body { height: 1fr; width: 1fr; }
-        #body ShadedPanel { position: absolute; }
-    }
-    """
+    unprobed = "nothing was measured yet"
 
     def __init__(
         self,
-        experiment: Experiment,
-        state: ExperimentState,
+        session: Session,
         run: str | None = None,
         *,
         step: int | None = None,
@@ -121,9 +77,7 @@ class StepperScreen(LiveScreen):
         input: int = 0,
         source: int = 0,
     ) -> None:
-        super().__init__(state)
-        self.experiment = experiment
-        self.run_name = run
+        super().__init__(session, run)
         self.probe_step = step
         self.model_layer = layer
         self.input = input
@@ -134,23 +88,14 @@ class StepperScreen(LiveScreen):
         self.spread: Spread | None = None
         self.response: Response | None = None
         self.optimum: Optimum | None = None
-        self.trouble = ""
         self.playing = False
-        self._asked: SpreadRequest | None = None
         self._asked_slowly: tuple[object, ...] = ()
         self._player: Timer | None = None
-        # Weights must respond while the search for the best ones still goes on.
-        self._fast = self._new_desk()
-        self._slow = self._new_desk()
-
-    def _new_desk(self) -> Desk[Result]:
-        return Desk(
-            lambda result: self.post_message(Computed(result)),
-            lambda error: self.post_message(Refused(reason(error))),
-        )
+        self._stage_width = 0
+        # Weights must respond while the search for the best ones still runs.
+        self._slow = self.new_desk()
 
     def compose(self) -> ComposeResult:
-        """The frame and as many panels as can ever be shown."""
         yield Header(id="header")
         with Container(id="body"):
             for number in range(FIRST_STAGE + STAGES):
@@ -160,46 +105,35 @@ class StepperScreen(LiveScreen):
         yield Static(id="too-small")
 
     def on_mount(self) -> None:
-        """Have the clock of playing ready."""
-        self._player = self.set_interval(SECONDS_A_STEP, self._play_on, pause=True)
-
-    def on_unmount(self) -> None:
-        """Take no more answers."""
-        self._fast.close()
-        self._slow.close()
+        self._player = self.set_interval(SECONDS_PER_STEP, self._play_on, pause=True)
 
     # Asking
 
     @property
+    def shown_step(self) -> int | None:
+        return self.probe_step
+
+    @property
     def run_state(self) -> RunState | None:
-        """The run that is shown."""
         runs = self.state.runs
         if self.run_name is None and runs:
             designed = [run for run in runs.values() if run.kind == "designed"]
             self.run_name = max(designed or list(runs.values()), key=lambda run: run.heads).name
-        return runs.get(self.run_name or "")
-
-    @property
-    def probe(self) -> ProbeRecord | None:
-        """The probe that is shown."""
-        run = self.run_state
-        return None if run is None else run.probe_at(self.probe_step)
+        return super().run_state
 
     @property
     def snapshot(self) -> Snapshot | None:
-        """The heads that are shown."""
         return None if self.spread is None else self.spread.snapshot
 
     @property
     def diffusion(self) -> Diffusion | None:
-        """How the signal spreads over them."""
         return None if self.spread is None else self.spread.diffusion
 
     @property
     def settled(self) -> bool:
         """Whether everything that was asked for is there, or was refused."""
         spread = self.spread
-        if self.trouble or spread is None or spread.request != self._asked:
+        if self.trouble or spread is None or not self.answered:
             return bool(self.trouble)
         if len(spread.diffusion.weights) == 1:
             return True
@@ -216,7 +150,7 @@ class StepperScreen(LiveScreen):
         return response if response.key == key else None
 
     def _searched(self, spread: Spread) -> bool:
-        """Whether the best weights are looked for."""
+        """Whether the best weights are searched for."""
         snapshot = spread.snapshot
         return 1 < snapshot.heads <= SEARCHED_HEADS and snapshot.nodes <= SEARCHED_NODES
 
@@ -228,11 +162,8 @@ class StepperScreen(LiveScreen):
         weights = None if self.weights is None else tuple(self.weights.tolist())
         request = SpreadRequest(probe.attention, self.model_layer, self.input, self.source, weights)
         last = self.spread
-        if request != self._asked:
-            self._asked = request
-            self.trouble = ""
-            self._fast.ask(lambda: spread_out(self.experiment, request, last))
-        elif last is not None and last.request == request:
+        self.ask(request, lambda: spread_out(self.session.experiment, request, last))
+        if last is not None and self.answered:
             self._ask_slowly(last)
 
     def _ask_slowly(self, spread: Spread) -> None:
@@ -241,55 +172,46 @@ class StepperScreen(LiveScreen):
         if len(weights) == 1:
             return
         key = response_key(spread.place, weights, head)
-        request: Callable[[], Result]
+        work: Callable[[], Response | Optimum]
         if self._current_response() is None:
-            request = lambda: Response(key, *stepper.fidelity_along(weights, head))  # noqa: E731
+            work = lambda: Response(key, *stepper.fidelity_along(weights, head))  # noqa: E731
         elif self.optimum is None and self._searched(spread):
             key = spread.place
-            request = lambda: Optimum(spread.place, *stepper.optimal())  # noqa: E731
+            work = lambda: Optimum(spread.place, *stepper.optimal())  # noqa: E731
         else:
             return
         if key != self._asked_slowly:
             self._asked_slowly = key
-            self._slow.ask(request)
+            self._slow.ask(lambda: Answered(None, work()))
 
-    def on_computed(self, message: Computed) -> None:
-        """Take what the engine has computed."""
-        result = message.result
+    def take(self, result: object) -> None:
         if isinstance(result, Response):
             self.response = result
         elif isinstance(result, Optimum):
             if self.spread is not None and result.place == self.spread.place:
                 self.optimum = result
-        else:
+        elif isinstance(result, Spread):
             if self.spread is None or result.place != self.spread.place:
                 self.response = self.optimum = None
                 self._asked_slowly = ()
             self.spread = result
             self.selected = min(self.selected, len(result.diffusion.weights) - 1)
             self.t = min(self.t, result.diffusion.steps)
-        self.update_now()
-
-    def on_refused(self, message: Refused) -> None:
-        """Say why there is no answer."""
-        self.trouble = message.text
-        self.update_now()
 
     # Showing
 
     def refresh_view(self) -> None:
-        """Bring everything up to the state and what was computed."""
         if not self.fits(SMALLEST, "The stepper", "esc goes back."):
             return
         self._ask()
         self.query_one(Header).show(self._header())
         self.query_one(TimelineBar).show(self._track())
         stages = self._arrange()
-        missing = self._missing()
+        missing = self.missing(self.spread is not None)
         panels = [panel for panel in self.query(ShadedPanel) if panel.display]
         if missing or self.diffusion is None or self.snapshot is None:
             for panel in panels:
-                panel.show(say(missing or WARMING_UP), "")
+                panel.show(say(missing), "")
             return
         snapshot, diffusion = self.snapshot, self.diffusion
         names = snapshot.names or [str(node) for node in range(snapshot.nodes)]
@@ -302,16 +224,6 @@ class StepperScreen(LiveScreen):
             else:
                 self._show_stage(panel, lineup, diffusion, snapshot)
 
-    def _missing(self) -> str:
-        if self.trouble:
-            return self.trouble
-        probe = self.probe
-        if probe is None:
-            return "nothing was measured yet"
-        if probe.attention is None:
-            return "no matrices were kept: the graph is too large to be drawn"
-        return ""
-
     def _arrange(self) -> list[int | None]:
         """Place the panels; return which head each stage shows, the mixture last."""
         width, height = self.size
@@ -321,12 +233,9 @@ class StepperScreen(LiveScreen):
         timeline.display = height > 24
         body = height - 2 - timeline.display
         count, places = arrange_stepper(width, body, heads, nodes)
-        for panel in self.query(ShadedPanel):
-            panel.display = panel.number in places
-            if panel.display:
-                x, y, wide, high = places[panel.number]
-                panel.styles.offset = (x, y)
-                panel.styles.width, panel.styles.height = wide, high
+        self.place_panels(places)
+        # Known before the panels have it.
+        self._stage_width = places[FIRST_STAGE][2]
         if heads == 1 or count == 1:
             return [None]
         first = min(max(self.selected - (count - 1) // 2, 0), heads - count + 1)
@@ -351,9 +260,12 @@ class StepperScreen(LiveScreen):
         best = diffusion.best(head)
         now = float(diffusion.share(head)[min(self.t, diffusion.steps), -1])
         sink = snapshot.name(snapshot.nodes - 1)
-        told = best_text(best, self.synergy.ascii_only)
-        hears = " hears" if panel.size.width > 30 else ""
-        panel.show(paint, title, f"{sink}{hears} {compact(now)}, best {told} at {best.step:,}")
+        peak = best_text(best, self.session.ascii_only)
+        if self._stage_width > 46:
+            heard = f"sink {sink}: now {compact(now)}; peak {peak} at step {best.step:,}"
+        else:
+            heard = f"{sink} {compact(now)}, peak {peak} at {best.step:,}"
+        panel.show(paint, title, heard)
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         optimal = None if self.optimum is None else self.optimum.weights
@@ -374,7 +286,7 @@ class StepperScreen(LiveScreen):
                 diffusion, self.selected, response, self.optimum, width, height, mode == "ascii"
             )
 
-        phi, times = ("phi", "x") if self.synergy.ascii_only else ("φ", "×")
+        phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
         gain = f"{times}{compact(value / best, 3)} the best head alone" if best > 0 else ""
@@ -382,14 +294,10 @@ class StepperScreen(LiveScreen):
         panel.show(paint, f"{phi}_min {compact(value, 4)} by the weight of head {number}", gain)
 
     def _header(self) -> list[Field]:
-        run, snapshot = self.run_state, self.snapshot
-        fields = [Field("diffusion", "title", weight=40)]
-        if run is not None:
-            place = identity(run.index)
-            mark = place.mark(self.synergy.ascii_only)
-            fields.append(Field(f"{mark} {run.name}", place.variable, weight=50))
+        snapshot = self.snapshot
+        fields = self.run_fields("diffusion", 50)
         if snapshot is not None:
-            arrow = "->" if self.synergy.ascii_only else "→"
+            arrow = "->" if self.session.ascii_only else "→"
             source = min(self.source, snapshot.nodes - 1)
             sink = snapshot.name(snapshot.nodes - 1)
             fields.append(Field(f"signal {snapshot.name(source)} {arrow} {sink}", "cursor", 60))
@@ -400,10 +308,7 @@ class StepperScreen(LiveScreen):
                 which = self.input % snapshot.inputs
                 fields.append(Field(f"input {which + 1}/{snapshot.inputs}", "text", 44))
         fields.append(Field("share of each node's state that is the source's", "muted", 10))
-        if self.trouble:
-            fields.append(Field(self.trouble, "error"))
-        elif self.spread is None or self.spread.request != self._asked:
-            fields.append(Field("measuring", "warning", 46))
+        fields += self.progress_fields()
         fields.append(Field(f" t = {self.t} ", "pill-quiet", right=True))
         return fields
 
@@ -440,7 +345,6 @@ class StepperScreen(LiveScreen):
                 self._player.pause()
 
     def action_move(self, by: int) -> None:
-        """Go to another diffusion step."""
         self._set_playing(False)
         self._go(self.t + by)
 
@@ -459,7 +363,6 @@ class StepperScreen(LiveScreen):
         self.update_now()
 
     def action_start(self) -> None:
-        """Back to step 0."""
         self._set_playing(False)
         self._go(0)
 
@@ -475,13 +378,11 @@ class StepperScreen(LiveScreen):
             self._go(best)
 
     def action_source(self, by: int) -> None:
-        """Let the signal start at another node."""
         if self.snapshot is not None:
             self.source = (self.source + by) % max(self.snapshot.nodes - 1, 1)
             self.update_now()
 
     def action_head(self, by: int) -> None:
-        """Select another head."""
         if self.snapshot is not None:
             self.selected = (self.selected + by) % self.snapshot.heads
             self.update_now()
@@ -497,7 +398,6 @@ class StepperScreen(LiveScreen):
         self.update_now()
 
     def action_optimal(self) -> None:
-        """Take the weights of the greatest minimax fidelity."""
         if self.optimum is not None:
             self.weights = self.optimum.weights.copy()
             self.update_now()
@@ -506,50 +406,36 @@ class StepperScreen(LiveScreen):
             self.notify("Still searching." if searched else "There is nothing to search here.")
 
     def action_reset(self) -> None:
-        """Back to the run's own weights, and to step 0."""
         self.weights = None
         self.action_start()
         self.update_now()
 
     def action_run(self) -> None:
-        """Show the next run that was measured."""
-        names = [name for name, run in self.state.runs.items() if run.probes]
-        if self.run_name in names and len(names) > 1:
-            self.run_name = names[(names.index(self.run_name) + 1) % len(names)]
+        if self.next_run():
             self.weights = None
             self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer."""
         if self.snapshot is not None and self.snapshot.layers > 1:
             self.model_layer = (self.model_layer + 1) % self.snapshot.layers
             self.weights = None
             self.update_now()
 
     def action_input(self) -> None:
-        """Show the next input."""
         if self.snapshot is not None and self.snapshot.inputs > 1:
             self.input = (self.input + 1) % self.snapshot.inputs
             self.update_now()
 
     def action_inspect(self) -> None:
-        """Open the inspector on these heads."""
-        from synergy_tui.app.inspector.screen import InspectorScreen
-
         if self.run_name is not None:
-            timeline = self.synergy.timeline
-            self.app.push_screen(
-                InspectorScreen(self.experiment, self.state, timeline, self.run_name)
-            )
+            self.post_message(OpenInspector(self.run_name))
 
     def action_export(self) -> None:
-        """Write the picture as SVG and the spread as CSV."""
         if self.spread is not None:
             table = as_csv(self.run_name or "", self.spread)
-            self.synergy.export_screen(f"stepper-{self.run_name}", table)
+            self.export(f"stepper-{self.run_name}", table)
 
     def on_shaded_panel_pointed(self, message: ShadedPanel.Pointed) -> None:
-        """Select the head whose panel was clicked."""
         number = message.panel.number
         if number >= FIRST_STAGE:
             head = self._arrange()[number - FIRST_STAGE]
@@ -558,6 +444,5 @@ class StepperScreen(LiveScreen):
         self.update_now()
 
     def on_timeline_bar_sought(self, message: TimelineBar.Sought) -> None:
-        """Go to the step that was clicked."""
         if self.diffusion is not None:
             self._go(round(message.share * self.diffusion.steps))

@@ -11,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, glyphs_of, level_style, levels_of
-from synergy_tui.words import compact
+from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
+from synergy_tui.words import share_text
 
-_MUTED, _TEXT, _CURSOR, _TITLE = (
-    STYLES.index(name) for name in ("muted", "text", "cursor", "title")
-)
 NARROWEST = 4
 """Columns that a node's number needs, its gap included."""
 
@@ -33,14 +30,6 @@ def window(step: int, last: int, rows: int) -> range:
     return range(first, min(first + rows, last + 1))
 
 
-def number(value: float, room: int) -> str:
-    """A share in ``room`` characters: two digits, or two decimals where these are too long."""
-    text = compact(value)
-    if len(text) <= room:
-        return text
-    return f"{value:.{max(room - 1, 0)}f}".removeprefix("0")[:room] if value >= 0.005 else "<1%"
-
-
 def draw_spread(
     share: npt.NDArray[np.floating],
     names: Sequence[str],
@@ -50,52 +39,45 @@ def draw_spread(
     height: int,
     mode: Mode = "blocks",
 ) -> Canvas:
-    """Draw a window of steps around ``step``.
+    """Draw a window of steps around ``step``; ``best`` is marked.
 
-    Parameters
-    ----------
-    share
-        (T, n): what share of each node's state is the source's, by step.
-    names
-        (n,) node names.
-    best
-        The step at which the last column is largest; marked.
+    ``share`` is (T, n): what share of each node's state is the source's, by step.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     steps, nodes = share.shape
     if height < 2 or width < 10:
         return canvas
     here, star = (">", "*") if mode == "ascii" else ("▸", "★")
     lead = lead_of(steps)
     room = width - lead - 1
-    canvas.write(lead - 2, 0, "t", _MUTED)
+    canvas.write(lead - 2, 0, "t", MUTED)
     shown = window(step, steps - 1, height - 1)
     size = min(room // nodes, 10)
     numbers = size >= NARROWEST
     _write_names(canvas, names, lead, size if numbers else 0, room)
     levels = levels_of(share[shown.start : shown.stop])
     for row, t in enumerate(shown, start=1):
-        style = _CURSOR if t == step else _MUTED
+        style = CURSOR if t == step else MUTED
         canvas.write(0, row, here if t == step else " ", style)
         canvas.write(1, row, str(t).rjust(lead - 2), style)
         if numbers:
             for node in range(nodes):
                 level = int(levels[row - 1, node])
-                text = number(float(share[t, node]), size - 1).rjust(size - 1) + " "
-                shade = level_style(level) if mode == "blocks" and level > 1 else _TEXT
+                text = share_text(float(share[t, node]), size - 1).rjust(size - 1) + " "
+                shade = level_style(level) if mode == "blocks" and level > 1 else TEXT
                 canvas.write(lead + node * size, row, text, shade)
             end = lead + nodes * size
         else:
             end = _write_shades(canvas, levels[row - 1], lead, row, room, mode)
         if t == best:
-            canvas.write(min(end, width - 1), row, star, _CURSOR)
+            canvas.write(min(end, width - 1), row, star, CURSOR)
     return canvas
 
 
 def _write_names(canvas: Canvas, names: Sequence[str], lead: int, size: int, room: int) -> None:
     if size:
         for node, name in enumerate(names):
-            canvas.write(lead + node * size, 0, name[: size - 1].rjust(size - 1), _TITLE)
+            canvas.write(lead + node * size, 0, name[: size - 1].rjust(size - 1), TITLE)
         return
     columns = _columns(len(names), room)
     ends = names[-1]
@@ -104,9 +86,9 @@ def _write_names(canvas: Canvas, names: Sequence[str], lead: int, size: int, roo
     for node, name in enumerate(names[:-1]):
         x = int(columns[node])
         if x >= free and x + len(name) < last:
-            canvas.write(lead + x, 0, name, _MUTED)
+            canvas.write(lead + x, 0, name, MUTED)
             free = x + len(name) + 3
-    canvas.write(lead + max(last, 0), 0, ends, _TITLE)
+    canvas.write(lead + max(last, 0), 0, ends, TITLE)
 
 
 def _columns(nodes: int, room: int) -> npt.NDArray[np.intp]:

@@ -12,16 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.stepper.measures import Best, Diffusion, Optimum, Response
-from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of, number
+from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, has_boxes, natural_rows
-from synergy_tui.app.widgets.plot import STYLES, Curve, Marker, Plot, draw
+from synergy_tui.app.widgets.plot import Curve, Marker, Plot, draw
 from synergy_tui.app.widgets.shading import Mode, head_style, levels_of
-from synergy_tui.words import compact
-
-_INDEX = {name: position for position, name in enumerate(STYLES)}
-_MUTED, _TEXT, _CURSOR, _TITLE = (_INDEX[name] for name in ("muted", "text", "cursor", "title"))
+from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TITLE
+from synergy_tui.words import compact, share_text
 
 MOST_ARCS = 80
 """Arcs considered for a drawing; a triangle of attention has hundreds, and no room for them."""
@@ -31,24 +29,12 @@ CARRIES = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one panel shows.
-
-    Attributes
-    ----------
-    diffusion
-        All of it.
-    head
-        From 0; ``None`` is the mixture.
-    step
-        The step shown.
-    names
-        (n,) node names.
-    """
+    """What one panel shows."""
 
     diffusion: Diffusion
-    head: int | None
+    head: int | None  # from 0; None is the mixture
     step: int
-    names: Sequence[str]
+    names: Sequence[str]  # (n,) node names
 
 
 def _arcs(matrix: npt.NDArray[np.float64], moved: npt.NDArray[np.float64], head: int) -> list[Arc]:
@@ -97,9 +83,9 @@ def dag_of(stage: Stage) -> Dag:
     step = min(stage.step, stage.diffusion.steps)
     now = spread[step]
     before = spread[max(step - 1, 0)]
-    levels = levels_of(now)
+    levels, source = levels_of(now), stage.diffusion.source
     nodes = [
-        Node(name, number(float(now[node]), 4), int(levels[node]), node == stage.diffusion.source)
+        Node(name, share_text(float(now[node]), 4), int(levels[node]), node == source)
         for node, name in enumerate(stage.names)
     ]
     moved = before if step else np.zeros_like(before)
@@ -117,22 +103,24 @@ def dag_of(stage: Stage) -> Dag:
     return Dag(nodes, _mixed_arcs(heads, weights, moved))
 
 
+def edges_of(stage: Stage) -> int:
+    """How many edges the panel's DAG has, drawn or not."""
+    weights, heads = stage.diffusion.weights, stage.diffusion.matrices
+    if stage.head is not None:
+        return int(np.count_nonzero(np.tril(heads[stage.head], -1)))
+    used = np.tril(heads[weights > 0], -1) != 0
+    # Two heads are drawn apart, more of them merged.
+    return int(used.sum() if len(weights) == 2 else used.any(axis=0).sum())
+
+
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """Panels beside each other, drawn so that their nodes and steps are on the same lines.
-
-    Attributes
-    ----------
-    stages, dags
-        What each panel shows.
-    above, below
-        Rows that the arcs of all of them need.
-    """
+    """Panels beside each other, drawn so that their nodes and steps are on the same lines."""
 
     stages: Sequence[Stage]
     dags: Sequence[Dag]
-    above: int
-    below: int
+    above: int  # rows that the arcs of all of them need
+    below: int  # the same below the nodes
 
     @classmethod
     def of(cls, stages: Sequence[Stage]) -> Lineup:
@@ -157,7 +145,7 @@ def draw_stage(
     lineup: Lineup, place: int, width: int, height: int, mode: Mode = "blocks"
 ) -> Canvas:
     """Draw the panel at ``place`` of a line-up: the DAG, then the table of steps."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     stage, dag = lineup.stages[place], lineup.dags[place]
     note, above, rows = lineup.rows(height)
     share = stage.diffusion.share(stage.head)
@@ -169,7 +157,7 @@ def draw_stage(
     canvas.chars[note:first, left : left + drawn.width] = drawn.chars[:used]
     canvas.styles[note:first, left : left + drawn.width] = drawn.styles[:used]
     if note:
-        canvas.write(1, 0, f"the {shown} strongest edges that fit"[: width - 1], _MUTED)
+        canvas.write(1, 0, f"{shown} of {edges_of(stage):,} edges shown"[: width - 1], MUTED)
     if height - first >= 2:
         table = draw_spread(
             share,
@@ -201,12 +189,9 @@ def draw_weights(
 ) -> Canvas:
     """Draw a row for each head, with the mixture last: weight, fidelity, and what the sink hears.
 
-    Parameters
-    ----------
-    optimal
-        (H,) the weights of greatest fidelity; ``None`` while they are looked for.
+    ``optimal`` are the (H,) weights of greatest fidelity, ``None`` while they are searched for.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     phi, mark, mix = ("phi", ">", "mix") if ascii_only else ("φ", "▸", "Σ")
     headings = ("head", "weight", "optimal", f"{phi}_min", "now", "best", "at t")
     sizes = (6, 8, 9, 9, 9, 9, 7)
@@ -217,7 +202,7 @@ def draw_weights(
             kept.add(column)
     edges = np.cumsum([size if place in kept else 0 for place, size in enumerate(sizes)]).tolist()
     for place in sorted(kept):
-        canvas.write(edges[place] - len(headings[place]), 0, headings[place], _MUTED)
+        canvas.write(edges[place] - len(headings[place]), 0, headings[place], MUTED)
     count = len(diffusion.weights)
     room = max(height - 2, 1)
     first = min(max(selected - room // 2, 0), max(count - room, 0))
@@ -235,9 +220,9 @@ def draw_weights(
             best_text(best, ascii_only),
             f"{best.step:,}",
         )
-        style = _TITLE if head is None else head_style(head)
+        style = TITLE if head is None else head_style(head)
         if head == selected:
-            canvas.write(0, y, mark, _CURSOR)
+            canvas.write(0, y, mark, CURSOR)
         for place in sorted(kept):
             text = texts[place].replace("…", "...") if ascii_only else texts[place]
             canvas.write(edges[place] - len(text), y, text, style)
@@ -255,12 +240,7 @@ def draw_response(
 ) -> Canvas:
     """Draw how the minimax fidelity responds to the weight of the selected head.
 
-    Parameters
-    ----------
-    response
-        φ_min by weight; ``None`` while it is computed.
-    optimum
-        The best weights found; ``None`` while they are looked for.
+    ``response`` and ``optimum`` are ``None`` while they are computed.
     """
     best = max(head.minimax for head in diffusion.alone)
     value = diffusion.fidelity.minimax
@@ -289,5 +269,5 @@ def draw_response(
         empty="measuring",
     )
     canvas = draw(plot, width, height, ascii_only)
-    canvas.styles[canvas.styles == _INDEX["run-1"]] = head_style(selected, "bold")
+    canvas.styles[canvas.styles == INDEX["run-1"]] = head_style(selected, "bold")
     return canvas

@@ -51,7 +51,6 @@ class AsciiFilter(LineFilter):
         self._table = _Table()
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """The segments with their text replaced where it needs to be."""
         return [
             segment
             if segment.text.isascii()

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.words import _no_zero, compact
+from synergy_tui.words import compact, tick_text
 
 Scale = Literal["linear", "log", "log1p"]
 Floats = npt.NDArray[np.float64]
@@ -18,23 +18,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A range and how it is laid out.
+    """A range and how it is laid out."""
 
-    Attributes
-    ----------
-    low, high
-        Ends of the axis, in the data's unit.
-    scale
-        ``linear``; ``log`` (base 10, what is not positive is left out); ``log1p`` (of one plus
-        the value: for counts that start at 0).
-    label
-        What is counted, written at the end of a horizontal axis.
-    """
-
-    low: float
+    low: float  # in the data's unit
     high: float
     scale: Scale = "linear"
-    label: str = ""
+    """Log leaves out what is not positive; log1p is of 1 + value, for counts from 0."""
+    label: str = ""  # what is counted, at the end of a horizontal axis
 
     def place(self, values: npt.ArrayLike) -> Floats:
         """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none."""
@@ -68,14 +58,10 @@ def covering(
     label: str = "",
     empty: tuple[float, float] = (0.0, 1.0),
 ) -> Axis:
-    """The axis with round ends that covers every finite value.
+    """The axis with round ends that covers every finite value, and those to ``include``.
 
-    Parameters
-    ----------
-    include
-        Values that must be on the axis too; on a ``log`` axis those not positive are ignored.
-    empty
-        Ends to use when there is nothing to cover.
+    On a ``log`` axis values that are not positive are ignored; ``empty`` are the ends when there
+    is nothing to cover.
     """
     data = np.concatenate(
         [np.asarray(list(values), dtype=np.float64), np.asarray(include, dtype=np.float64)]
@@ -100,18 +86,6 @@ def covering(
         round(math.ceil(high / step - 1e-9) * step, 12),
         label=label,
     )
-
-
-def tick_text(value: float, step: float) -> str:
-    """A tick's label, with the decimals that tell it from the next tick."""
-    if value == 0 or abs(value) < abs(step) * 1e-9:
-        return "0"
-    if abs(value) >= 10**4 or (0 < step < 10**-4):
-        return compact(value)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
-    if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
-        decimals += 1
-    return _no_zero(f"{value:.{decimals}f}")
 
 
 def _transform(values: Floats, scale: Scale) -> Floats:

@@ -23,22 +23,15 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A rectangle of styled characters.
+    """A rectangle of styled characters."""
 
-    Attributes
-    ----------
-    chars
-        (height, width) uint32 code points.
-    styles
-        (height, width) uint16 indices into the caller's styles.
-    """
-
-    chars: npt.NDArray[np.uint32]
-    styles: npt.NDArray[np.uint16]
+    chars: npt.NDArray[np.uint32]  # (height, width) code points
+    styles: npt.NDArray[np.uint16]  # (height, width) indices into the caller's styles
 
     @classmethod
     def blank(cls, width: int, height: int) -> Canvas:
-        """A canvas of spaces in style 0."""
+        """A canvas of spaces in style 0; a negative size is 0."""
+        width, height = max(width, 0), max(height, 0)
         return cls(
             np.full((height, width), BLANK, dtype=np.uint32),
             np.zeros((height, width), dtype=np.uint16),
@@ -46,12 +39,10 @@ class Canvas:
 
     @property
     def width(self) -> int:
-        """Columns."""
         return int(self.chars.shape[1])
 
     @property
     def height(self) -> int:
-        """Rows."""
         return int(self.chars.shape[0])
 
     def write(self, x: int, y: int, text: str, style: int) -> None:
@@ -69,26 +60,14 @@ class Canvas:
         self.styles[cells] = style
 
     def lines(self) -> list[str]:
-        """The rows as text."""
         return [row.tobytes().decode("utf-32-le") for row in self.chars.astype("<u4")]
 
 
 def spans(x: Floats, y: Floats, columns: int, rows: int) -> npt.NDArray[np.bool_]:
-    """Rasterise the polyline through the points onto dots.
+    """Rasterise the polyline through the points onto (rows, columns) dots, row 0 at the top.
 
-    Parameters
-    ----------
-    x
-        (k,) increasing positions; 0 is the first dot column, ``columns - 1`` the last. Points
-        outside are used for the slope at the edge and not drawn.
-    y
-        (k,) heights; 0 is the lowest dot row, ``rows - 1`` the highest. A value that is not
-        finite breaks the line.
-
-    Returns
-    -------
-    numpy.ndarray
-        (rows, columns) bool, row 0 at the top.
+    ``x`` (k,) increases from the first dot column, 0; points outside only give the slope at the
+    edge. ``y`` (k,) counts from the lowest dot row; one that is not finite breaks the line.
     """
     dots = np.zeros((rows, columns), dtype=bool)
     finite = np.isfinite(x) & np.isfinite(y)

@@ -17,7 +17,8 @@ from textual.widget import Widget
 from synergy_tui.app.themes import chart_styles
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES, Panel, Plot, draw_panel
+from synergy_tui.app.widgets.plot import Panel, Plot, draw_panel
+from synergy_tui.app.widgets.styles import STYLES
 
 _newest: tuple[str, list[Style]] | None = None
 """The theme last drawn with, and its styles: all widgets share them."""
@@ -93,7 +94,6 @@ class CanvasView(Widget):
             self.refresh(*regions)
 
     def render_line(self, y: int) -> Strip:
-        """Row ``y`` of the canvas."""
         size = self.size
         if self._canvas is None or self._canvas.chars.shape != (size.height, size.width):
             self._canvas = self.paint(size.width, size.height)
@@ -115,13 +115,7 @@ class CanvasView(Widget):
 
 
 class Chart(CanvasView):
-    """One panel of the dashboard.
-
-    Attributes
-    ----------
-    selected
-        Whether the keys act on this panel.
-    """
+    """One panel of the dashboard; ``selected`` where the keys act on it."""
 
     DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; }"
     selected: reactive[bool] = reactive(False)
@@ -139,18 +133,14 @@ class Chart(CanvasView):
         self.panel = _NOTHING
 
     def show(self, panel: Panel) -> None:
-        """Show ``panel`` from now on."""
         self.panel = panel
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the panel."""
         return draw_panel(self.panel, width, height, self.ascii_only, self.selected)
 
     def watch_selected(self) -> None:
-        """Show or hide the selection mark."""
         self.repaint()
 
     def on_click(self, event: events.Click) -> None:
-        """Select the panel."""
         self.post_message(self.Picked(self, event.chain))

@@ -1,8 +1,8 @@
 """A DAG as an arc diagram: nodes in topological order on a line, edges as arcs. No Textual here.
 
 Information flows from left to right. Edges of one head may run above the nodes and those of another
-below, so that two heads are told apart without colour; the text on an arc names its heads. What has
-no room is left out weakest first, and the caller is told how many arcs are shown.
+below, so that two heads differ without colour; the text on an arc names its heads. What has
+no room is left out weakest first, and the caller learns how many arcs are shown.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, glyphs_of, level_style
-
-_MUTED, _TEXT, _CURSOR = (STYLES.index(name) for name in ("muted", "text", "cursor"))
+from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT
 
 _UP, _DOWN, _LEFT, _RIGHT = 1, 2, 4, 8
 _LINES = {
@@ -31,43 +29,23 @@ _ASCII_LINES = {bits: {"│": "|", "─": "-"}.get(char, "+") for bits, char in 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node.
-
-    Attributes
-    ----------
-    label, value
-        What it is called, and a number beneath (none when empty).
-    level
-        Shade of its box, see :mod:`synergy_tui.app.widgets.shading`; 0 for none.
-    marked
-        Drawn as chosen.
-    """
+    """One node."""
 
     label: str
-    value: str = ""
-    level: int = 0
-    marked: bool = False
+    value: str = ""  # a number beneath; none when empty
+    level: int = 0  # shade of its box, see `shading`; 0 for none
+    marked: bool = False  # drawn as chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """One edge from ``start`` to ``end`` (start < end).
-
-    Attributes
-    ----------
-    text
-        Written on the arc where it fits: its head or heads.
-    style
-        Style number of the canvas.
-    strength
-        Which arcs stay when there is no room for all, and which lie on top.
-    """
+    """One edge from ``start`` to ``end`` (start < end)."""
 
     start: int
     end: int
-    text: str = ""
-    style: int = _TEXT
-    strength: float = 1.0
+    text: str = ""  # its head or heads, written where it fits
+    style: int = TEXT  # style number of the canvas
+    strength: float = 1.0  # which arcs stay when there is no room for all, and which lie on top
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +108,11 @@ def natural_height(dag: Dag) -> int:
 def draw_dag(
     dag: Dag, width: int, height: int, mode: Mode = "blocks", *, above: int | None = None
 ) -> tuple[Canvas, int]:
-    """Draw a DAG into ``width`` × ``height`` characters.
+    """Draw a DAG into ``width`` × ``height`` characters; also returns how many arcs are shown.
 
-    Parameters
-    ----------
-    above
-        Rows above the nodes, so that DAGs beside each other stand on one line; by default what
-        the arcs need.
-
-    Returns
-    -------
-    tuple
-        The canvas, and how many arcs are shown.
+    ``above`` fixes the rows above the nodes, so that DAGs beside each other stand on one line.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if not dag.nodes or width < 1 or height < 1:
         return canvas, 0
     boxes = _Boxes.fit(dag.nodes, width)
@@ -194,15 +163,12 @@ class _Boxes:
         return cls(_spread(count, even or width - 1), 1, False, False)
 
     def leaves(self, node: int) -> int:
-        """Column in which arcs leave a node."""
         return self.starts[node] + self.size - 1
 
     def enters(self, node: int) -> int:
-        """Column in which arcs enter a node."""
         return self.starts[node]
 
     def apart(self, arc: Arc) -> bool:
-        """Whether the ends of an arc are in different columns."""
         return self.leaves(arc.start) < self.enters(arc.end)
 
 
@@ -268,9 +234,9 @@ def _draw_nodes(
         _draw_columns(canvas, nodes, boxes, top, mode)
         return
     for node, x in zip(nodes, boxes.starts, strict=True):
-        style = level_style(node.level) if mode == "blocks" and node.level else _TEXT
+        style = level_style(node.level) if mode == "blocks" and node.level else TEXT
         if node.marked and not (mode == "blocks" and node.level):
-            style = _CURSOR
+            style = CURSOR
         label = (
             f"[{node.label}]" if node.marked and len(node.label) + 2 <= boxes.size else node.label
         )
@@ -282,7 +248,7 @@ def _draw_nodes(
 def _draw_columns(
     canvas: Canvas, nodes: Sequence[Node], boxes: _Boxes, top: int, mode: Mode
 ) -> None:
-    """Nodes too many for boxes: a shade a column, and beneath it the labels that fit."""
+    """Nodes too many for boxes: one column of shade each, and beneath it the labels that fit."""
     levels = np.zeros(canvas.width, dtype=np.uint8)
     for node, x in zip(nodes, boxes.starts, strict=True):
         levels[x] = max(levels[x], node.level, 1)
@@ -302,5 +268,5 @@ def _draw_columns(
         row = canvas.chars[top + 1, max(start - 1, 0) : start + len(label) + 1]
         stretch = (row == ord(" ")).all()
         if stretch and (index in marked or index == last or start >= free):
-            canvas.write(start, top + 1, label, _CURSOR if index in marked else _MUTED)
+            canvas.write(start, top + 1, label, CURSOR if index in marked else MUTED)
             free = start + len(label) + 2 if index not in (*marked, last) else free

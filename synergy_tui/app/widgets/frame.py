@@ -25,17 +25,14 @@ class FieldStrip(CanvasView):
         self._actions: list[str] = []
 
     def show(self, fields: Sequence[Field]) -> None:
-        """Show these fields from now on."""
         self.fields = fields
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the line."""
         canvas, self._actions = strip(self.fields, width, self.gap)
         return canvas
 
     async def on_click(self, event: events.Click) -> None:
-        """Do what the field under the mouse stands for."""
         if 0 <= event.x < len(self._actions) and self._actions[event.x]:
             await self.screen.run_action(self._actions[event.x])
 
@@ -47,13 +44,7 @@ class Header(FieldStrip):
 
 
 class KeyBar(FieldStrip):
-    """The footer: the keys of the screen, made from the table of keys.
-
-    Parameters
-    ----------
-    name
-        Screen whose keys are shown.
-    """
+    """The footer: the keys of the screen called ``name``, made from the table of keys."""
 
     DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $panel; }"
 
@@ -67,7 +58,6 @@ class KeyBar(FieldStrip):
         self.hide()
 
     def hide(self, *ids: str) -> None:
-        """Leave out the keys that do nothing at the moment."""
         self._hidden = frozenset(ids)
         self.show(key_fields(self.table, getattr(self.app, "keymap", {}), self._hidden))
 
@@ -113,12 +103,10 @@ class TimelineBar(CanvasView):
         self._ends = (0, 0)
 
     def show(self, line: Track) -> None:
-        """Show this from now on."""
         self._track = line
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the line."""
         if self._track is None:
             return Canvas.blank(width, height)
         canvas, *ends = track(self._track, width, self.ascii_only)
@@ -126,7 +114,6 @@ class TimelineBar(CanvasView):
         return canvas
 
     def on_click(self, event: events.Click) -> None:
-        """Ask for the step under the mouse."""
         first, last = self._ends
         if first <= event.x <= last and last > first:
             self.post_message(self.Sought((event.x - first) / (last - first)))
@@ -142,10 +129,8 @@ class SummaryStrip(CanvasView):
         self.content = Summary("", "", ())
 
     def show(self, content: Summary) -> None:
-        """Show this from now on."""
         self.content = content
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the strip."""
         return summary(self.content, width, height)

@@ -1,4 +1,4 @@
-"""The grid of a sweep: a row a point, a column a compared run, a sparkline and a number a cell.
+"""The grid of a sweep: one row per point, one column per run; a curve and a number per cell.
 
 Pure drawing: views in, a canvas out.
 """
@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
-from synergy_tui.words import number
+from synergy_tui.words import cut, number
 
-_INDEX = {name: position for position, name in enumerate(STYLES)}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
 GLYPHS = {
@@ -53,15 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Measure:
-    """What the cells show.
-
-    Attributes
-    ----------
-    name, unit
-        For people.
-    curve
-        A run's series, for the sparkline.
-    """
+    """What the cells show: a run's series, with a name and a unit for people."""
 
     name: str
     unit: str
@@ -136,22 +127,8 @@ def draw_grid(
 ) -> Canvas:
     """Draw as many points as fit, the selected one among them, and as many columns as fit.
 
-    Sparklines are shortened before a column is left out.
-
-    Parameters
-    ----------
-    headings
-        Of the columns.
-    lines
-        Every point.
-    width, height
-        Of the canvas.
-    selected
-        Index of the point under the cursor.
-    scrolled
-        Columns to leave out on the left, as far as others then come into sight.
-    ascii_only
-        Draw with ASCII characters only.
+    Sparklines are shortened before a column is left out. ``scrolled`` leaves columns out on the
+    left, as far as others then come into sight.
     """
     canvas = Canvas.blank(width, height)
     if height < 2 or width < 10:
@@ -164,7 +141,7 @@ def draw_grid(
     across = min(len(headings), max(1, (width - left) // cell))
     start = min(max(0, scrolled), len(headings) - across)
     shown = range(start, start + across)
-    muted, text_style = _INDEX["muted"], _INDEX["text"]
+    muted, text_style = MUTED, TEXT
     canvas.write(2, 0, "point", muted)
     for at, column in enumerate(shown):
         canvas.write(left + at * cell, 0, headings[column][: cell - 1], muted)
@@ -178,9 +155,8 @@ def draw_grid(
     for row, line in enumerate(lines[first : first + rows], start=1):
         glyph, plain, style = GLYPHS.get(line.status, GLYPHS["waiting"])
         here = first + row - 1 == selected
-        canvas.write(0, row, plain if ascii_only else glyph, _INDEX[style])
-        name = line.name if len(line.name) <= label else line.name[: label - 1] + "…"
-        canvas.write(2, row, name, _INDEX["title"] if here else text_style)
+        canvas.write(0, row, plain if ascii_only else glyph, INDEX[style])
+        canvas.write(2, row, cut(line.name, label), TITLE if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)
         for at, column in enumerate(shown):
@@ -189,8 +165,8 @@ def draw_grid(
                 canvas.write(x, row, "–", muted)
                 continue
             style_name = f"run-{column % 4 + 1}"
-            canvas.write(x, row, spark(each.curve, length, ascii_only), _INDEX[style_name])
+            canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
             canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:
-            canvas.write(1, row, ">", _INDEX["title"])
+            canvas.write(1, row, ">", TITLE)
     return canvas

@@ -1,7 +1,7 @@
 """Matrices as heatmaps: arrays in, a canvas out. No Textual here.
 
 A character cell holds two square pixels, one above the other (``▀`` with two colours), so a matrix
-keeps its shape. Without colour a cell is one shade glyph, doubled to stay square. A matrix larger
+keeps its shape. Without colour a cell is a shade glyph, doubled to stay square. A matrix larger
 than its room shows the maximum of each block, so that no spike is lost.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import (
     CURSOR,
     LEVELS,
@@ -27,70 +26,42 @@ from synergy_tui.app.widgets.shading import (
     pair_styles,
     value_at,
 )
+from synergy_tui.app.widgets.styles import AXIS, CURSOR as CURSOR_STYLE, MUTED, TEXT
 from synergy_tui.words import compact
-
-_MUTED, _AXIS, _CURSOR, _TEXT = (STYLES.index(n) for n in ("muted", "axis", "cursor", "text"))
 
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """A square matrix to show.
-
-    Attributes
-    ----------
-    values
-        (n, n): rows are queries (receivers), columns keys (senders); lower triangular.
-    scale, top
-        See :func:`~synergy_tui.app.widgets.shading.levels_of`.
-    cursor
-        (query, key), or ``None``.
-    names
-        Node names; numbers when empty.
-    """
+    """A square matrix to show."""
 
     values: npt.NDArray[np.floating]
+    """(n, n), lower triangular: rows are queries (receivers), columns keys (senders)."""
     scale: Scale = "root"
-    top: float = 1.0
-    cursor: tuple[int, int] | None = None
-    names: Sequence[str] = ()
+    top: float = 1.0  # see `shading.levels_of`
+    cursor: tuple[int, int] | None = None  # (query, key)
+    names: Sequence[str] = ()  # of the nodes; numbers when empty
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a matrix lies on a canvas.
+    """Where a matrix lies on a canvas; a square shows the largest of its entries."""
 
-    Attributes
-    ----------
-    x, y
-        Column and row of its upper left corner.
-    blocks, entries
-        How many squares a side has, and how many entries of the matrix they stand for: each
-        stands for one when the two are equal, else for their maximum.
-    across, down
-        Characters across and pixels down that one square takes.
-    halves
-        Pixels in a character: 2 with half blocks, else 1.
-    origin
-        (query, key) of the upper left corner, for a matrix that is seen in part.
-    """
-
-    x: int
+    x: int  # of its upper left corner
     y: int
-    blocks: int
-    entries: int
-    across: int
-    down: int
-    halves: int
+    blocks: int  # squares on a side
+    entries: int  # entries of the matrix that they stand for
+    across: int  # characters across one square
+    down: int  # pixels down one square
+    halves: int  # pixels in a character: 2 with half blocks, else 1
     origin: tuple[int, int] = (0, 0)
+    """(query, key) of the upper left corner, for a matrix that is seen in part."""
 
     @property
     def columns(self) -> int:
-        """Characters across."""
         return self.blocks * self.across
 
     @property
     def rows(self) -> int:
-        """Characters down."""
         return -(-self.blocks * self.down // self.halves)
 
     @property
@@ -113,12 +84,10 @@ class Placement:
         return self.origin[0] + query, self.origin[1] + key
 
     def column_of(self, key: int) -> int:
-        """The middle column of a key."""
         square = self.square_of(key - self.origin[1])
         return self.x + square * self.across + (self.across - 1) // 2
 
     def row_of(self, query: int) -> int:
-        """The middle row of a query."""
         pixel = self.square_of(query - self.origin[0]) * self.down + (self.down - 1) // 2
         return self.y + pixel // self.halves
 
@@ -136,12 +105,9 @@ def pool(
 
 
 def fit(nodes: int, width: int, height: int, mode: Mode, *, zoomed: bool = False) -> Placement:
-    """Lay an ``nodes`` × ``nodes`` matrix into ``width`` × ``height`` characters.
+    """Lay ``nodes`` × ``nodes`` entries into ``width`` × ``height`` characters.
 
-    Parameters
-    ----------
-    zoomed
-        Show every entry, and only as much of the matrix as there is room for.
+    ``zoomed`` shows every entry, and only as much of the matrix as there is room for.
     """
     halves = 2 if mode == "blocks" else 1
     wide = 1 if mode == "blocks" else 2
@@ -207,7 +173,7 @@ def draw_heatmap(
 
     The triangle above the diagonal is empty, and holds the legend when there is room.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     nodes = heat.values.shape[0]
     labels = [str(name) for name in heat.names] or [str(node) for node in range(nodes)]
     gutter = max((len(label) for label in labels), default=1) + 1
@@ -229,12 +195,12 @@ def draw_ramp(canvas: Canvas, x: int, y: int, heat: Heat, mode: Mode, width: int
         scale = scale.replace("√", "root")
     low = compact(value_at(0.0 if heat.scale != "log" else 1e-9, heat.scale, heat.top))
     text = f"{low} "
-    canvas.write(x, y, text, _MUTED)
+    canvas.write(x, y, text, MUTED)
     levels = np.rint(np.linspace(1, LEVELS, width)).astype(np.uint8)[None, :]
     doubled = np.repeat(levels, 2, axis=0) if mode == "blocks" else levels
     _put(canvas, doubled, x + len(text), y, mode)
     after = f" {compact(heat.top)} {scale}"
-    canvas.write(x + len(text) + width, y, after, _MUTED)
+    canvas.write(x + len(text) + width, y, after, MUTED)
     return len(text) + width + len(after)
 
 
@@ -251,12 +217,12 @@ def _put(canvas: Canvas, pixels: Levels, x: int, y: int, mode: Mode) -> None:
         chars = np.where(lower, ord("▄"), np.where(top > 0, ord("▀"), ord(" ")))
         styles = np.where(lower, pair_styles(bottom, top), pair_styles(top, bottom))
         canvas.chars[y : y + rows, x : x + columns] = chars
-        canvas.styles[y : y + rows, x : x + columns] = np.where(top + bottom > 0, styles, _TEXT)
+        canvas.styles[y : y + rows, x : x + columns] = np.where(top + bottom > 0, styles, TEXT)
         return
     rows = min(pixels.shape[0], canvas.height - y)
     shown = pixels[:rows, :columns]
     canvas.chars[y : y + rows, x : x + columns] = glyphs_of(shown, mode)
-    canvas.styles[y : y + rows, x : x + columns] = np.where(shown == CURSOR, _CURSOR, _TEXT)
+    canvas.styles[y : y + rows, x : x + columns] = np.where(shown == CURSOR, CURSOR_STYLE, TEXT)
 
 
 def _write_values(
@@ -291,9 +257,9 @@ def _draw_ticks(canvas: Canvas, heat: Heat, place: Placement, labels: list[str])
     keys = range(place.origin[1], min(place.origin[1] + place.entries, len(labels)))
     taken: set[int] = set()
     every = _stride(len(queries), place.rows)
-    chosen = [(query, _AXIS) for query in queries if query % every == 0]
+    chosen = [(query, AXIS) for query in queries if query % every == 0]
     if heat.cursor is not None and heat.cursor[0] in queries:
-        chosen.insert(0, (heat.cursor[0], _CURSOR))
+        chosen.insert(0, (heat.cursor[0], CURSOR_STYLE))
     for query, style in chosen:
         row = place.row_of(query)
         if row not in taken:
@@ -302,9 +268,9 @@ def _draw_ticks(canvas: Canvas, heat: Heat, place: Placement, labels: list[str])
     bottom = place.y + place.rows
     longest = max(len(labels[key]) for key in keys) + 1
     every = _stride(len(keys), max(place.columns // longest, 1))
-    chosen = [(key, _AXIS) for key in keys if key % every == 0]
+    chosen = [(key, AXIS) for key in keys if key % every == 0]
     if heat.cursor is not None and heat.cursor[1] in keys:
-        chosen.insert(0, (heat.cursor[1], _CURSOR))
+        chosen.insert(0, (heat.cursor[1], CURSOR_STYLE))
     used = np.zeros(canvas.width + 1, dtype=bool)
     for key, style in chosen:
         text = labels[key]
@@ -343,5 +309,5 @@ def _draw_legend(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> No
         start = right - len(line)
         if start <= diagonal or row >= place.rows:
             break
-        style = _CURSOR if heat.cursor is not None and line is lines[-1] else _MUTED
+        style = CURSOR_STYLE if heat.cursor is not None and line is lines[-1] else MUTED
         canvas.write(start, row, line, style)

@@ -16,42 +16,19 @@ import numpy.typing as npt
 
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas, cell_dots, spans, to_cells
-
-STYLES = (
-    "text",
-    "muted",
-    "axis",
-    "marker",
-    "cursor",
-    "title",
-    "headline",
-    "warning",
-    "error",
-    "good",
-    "pill-good",
-    "pill-warning",
-    "pill-error",
-    "pill-quiet",
-    "run-1",
-    "run-2",
-    "run-3",
-    "run-4",
-    "faint-1",
-    "faint-2",
-    "faint-3",
-    "faint-4",
-)
-"""Names of the styles that a canvas of this module refers to by position."""
-_INDEX = {name: position for position, name in enumerate(STYLES)}
+from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
 
 READABLE = 60
-"""Characters in a line of what an empty chart says, at most."""
+"""Characters per line in an empty chart, at most."""
 
 FLAT = 3
 """Rows up to which a chart gives the row of an axis that is beneath it anyway to its curves."""
 
 WIDE, GUTTER = 30, 4
 """From this width on the y axis takes at least so many columns: charts in a column line up."""
+
+LONGER = 48
+"""Columns from which on a chart has room for the longer names of markers."""
 
 ROOMY = 6
 """Rows from which on a chart has room for the names of its curves and for minor markers."""
@@ -62,35 +39,22 @@ _ASCII_LINES = {"vertical": "|", "tick": "+", "corner": "+", "floor": "-", "dash
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One polyline.
+    """One polyline."""
 
-    Attributes
-    ----------
-    x, y
-        (k,) data, ``x`` increasing; a ``y`` that is not finite breaks the line.
-    style
-        A name of :data:`STYLES`.
-    faint
-        Drawn beneath the others, and hidden where they pass.
-    glyph
-        A character set on the curve every dozen columns, to tell curves apart without colour.
-    label
-        Written beside the curve where there is room.
-    """
-
-    x: npt.NDArray[np.generic]
-    y: npt.NDArray[np.generic]
-    style: str = "text"
-    faint: bool = False
-    glyph: str = ""
-    label: str = ""
+    x: npt.NDArray[np.generic]  # (k,), increasing
+    y: npt.NDArray[np.generic]  # (k,); a value that is not finite breaks the line
+    style: str = "text"  # a name of STYLES
+    faint: bool = False  # drawn beneath the others, and hidden where they pass
+    glyph: str = ""  # set on the curve every dozen columns: tells curves apart without colour
+    label: str = ""  # written beside the curve where there is room
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
     """A dashed line across the chart at a value of one axis, with its name.
 
-    One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows.
+    One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows; the ``longer``
+    name is taken from :data:`LONGER` columns on.
     """
 
     axis: Literal["x", "y"]
@@ -98,29 +62,20 @@ class Marker:
     label: str
     style: str = "marker"
     minor: bool = False
+    longer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Everything a chart shows.
-
-    Attributes
-    ----------
-    cursor
-        Where on the x axis the step cursor stands; ``None`` draws none.
-    empty
-        What is waited for, a paragraph a line: written when there is no curve.
-    shares_x
-        Whether the chart beneath has the same x axis: then it goes without where rows are few.
-    """
+    """Everything a chart shows."""
 
     x: Axis
     y: Axis
     curves: Sequence[Curve] = ()
     markers: Sequence[Marker] = ()
-    cursor: float | None = None
-    empty: str = ""
-    shares_x: bool = False
+    cursor: float | None = None  # where the step cursor stands on the x axis
+    empty: str = ""  # what to say when there is no curve; one paragraph per line
+    shares_x: bool = False  # the chart beneath has the same x axis: leave it out where rows are few
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,25 +98,14 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A chart under a line of text.
+    """A chart under a line of text."""
 
-    Attributes
-    ----------
-    title
-        Question the panel answers.
-    detail
-        What is drawn, in muted text after the title; dropped when there is no room.
-    headline
-        The number that answers, at the right end of the line.
-    short
-        Title for narrow panels.
-    """
-
-    title: str
-    detail: str
-    headline: str
+    title: str  # the question it answers
+    detail: str  # muted, after the title; dropped when there is no room
+    headline: str  # the number that answers, at the right end of the line
     plot: Plot | Bars
-    short: str = ""
+    short: str = ""  # title for narrow panels
+    brief: str = ""  # detail for narrow panels
 
 
 def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
@@ -170,7 +114,7 @@ def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canva
     The last row is the x axis; tick labels of the y axis take the columns at the left. With less
     than 3 rows or 8 columns there is no room for axes and only the curves are drawn.
     """
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if width < 1 or height < 1:
         return canvas
     if not plot.curves:
@@ -192,17 +136,18 @@ def draw_panel(
     panel: Panel, width: int, height: int, ascii_only: bool = False, selected: bool = False
 ) -> Canvas:
     """Draw a panel: one line of text, then its chart."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     if width < 1 or height < 1:
         return canvas
     mark = (">" if ascii_only else "▸") if selected else " "
     title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
-    canvas.write(0, 0, mark, _INDEX["cursor"])
-    canvas.write(1, 0, title, _INDEX["title"])
+    canvas.write(0, 0, mark, CURSOR)
+    canvas.write(1, 0, title, TITLE)
     room = width - len(title) - len(panel.headline) - 4
-    if len(panel.detail) <= room:
-        canvas.write(len(title) + 3, 0, panel.detail, _INDEX["muted"])
-    canvas.write(width - len(panel.headline), 0, panel.headline, _INDEX["headline"])
+    detail = panel.detail if len(panel.detail) < room else panel.brief or panel.detail
+    if len(detail) <= room:
+        canvas.write(len(title) + 3, 0, detail, MUTED)
+    canvas.write(width - len(panel.headline), 0, panel.headline, INDEX["headline"])
     if height > 1:
         plot = panel.plot
         drawer = draw_bars if isinstance(plot, Bars) else draw
@@ -212,19 +157,19 @@ def draw_panel(
 
 
 def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) -> Canvas:
-    """Draw bars, one a row; those for which there is no row are counted in the last one."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    """Draw bars, one per row; those for which there is no row are counted in the last one."""
+    canvas = Canvas.blank(width, height)
     shown = list(chart.bars)
     if len(shown) > height:
         shown = shown[: max(height - 1, 0)]
-        canvas.write(1, height - 1, f"and {len(chart.bars) - len(shown)} more", _INDEX["muted"])
+        canvas.write(1, height - 1, f"and {len(chart.bars) - len(shown)} more", MUTED)
     names = max((len(bar.name) for bar in shown), default=0)
     notes = max((len(bar.note) for bar in shown), default=0)
     room = max(width - names - notes - 3, 0)
     gap = 2 if 2 * len(shown) < height else 1
     for place, bar in enumerate(shown):
         row = place * gap + (gap - 1)
-        style = _INDEX[bar.style]
+        style = INDEX[bar.style]
         share = bar.value / chart.high if chart.high > 0 and np.isfinite(bar.value) else 0.0
         eighths = round(min(max(share, 0.0), 1.0) * room * 8)
         if ascii_only:
@@ -233,7 +178,7 @@ def draw_bars(chart: Bars, width: int, height: int, ascii_only: bool = False) ->
             drawn = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
         canvas.write(1 + names - len(bar.name), row, bar.name, style)
         canvas.write(names + 2, row, drawn, style)
-        canvas.write(names + 3 + len(drawn), row, bar.note, _INDEX["text"])
+        canvas.write(names + 3 + len(drawn), row, bar.note, TEXT)
     return canvas
 
 
@@ -246,11 +191,11 @@ def _write_empty(canvas: Canvas, message: str) -> None:
     """Write what is waited for in the middle, broken into lines that fit."""
     room = max(min(canvas.width - 2, READABLE), 1)
     first, *others = [_balanced(part, room) for part in message.split("\n")]
-    rows = [(row, _INDEX["muted"]) for row in first]
+    rows = [(row, MUTED) for row in first]
     for part in others:
-        # What is said besides waits until there is room for all of it, with a gap.
+        # What else is said waits until there is room for all of it, with a gap.
         if len(rows) + 1 + len(part) <= canvas.height:
-            rows += [("", _INDEX["axis"]), *((row, _INDEX["axis"]) for row in part)]
+            rows += [("", AXIS), *((row, AXIS) for row in part)]
     top = max((canvas.height - len(rows)) // 2, 0)
     for offset, (row, style) in enumerate(rows):
         canvas.write(max((canvas.width - len(row)) // 2, 0), top + offset, row, style)
@@ -267,12 +212,9 @@ def _balanced(text: str, width: int) -> list[str]:
 def _draw_axes(canvas: Canvas, plot: Plot, lines: dict[str, str], rows: int) -> int:
     """Draw the y axis beside ``rows`` rows, and the x axis where there is a row left.
 
-    Returns
-    -------
-    int
-        The columns that the y axis takes.
+    Returns the columns that the y axis takes.
     """
-    style = _INDEX["axis"]
+    style = AXIS
     ticks = plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
     gutter = max((len(label) for _, label in ticks), default=0) + 1
     if canvas.width >= WIDE:
@@ -334,7 +276,7 @@ def _draw_curves(body: Canvas, plot: Plot, ascii_only: bool) -> npt.NDArray[np.b
         else:
             strong |= dots
             taken |= cells
-        body.styles[cells] = _INDEX[curve.style]
+        body.styles[cells] = INDEX[curve.style]
         if curve.glyph or (not curve.faint and np.count_nonzero(cells) == 1):
             # A dot alone in a chart would be overlooked.
             point = "o" if ascii_only else "•"
@@ -357,7 +299,7 @@ def _glyph_places(
         return []
     chosen = columns[(columns + 3 * shift) % 12 == 6]
     chosen = chosen if chosen.size else columns[-1:]
-    style = _INDEX[curve.style]
+    style = INDEX[curve.style]
     return [(int(np.argmax(cells[:, c])), int(c), glyph, style) for c in chosen]
 
 
@@ -386,7 +328,8 @@ def _draw_markers(
     for marker in plot.markers:
         if marker.minor and not roomy:
             continue
-        style = _INDEX[marker.style]
+        style = INDEX[marker.style]
+        name = marker.longer if marker.longer and body.width >= LONGER else marker.label
         if marker.axis == "y":
             row = _row(plot.y, marker.at, body.height)
             if not 0 <= row < body.height:
@@ -394,15 +337,15 @@ def _draw_markers(
             free = np.zeros_like(taken)
             free[row] = ~taken[row]
             body.fill(free, lines["dash"], style)
-            right = body.width - len(marker.label)
+            right = body.width - len(name)
             places = [(r, c) for r in (row, row - 1, row + 1) for c in (right, 1, right // 2)]
-            levels.append(_Label(marker.label, style, places, len(marker.label) // 2))
+            levels.append(_Label(name, style, places, len(name) // 2))
         else:
             place = float(plot.x.place(marker.at))
             if np.isnan(place) or place < 0:
                 continue
             if place > 1:
-                label = f"{marker.label} {'>' if lines is _ASCII_LINES else '→'}"
+                label = f"{name} {'>' if lines is _ASCII_LINES else '→'}"
                 right = body.width - len(label)
                 places = [(row, right) for row in rows]
                 uprights.append(_Label(label, style, places, len(label)))
@@ -411,9 +354,9 @@ def _draw_markers(
             free = np.zeros_like(taken)
             free[:, column] = ~taken[:, column]
             body.fill(free, lines["stem"], style)
-            sides = (column + 2, column - 1 - len(marker.label))
+            sides = (column + 2, column - 1 - len(name))
             places = [(row, side) for row in rows for side in sides]
-            uprights.append(_Label(marker.label, style, places, len(marker.label)))
+            uprights.append(_Label(name, style, places, len(name)))
     # An upright's name must stand beside it; a level's has the whole width.
     labels = uprights + levels + (_curve_labels(body, plot) if roomy else [])
     if plot.cursor is not None:
@@ -422,7 +365,7 @@ def _draw_markers(
             free = np.zeros_like(taken)
             column = round(place * (body.width - 1))
             free[:, column] = ~taken[:, column]
-            body.fill(free, lines["vertical"], _INDEX["cursor"])
+            body.fill(free, lines["vertical"], CURSOR)
     written = np.zeros_like(taken)
     for each in labels:
         _write_label(body, each, taken, written)
@@ -445,11 +388,11 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[_Label]:
             if np.isfinite(height):
                 row = body.height - 1 - int(np.floor(height * (body.height - 0.25)))
                 behind = column > placed[-1] * (body.width - 1)
-                if curve.faint and not behind and body.styles[row, column] != _INDEX[curve.style]:
+                if curve.faint and not behind and body.styles[row, column] != INDEX[curve.style]:
                     continue  # it is hidden here
                 places += [(row, column)] if behind else [(row - 1, column), (row + 1, column)]
         # The name of a faint curve stands back, but must be legible.
-        style = _INDEX["muted" if curve.faint else curve.style]
+        style = INDEX["muted" if curve.faint else curve.style]
         labels.append(_Label(curve.label, style, places, len(curve.label) // 2))
     return labels
 

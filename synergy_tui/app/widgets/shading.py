@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rich.color import Color
 from rich.style import Style
 
-from synergy_tui.app.widgets.plot import STYLES
+from synergy_tui.app.widgets.styles import STYLES
 
 Scale = Literal["root", "log", "linear"]
 SCALES: tuple[Scale, ...] = ("root", "log", "linear")
@@ -32,7 +32,7 @@ SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 
 HEADS = 8
-"""Head colours; beyond eight heads they repeat, and the head's number tells them apart."""
+"""Head colours; beyond eight heads they repeat, and the head's number distinguishes them."""
 _HEAD_COLOURS = (
     ("#56B4E9", "#0B6FA8", "bright_blue"),
     ("#F0A92D", "#9A6200", "yellow"),
@@ -69,17 +69,10 @@ _LIGHT_RAMP = (
 def levels_of(
     values: npt.ArrayLike, scale: Scale = "root", top: float = 1.0, *, triangular: bool = False
 ) -> Levels:
-    """Quantise values.
+    """Quantise values of any shape; NaN is nothing (level 0), above ``top`` is the highest level.
 
-    Parameters
-    ----------
-    values
-        Any shape; NaN is nothing (level 0), and with ``triangular`` so is what lies above the
-        diagonal of the last two axes.
-    scale
-        ``linear``, ``root`` (square root: small shares stay visible) or ``log`` (four decades).
-    top
-        Value of the highest level; anything above shares it.
+    Scales: ``linear``, ``root`` (small shares stay visible) or ``log`` (four decades). With
+    ``triangular``, what lies above the diagonal of the last two axes is nothing too.
     """
     data = np.asarray(values, dtype=np.float64)
     share = np.clip(data / top, 0.0, 1.0) if top > 0 else np.zeros_like(data)
@@ -135,16 +128,8 @@ def pair_styles(top: Levels, bottom: Levels) -> npt.NDArray[np.uint16]:
 class Palette(Sequence[Style]):
     """Every style of the matrix views, each made when first asked for.
 
-    Parameters
-    ----------
-    named
-        The styles of :data:`synergy_tui.app.widgets.plot.STYLES`, in order.
-    dark
-        Whether the background is dark.
-    ansi
-        Use the terminal's own colours for heads.
-    background
-        Colour of level 0; ``None`` leaves the terminal's.
+    ``named`` are the styles of `styles.STYLES`; with ``ansi`` heads get the terminal's own colours;
+    ``background`` is the colour of level 0, ``None`` the terminal's.
     """
 
     def __init__(

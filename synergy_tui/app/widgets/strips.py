@@ -10,10 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
-
-_INDEX = {name: position for position, name in enumerate(STYLES)}
-
+from synergy_tui.app.widgets.styles import AXIS, CURSOR, INDEX, MUTED, TEXT, TITLE
+from synergy_tui.words import cut
 
 SHORTEST = 24
 """A field that shrinks keeps at least this many characters."""
@@ -21,29 +19,15 @@ SHORTEST = 24
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A piece of a strip.
-
-    Attributes
-    ----------
-    weight
-        What has the smallest weight is left out first when there is no room; 0 is never left out.
-    right
-        Whether it stands at the right end.
-    action
-        What a click on it does.
-    shrinks
-        Whether it is cut short, down to two dozen characters, before anything is left out.
-    key
-        Stands before the text, in the style of titles: the key that does what the text says.
-    """
+    """A piece of a strip."""
 
     text: str
     style: str = "text"
-    weight: int = 0
-    right: bool = False
-    action: str = ""
-    shrinks: bool = False
-    key: str = ""
+    weight: int = 0  # the lightest is left out first where there is no room; 0 never is
+    right: bool = False  # stands at the right end
+    action: str = ""  # of the screen, on a click
+    shrinks: bool = False  # is cut short before anything is left out
+    key: str = ""  # stands before the text: the key that does what the text says
 
     @property
     def width(self) -> int:
@@ -52,16 +36,11 @@ class Field:
 
 
 def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, list[str]]:
-    """Lay fields out on one line, leaving out the lightest until the rest fits.
+    """Lay fields out on one row, leaving out the lightest until the rest fits.
 
-    Returns
-    -------
-    canvas
-        One row of ``width`` cells.
-    actions
-        For each cell the action of the field there, or an empty string.
+    Also returns the action of each cell, or an empty string.
     """
-    canvas = Canvas.blank(max(width, 0), 1)
+    canvas = Canvas.blank(width, 1)
     actions = [""] * max(width, 0)
     kept = [field for field in fields if field.text]
 
@@ -74,7 +53,7 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
             if over > 0 and field.shrinks and len(field.text) > SHORTEST:
                 room = max(len(field.text) - over, SHORTEST)
                 over -= len(field.text) - room
-                kept[place] = replace(field, text=field.text[: room - 1].rstrip() + "…")
+                kept[place] = replace(field, text=cut(field.text, room))
 
     shorten()
     while kept and needed() > width:
@@ -84,8 +63,8 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
         kept.remove(min(optional, key=lambda field: field.weight))
 
     def put(field: Field, x: int) -> None:
-        canvas.write(x, 0, field.key, _INDEX["title"])
-        canvas.write(x + field.width - len(field.text), 0, field.text, _INDEX[field.style])
+        canvas.write(x, 0, field.key, TITLE)
+        canvas.write(x + field.width - len(field.text), 0, field.text, INDEX[field.style])
         for cell in range(max(x, 0), min(x + field.width, width)):
             actions[cell] = field.action
 
@@ -105,41 +84,24 @@ def strip(fields: Sequence[Field], width: int, gap: int = 2) -> tuple[Canvas, li
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What the timeline draws.
-
-    Attributes
-    ----------
-    stops
-        (k,) steps that have a probe.
-    lead
-        What stands at the left, if anything, and its style.
-    tail
-        What stands at the right.
-    """
+    """What the timeline draws."""
 
     step: int
     last: int
     total: int
-    stops: npt.NDArray[np.int64]
-    lead: str
+    stops: npt.NDArray[np.int64]  # (k,) steps that have a probe
+    lead: str  # stands at the left, if anything
     lead_style: str
-    tail: str
+    tail: str  # stands at the right
 
 
 def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, int, int]:
-    """Draw the timeline on one row.
-
-    Returns
-    -------
-    canvas
-    first, last
-        Columns of step 0 and of the last step, for clicks.
-    """
-    canvas = Canvas.blank(max(width, 0), 1)
-    canvas.write(1, 0, line.lead, _INDEX[line.lead_style])
+    """Draw the timeline on one row; also returns the columns of step 0 and of the last step."""
+    canvas = Canvas.blank(width, 1)
+    canvas.write(1, 0, line.lead, INDEX[line.lead_style])
     first = len(line.lead) + 3 if line.lead else 1
     last = width - len(line.tail) - 3
-    canvas.write(width - len(line.tail) - 1, 0, line.tail, _INDEX["text"])
+    canvas.write(width - len(line.tail) - 1, 0, line.tail, TEXT)
     if last - first < 4:
         return canvas, first, first
     dash, done, probe, knob = "-=+O" if ascii_only else "┄━┿◉"
@@ -148,13 +110,13 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
     def column(step: float) -> int:
         return first + round(step / total * (last - first))
 
-    canvas.write(first, 0, dash * (last - first + 1), _INDEX["axis"])
-    canvas.write(first, 0, done * (column(line.last) - first + 1), _INDEX["muted"])
+    canvas.write(first, 0, dash * (last - first + 1), AXIS)
+    canvas.write(first, 0, done * (column(line.last) - first + 1), MUTED)
     places = sorted({column(int(stop)) for stop in line.stops})
     if len(places) * 2 < last - first:
         for place in places:
-            canvas.write(place, 0, probe, _INDEX["muted"])
-    canvas.write(column(line.step), 0, knob, _INDEX["cursor"])
+            canvas.write(place, 0, probe, MUTED)
+    canvas.write(column(line.step), 0, knob, CURSOR)
     return canvas, first, last
 
 
@@ -173,34 +135,20 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What stands beneath the panels.
+    """What stands beneath the panels."""
 
-    Attributes
-    ----------
-    alert
-        Trouble and what to do about it, first and unmissable; empty when there is none.
-    line
-        What the comparison shows.
-    failed
-        What was expected of it and is not so.
-    notes
-        Conventions and details; shown as far as there is room.
-    table
-        First row: names of the columns, most important first. Shown when all rows fit, with as
-        many columns as there is room for.
-    """
-
-    alert: str
-    line: str
-    notes: Sequence[str]
+    alert: str  # trouble and what to do about it, first and unmissable
+    line: str  # what the comparison shows
+    notes: Sequence[str]  # conventions and details; shown as far as there is room
     table: Sequence[Sequence[Cell]] = ()
-    failed: Sequence[str] = ()
+    """Its first row names the columns, most important first; shown when all rows fit."""
+    failed: Sequence[str] = ()  # what was expected and does not hold
 
 
 def summary_height(content: Summary, width: int, most: int) -> int:
     """Rows that the summary would like to have, at most ``most``.
 
-    When the table does not fit, what is asked for is room for the verdict and its convention.
+    Without room for the table, only the verdict and its convention count.
     """
     convention, *others = _note_rows(content, width) or [[]]
     brief = len(_verdict_rows(content, width)) + len(convention)
@@ -215,7 +163,6 @@ def _indent(width: int) -> int:
 
 
 def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
-    """The rows of each note."""
     indent = _indent(width)
     return [
         [
@@ -250,7 +197,7 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
 
 def summary(content: Summary, width: int, height: int) -> Canvas:
     """Draw the alert, the verdict, the table when it fits, and the notes there is room for."""
-    canvas = Canvas.blank(max(width, 0), max(height, 0))
+    canvas = Canvas.blank(width, height)
     rows = _verdict_rows(content, width)
     convention, *others = _note_rows(content, width) or [[]]
     table = _table(content.table, width)
@@ -269,7 +216,7 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     for y, row in enumerate(rows):
         x = 0
         for text, style in row:
-            canvas.write(x, y, text, _INDEX[style])
+            canvas.write(x, y, text, INDEX[style])
             x += len(text)
     return canvas
 
@@ -287,7 +234,7 @@ def _cut(rows: list[list[tuple[str, str]]], most: int, width: int) -> list[list[
 def _table(table: Sequence[Sequence[Cell]], room: int) -> list[list[tuple[str, str]]]:
     """Rows of a table with aligned columns: the first column to the left, numbers to the right.
 
-    Columns for which there is no room are left out from the last; nothing is shown without one.
+    Columns without room are left out from the last; without any column there is no table.
     """
     if not table:
         return []

@@ -11,8 +11,8 @@ from textual.message import Message
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import Mode, Palette
+from synergy_tui.app.widgets.styles import INDEX
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -30,13 +30,7 @@ def shading_mode(app: App[object]) -> Mode:
 
 
 class ShadedPanel(CanvasView):
-    """A framed panel that paints what it is given.
-
-    Parameters
-    ----------
-    number
-        Its place on the screen; a click on it asks the screen to select it.
-    """
+    """A framed panel that paints what it is given; a click asks the screen to select ``number``."""
 
     DEFAULT_CSS = """
     ShadedPanel { border: round $foreground 25%; border-title-color: $foreground 80%;
@@ -71,13 +65,11 @@ class ShadedPanel(CanvasView):
         self.repaint()
 
     def paint(self, width: int, height: int) -> Canvas:
-        """Draw the panel."""
         if self._paint is None:
             return Canvas.blank(width, height)
         return self._paint(width, height, shading_mode(cast("App[object]", self.app)))
 
     def make_styles(self) -> Sequence[Style]:
-        """Named styles, head colours and shades for the theme there is."""
         theme = self.app.current_theme
         return Palette(
             super().make_styles(),
@@ -87,7 +79,6 @@ class ShadedPanel(CanvasView):
         )
 
     def on_click(self, event: events.Click) -> None:
-        """Tell the screen which cell was clicked."""
         place = event.get_content_offset(self)
         x, y = (-1, -1) if place is None else (place.x, place.y)
         self.post_message(self.Pointed(self, x, y, event.chain))
@@ -98,10 +89,10 @@ def say(text: str, style: str = "muted") -> Paint:
     import textwrap
 
     def paint(width: int, height: int, mode: Mode) -> Canvas:
-        canvas = Canvas.blank(max(width, 0), max(height, 0))
+        canvas = Canvas.blank(width, height)
         lines = textwrap.wrap(text, max(width - 2, 8))
         for row, line in enumerate(lines, start=max((height - len(lines)) // 2, 0)):
-            canvas.write(max((width - len(line)) // 2, 0), row, line, STYLES.index(style))
+            canvas.write(max((width - len(line)) // 2, 0), row, line, INDEX[style])
         return canvas
 
     return paint

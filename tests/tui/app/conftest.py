@@ -13,6 +13,9 @@ import pytest
 from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.experiments.experiment import Experiment
+from tests.recordings import copy_recording
 from tests.tui.app import synthetic
 
 # How long an example takes depends on what else the machine does.
@@ -35,6 +38,11 @@ class Recording:
     def state(self) -> str:
         """Whether the worker lives."""
         return self.condition
+
+
+def canvas_text(canvas: Canvas) -> str:
+    """What is drawn, as text."""
+    return "\n".join(line.rstrip() for line in canvas.lines())
 
 
 def screen_lines(app: SynergyApp) -> list[str]:
@@ -72,6 +80,37 @@ async def resized(pilot: Pilot[None], size: tuple[int, int], drawn: Callable[[],
     await until(arrived, pilot)
 
 
+async def read_to_the_end(app: SynergyApp, pilot: Pilot[None]) -> None:
+    """Wait until the log has been read and drawn."""
+    await until(lambda: app.session is not None and app.session.tail.caught_up, pilot)
+    await until(lambda: app.session.seen_version == app.session.tail.version, pilot)
+
+
+@asynccontextmanager
+async def replaying(
+    experiment: Experiment, size: tuple[int, int], **options: Any
+) -> AsyncIterator[Pilot[None]]:
+    """The app on an experiment, read to its end."""
+    options.setdefault("keymap", {})
+    options.setdefault("ascii_only", False)
+    app = SynergyApp(experiment, mode="replay", **options)
+    async with app.run_test(size=size) as pilot:
+        await read_to_the_end(app, pilot)
+        yield pilot
+
+
+@pytest.fixture
+def four(tmp_path: Path) -> Experiment:
+    """Four runs of 1, 2, 4 and 8 heads, two layers, probes at 0, 20 and 40."""
+    return Experiment(copy_recording("four", tmp_path))
+
+
+@pytest.fixture
+def example2(tmp_path: Path) -> Experiment:
+    """The paper's Example 2, designed."""
+    return Experiment(copy_recording("example2", tmp_path))
+
+
 @pytest.fixture
 def opened(tmp_path: Path) -> Opened:
     """Open the app on events: ``async with opened(events, size=(80, 24)) as pilot``."""
@@ -91,8 +130,7 @@ def opened(tmp_path: Path) -> Opened:
         options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
-            await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-            await until(lambda: app._seen_version == app.tail.version, pilot)
+            await read_to_the_end(app, pilot)
             yield pilot
 
     return open_on

@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from synergy_tui.experiments.events import encode
+from synergy_tui.experiments.state import ExperimentState
 
 
 def analysis(
@@ -145,6 +146,13 @@ def designed() -> list[dict[str, Any]]:
         ]  # fmt: skip
     events.append({"v": 1, "t": 0.4, "kind": "experiment_finished", "exit_code": 0})
     return events
+
+
+def state_of(events: list[dict[str, Any]]) -> ExperimentState:
+    """What these events add up to."""
+    state = ExperimentState()
+    state.apply_all(events)
+    return state
 
 
 def write(events: list[dict[str, Any]], folder: Path) -> Path:

@@ -28,15 +28,7 @@ sys.exit(open_app(Experiment(sys.argv[1])))
 
 
 class Terminal:
-    """A pseudo-terminal with the app on an experiment.
-
-    Parameters
-    ----------
-    experiment
-        Its directory.
-    size
-        Columns and rows.
-    """
+    """A pseudo-terminal of ``size`` (columns, rows) with the app on an experiment's directory."""
 
     def __init__(self, experiment: Path, size: tuple[int, int] = (120, 40)) -> None:
         self.experiment = experiment
@@ -80,13 +72,7 @@ class Terminal:
         return bytes(got)
 
     def wait_for(self, text: str, seconds: float = 30.0) -> float:
-        """Seconds until ``text`` arrives.
-
-        Raises
-        ------
-        TimeoutError
-            It does not.
-        """
+        """Seconds until ``text`` arrives; TimeoutError when it does not."""
         begun, got, sought = time.perf_counter(), bytearray(), text.encode()
         while time.perf_counter() - begun < seconds:
             if select.select([self._master], [], [], 0.2)[0]:

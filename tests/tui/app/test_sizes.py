@@ -51,7 +51,7 @@ async def test_the_room_there_is_is_used(
         assert chart.size.height >= size[1] // 6
 
 
-async def test_too_small_a_terminal_is_told_what_is_needed(opened: Opened) -> None:
+async def test_too_small_a_terminal_says_what_is_needed(opened: Opened) -> None:
     async with opened(LIVE, size=(30, 8)) as pilot:
         text = " ".join(screen_text(pilot.app).split())
         assert "Synergy needs 40 columns and 12 rows" in text
@@ -64,8 +64,8 @@ async def test_resizing_goes_through_every_layout_and_back(opened: Opened) -> No
         for size, charts in (((60, 20), 1), ((20, 6), 0), ((200, 60), 6), ((120, 40), 6)):
 
             def drawn(charts: int = charts) -> bool:
-                told = "Synergy needs" in screen_text(pilot.app)
-                return visible_charts(pilot.app) == charts if charts else told
+                refused = "Synergy needs" in screen_text(pilot.app)
+                return visible_charts(pilot.app) == charts if charts else refused
 
             await resized(pilot, size, drawn)
         await until(lambda: screen_text(pilot.app) == first, pilot)
@@ -88,7 +88,7 @@ async def test_ascii_means_ascii(opened: Opened, size: tuple[int, int]) -> None:
             assert {char for char in screen_text(pilot.app) if not char.isascii()} == set()
 
 
-async def test_without_colour_runs_are_told_apart_by_glyphs(
+async def test_without_colour_glyphs_distinguish_runs(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")

@@ -8,17 +8,9 @@ import pytest
 
 from synergy_tui import words
 from synergy_tui.app import status
-from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.timeline import Timeline
 from synergy_tui.experiments.state import ExperimentState
 from tests.tui.app import synthetic
-
-
-def state_of(events: list[dict[str, Any]]) -> ExperimentState:
-    state = ExperimentState()
-    state.apply_all(events)
-    return state
-
 
 RUNNING = synthetic.trained(upto=40)
 FINISHED = synthetic.trained(upto=40, steps=40)
@@ -45,14 +37,14 @@ FAILED = [
 def test_the_word_for_the_state(
     events: list[dict[str, Any]], condition: str, silent: float, word: str
 ) -> None:
-    told = status.status_of(state_of(events), condition, Timeline(), silent_for=silent)
-    assert told.word == word
+    shown = status.status_of(synthetic.state_of(events), condition, Timeline(), silent_for=silent)
+    assert shown.word == word
 
 
 def test_trouble_comes_with_what_to_do() -> None:
-    dead = status.status_of(state_of(RUNNING), "dead", Timeline())
+    dead = status.status_of(synthetic.state_of(RUNNING), "dead", Timeline())
     assert "synergy resume 2026-11-23-154312-diverse_heads" in dead.advice
-    failed = status.status_of(state_of(FAILED), "failed", Timeline())
+    failed = status.status_of(synthetic.state_of(FAILED), "failed", Timeline())
     assert failed.advice.startswith("multi-head: the loss is not finite")
 
 
@@ -60,17 +52,19 @@ def test_the_cursor_speaks_first() -> None:
     line = Timeline()
     line.observe(40, [0, 20, 40])
     line.toggle_pause()
-    assert status.status_of(state_of(RUNNING), "running", line).word == "PAUSED"
-    assert status.status_of(state_of(FINISHED), "finished", line).word == "REPLAY"
+    assert status.status_of(synthetic.state_of(RUNNING), "running", line).word == "PAUSED"
+    assert status.status_of(synthetic.state_of(FINISHED), "finished", line).word == "REPLAY"
     line.first()
     line.toggle_play()
-    assert status.status_of(state_of(FINISHED), "finished", line).word.startswith("PLAYING")
+    assert status.status_of(synthetic.state_of(FINISHED), "finished", line).word.startswith(
+        "PLAYING"
+    )
 
 
 def test_remaining_time_follows_from_the_pace() -> None:
-    assert status.remaining(state_of(RUNNING), 10.0) == pytest.approx(56.0)
-    assert status.remaining(state_of(FINISHED), 10.0) is None
-    assert status.remaining(state_of(RUNNING), 0.0) is None
+    assert status.remaining(synthetic.state_of(RUNNING), 10.0) == pytest.approx(56.0)
+    assert status.remaining(synthetic.state_of(FINISHED), 10.0) is None
+    assert status.remaining(synthetic.state_of(RUNNING), 0.0) is None
 
 
 def test_durations_and_sizes_read_naturally() -> None:
@@ -81,15 +75,5 @@ def test_durations_and_sizes_read_naturally() -> None:
 def test_the_scarcest_resource_comes_first() -> None:
     event = {"v": 1, "t": 1.0, "kind": "resources", "cpu_percent": 96.0, "memory_bytes": 4e8,
              "gpu_percent": 71.0, "gpu_memory_bytes": 2e9}  # fmt: skip
-    assert status.resources(state_of([event])) == ["gpu 71 % 2 GB", "cpu 96 % 400 MB"]
+    assert status.resources(synthetic.state_of([event])) == ["gpu 71 % 2 GB", "cpu 96 % 400 MB"]
     assert status.resources(ExperimentState()) == []
-
-
-def test_a_moment_after_attaching_is_too_short_to_tell_the_pace() -> None:
-    step = [event for event in synthetic.trained(upto=300) if event["kind"] == "train_step"][-1]
-    state = state_of(synthetic.trained(upto=300))
-    app = SynergyApp()
-    app._observe(state)
-    state.apply({**step, "step": 301, "t": state.elapsed + 1.0})  # it stumbled for a second
-    app._observe(state)
-    assert app.timeline.pace == pytest.approx(9.3, rel=0.05)

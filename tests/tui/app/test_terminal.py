@@ -85,7 +85,7 @@ def tmux(live: Path) -> Iterator[Tmux]:
 
 @needs_tmux
 def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
-    screen = tmux.wait_for("steps to sink")
+    screen = tmux.wait_for("the sink hears")
     assert "LIVE" in screen
     assert len(screen.splitlines()) == 24
     tmux.run("send-keys", "Space")
@@ -96,24 +96,24 @@ def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
     tmux.wait_for("minimax fidelity φ")
     tmux.run("send-keys", "q")
     screen = tmux.wait_for("left with 0")
-    assert "The run goes on. Come back with: synergy attach 2026-11-23-live" in screen
+    assert "The run continues. Come back with: synergy attach 2026-11-23-live" in screen
 
 
 @needs_tmux
 def test_a_terminal_that_dies_leaves_the_experiment_whole(tmux: Tmux, live: Path) -> None:
-    tmux.wait_for("steps to sink")
+    tmux.wait_for("the sink hears")
     before = (live / "events.jsonl").read_bytes()
     tmux.close()
     assert (live / "events.jsonl").read_bytes() == before
     again = Tmux((80, 24), command(live))
     try:
-        assert "LIVE" in again.wait_for("steps to sink")
+        assert "LIVE" in again.wait_for("the sink hears")
     finally:
         again.close()
 
 
 @needs_tmux
-def test_a_worker_that_dies_is_told(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     folder = synthetic.write(synthetic.trained(upto=100), tmp_path / "2026-11-23-killed")
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys\n"

@@ -11,7 +11,6 @@ from rich.style import Style
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import strip_of
 from synergy_tui.app.widgets.heatmap import Heat, draw_heatmap, draw_ramp, draw_small, fit, pool
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import (
     CURSOR,
     LEVELS,
@@ -23,6 +22,7 @@ from synergy_tui.app.widgets.shading import (
     pair_styles,
     value_at,
 )
+from synergy_tui.app.widgets.styles import STYLES
 from tests.tui.app.heads import EXAMPLE2, patterns
 
 TRIANGLE = np.tri(4) / np.arange(1, 5)[:, None]

@@ -9,7 +9,6 @@ import numpy as np
 
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.plot import (
-    STYLES,
     Bar,
     Bars,
     Curve,
@@ -21,6 +20,7 @@ from synergy_tui.app.widgets.plot import (
     draw_panel,
     text,
 )
+from synergy_tui.app.widgets.styles import STYLES
 
 TIME = np.arange(65.0)
 RISE = Plot(

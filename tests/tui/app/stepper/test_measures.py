@@ -29,12 +29,12 @@ from synergy_tui.app.stepper.stage import (
     draw_stage,
     draw_weights,
 )
-from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import STYLES
 from synergy_tui.app.widgets.shading import head_style
+from synergy_tui.app.widgets.styles import STYLES
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.words import compact
 from tests.recordings import recording
+from tests.tui.app.conftest import canvas_text
 from tests.tui.app.heads import NAMES
 
 PATH = "attention/both-designed.safetensors"
@@ -52,10 +52,6 @@ def diffusion(spread: Spread) -> Diffusion:
     return spread.diffusion
 
 
-def text(canvas: Canvas) -> str:
-    return "\n".join(line.rstrip() for line in canvas.lines())
-
-
 def test_example_2_spreads_as_in_figure_3(diffusion: Diffusion) -> None:
     assert diffusion.heads[0, :4, 3].tolist() == [0, 0, 0, 0.125]
     assert diffusion.heads[1, 2].tolist() == pytest.approx([1, 0, 4 / 9, 1 / 9])
@@ -66,7 +62,7 @@ def test_example_2_spreads_as_in_figure_3(diffusion: Diffusion) -> None:
         assert diffusion.mixed[t + 1] == pytest.approx(matrix @ diffusion.mixed[t])
 
 
-def test_limits_are_told_from_peaks(spread: Spread) -> None:
+def test_limits_are_distinguished_from_peaks(spread: Spread) -> None:
     from_u = spread.diffusion
     assert from_u.best(0).approached
     assert from_u.best(0).value == pytest.approx(1, abs=1e-6)
@@ -147,7 +143,7 @@ def test_the_mixture_is_drawn_as_its_two_heads_laid_over_each_other(diffusion: D
         for a, b, c in zip(one, two, mixed, strict=True):
             if a in "╭╮│─▼" or b in "╰╯├┤│─▲┼":
                 assert c in (a, b)
-    assert text(panels[0]).splitlines()[-2].split() == ["▸", "3", "1", ".88", ".5", ".12"]
+    assert canvas_text(panels[0]).splitlines()[-2].split() == ["▸", "3", "1", ".88", ".5", ".12"]
 
 
 def test_arcs_that_carry_signal_are_bold(diffusion: Diffusion) -> None:
@@ -165,13 +161,13 @@ def test_arcs_that_carry_signal_are_bold(diffusion: Diffusion) -> None:
     assert bold(1, 2) == [(0, 2), (2, 3)]
 
 
-def test_the_table_of_weights_tells_each_head_and_the_mixture(diffusion: Diffusion) -> None:
+def test_the_table_of_weights_shows_each_head_and_the_mixture(diffusion: Diffusion) -> None:
     optimal = np.array([0.579, 0.421])
-    lines = text(draw_weights(diffusion, 3, 0, optimal, 60, 6)).splitlines()
+    lines = canvas_text(draw_weights(diffusion, 3, 0, optimal, 60, 6)).splitlines()
     assert lines[0].split() == ["head", "weight", "optimal", "φ_min", "now", "best", "at", "t"]
     assert lines[1].split() == ["▸", "1", ".5", ".58", ".375", ".125", "→1", "14"]
     assert lines[3].split()[:4] == ["Σ", "1", ".4167", compact(diffusion.mixed[3, 3], 3)]
-    narrow = text(draw_weights(diffusion, 3, 0, None, 36, 6, ascii_only=True))
+    narrow = canvas_text(draw_weights(diffusion, 3, 0, None, 36, 6, ascii_only=True))
     assert narrow.isascii()
     assert "optimal" not in narrow
 
@@ -183,14 +179,14 @@ def test_the_response_shows_now_the_optimum_and_the_best_single_head(spread: Spr
     response = Response((), weights, fidelity)
     optimum = Optimum(spread.place, np.array([0.579, 0.421]), 0.4298)
     canvas = draw_response(spread.diffusion, 0, response, optimum, 60, 10)
-    drawn = text(canvas)
+    drawn = canvas_text(canvas)
     assert "best head alone .375" in drawn
     assert "optimal .4298" in drawn
     cursor = np.argwhere(canvas.styles[:-1] == STYLES.index("cursor"))[:, 1]
     good = np.argwhere((canvas.styles == STYLES.index("good")) & (canvas.chars == ord("┊")))[:, 1]
     assert len(set(cursor.tolist())) == 1
     assert 2 <= good[0] - cursor[0] <= 6
-    assert "measuring" in text(draw_response(spread.diffusion, 0, None, None, 60, 10))
+    assert "measuring" in canvas_text(draw_response(spread.diffusion, 0, None, None, 60, 10))
 
 
 def test_the_spread_can_be_taken_away_as_a_table(spread: Spread) -> None:
@@ -208,4 +204,4 @@ def test_one_head_has_no_response_and_keeps_its_weight(spread: Spread) -> None:
     assert alone.weights.tolist() == [1.0]
     assert reweigh([1.0], 0, 0.3).tolist() == [1.0]
     panel = draw_stage(Lineup.of([Stage(alone, None, 2, NAMES)]), 0, 40, 14)
-    assert "[u]" in text(panel)
+    assert "[u]" in canvas_text(panel)

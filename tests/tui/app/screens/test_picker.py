@@ -13,8 +13,9 @@ from textual.widgets import OptionList
 
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
-from synergy_tui.app.screens.picker import PickerScreen, age
+from synergy_tui.app.screens.picker import PickerScreen
 from synergy_tui.scenario import library
+from synergy_tui.words import age
 from tests.tui.app import synthetic
 from tests.tui.app.conftest import screen_text, until
 

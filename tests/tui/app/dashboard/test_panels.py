@@ -16,15 +16,9 @@ from synergy_tui.experiments.state import ExperimentState
 from tests.tui.app import synthetic
 
 
-def state_of(events: list[dict[str, Any]]) -> ExperimentState:
-    state = ExperimentState()
-    state.apply_all(events)
-    return state
-
-
 @pytest.fixture(scope="module")
 def state() -> ExperimentState:
-    return state_of(synthetic.trained(upto=400, layers=2))
+    return synthetic.state_of(synthetic.trained(upto=400, layers=2))
 
 
 def look(state: ExperimentState, step: int | None = None, **options: Any) -> panels.Look:
@@ -45,7 +39,7 @@ def plot(shown: Panel) -> Plot:
 
 def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentState) -> None:
     answers = [panel(question, state, "multi-head").headline for question in range(3)]
-    assert answers[0] == "12.1 steps to sink"
+    assert answers[0] == "mean 12.1 steps"
     assert answers[1].startswith("φ .0482 [")
     assert answers[2].startswith("loss .0")
     assert answers[2].endswith("% right")
@@ -62,7 +56,7 @@ def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
 def test_mixing_point_floor_and_bound_are_marked(state: ExperimentState) -> None:
     labels = [marker.label for marker in plot(panel(0, state, "single-head")).markers]
     assert any(label.startswith("mixed at ") for label in labels)
-    assert any(label.startswith("theory: by ") for label in labels)
+    assert any(label.startswith("proven limit ") for label in labels)
     assert ".75 arrived" in labels
     assert [marker.label for marker in plot(panel(2, state, "single-head")).markers] == ["floor 0"]
 
@@ -101,10 +95,10 @@ def test_other_conventions_of_a_probe_can_be_chosen() -> None:
     for event in events:
         if event["kind"] == "probe":
             event["conventions"] = {"paper-code": synthetic.analysis(3.6, 0.4, 8, "overall")}
-    measured = state_of(events)
+    measured = synthetic.state_of(events)
     paper = conventions.available(measured)[-1]
     assert paper.source == "paper-code"
-    assert panel(0, measured, "multi-head", convention=paper).headline == "3.6 steps to sink"
+    assert panel(0, measured, "multi-head", convention=paper).headline == "mean 3.6 steps"
 
 
 def test_layers_are_drawn_together_or_alone(state: ExperimentState) -> None:
@@ -129,7 +123,7 @@ def test_a_fidelity_that_spans_decades_gets_a_logarithmic_axis() -> None:
     for event in events:
         if event["kind"] == "probe" and event["run"] == "single-head":
             event["overall"]["fidelity"]["minimax"] = 1e-7
-    measured = state_of(events)
+    measured = synthetic.state_of(events)
     assert plot(panel(1, measured, "multi-head")).y.scale == "log"
     assert plot(panel(1, measured, "multi-head", logarithmic=False)).y.scale == "linear"
 
@@ -140,13 +134,13 @@ def test_a_censored_time_is_shown_as_what_it_is() -> None:
         if event["kind"] == "probe":
             event["overall"]["mixing"]["mixing_time_tv_max"] = "> 10000"
             event["overall"]["mixing"]["hitting_time_mean"] = float("inf")
-    shown = panel(0, state_of(events), "multi-head")
-    assert shown.headline == "inf steps to sink"
+    shown = panel(0, synthetic.state_of(events), "multi-head")
+    assert shown.headline == "mean inf steps"
     assert "mixed at >10000" in [marker.label for marker in plot(shown).markers]
 
 
 def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
-    designed = state_of(synthetic.designed())
+    designed = synthetic.state_of(synthetic.designed())
     assert status.rows(designed) == (0, 1)
     shown = panel(1, designed, "both")
     assert isinstance(shown.plot, Bars)
@@ -171,14 +165,14 @@ def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
 def test_empty_panels_say_what_is_waited_for_and_what_will_be_there(
     events: list[dict[str, Any]], question: int, said: str, promised: str
 ) -> None:
-    measured = state_of(events)
+    measured = synthetic.state_of(events)
     empty = plot(panel(question, measured, next(iter(measured.runs)))).empty.split("\n")
     assert said in empty[0]
     assert promised in empty[-1]
 
 
 def test_bars_of_all_runs_share_their_scale() -> None:
-    designed = state_of(synthetic.designed())
+    designed = synthetic.state_of(synthetic.designed())
     drawn = [panel(1, designed, name).plot for name in designed.runs]
     assert len(drawn) == 3
     assert {chart.high for chart in drawn if isinstance(chart, Bars)} == {5 / 12}
@@ -195,12 +189,15 @@ def test_smoothing_keeps_constants_and_ends() -> None:
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith("mixed by theory · tv, max (c) · theory")
+    assert content.notes[0].startswith(
+        "mixing time: worst start, total variation ≤ ¼ (c changes) · 16"
+    )
+    assert content.notes[1].startswith("measured as: theory, walks, sink excluded")
     assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
     names = [cell.text for cell in content.table[0]]
     assert {"steps to sink", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)
 
 
 def test_before_the_first_probe_the_summary_claims_nothing() -> None:
-    early = state_of(synthetic.trained(upto=0)[:3])
+    early = synthetic.state_of(synthetic.trained(upto=0)[:3])
     assert summarise(early, look(early)).line == "nothing has been measured yet"

@@ -15,7 +15,6 @@ import pytest
 from textual.pilot import Pilot
 
 import synergy_tui.app.inspector.screen as inspector_module
-from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.screens.arrange import HEADS, MAP, MAPS, PATHS, WHAT_IF
 from synergy_tui.app.stepper.screen import StepperScreen
@@ -23,8 +22,7 @@ from synergy_tui.app.widgets.views import ShadedPanel
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from tests.places import ROOT
-from tests.recordings import copy_recording
-from tests.tui.app.conftest import resized, screen_text, until
+from tests.tui.app.conftest import replaying, resized, screen_text, until
 from tests.tui.app.heads import write_trained
 
 
@@ -46,29 +44,13 @@ async def pressed(pilot: Pilot[None], *keys: str) -> str:
 async def inspecting(
     experiment: Experiment, run: str, size: tuple[int, int] = (120, 40), **options: Any
 ) -> AsyncIterator[Pilot[None]]:
-    options.setdefault("keymap", {})
-    options.setdefault("ascii_only", False)
-    app = SynergyApp(experiment, mode="replay", **options)
-    async with app.run_test(size=size) as pilot:
-        await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-        await until(lambda: app._seen_version == app.tail.version, pilot)
-        app.push_screen(InspectorScreen(experiment, app.state, app.timeline, run))
+    async with replaying(experiment, size, **options) as pilot:
+        app = pilot.app
+        app.push_screen(InspectorScreen(app.session, run))
         await until(lambda: isinstance(app.screen, InspectorScreen), pilot)
         await until(lambda: screen(pilot).settled or screen(pilot).has_class("-too-small"), pilot)
         await pilot.pause()
         yield pilot
-
-
-@pytest.fixture
-def four(tmp_path: Path) -> Experiment:
-    """Four runs of 1, 2, 4 and 8 heads, two layers, probes at 0, 20 and 40."""
-    return Experiment(copy_recording("four", tmp_path))
-
-
-@pytest.fixture
-def example2(tmp_path: Path) -> Experiment:
-    """The paper's Example 2, designed."""
-    return Experiment(copy_recording("example2", tmp_path))
 
 
 async def test_every_head_is_shown_with_its_figures(four: Experiment) -> None:
@@ -82,9 +64,9 @@ async def test_every_head_is_shown_with_its_figures(four: Experiment) -> None:
         assert answer is not None
         probe = screen(pilot).probe
         assert probe is not None
-        told = probe.layers[0]["per_head"]
-        assert len(answer.figures) == len(told) == 8
-        weights = [each["weight"] for each in told]
+        recorded = probe.layers[0]["per_head"]
+        assert len(answer.figures) == len(recorded) == 8
+        weights = [each["weight"] for each in recorded]
         assert [head.weight for head in answer.figures] == pytest.approx(weights)
         assert "theory walks, sink excluded" in text
 

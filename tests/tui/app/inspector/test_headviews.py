@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from synergy_tui.app.inspector.headviews import (
     Thumb,
@@ -17,23 +16,9 @@ from synergy_tui.app.inspector.headviews import (
     order_heads,
 )
 from synergy_tui.app.inspector.measures import Answer, Bench, Question
-from synergy_tui.app.screens.arrange import (
-    ARRIVAL,
-    FIRST_STAGE,
-    HEADS,
-    MAP,
-    MAPS,
-    PANELS,
-    PATHS,
-    RESPONSE,
-    WEIGHTS,
-    WHAT_IF,
-    arrange_inspector,
-    arrange_stepper,
-)
-from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.shading import head_style
 from synergy_tui.experiments.attention import Snapshot
+from tests.tui.app.conftest import canvas_text
 from tests.tui.app.heads import EXAMPLE2, NAMES, patterns
 
 
@@ -49,10 +34,6 @@ def answers() -> tuple[Answer, Answer]:
     return bench.answer(asked), bench.answer(replace(asked, off=frozenset({1})))
 
 
-def text(canvas: Canvas) -> str:
-    return "\n".join(line.rstrip() for line in canvas.lines())
-
-
 def test_heads_are_sorted_by_what_is_asked(answers: tuple[Answer, Answer]) -> None:
     figures = answers[0].figures
     assert order_heads(figures, "index") == [0, 1, 2, 3]
@@ -66,13 +47,13 @@ def test_figures_are_a_row_for_each_head_and_one_for_the_mixture(
     answers: tuple[Answer, Answer],
 ) -> None:
     canvas, rows = draw_figures(answers[1], [0, 1, 2, 3], 2, frozenset({1}), 44, 8)
-    lines = text(canvas).splitlines()
+    lines = canvas_text(canvas).splitlines()
     assert lines[0].split() == ["head", "weight", "steps", "φ_min", "diversity"]
     assert rows == [None, 0, 1, 2, 3]
     assert lines[1].split()[0] == "Σ"
     assert "off" in lines[3]
     assert lines[4].startswith("▸")
-    assert text(canvas).count("★") == 1
+    assert canvas_text(canvas).count("★") == 1
     best = max(range(4), key=lambda head: answers[1].figures[head].fidelity)
     assert "★" in lines[2 + best]
 
@@ -82,17 +63,17 @@ def test_figures_scroll_to_the_selected_head_and_drop_columns(
 ) -> None:
     canvas, rows = draw_figures(answers[0], [0, 1, 2, 3], 3, frozenset(), 20, 4)
     assert rows[-1] == 3
-    assert text(canvas).splitlines()[0].split() == ["head", "weight"]
+    assert canvas_text(canvas).splitlines()[0].split() == ["head", "weight"]
 
 
 def test_what_if_compares_before_and_after(answers: tuple[Answer, Answer]) -> None:
     whole, without = answers
-    assert "→" not in text(draw_what_if(whole, "3", 60, 9))
-    shown = text(draw_what_if(without, "3", 60, 9))
+    assert "→" not in canvas_text(draw_what_if(whole, "3", 60, 9))
+    shown = canvas_text(draw_what_if(without, "3", 60, 9))
     assert "without 2" in shown
     assert shown.count("→") == 6
     assert "×" in shown
-    ascii_shown = text(draw_what_if(without, "3", 41, 9, ascii_only=True))
+    ascii_shown = canvas_text(draw_what_if(without, "3", 41, 9, ascii_only=True))
     assert ascii_shown.isascii()
     assert "phi_min" in ascii_shown
 
@@ -116,14 +97,14 @@ def test_small_multiples_that_do_not_fit_turn_pages() -> None:
     canvas, tiles = draw_grid(thumbs, 20, 11)
     assert 15 in tiles
     assert 0 not in tiles
-    assert "of 16" in text(canvas)
+    assert "of 16" in canvas_text(canvas)
 
 
 def test_a_head_that_is_off_is_crossed_out() -> None:
     canvas, _ = draw_grid([Thumb(2, patterns(1, 12)[0], ["w .1"], off=True)], 14, 8)
-    assert text(canvas).splitlines()[0] == "x3 off"
-    assert "▀" not in text(canvas)
-    assert "░" in text(canvas)
+    assert canvas_text(canvas).splitlines()[0] == "x3 off"
+    assert "▀" not in canvas_text(canvas)
+    assert "░" in canvas_text(canvas)
 
 
 def test_arrival_draws_each_head_that_is_on(answers: tuple[Answer, Answer]) -> None:
@@ -134,7 +115,7 @@ def test_arrival_draws_each_head_that_is_on(answers: tuple[Answer, Answer]) -> N
 
     assert heads_drawn(answers[0], frozenset()) == {0, 1, 2, 3}
     assert heads_drawn(answers[1], frozenset({1})) == {0, 2, 3}
-    assert "token 3 at the sink by step" in text(
+    assert "token 3 at the sink by step" in canvas_text(
         draw_arrival(answers[0], None, frozenset(), "3", 60, 12)
     )
 
@@ -142,62 +123,7 @@ def test_arrival_draws_each_head_that_is_on(answers: tuple[Answer, Answer]) -> N
 def test_example_2_answers_with_the_papers_numbers() -> None:
     heads = Snapshot("x", EXAMPLE2[None, None], np.full((1, 2), 0.5), None, NAMES, True)
     answer = Bench(heads).answer(Question(source=0))
-    shown = text(draw_what_if(answer, "u", 60, 9))
+    shown = canvas_text(draw_what_if(answer, "u", 60, 9))
     assert ".417" in shown
     assert "1.11" in shown
     assert ".375" in shown
-
-
-rooms = st.tuples(st.integers(40, 300), st.integers(9, 90))
-
-
-def overlaps(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-
-
-@settings(max_examples=200)
-@given(rooms, st.integers(1, 16), st.integers(2, 130), st.permutations(range(6)), st.booleans())
-def test_inspector_panels_cover_the_screen_and_never_each_other(
-    room: tuple[int, int], heads: int, nodes: int, recent: list[int], alone: bool
-) -> None:
-    places = arrange_inspector(*room, heads, nodes, recent, alone)
-    assert sum(w * h for _, _, w, h in places.values()) == room[0] * room[1]
-    for number, place in places.items():
-        assert place[0] + place[2] <= room[0]
-        assert place[1] + place[3] <= room[1]
-        assert place[2] >= 20
-        assert place[3] >= 4
-        assert not any(overlaps(place, b) for a, b in places.items() if a != number)
-    if alone:
-        assert list(places) == [recent[0]]
-
-
-def test_the_inspector_uses_the_room_there_is() -> None:
-    recent = [WHAT_IF, MAP, PATHS, ARRIVAL, HEADS, MAPS]
-    assert set(arrange_inspector(60, 17, 8, 33, recent, False)) == {WHAT_IF}
-    assert set(arrange_inspector(80, 21, 8, 33, recent, False)) == {WHAT_IF, MAP, HEADS}
-    assert set(arrange_inspector(120, 37, 8, 33, recent, False)) == set(range(6)) - {ARRIVAL}
-    assert set(arrange_inspector(200, 57, 8, 33, recent, False)) == set(range(len(PANELS)))
-    map_place = arrange_inspector(120, 37, 8, 33, recent, False)[MAP]
-    assert map_place[2] - 2 >= 33 + 3
-
-
-@settings(max_examples=200)
-@given(rooms, st.integers(1, 16), st.integers(2, 130))
-def test_stepper_panels_never_overlap(room: tuple[int, int], heads: int, nodes: int) -> None:
-    stages, places = arrange_stepper(*room, heads, nodes)
-    assert {FIRST_STAGE + place for place in range(stages)} <= set(places)
-    assert stages <= heads + 1
-    for number, place in places.items():
-        assert place[0] + place[2] <= room[0]
-        assert place[1] + place[3] <= room[1]
-        assert place[3] >= 3
-        assert not any(overlaps(place, b) for a, b in places.items() if a != number)
-
-
-def test_the_stepper_puts_single_heads_beside_the_mixture() -> None:
-    assert arrange_stepper(80, 22, 2, 4)[0] == 3
-    assert arrange_stepper(60, 18, 2, 4)[0] == 2
-    assert arrange_stepper(200, 57, 8, 4)[0] == 7
-    assert arrange_stepper(200, 57, 1, 4)[0] == 1
-    assert {WEIGHTS, RESPONSE} <= set(arrange_stepper(80, 22, 2, 4)[1])

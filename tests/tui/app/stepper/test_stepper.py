@@ -12,13 +12,11 @@ import pytest
 from textual.pilot import Pilot
 
 import synergy_tui.app.stepper.measures as stepping
-from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.stepper.screen import StepperScreen
 from synergy_tui.app.widgets.views import ShadedPanel
 from synergy_tui.experiments.experiment import Experiment
-from tests.recordings import copy_recording
-from tests.tui.app.conftest import resized, screen_text, until
+from tests.tui.app.conftest import replaying, resized, screen_text, until
 
 
 def screen(pilot: Pilot[None]) -> StepperScreen:
@@ -39,23 +37,13 @@ async def pressed(pilot: Pilot[None], *keys: str) -> str:
 async def stepping_through(
     experiment: Experiment, run: str | None = None, size: tuple[int, int] = (80, 24), **options: Any
 ) -> AsyncIterator[Pilot[None]]:
-    options.setdefault("keymap", {})
-    options.setdefault("ascii_only", False)
-    app = SynergyApp(experiment, mode="replay", **options)
-    async with app.run_test(size=size) as pilot:
-        await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-        await until(lambda: app._seen_version == app.tail.version, pilot)
-        app.push_screen(StepperScreen(experiment, app.state, run))
+    async with replaying(experiment, size, **options) as pilot:
+        app = pilot.app
+        app.push_screen(StepperScreen(app.session, run))
         await until(lambda: isinstance(app.screen, StepperScreen), pilot)
         await until(lambda: screen(pilot).settled or screen(pilot).has_class("-too-small"), pilot)
         await pilot.pause()
         yield pilot
-
-
-@pytest.fixture
-def example2(tmp_path: Path) -> Experiment:
-    """The paper's Example 2, designed."""
-    return Experiment(copy_recording("example2", tmp_path))
 
 
 async def test_single_heads_stand_beside_the_mixture(example2: Experiment) -> None:
@@ -164,9 +152,8 @@ async def test_ascii_terminals_get_ascii(example2: Experiment) -> None:
         assert rest.isascii(), sorted({c for c in rest if not c.isascii()})
 
 
-async def test_attention_is_stepped_through_too(tmp_path: Path) -> None:
-    experiment = Experiment(copy_recording("four", tmp_path))
-    async with stepping_through(experiment, "heads-8", size=(120, 40)) as pilot:
+async def test_attention_is_stepped_through_too(four: Experiment) -> None:
+    async with stepping_through(four, "heads-8", size=(120, 40)) as pilot:
         text = screen_text(pilot.app)
         assert "all 8 heads mixed" in text
         assert "layer 1/2" in text
@@ -202,11 +189,9 @@ async def test_weights_respond_while_the_search_goes_on(
         return real(stepper)
 
     monkeypatch.setattr(stepping.Stepper, "optimal", slow)
-    app = SynergyApp(example2, mode="replay", keymap={}, ascii_only=False)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(lambda: app.tail is not None and app.tail.caught_up, pilot)
-        await until(lambda: app._seen_version == app.tail.version, pilot)
-        app.push_screen(StepperScreen(example2, app.state))
+    async with replaying(example2, (80, 24)) as pilot:
+        app = pilot.app
+        app.push_screen(StepperScreen(app.session))
         await until(lambda: isinstance(app.screen, StepperScreen), pilot)
         await until(lambda: screen(pilot).response is not None, pilot)
         await pilot.press("plus")

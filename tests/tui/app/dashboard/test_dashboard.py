@@ -58,7 +58,7 @@ async def test_pausing_is_unmistakable_and_ingest_goes_on(opened: Opened) -> Non
         text = await pressed(pilot, "space")
         assert text.count("PAUSED at step 400") == 2
         more = synthetic.trained(upto=440, layers=2)[len(LIVE) :]
-        synthetic.write(more, app.experiment.path)
+        synthetic.write(more, app.session.experiment.path)
         await until(lambda: "40 newer" in screen_text(app), pilot)
         assert "PAUSED at step 400" in screen_text(app)
         text = await pressed(pilot, "space")
@@ -68,7 +68,7 @@ async def test_pausing_is_unmistakable_and_ingest_goes_on(opened: Opened) -> Non
 
 async def test_the_cursor_steps_jumps_and_goes_to_the_ends(opened: Opened) -> None:
     async with opened(LIVE) as pilot:
-        line = app_of(pilot).timeline
+        line = app_of(pilot).session.timeline
         steps = []
         for key in ("[", "[", "]", "{", "}", "home", "end"):
             await pressed(pilot, key)
@@ -85,7 +85,7 @@ async def test_playback_moves_by_itself_and_shows_its_speed(opened: Opened) -> N
         assert "FINISHED" in screen_text(app)
         assert "PLAYING" in await pressed(pilot, "p")
         now[0] += 3.0
-        await until(lambda: app.timeline.step > 0, pilot)
+        await until(lambda: app.session.timeline.step > 0, pilot)
         assert await pressed(pilot, ">") != await pressed(pilot, ">")
         assert "REPLAY" in await pressed(pilot, "p")
 
@@ -115,8 +115,10 @@ def all_charts(pilot: Pilot[None]) -> list[Chart]:
 
 async def test_the_convention_is_shown_and_changed(opened: Opened) -> None:
     async with opened(LIVE, size=(110, 40)) as pilot:
-        assert "mixed by theory · tv, max (c)" in screen_text(app_of(pilot))
-        assert "mixed by theory · tv, mean (c)" in await pressed(pilot, "c")
+        assert "mixing time: worst start, total variation ≤ ¼ (c changes)" in screen_text(
+            app_of(pilot)
+        )
+        assert "mixing time: mean over starts, total variation ≤ ¼ (c" in await pressed(pilot, "c")
 
 
 async def test_layers_and_scales_change(opened: Opened) -> None:
@@ -132,7 +134,7 @@ async def test_export_writes_the_picture_and_its_numbers(opened: Opened) -> None
     async with opened(LIVE) as pilot:
         app = app_of(pilot)
         await pressed(pilot, "e")
-        folder = app.experiment.path / "exports"
+        folder = app.session.experiment.path / "exports"
         svg = (folder / "dashboard-step-400.svg").read_text()
         assert svg.startswith("<svg")
         assert "how" in svg
@@ -140,7 +142,7 @@ async def test_export_writes_the_picture_and_its_numbers(opened: Opened) -> None
         assert {row["panel"] for row in rows} == {"arrival", "fidelity", "loss"}
         assert {row["run"] for row in rows} == {"single-head", "multi-head"}
         last = [row for row in rows if row["panel"] == "loss"][-1]
-        assert float(last["y"]) == app.state.runs["multi-head"].loss.last
+        assert float(last["y"]) == app.session.state.runs["multi-head"].loss.last
 
 
 async def test_the_selected_number_and_the_verdict_are_copied(
@@ -151,7 +153,7 @@ async def test_the_selected_number_and_the_verdict_are_copied(
         app = app_of(pilot)
         monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
         await pressed(pilot, "tab", "w", "W")
-        probe = app.state.runs["multi-head"].probe
+        probe = app.session.state.runs["multi-head"].probe
         assert copied[0] == str(probe.overall["mixing"]["hitting_time_mean"])
         assert copied[1].startswith("multi-head against single-head")
         assert "theory" in copied[1], "no number leaves without its convention"
@@ -161,7 +163,7 @@ async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) ->
     async with opened(LIVE, size=(100, 60), keymap={"time.pause": "f2"}) as pilot:
         assert screen_lines(app_of(pilot))[-1].startswith(" f2 pause")
         await pressed(pilot, "f2")
-        assert app_of(pilot).timeline.mode is Mode.PAUSED
+        assert app_of(pilot).session.timeline.mode is Mode.PAUSED
         await pressed(pilot, "question_mark")
         assert isinstance(pilot.app.screen, HelpScreen)
         text = screen_text(app_of(pilot))
@@ -173,7 +175,7 @@ async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) ->
 
 @pytest.mark.parametrize("width", [60, 120])
 async def test_help_begins_with_how_to_read_the_screen(opened: Opened, width: int) -> None:
-    async with opened(LIVE, size=(width, 120)) as pilot:
+    async with opened(LIVE, size=(width, 132)) as pilot:
         await pressed(pilot, "question_mark")
         text = screen_text(app_of(pilot))
         assert text.index("How soon?") < text.index("The verdict") < text.index("space  ")
@@ -206,16 +208,20 @@ async def test_a_click_selects_and_the_timeline_seeks(opened: Opened) -> None:
         await pilot.click("#column-1 .question-2")
         assert (screen.run_place, screen.question) == (1, 2)
         await pilot.click("#timeline", offset=(40, 0))
-        assert app_of(pilot).timeline.mode is Mode.PAUSED
-        assert 0 < app_of(pilot).timeline.step < 400
+        assert app_of(pilot).session.timeline.mode is Mode.PAUSED
+        assert 0 < app_of(pilot).session.timeline.step < 400
         await pilot.click("#keys", offset=(2, 0))
-        assert app_of(pilot).timeline.mode is Mode.FOLLOW
+        assert app_of(pilot).session.timeline.mode is Mode.FOLLOW
 
 
 @pytest.mark.parametrize(
     ("ending", "condition", "said"),
     [
-        (None, "dead", "The worker is gone. Go on from the last checkpoint with: synergy resume"),
+        (
+            None,
+            "dead",
+            "The worker is gone. Continue from the last checkpoint with: synergy resume",
+        ),
         ("run_failed", "failed", "multi-head: out of memory"),
     ],
 )
@@ -231,7 +237,7 @@ async def test_trouble_is_on_the_screen_with_what_to_do(
         ]  # fmt: skip
     async with opened(events, condition=condition, size=(100, 30)) as pilot:
         assert said in screen_text(app_of(pilot))
-        app_of(pilot).experiment.log_path.write_text("Traceback: the worker's own words")
+        app_of(pilot).session.experiment.log_path.write_text("Traceback: the worker's own words")
         await pressed(pilot, "l")
         assert isinstance(pilot.app.screen, LogScreen)
         await until(lambda: "the worker's own words" in screen_text(app_of(pilot)), pilot)
@@ -242,6 +248,18 @@ async def test_an_experiment_that_has_not_begun_says_what_it_waits_for(opened: O
         text = screen_text(app_of(pilot))
         assert "STARTING" in text
         assert "waiting for the worker to start" in text
+
+
+@pytest.mark.parametrize(("condition", "named"), [("running", True), ("finished", False)])
+async def test_the_device_is_named_only_while_it_works(
+    opened: Opened, condition: str, named: bool
+) -> None:
+    steps = 60 if condition == "finished" else 600
+    events = [
+        event for event in synthetic.trained(upto=60, steps=steps) if event["kind"] != "resources"
+    ]
+    async with opened(events, condition=condition, size=(160, 30)) as pilot:
+        assert ("cpu" in screen_lines(app_of(pilot))[0]) is named
 
 
 async def test_a_designed_graph_has_no_training_row_and_no_time_keys(opened: Opened) -> None:
@@ -266,14 +284,14 @@ async def test_any_number_of_runs_can_be_reached(opened: Opened, count: int) -> 
 async def test_leaving_says_how_to_come_back(opened: Opened) -> None:
     async with opened(LIVE) as pilot:
         app = app_of(pilot)
-        assert "synergy attach 2026-11-23-154312-diverse_heads" in app.farewell()
-        app.tail.condition = "finished"
-        assert "synergy replay" in app.farewell()
+        assert "synergy attach 2026-11-23-154312-diverse_heads" in app.session.farewell()
+        app.session.tail.condition = "finished"
+        assert "synergy replay" in app.session.farewell()
         await pilot.press("q")
         await until(lambda: app._exit, pilot)
 
 
-async def test_mistakes_in_the_users_keys_are_told_and_survived(
+async def test_mistakes_in_the_users_keys_are_reported_and_survived(
     opened: Opened, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "keys.toml"

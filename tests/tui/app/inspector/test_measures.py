@@ -1,8 +1,7 @@
-"""What the inspector asks of the engine, and the desk that asks off the event loop."""
+"""What the inspector asks of the engine."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from safetensors.numpy import save_file
 
 import synergy_engine as engine
-from synergy_tui.app.desk import Desk, reason
 from synergy_tui.app.inspector.measures import Bench, Question, arrivals, mixture
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot, load_snapshot
@@ -122,10 +120,10 @@ def test_recorded_attention_measures_as_its_event_says() -> None:
     assert probe.attention is not None
     snapshot = load_snapshot(experiment, probe.attention)
     answer = Bench(snapshot).answer(Question())
-    told = probe.layers[0]
-    assert answer.before.fidelity == pytest.approx(told["fidelity"]["minimax"])
-    assert answer.before.steps == pytest.approx(told["mixing"]["hitting_time_mean"])
-    for each, head in zip(told["per_head"], answer.figures, strict=True):
+    recorded = probe.layers[0]
+    assert answer.before.fidelity == pytest.approx(recorded["fidelity"]["minimax"])
+    assert answer.before.steps == pytest.approx(recorded["mixing"]["hitting_time_mean"])
+    for each, head in zip(recorded["per_head"], answer.figures, strict=True):
         assert head.fidelity == pytest.approx(each["fidelity_minimax"])
         assert head.steps == pytest.approx(each["hitting_time_mean"])
 
@@ -139,68 +137,6 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     save_file({"attention": np.zeros((2, 2), dtype=np.float32)}, path)
     with pytest.raises(UserError, match="holds no attention"):
         load_snapshot(experiment, "attention/multi-head-00000020.safetensors")
-
-
-def test_the_desk_delivers_the_newest_and_skips_what_was_overtaken() -> None:
-    delivered: list[int] = []
-    started = threading.Event()
-    go_on = threading.Event()
-    desk: Desk[int] = Desk(delivered.append, lambda error: delivered.append(-1))
-
-    def slow() -> int:
-        started.set()
-        go_on.wait(10)
-        return 0
-
-    desk.ask(slow)
-    assert started.wait(10)
-    ran: list[int] = []
-    for value in range(1, 6):
-        desk.ask(lambda value=value: ran.append(value) or value)  # type: ignore[misc, func-returns-value]
-    go_on.set()
-    assert desk.wait(10)
-    assert delivered == [5]
-    assert ran == [5]
-    assert not desk.busy
-
-
-def test_the_desk_reports_errors_and_works_on() -> None:
-    errors: list[str] = []
-    delivered: list[int] = []
-    desk: Desk[int] = Desk(delivered.append, lambda error: errors.append(reason(error)))
-
-    def fail() -> int:
-        raise UserError("no such file", hint="look elsewhere")
-
-    desk.ask(fail)
-    assert desk.wait(10)
-    desk.ask(lambda: 1 // 0)
-    assert desk.wait(10)
-    desk.ask(lambda: 7)
-    assert desk.wait(10)
-    assert errors[0] == "no such file look elsewhere"
-    assert errors[1].startswith("ZeroDivisionError")
-    assert delivered == [7]
-
-
-def test_a_closed_desk_delivers_nothing() -> None:
-    delivered: list[int] = []
-    started = threading.Event()
-    go_on = threading.Event()
-    desk: Desk[int] = Desk(delivered.append, lambda error: None)
-
-    def work() -> int:
-        started.set()
-        go_on.wait(10)
-        return 1
-
-    desk.ask(work)
-    assert started.wait(10)
-    desk.close()
-    desk.ask(lambda: 2)
-    go_on.set()
-    assert desk.wait(10)
-    assert delivered == []
 
 
 def test_answers_do_not_depend_on_the_order_of_questions() -> None:

@@ -1,0 +1,150 @@
+"""What the screens share: the experiment that is followed, its state, and the step cursor.
+
+Screens ask for one another by messages; the app alone knows them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from textual.message import Message
+
+from synergy_tui.app import status
+from synergy_tui.app.tail import Tail
+from synergy_tui.app.timeline import Timeline
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.state import ExperimentState
+
+PACE_WINDOW = 20.0
+"""Seconds of the log over which the pace is measured."""
+SHORTEST_PACE = 3.0
+"""Seconds that must have been watched for it; before, the pace since the start is taken."""
+
+Mode = Literal["live", "replay"]
+
+
+class Session:
+    """One experiment while the app follows it.
+
+    ``grown`` is called in the reading thread when the log has grown; ``clock`` gives seconds and is
+    monotonic. Hold :attr:`lock` while reading :attr:`state`.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        mode: Mode = "live",
+        *,
+        ascii_only: bool = False,
+        grown: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.experiment = experiment
+        self.mode: Mode = mode
+        self.ascii_only = ascii_only
+        self.timeline = Timeline()
+        self.tail = Tail(experiment, grown=grown, clock=clock)
+        self.lock = self.tail.lock
+        self.seen_version = -1
+        self._clock = clock
+        self._ticked_at = clock()
+        self._seen_status = ("", 0)
+        self._progress: deque[tuple[float, int]] = deque()
+
+    @property
+    def state(self) -> ExperimentState:
+        """What has been read of the log so far."""
+        return self.tail.state
+
+    @property
+    def status(self) -> status.Status:
+        """The experiment's state as one word, and what to do about it."""
+        return status.status_of(
+            self.state,
+            self.tail.condition,
+            self.timeline,
+            silent_for=self.tail.silent_for,
+            replay=self.mode == "replay",
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the experiment started; a live one's clock runs between events too."""
+        live = self.state.live and self.tail.condition == "running"
+        return self.state.elapsed + (self.tail.silent_for if live else 0.0)
+
+    def tick(self) -> bool:
+        """Let time pass; true when what is on the screen may have changed. Needs the lock."""
+        now = self._clock()
+        passed, self._ticked_at = now - self._ticked_at, now
+        grown = self.tail.version != self.seen_version
+        if grown:
+            self.seen_version = self.tail.version
+            self.observe()
+        moved = self.timeline.advance(passed)
+        shown = (self.status.word, int(self.elapsed))
+        changed = shown != self._seen_status
+        self._seen_status = shown
+        return grown or moved or changed
+
+    def observe(self) -> None:
+        """Give the timeline the probes and the pace of what has been read."""
+        state, progress = self.state, self._progress
+        stops = (probe.step for run in state.runs.values() for probe in run.probes)
+        progress.append((state.elapsed, state.step))
+        while len(progress) > 2 and progress[-1][0] - progress[0][0] > PACE_WINDOW:
+            progress.popleft()
+        seconds = progress[-1][0] - progress[0][0]
+        steps = progress[-1][1] - progress[0][1]
+        if not state.live or seconds < SHORTEST_PACE or steps <= 0:
+            seconds, steps = state.elapsed, state.step
+        self.timeline.observe(state.step, stops, steps / seconds if seconds > 0 else None)
+
+    def farewell(self) -> str:
+        """What to print after leaving: whether something still runs, and how to come back."""
+        name = self.experiment.id
+        if self.tail.condition in ("running", "new"):
+            return (
+                f"The run continues. Come back with: synergy attach {name}\n"
+                f"                     Stop it with: synergy stop {name}"
+            )
+        if self.tail.condition in ("dead", "stopped"):
+            return (
+                f"Continue the run: synergy resume {name}\n Look at it again: synergy replay {name}"
+            )
+        return f"Look at it again with: synergy replay {name}"
+
+
+class OpenExperiment(Message):
+    """Follow another experiment; ``over`` keeps the screen in front, to come back to it."""
+
+    def __init__(self, experiment: Experiment, mode: Mode, *, over: bool = False) -> None:
+        super().__init__()
+        self.experiment = experiment
+        self.mode: Mode = mode
+        self.over = over
+
+
+class OpenInspector(Message):
+    """Show the heads of a run."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self.run = run
+
+
+class OpenStepper(Message):
+    """Show how a signal spreads over the heads of a run, from a place in its attention."""
+
+    def __init__(
+        self, run: str, step: int | None, layer: int = 0, input: int = 0, source: int = 0
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self.step = step
+        self.layer = layer
+        self.input = input
+        self.source = source
