@@ -42,7 +42,8 @@ FLOORS = {
         settings data
         checks attend
         model device
-        cohort published
+        attend.step published
+        cohort
         loop
     """,
     "synergy_tui": """
