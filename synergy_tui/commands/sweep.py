@@ -133,9 +133,9 @@ def _prepare(
     from synergy_tui.errors import UserError
     from synergy_tui.running.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
-    from synergy_tui.sweep.backend import choose
     from synergy_tui.sweep.directory import create_sweep
     from synergy_tui.sweep.estimate import estimate
+    from synergy_tui.sweep.executors.executor import choose
     from synergy_tui.sweep.follow import announce
     from synergy_tui.sweep.plan import expand
 

@@ -59,6 +59,9 @@ class Scripted:
         self.waiting: list[Task] = []
         self.cancelled = self.ended = False
 
+    def batches(self, tasks: Sequence[Task]) -> list[list[Task]]:
+        return [[task] for task in tasks]
+
     def submit(self, batch: Sequence[Task]) -> None:
         self.submitted += batch
         self.waiting += batch
@@ -182,7 +185,7 @@ def test_a_pool_survives_the_death_of_a_worker_and_finishes_from_checkpoints(
     tmp_path: Path,
 ) -> None:
     sweep = make(TRAINED.format(steps=400), tmp_path)
-    pool = PoolExecutor(1, threads=1, device="cpu", log=sweep.log_path)
+    pool = PoolExecutor(Backend("pool", 1, device="cpu"), sweep.log_path)
     first = sweep.points[0].name
 
     def kill_once() -> None:

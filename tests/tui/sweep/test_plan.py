@@ -9,8 +9,8 @@ import pytest
 
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import ScenarioError, TrainedRun, load_scenario
-from synergy_tui.sweep.backend import choose
 from synergy_tui.sweep.estimate import START_SECONDS, cost, estimate, measure_rate
+from synergy_tui.sweep.executors.executor import choose
 from synergy_tui.sweep.follow import announce
 from synergy_tui.sweep.plan import Point, expand
 from synergy_tui.words import duration
