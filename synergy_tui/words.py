@@ -72,18 +72,15 @@ def fraction(value: float, largest: int = 1000) -> str:
 
 def show_value(value: Value | str | None, *, exact: bool = True) -> str:
     """One side of a comparison in five digits, with its fraction where it has one."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        number = float(value)
-        if not math.isfinite(number):
-            return short_number(number)
-        if number == int(number) and abs(number) < 1e15:
-            return f"{int(number):,}"
-        text = f"{number:.5g}"
-        small = fraction(number, largest=1000)
-        return f"{small} = {text}" if exact and "/" in small else text
-    return short_number(value)
+    if isinstance(value, AtLeast):
+        return short_number(value)
+    if value is None or isinstance(value, str | bool) or not math.isfinite(value):
+        return number(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    text = f"{value:.5g}"
+    small = fraction(value, largest=1000)
+    return f"{small} = {text}" if exact and "/" in small else text
 
 
 def compact(value: float, digits: int = 2) -> str:

@@ -32,18 +32,26 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--tensorboard", type=_FOLDER, metavar="DIR", help="Scalars as event files.")
 @click.option(
-    "--attention", type=_FILE, metavar="FILE", help="One run's: .safetensors, .npz or .npy."
+    "--attention",
+    type=_FILE,
+    metavar="FILE",
+    help="Attention of one run: .safetensors, .npz or .npy.",
 )
 @click.option(
-    "--graph", type=_FILE, metavar="FILE", help="One layer's heads: .graphml, .gml or .json."
+    "--graph", type=_FILE, metavar="FILE", help="Heads of one layer: .graphml, .gml or .json."
 )
 @click.option("--figures", type=_FOLDER, metavar="DIR", help="Publication figures.")
 @click.option(
-    "--format", "formats", default="svg", show_default=True, metavar="svg,pdf,png", help="Of them."
+    "--format",
+    "formats",
+    default="svg",
+    show_default=True,
+    metavar="svg,pdf,png",
+    help="Of figures.",
 )
 @click.option("--run", metavar="RUN", help="For --attention and --graph.  [default: the last]")
 @click.option(
-    "--step", type=click.IntRange(min=0), metavar="N", help="For them.  [default: the newest]"
+    "--step", type=click.IntRange(min=0), metavar="N", help="Same.  [default: the newest]"
 )
 @click.option(
     "--layer",
@@ -88,8 +96,8 @@ def command(
 ) -> None:
     """Write what experiments measured as files for other tools.
 
-    The metrics table has a row for each training step, each layer of each probe (and "overall"),
-    and each head; times in diffusion steps, inf where they were not reached within max_steps.
+    The metrics table has one row per training step, per layer of each probe (and "overall"), and
+    per head; times are in diffusion steps, inf where they were not reached within max_steps.
     """
     from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.files import STDOUT
@@ -101,7 +109,7 @@ def command(
         )
     experiments = [find_experiment(name, out) for name in names]
     if len(experiments) > 1 and (attention or graph):
-        raise UserError("--attention and --graph are of one experiment.")
+        raise UserError("--attention and --graph take one experiment.")
     states = [each.fold() for each in experiments]
     with as_user_errors():
         if metrics:

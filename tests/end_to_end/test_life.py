@@ -83,7 +83,7 @@ def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell)
 
     resumed = shell.run("resume", "--no-ui", "last")
     assert resumed.returncode == 0, resumed.stderr
-    assert "goes on from step" in resumed.stderr
+    assert "continues from step" in resumed.stderr
     reader = EventReader(experiment.events_path)
     events = list(reader.read_all())
     assert reader.garbled == 0

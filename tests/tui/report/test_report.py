@@ -266,7 +266,7 @@ def test_a_dry_run_says_what_it_costs_and_makes_nothing(
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 24
     assert "24 points, 96 runs to go: about" in err
-    assert "iB, " in err
+    assert "GiB" in err
     assert list(tmp_path.iterdir()) == []
 
 
