@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -61,7 +61,7 @@ def print_table(
     wrap: Sequence[str] = (),
     err: bool = False,
 ) -> None:
-    """Print a table; on a terminal too narrow for it, a block of lines for each row.
+    """Print a table; on a terminal too narrow for it, with its rows as columns.
 
     The first ``left`` columns contain words (left-aligned), the others numbers. Columns whose
     heading is in ``wrap`` may wrap; the others are never cut. A line break in a heading is kept
@@ -74,21 +74,37 @@ def print_table(
     widths = []
     for index, heading in enumerate(columns):
         may_wrap = heading in wrap
-        table.add_column(heading, justify="left" if index < left else "right", no_wrap=not may_wrap)
+        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
+        table.add_column(heading, justify=justify, no_wrap=not may_wrap)
         cells = [*heading.split("\n"), *(row[index] for row in rows)]
         widths.append(20 if may_wrap else max(map(len, cells)))
     stream = sys.stderr if err else sys.stdout
-    if stream.isatty() and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns:
+    room = shutil.get_terminal_size().columns
+    if stream.isatty() and sum(widths) + 3 * len(widths) > room:
         headings = [heading.replace("-\n", "").replace("\n", " ") for heading in columns]
-        indent = max(map(len, headings))
-        for row in rows:
-            click.echo(err=err)
-            for heading, value in zip(headings, row, strict=True):
-                click.echo(f"  {heading:<{indent}}  {value}", err=err)
+        _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
         return
     for row in rows:
         table.add_row(*row)
     _print_rich(table, err)
+
+
+def _print_turned(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], room: int, err: bool
+) -> None:
+    """Print a line for each heading, with as many rows side by side as ``room`` allows."""
+    indent = 2 + max(map(len, headings))
+    widths = [2 + max(map(len, row)) for row in rows]
+    start = 0
+    while start < len(rows):
+        end = start + 1
+        while end < len(rows) and indent + sum(widths[start : end + 1]) <= room:
+            end += 1
+        click.echo(err=err)
+        for index, heading in enumerate(headings):
+            cells = [f"  {rows[at][index]:<{widths[at] - 2}}" for at in range(start, end)]
+            click.echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
+        start = end
 
 
 def _print_rich(renderable: Any, err: bool) -> None:

@@ -1,6 +1,6 @@
 """Truncated, garbled and hostile input to every reader: a message and exit 2, never a traceback.
 
-``FUZZ_EXAMPLES=5000 pytest tests/cli/test_fuzz.py`` looks harder than the default suite does.
+``FUZZ_EXAMPLES=5000 pytest tests/end_to_end/test_fuzz.py`` looks harder than the default does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from synergy_tui.experiments.events import KINDS
 from synergy_tui.experiments.state import ExperimentState
-from tests.tui.commands.conftest import ROOT, analysis, invoke
+from tests.places import ROOT
+from tests.tui.commands.conftest import analysis, invoke
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 fuzz = settings(

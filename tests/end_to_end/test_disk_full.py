@@ -15,14 +15,14 @@ import pytest
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.experiment import list_experiments
 from synergy_tui.experiments.state import ExperimentState
-from tests.tui.commands.conftest import shell
-from tests.tui.commands.test_kill import SCENARIO, check, same
+from tests.end_to_end.conftest import Shell
+from tests.end_to_end.test_kill import SCENARIO, check, same
 
 STEPS = "train.steps=60"
 
 
 def run(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    return shell(*arguments, SYNERGY_HOME=str(home), OMP_NUM_THREADS="1")
+    return Shell(home.parent, home).run(*arguments)
 
 
 class Disk:
