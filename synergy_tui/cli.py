@@ -104,17 +104,13 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted.
-        from synergy_tui.files import leave_stdout
-
-        leave_stdout()
-        return int(ExitCode.OK)
     except OSError as error:
-        # Whatever a command did not foresee about files: a sentence, never a traceback.
         from synergy_tui.files import leave_stdout
 
         leave_stdout()
+        if isinstance(error, BrokenPipeError):  # the reader (`| head`) has what it wanted
+            return int(ExitCode.OK)
+        # Whatever a command did not foresee about files: a sentence, never a traceback.
         what = f"{error.filename}: " if error.filename else ""
         _print_error(f"{name}: {what}{error.strerror or error}.")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -143,7 +139,6 @@ def _open_missing_streams() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of ``synergy``."""
     _open_missing_streams()
     sys.exit(_invoke(synergy, args, "synergy"))
 

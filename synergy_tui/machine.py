@@ -325,7 +325,7 @@ def _colour() -> Finding:
     if system == "truecolor":
         return Finding("colour", "ok", "true colour", data=data)
     if system is None:
-        return Finding("colour", "note", "none here", data=data)
+        return Finding("colour", "note", "no colours here", data=data)
     advice = "If the terminal knows true colour, set COLORTERM=truecolor."
     return Finding("colour", "note", f"{system} colours", advice, data)
 

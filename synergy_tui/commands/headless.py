@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from synergy_tui.commands.presentation import print_expectations, print_runs
 from synergy_tui.errors import ExitCode
@@ -17,7 +17,7 @@ from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import counted, show_value
+from synergy_tui.words import counted, duration, show_value
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,7 +29,7 @@ Style = Literal["progress", "plain", "quiet", "json"]
 PLAIN_LINES = 10
 
 
-class View(Protocol):
+class View:
     """Shows an experiment while its events come."""
 
     def show(self, event: Event, state: ExperimentState) -> None:
@@ -50,13 +50,7 @@ class Headless:
     def __init__(self, style: Style, state: ExperimentState | None = None) -> None:
         self.state = state or ExperimentState()
         self._guard = threading.Lock()
-        self._view: View
-        if style == "json":
-            self._view = JsonLines(sys.stdout.buffer)
-        elif style == "progress":
-            self._view = ProgressBars()
-        else:
-            self._view = PlainLines(quiet=style == "quiet")
+        self._view = _view(style)
 
     def __call__(self, event: Event) -> None:
         """Take one event, from any thread."""
@@ -68,7 +62,13 @@ class Headless:
         self._view.close()
 
 
-class JsonLines:
+def _view(style: Style) -> View:
+    if style == "json":
+        return JsonLines(sys.stdout.buffer)
+    return ProgressBars() if style == "progress" else PlainLines(quiet=style == "quiet")
+
+
+class JsonLines(View):
     """Writes each event as it is in the log."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -79,11 +79,8 @@ class JsonLines:
         self._stream.write(encode(event))
         self._stream.flush()
 
-    def close(self) -> None:
-        """Nothing is open."""
 
-
-class PlainLines:
+class PlainLines(View):
     """Writes a line for what matters, for logs and pipes."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -115,11 +112,8 @@ class PlainLines:
         self._reported = tenth
         return due
 
-    def close(self) -> None:
-        """Nothing is open."""
 
-
-class ProgressBars:
+class ProgressBars(View):
     """Draws a bar for each trained run, on a terminal."""
 
     def __init__(self) -> None:
@@ -236,7 +230,7 @@ def _numbers(run: RunState) -> str:
 
 def _progress(state: ExperimentState) -> str:
     runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    return f"step {state.step}/{state.total_steps}  {state.elapsed:.0f} s  " + "  |  ".join(runs)
+    return f"step {state.step}/{state.total_steps}  {duration(state.elapsed)}  " + "  |  ".join(runs)
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:

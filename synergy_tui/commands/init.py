@@ -18,7 +18,7 @@ from synergy_tui.schemas import schema_path
 
 
 def _head_counts(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Read ``1,8``."""
+    """Read counts as in ``1,8``."""
     if value is None:
         return None
     try:
@@ -256,8 +256,8 @@ def _designed(answers: Answers) -> str:
         for parameter in (family.parameters if family else ())
     )
     text = _head(answers, f"{topology} graphs") + (
-        f"\n# Nothing is learnt: heads are drawn from the family {topology}. Its parameters go\n"
-        "# into `graph`, beside diversity (0: identical heads, 1: all redrawn):\n" + comments
+        f"\n# Nothing is trained: heads are drawn from the family {topology}. Its parameters go\n"
+        "# into `graph`, and so does diversity (0: identical heads, 1: all redrawn):\n" + comments
     )
     for name, count in zip(run_names(answers.heads), answers.heads, strict=True):
         graph = f"topology = {_quoted(topology)}, nodes = {answers.length}"

@@ -14,9 +14,9 @@ The truth about a point is its experiment; the sweep's log only lists attempts.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,10 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
 from synergy_tui.files import expand, home, make_new, make_private, stamped, write_whole
 from synergy_tui.scenario import Scenario, load_scenario
-from synergy_tui.scenario.sweep import Scalar
-from synergy_tui.sweep.plan import Point
+from synergy_tui.sweep.plan import PlannedPoint, Point
 
 SCENARIO = "sweep.toml"
 PLAN = "plan.json"
-
-
-@dataclass(frozen=True)
-class PlannedPoint:
-    """A point as the plan stores it; see :class:`synergy_tui.sweep.plan.Point`."""
-
-    name: str
-    group: str
-    seed: int
-    settings: Mapping[str, Scalar]
-    columns: Mapping[str, Scalar]
 
 
 class Sweep:
@@ -149,19 +137,11 @@ def create_sweep(
     write_whole(path / SCENARIO, scenario.as_toml())
     for point in points:
         create_experiment(point.scenario, path / "points", identity=point.name)
-    plan: dict[str, Any] = {
+    fields = [field.name for field in dataclasses.fields(PlannedPoint)]
+    plan = {
         "v": 1,
         "command": command,
-        "points": [
-            {
-                "name": point.name,
-                "group": point.group,
-                "seed": point.seed,
-                "settings": dict(point.settings),
-                "columns": dict(point.columns),
-            }
-            for point in points
-        ],
+        "points": [{name: getattr(point, name) for name in fields} for point in points],
     }
     # Written last: a directory with a plan is a whole sweep.
     write_whole(path / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))

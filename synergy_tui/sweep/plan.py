@@ -19,19 +19,21 @@ MANY = 10_000
 
 
 @dataclass(frozen=True)
-class Point:
-    """One ordinary experiment of a sweep."""
+class PlannedPoint:
+    """One ordinary experiment of a sweep, as its plan stores it."""
 
     name: str  # unique in the sweep, and the name of the experiment's directory
+    group: str  # what is held fixed when seeds are compared: the name without its seed
     seed: int
     settings: Mapping[str, Scalar]  # axis → value, without the compared axis and the seed
     columns: Mapping[str, Scalar]  # run → value of the compared axis, else the run's own name
-    scenario: Scenario = field(repr=False)
 
-    @property
-    def group(self) -> str:
-        """What is held fixed when seeds are compared: the point's name without its seed."""
-        return self.name.removesuffix(f"-s{self.seed}")
+
+@dataclass(frozen=True)
+class Point(PlannedPoint):
+    """A planned point with what is run."""
+
+    scenario: Scenario = field(repr=False)
 
 
 def expand(scenario: Scenario) -> list[Point]:
@@ -127,6 +129,7 @@ def _point(
     origin = f"{scenario.name} [sweep] point {name}"
     return Point(
         name=name,
+        group=name.removesuffix(f"-s{seed}"),
         seed=seed,
         settings=dict(settings),
         columns=columns,

@@ -146,5 +146,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # An exit code would make torchrun report a crash; the experiment's log holds the true one.
+    # An exit code would make torchrun report a crash; the experiment's log has the true one.
     main()

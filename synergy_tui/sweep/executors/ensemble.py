@@ -216,7 +216,7 @@ class _Crowd:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, whole from the first moment; copy where links do not exist."""
+    """Give a file a second name, complete at once; copy where links do not exist."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")
     aside.unlink(missing_ok=True)
