@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synergy_tui.commands.arguments import Real, json_option
+from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.presentation import Examples, json_line, print_table
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import clean, counted, number
@@ -34,31 +34,11 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     """,
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]…")
-@click.option(
-    "--heads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Heads of a checkpoint that does not name their number.",
-)
+@whole_option("--heads", help="Heads of a checkpoint that does not name their number.")
 @click.option("--tensor", metavar="NAME", help="Tensor(s) to read from a file that holds several.")
 @click.option("--tokens", metavar="IDS|FILE", help="Inputs of a checkpoint: 3,1,2 or a file.")
-@click.option(
-    "--inputs",
-    "count",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=16,
-    show_default=True,
-    help="How many inputs to draw for a checkpoint.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Seed of those inputs.",
-)
+@whole_option("--inputs", "count", default=16, help="How many inputs to draw for a checkpoint.")
+@whole_option("--seed", least=0, default=0, help="Seed of those inputs.")
 @click.option(
     "--together", is_flag=True, help="Treat FILEs as inputs of one model: means, intervals."
 )
@@ -76,9 +56,7 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     help="A local Hugging Face model directory (extra hf).",
 )
 @click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated.")
-@click.option(
-    "--length", type=click.IntRange(min=2), metavar="N", help="Cut texts to this many tokens."
-)
+@whole_option("--length", least=2, help="Cut texts to this many tokens.")
 @click.option(
     "--convention",
     "conventions",
@@ -106,27 +84,20 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     show_default=True,
     help="Distance below which a walk counts as mixed.",
 )
-@click.option(
-    "--max-steps",
-    type=click.IntRange(min=1, max=10_000_000),
-    metavar="N",
-    default=10_000,
-    show_default=True,
-    help="Step at which mixing times are given up.",
+@whole_option(
+    "--max-steps", most=10_000_000, default=10_000, help="Step at which mixing times are given up."
 )
 @click.option("--renormalise", is_flag=True, help="Divide attention rows by their sums.")
-@click.option(
+@whole_option(
     "--top-paths",
-    type=click.IntRange(min=0, max=1000),
+    least=0,
+    most=1000,
     default=0,
     metavar="K",
     help="The K strongest paths to the sink, with the head of each step.",
 )
-@click.option(
-    "--source",
-    type=click.IntRange(min=0),
-    metavar="J",
-    help="Start of those paths: node J, else the faintest.",
+@whole_option(
+    "--source", least=0, metavar="J", help="Start of those paths: node J, else the faintest."
 )
 @click.option("--details", is_flag=True, help="Also print every head and every bound.")
 @json_option

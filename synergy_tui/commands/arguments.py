@@ -87,6 +87,25 @@ ascii_option = click.option(
 )
 
 
+def whole_option(
+    *names: str,
+    help: str,
+    least: int = 1,
+    most: int | None = None,
+    default: int | None = None,
+    metavar: str = "N",
+) -> Any:
+    """An option that takes a whole number in a range."""
+    return click.option(
+        *names,
+        type=click.IntRange(least, most),
+        metavar=metavar,
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
 def run_options(function: Any) -> Any:
     """Decorate a command that runs an experiment, with the app or without it."""
     for option in (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.commands.arguments import Real, experiments_argument, out_option
+from synergy_tui.commands.arguments import Real, experiments_argument, out_option, whole_option
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError, as_user_errors
 
@@ -47,36 +47,19 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     default="svg",
     show_default=True,
     metavar="svg,pdf,png",
-    help="Of figures.",
+    help="Formats of the figures, separated by commas.",
 )
-@click.option("--run", metavar="RUN", help="For --attention and --graph.  [default: the last]")
-@click.option(
-    "--step", type=click.IntRange(min=0), metavar="N", help="Same.  [default: the newest]"
-)
-@click.option(
-    "--layer",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=1,
-    show_default=True,
-    help="For --graph.",
-)
-@click.option(
-    "--input",
-    "example",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="For --graph.",
-)
+@click.option("--run", metavar="RUN", help="Run of --attention and --graph.  [default: the last]")
+@whole_option("--step", least=0, help="Training step of them.  [default: the newest]")
+@whole_option("--layer", default=1, help="Layer of --graph.")
+@whole_option("--input", "example", least=0, default=0, help="Input of --graph.")
 @click.option(
     "--threshold",
     type=Real(min=0),
     metavar="X",
     default=0.0,
     show_default=True,
-    help="For --graph: leave out edges of this weight or less.",
+    help="Leave edges of this weight or less out of --graph.",
 )
 @out_option
 def command(

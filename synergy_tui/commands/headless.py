@@ -230,7 +230,9 @@ def _numbers(run: RunState) -> str:
 
 def _progress(state: ExperimentState) -> str:
     runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    return f"step {state.step}/{state.total_steps}  {duration(state.elapsed)}  " + "  |  ".join(runs)
+    return f"step {state.step}/{state.total_steps}  {duration(state.elapsed)}  " + "  |  ".join(
+        runs
+    )
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:

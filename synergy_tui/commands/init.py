@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from synergy_tui.commands.arguments import whole_option
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError
 from synergy_tui.schemas import schema_path
@@ -52,21 +53,10 @@ def _head_counts(context: click.Context, parameter: click.Parameter, value: str 
     "--topology", help="Or draw graphs of this family, as in sliding_window; no training."
 )
 @click.option("--heads", metavar="1,8", callback=_head_counts, help="Head counts, one run each.")
-@click.option(
-    "--length",
-    "--nodes",
-    type=click.IntRange(min=2),
-    metavar="N",
-    help="Tokens per sequence, nodes per graph.",
-)
-@click.option("--layers", type=click.IntRange(min=1), metavar="N", help="Transformer blocks.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Training steps.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Seed of initialisation, data and graphs.",
-)
+@whole_option("--length", "--nodes", least=2, help="Tokens per sequence, nodes per graph.")
+@whole_option("--layers", help="Transformer blocks.")
+@whole_option("--steps", help="Training steps.")
+@whole_option("--seed", least=0, help="Seed of initialisation, data and graphs.")
 @click.option("--title", help="One line about what it compares.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
 @click.option("--yes", "-y", is_flag=True, help="Ask nothing; use defaults for what is not given.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from synergy_tui.commands.arguments import out_option, run_options, set_option
+from synergy_tui.commands.arguments import out_option, run_options, set_option, whole_option
 from synergy_tui.commands.execution import execute, prepare
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import ExitCode
@@ -27,9 +27,7 @@ from synergy_tui.errors import ExitCode
 @click.argument("scenario")
 @run_options
 @set_option
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Replace the scenario's seed."
-)
+@whole_option("--seed", least=0, most=2**63 - 1, help="Replace the scenario's seed.")
 @out_option
 @click.option(
     "--junit",

@@ -15,6 +15,7 @@ from synergy_tui.commands.arguments import (
     out_option,
     quiet_option,
     set_option,
+    whole_option,
 )
 from synergy_tui.commands.execution import terminal_is_interactive
 from synergy_tui.commands.presentation import Examples
@@ -55,9 +56,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "ensemble", "pool", "ray"]),
     help="What runs the points; else the one that [sweep] names.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Points (or ensembles) at a time."
-)
+@whole_option("--workers", help="Points (or ensembles) at a time.")
 @click.option(
     "--ray",
     metavar="auto|local|ADDRESS",
