@@ -1,4 +1,4 @@
-"""A full disk at every kind of write: told in words, nothing torn, resumable once there is room.
+"""A full disk at every kind of write: a clear message, nothing torn, resumable once there is room.
 
 A small tmpfs is the disk where mounting is allowed; elsewhere these tests skip.
 """

@@ -117,7 +117,7 @@ def test_a_file_size_limit_leaves_an_experiment_that_can_go_on(shell: Shell) -> 
     assert experiment.state() == "finished"
 
 
-def test_a_home_that_is_no_folder(shell: Shell) -> None:
+def test_a_home_that_is_not_a_folder(shell: Shell) -> None:
     Path(shell.home).write_text("a file")
     done = shell.run("run", "--no-ui", "example2")
     assert done.returncode == 2

@@ -31,7 +31,7 @@ def test_counted_things() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0.2, "1 s"),
         (45, "45 s"),
@@ -40,5 +40,5 @@ def test_counted_things() -> None:
         (2e5, "2 d 8 h"),
     ],
 )
-def test_durations(seconds: float, said: str) -> None:
-    assert words.duration(seconds) == said
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text

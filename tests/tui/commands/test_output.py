@@ -36,7 +36,7 @@ def test_metrics_and_reports_go_to_stdout_as_data_alone(call: Call, finished: Ex
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [["--help"], ["ls"], ["schema", "events"]])
-def test_a_full_disk_behind_stdout_is_no_success(
+def test_a_full_disk_behind_stdout_is_not_a_success(
     arguments: list[str], finished: Experiment
 ) -> None:
     with FULL.open("w") as full:
@@ -87,7 +87,7 @@ def test_a_mistake_that_cannot_even_be_told_has_its_exit_code(home: Path) -> Non
     assert done.returncode == ExitCode.BAD_INPUT
 
 
-def test_a_mistake_of_the_program_is_no_failed_expectation(
+def test_a_bug_is_not_reported_as_a_failed_expectation(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -100,7 +100,7 @@ def test_a_mistake_of_the_program_is_no_failed_expectation(
     assert "bug in Synergy" in result.stderr
 
 
-def test_a_reader_that_has_enough_is_no_failure(finished: Experiment) -> None:
+def test_a_reader_that_has_enough_is_not_a_failure(finished: Experiment) -> None:
     listing = '"$0" -m synergy_tui schema scenario | head -n 1; exit ${PIPESTATUS[0]}'
     done = subprocess.run(
         ["bash", "-c", listing, sys.executable],

@@ -20,7 +20,7 @@ from tests.tui.sweep.conftest import TRAINED, log_of, wait_for
 
 
 class Scripted:
-    """An executor that answers what it is told to."""
+    """An executor with scripted outcomes."""
 
     def __init__(self, answer: Callable[[Task], ExitCode | None]) -> None:
         self.answer = answer
@@ -38,10 +38,10 @@ class Scripted:
         self.free -= 1
 
     def poll(self, timeout: float) -> list[Outcome]:
-        told = [Outcome(task, self.answer(task), "as told") for task in self.waiting]
+        outcomes = [Outcome(task, self.answer(task), "as scripted") for task in self.waiting]
         self.waiting = []
         self.free = 2
-        return told
+        return outcomes
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -135,7 +135,7 @@ def test_sweeps_are_found_by_path_part_and_last(designed_sweep: Sweep) -> None:
         find_sweep("nothing", home)
 
 
-def test_a_damaged_plan_is_told(sweep: Sweep) -> None:
+def test_a_damaged_plan_is_reported(sweep: Sweep) -> None:
     (sweep.path / "plan.json").write_text("{")
     with pytest.raises(UserError, match=r"plan\.json cannot be read"):
         _ = Sweep(sweep.path).points
@@ -158,9 +158,9 @@ def test_workers_checkpoint_and_end_when_their_driver_is_killed(
     killer.start()
     assert follow(sweep, lambda: driver) == ExitCode.RUN_FAILED
     killer.join()
-    told = capsys.readouterr().err
-    assert "the driver died (SIGKILL)" in told
-    assert str(sweep.path) in told
+    printed = capsys.readouterr().err
+    assert "the driver died (SIGKILL)" in printed
+    assert str(sweep.path) in printed
     wait_for(lambda: experiment.state() == "stopped")
     assert (experiment.ending() or {})["reason"] == "the driver of the sweep has gone"
 

@@ -114,7 +114,7 @@ def test_designed_families_and_their_knob(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[sweep]\nseeds = 2", "compares nothing"),
         ("[sweep]\nheads = [1, 5]", "5 heads do not divide"),
@@ -134,10 +134,10 @@ def test_designed_families_and_their_knob(tmp_path: Path) -> None:
         ('[sweep]\nheads = [1]\n[sweep.axes]\n"title.x" = [8]', "cannot set"),
     ],
 )
-def test_mistakes_are_told(text: str, said: str, tmp_path: Path) -> None:
+def test_mistakes_are_reported(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         points_of(text, tmp_path)
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_a_mistake_in_the_table_names_its_line(tmp_path: Path) -> None:

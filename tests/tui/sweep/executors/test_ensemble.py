@@ -33,7 +33,7 @@ def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None
         assert kept == {file.name for file in alone.experiment(point.name).checkpoints.iterdir()}
 
 
-def test_an_ensemble_stops_and_goes_on_together(tmp_path: Path) -> None:
+def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
     sweep = make(TRAINED.format(steps=60), tmp_path)
     experiments = [sweep.experiment(point.name) for point in sweep.points]
 

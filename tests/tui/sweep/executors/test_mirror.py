@@ -59,8 +59,8 @@ def test_a_lost_stream_told_again_leaves_every_event_once(sweep: Sweep, lost_aft
         for e in packet.events
         if e["kind"] == "train_step"
     }
-    told = {(e["run"], e["step"]): e["loss"] for e in events if e["kind"] == "train_step"}
-    assert told == reference
+    received = {(e["run"], e["step"]): e["loss"] for e in events if e["kind"] == "train_step"}
+    assert received == reference
 
 
 def test_a_stopped_mirror_can_be_resumed(sweep: Sweep) -> None:
