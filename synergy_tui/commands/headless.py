@@ -17,7 +17,7 @@ from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import counted, duration, show_value
+from synergy_tui.words import clean, counted, duration, show_value
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -177,8 +177,11 @@ def closing(state: ExperimentState, *, quiet: bool = False) -> None:
     if state.expectations:
         print_expectations(state.expectations, err=True)
     found = verdict(state)
-    lines = [*found.details, f"by {found.convention}"] if found.convention else found.details
-    _say("\n         ".join([f"verdict  {found.line}", *lines]))
+    _say(f"verdict  {found.line}")
+    for detail in found.details:
+        _say(f"         {detail}")
+    if found.convention:
+        _say(f"         by {found.convention}")
 
 
 def _record(run: RunState) -> dict[str, Any]:
@@ -187,15 +190,14 @@ def _record(run: RunState) -> dict[str, Any]:
     """
     record = run_record(run)
     for name in ("loss", "accuracy"):
-        try:
+        record[name] = None
+        with suppress(UndecidedError):
             record[name] = metric(run, name)
-        except UndecidedError:
-            record[name] = None
     return record
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(clean(text), file=sys.stderr, flush=True)
 
 
 def _incident(event: Event) -> str:
@@ -230,9 +232,8 @@ def _numbers(run: RunState) -> str:
 
 def _progress(state: ExperimentState) -> str:
     runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    return f"step {state.step}/{state.total_steps}  {duration(state.elapsed)}  " + "  |  ".join(
-        runs
-    )
+    steps = f"step {state.step}/{state.total_steps}"
+    return f"{steps}  {duration(state.elapsed)}  {'  |  '.join(runs)}"
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:

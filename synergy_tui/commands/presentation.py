@@ -138,6 +138,9 @@ def print_runs(
     """Print runs, one per line: the keys ``texts`` of `run_record`, then the numbers they have."""
     from synergy_tui.experiments.metrics import COLUMNS
 
+    if not records:
+        return
+
     def cell(record: Mapping[str, Any], key: str) -> str:
         return show_value(record.get(key), exact=record["kind"] == "designed")
 

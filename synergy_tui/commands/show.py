@@ -54,9 +54,8 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     for key, value in head.items():
         if value not in (None, ""):
             click.echo(f"{key:<11} {clean(str(value))}")
-    if record["runs"]:
-        print_runs(record["runs"], ("run", "status"))
-        print_conventions(record["runs"])
+    print_runs(record["runs"], ("run", "status"))
+    print_conventions(record["runs"])
     if state.expectations:
         print_expectations(state.expectations)
     for warning in record["warnings"]:

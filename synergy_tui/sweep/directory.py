@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,20 +94,17 @@ class Sweep:
     def lock(self) -> Iterator[None]:
         """Hold the sweep for running it."""
         holder = Experiment(self.path)
-        guard = holder.lock()
-        try:
-            guard.__enter__()
-        except UserError as error:
-            worker = holder.worker()
-            who = f"process {worker.pid} on {worker.host}" if worker else "another process"
-            raise UserError(
-                f"Sweep {self.id} is being run by {who}.",
-                hint=f"Watch it with `synergy sweep {self.path} --watch`.",
-            ) from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(holder.lock())
+            except UserError as error:
+                worker = holder.worker()
+                who = f"process {worker.pid} on {worker.host}" if worker else "another process"
+                raise UserError(
+                    f"Sweep {self.id} is being run by {who}.",
+                    hint=f"Watch it with `synergy sweep {self.path} --watch`.",
+                ) from error
             yield
-        finally:
-            guard.__exit__(None, None, None)
 
     @property
     def running(self) -> bool:

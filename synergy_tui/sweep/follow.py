@@ -26,9 +26,9 @@ def announce(estimate: Estimate, *, finished: int, backend: str) -> str:
     """What a sweep will cost, in a sentence."""
     before = f"{counted(finished, 'point')} finished; " if finished else ""
     todo = f"{counted(estimate.points, 'point')}, {counted(estimate.runs, 'run')} to go"
+    needs = f"about {duration(estimate.seconds)} and {size(estimate.memory)}"
     return (
-        f"{before}{todo}: about "
-        f"{duration(estimate.seconds)} and {size(estimate.memory)}, {backend} "
+        f"{before}{todo}: {needs}, {backend} "
         "(an estimate; within a factor of two on an idle machine)"
     )
 
@@ -50,15 +50,14 @@ def follow(
     process = None if start is None else start()
     stopping: list[int] = []
 
-    def ask(number: int, _: object) -> None:
-        stopping.append(number)
+    def ask(signal_number: int, _: object) -> None:
+        stopping.append(signal_number)
         if process is not None:
             process.send_signal(signal.SIGTERM if len(stopping) < 2 else signal.SIGKILL)
 
     before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        announced = False
+        deadline = math.inf
         while True:
             ended = process.poll() is not None if process is not None else not sweep.running
             show()
@@ -66,25 +65,23 @@ def follow(
                 break
             if stopping and process is None:
                 return int(ExitCode.INTERRUPTED)
-            if stopping and not announced:
-                announced = True
+            if stopping and deadline == math.inf:
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 click.echo("stopping: every point writes a checkpoint …", err=True)
-            if announced and time.monotonic() > deadline and process is not None:
+            if time.monotonic() > deadline and process is not None:
                 process.kill()
             time.sleep(LOOK_SECONDS)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+    again = f"`synergy sweep {sweep.path}` continues what is not finished"
     if stopping and (process is None or process.returncode not in (0, 1)):
-        again = f"`synergy sweep {sweep.path}`"
-        click.echo(f"stopped; {again} continues what is not finished", err=True)
+        click.echo(f"stopped; {again}", err=True)
         interrupted = stopping[0] == signal.SIGINT
         return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
     if process is not None and process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        again = f"`synergy sweep {sweep.path}`"
-        click.echo(f"the driver died ({name}); {again} continues what is not finished", err=True)
+        click.echo(f"the driver died ({name}); {again}", err=True)
         return int(ExitCode.RUN_FAILED)
     if process is not None:
         return int(process.returncode)
@@ -124,13 +121,11 @@ def _line(overview: Overview, view: PointView, status: str, reason: str) -> str:
     counts = overview.counts
     done = counts.get("finished", 0)
     numbers = ", ".join(
-        f"{run.name} {_loss(run.loss.last)}" for run in view.state.runs.values() if len(run.loss)
+        f"{run.name} {number(run.loss.last, 3)}"
+        for run in view.state.runs.values()
+        if len(run.loss)
     )
     left = overview.remaining
     ahead = f" · about {duration(left)} left" if left else ""
     note = f": {reason}" if reason else f" · loss {numbers}" if numbers else ""
     return f"{done}/{len(overview.points)} {view.point.name} {status}{note}{ahead}"
-
-
-def _loss(value: float | None) -> str:
-    return number(math.nan if value is None else value, 3)
