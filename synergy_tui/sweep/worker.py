@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import start_detached, worker_options
+from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend, Executor
 
@@ -39,12 +40,12 @@ def stop(sweep: Sweep) -> None:
     os.kill(worker.pid, signal.SIGTERM)
 
 
-def make_executor(backend: Backend, sweep: Sweep) -> Executor:
+def make_executor(backend: Backend, sweep: Sweep, table: SweepTable) -> Executor:
     """The executor that a backend means."""
     if backend.executor == "ray":
         from synergy_tui.sweep.executors.ray import RayExecutor
 
-        return RayExecutor(sweep, backend)
+        return RayExecutor(table, backend)
     from synergy_tui.sweep.executors.pool import PoolExecutor
 
     return PoolExecutor(backend, sweep.log_path)
@@ -65,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopper = Stopper()
     try:
         with stop_on_signals(stopper, detached=True), sweep.lock():
-            table = sweep.scenario().sweep
+            table = sweep.scenario().sweep or SweepTable()
             return run_sweep(
                 sweep,
-                make_executor(backend, sweep),
-                attempts=table.attempts if table else 1,
+                make_executor(backend, sweep, table),
+                attempts=table.attempts,
                 should_stop=stopper,
                 origin={"backend": str(backend), "machine": describe_machine()},
             )

@@ -21,7 +21,6 @@ from synergy_tui.errors import ExitCode, UserError, require
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.machine import usable_cores
 from synergy_tui.scenario.sweep import SweepTable
-from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import cost
 from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 from synergy_tui.sweep.executors.mirror import Mirror
@@ -53,10 +52,10 @@ class RayExecutor:
     (the one that ``RAY_ADDRESS`` or a head on this machine names) or an address.
     """
 
-    def __init__(self, sweep: Sweep, backend: Backend) -> None:
+    def __init__(self, table: SweepTable, backend: Backend) -> None:
         self._ray = require("ray", "ray")
         self._backend = backend
-        self._table = sweep.scenario().sweep or SweepTable()
+        self._table = table
         self._running: dict[Any, tuple[Task, Mirror]] = {}
         self._ended: list[Outcome] = []
         self._connect(backend.ray or "auto")
