@@ -18,9 +18,9 @@ from typing import Any
 import click
 
 from synergy_tui import __version__
-from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.errors import ExitCode, UserError, nearest
 
-# Name → one-line help. Kept here, not in the modules, so that listing the commands loads none.
+# Name → one-line help, in the order a newcomer meets them. Listing them here loads no command.
 COMMANDS = {
     "run": "Run a scenario: with the app, or headless with --no-ui.",
     "sweep": "Run the grid of a scenario's [sweep], here or on a Ray cluster.",
@@ -28,18 +28,18 @@ COMMANDS = {
     "report": "Write the evidence of experiments as one HTML file and Markdown.",
     "ls": "List experiments.",
     "show": "Show one experiment: runs, numbers, verdict.",
-    "compare": "Put the runs of several experiments beside each other.",
+    "compare": "Show the runs of several experiments side by side.",
     "attach": "Open the app on a running experiment.",
     "replay": "Open the app on a finished experiment.",
     "stop": "Ask a running experiment to checkpoint and stop.",
-    "resume": "Go on with a stopped or dead experiment.",
+    "resume": "Continue a stopped or dead experiment.",
     "export": "Write metrics, attention, graphs and figures to files.",
     "rm": "Remove experiments (asks first).",
     "init": "Write a commented scenario from a few questions or flags.",
     "validate": "Check scenario files without running them.",
-    "doctor": "Say what this machine offers.",
+    "doctor": "Show what this machine offers.",
     "completion": "Print the completion script for bash, zsh or fish.",
-    "schema": "Print the JSON Schema of scenarios or of the event stream.",
+    "schema": "Print the JSON Schema of scenarios, events or analyses.",
 }
 
 
@@ -47,7 +47,6 @@ class LazyGroup(click.Group):
     """A click group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order a newcomer meets them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -59,12 +58,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the exit codes."""
         from synergy_tui.commands.presentation import write_exit_codes
 
         write_exit_codes(formatter, ExitCode)
@@ -72,13 +69,11 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, naming the nearest command for a typo."""
-        import difflib
-
+        """As click does, suggesting the nearest command for a typo."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else " `synergy --help` lists them."
+            near = nearest(name, COMMANDS)
+            hint = f" Did you mean '{near}'?" if near else " `synergy --help` lists them."
             raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -98,43 +93,39 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         result: Any = command.main(args=args, prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        _tell(f"{name}: {error.message}")
+        _print_error(f"{name}: {error.message}")
         if error.hint:
-            _tell(f"  {error.hint}")
+            _print_error(f"  {error.hint}")
         return int(error.exit_code)
     except click.ClickException as error:
         with contextlib.suppress(OSError):
             error.show()
         return int(ExitCode.BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
-        _tell("interrupted")
+        _print_error("interrupted")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted.
-        from synergy_tui.files import leave_stdout
-
-        leave_stdout()
-        return int(ExitCode.OK)
     except OSError as error:
-        # Whatever a command did not foresee about files: said in words, never as a traceback.
         from synergy_tui.files import leave_stdout
 
         leave_stdout()
+        if isinstance(error, BrokenPipeError):  # the reader (`| head`) has what it wanted
+            return int(ExitCode.OK)
+        # Whatever a command did not foresee about files: a sentence, never a traceback.
         what = f"{error.filename}: " if error.filename else ""
-        _tell(f"{name}: {what}{error.strerror or error}.")
+        _print_error(f"{name}: {what}{error.strerror or error}.")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
         return int(ExitCode.RUN_FAILED if full else ExitCode.BAD_INPUT)
     except Exception:
-        # Python would answer 1, which here means that an expectation failed.
+        # Python would exit with 1, which here means that an expectation failed.
         import traceback
 
-        _tell(f"{traceback.format_exc()}{name}: this is a mistake of the program; please report it")
+        _print_error(f"{traceback.format_exc()}{name}: this is a bug in Synergy; please report it")
         return int(ExitCode.RUN_FAILED)
     return int(result) if isinstance(result, int) else int(ExitCode.OK)
 
 
-def _tell(text: str) -> None:
-    """Write to stderr; where even that cannot be written, the exit code has to say it."""
+def _print_error(text: str) -> None:
+    """Write to stderr; where even that fails, the exit code has to be enough."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)
 
@@ -148,7 +139,6 @@ def _open_missing_streams() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Entry point of ``synergy``."""
     _open_missing_streams()
     sys.exit(_invoke(synergy, args, "synergy"))
 

@@ -1,4 +1,4 @@
-"""What the commands answer to the shell, and the mistakes a user can mend."""
+"""Exit codes of the commands, and mistakes that a user can fix."""
 
 from __future__ import annotations
 
@@ -37,16 +37,9 @@ _MEANINGS = {
 
 
 class UserError(Exception):
-    """A mistake the user can mend: printed without a traceback.
+    """A mistake that the user can fix: printed without a traceback.
 
-    Parameters
-    ----------
-    message
-        What is wrong and where.
-    hint
-        What to do about it, printed on a line of its own.
-    exit_code
-        What the process answers; bad input unless said otherwise.
+    The message says what is wrong and where; the hint, printed on a line of its own, what to do.
     """
 
     def __init__(
@@ -70,20 +63,7 @@ EXTRAS = {
 
 
 def require(module: str, extra: str) -> Any:
-    """Import ``module``, or say which extra holds it.
-
-    Parameters
-    ----------
-    module
-        Dotted name of the module, as in ``matplotlib.figure``.
-    extra
-        Name of the extra of pyproject.toml that installs it, a key of :data:`EXTRAS`.
-
-    Raises
-    ------
-    UserError
-        The module is not installed or cannot be loaded; the hint is the command that mends it.
-    """
+    """Import ``module``, or say which extra of pyproject.toml (a key of `EXTRAS`) installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -94,25 +74,23 @@ def require(module: str, extra: str) -> Any:
         ) from error
 
 
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name most like ``word``, or ``None`` when none is near."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"``, or nothing when no known name is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest(str(word), known)
+    return f"; did you mean '{near}'?" if near else ""
 
 
 @contextmanager
 def as_user_errors(where: str = "") -> Iterator[None]:
     """Raise the errors of engine and trainer, and of memory, as :class:`UserError`.
 
-    Parameters
-    ----------
-    where
-        The file or run that the work is about; put before the message.
-
-    Raises
-    ------
-    UserError
-        Exit code 2 for input that cannot be used, 3 when the memory ran out.
+    ``where`` is the file or run that the work is about, put before the message. The exit code is 2
+    for input that cannot be used, and 3 when the memory ran out.
     """
     from synergy_engine.errors import EngineError
     from synergy_trainer.errors import TrainerError

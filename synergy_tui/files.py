@@ -1,35 +1,34 @@
-"""Where Synergy keeps things, and how it writes them: private modes, whole files or none."""
+"""Where Synergy keeps files, and how it writes them: private modes, whole files or none."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import itertools
 import os
+import re
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from synergy_tui.errors import UserError
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
+STDOUT = Path("-")
+# Links to whatever the shell opened, which may well be an ordinary file.
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd", "/proc")
+_ELSEWHERE = "Name a folder with --out DIR or the environment variable SYNERGY_HOME."
 
 
 def home(out: str | Path | None = None) -> Path:
-    """Return the folder that experiments live in; it need not exist yet.
+    """Return the folder of the experiments; it need not exist yet.
 
-    Parameters
-    ----------
-    out
-        What ``--out`` gave; else the environment's ``SYNERGY_HOME``, else the platform's user data
-        folder.
-
-    Raises
-    ------
-    UserError
-        No folder can be told, because the user has no home.
+    ``out`` is what ``--out`` gave; else the environment's ``SYNERGY_HOME``, else the platform's
+    user data folder.
     """
     if out is not None:
         return expand(out).absolute()
@@ -38,28 +37,15 @@ def home(out: str | Path | None = None) -> Path:
         return expand(chosen).absolute()
     import platformdirs
 
-    try:
+    with contextlib.suppress(RuntimeError, KeyError):
         folder = platformdirs.user_data_path("synergy", appauthor=False)
-    except (RuntimeError, KeyError) as error:
-        raise UserError(
-            "There is no home directory to keep experiments in.", hint=_ELSEWHERE
-        ) from error
-    if not folder.is_absolute() or "~" in folder.parts:
-        raise UserError("There is no home directory to keep experiments in.", hint=_ELSEWHERE)
-    return folder
-
-
-_ELSEWHERE = "Name a folder with --out DIR or the environment variable SYNERGY_HOME."
+        if folder.is_absolute() and "~" not in folder.parts:
+            return folder
+    raise UserError("There is no home directory to keep experiments in.", hint=_ELSEWHERE)
 
 
 def make_private(folder: Path) -> Path:
-    """Make ``folder`` and its missing parents, readable by their owner only.
-
-    Raises
-    ------
-    UserError
-        It cannot be made or written.
-    """
+    """Make ``folder`` and its missing parents, readable by their owner only."""
     missing: list[Path] = []
     step = folder
     try:
@@ -79,6 +65,28 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def make_new(candidates: Iterable[Path]) -> Path:
+    """Make the first of some private folders that does not exist yet."""
+    for path in candidates:
+        try:
+            path.mkdir(mode=DIRECTORY_MODE)
+            return path
+        except FileExistsError:
+            taken = path
+        except OSError as error:
+            raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+    raise UserError(f"{taken} exists already.", hint="Choose another name.")
+
+
+def stamped(root: Path, name: str) -> Iterator[Path]:
+    """Folders of ``root`` called after date, time and ``name``, numbered from the second on."""
+    slug = re.sub(r"[^\w-]+", "_", name)
+    stem = f"{datetime.datetime.now():%Y-%m-%d-%H%M%S}-{slug}"
+    yield root / stem
+    for count in itertools.count(2):
+        yield root / f"{stem}-{count}"
+
+
 def expand(path: str | Path) -> Path:
     """Return ``path`` with a leading ``~`` replaced; as it is where there is no such home."""
     try:
@@ -90,12 +98,7 @@ def expand(path: str | Path) -> Path:
 def require_file(path: str | Path) -> None:
     """Make sure that ``path`` is an ordinary file, before anything opens it.
 
-    A pipe would be waited for, and a device read, without end.
-
-    Raises
-    ------
-    UserError
-        It is not there, or something else.
+    Opening a pipe may wait, and reading a device may run, without end.
     """
     path = Path(path)
     try:
@@ -113,20 +116,22 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file aside and rename it into place, so that readers see all of it or none."""
     data = content.encode() if isinstance(content, str) else content
     handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # mkstemp has made it 0600.
+    with _renamed(Path(aside), path), os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _renamed(aside: Path, path: Path) -> Iterator[None]:
+    """Rename ``aside`` to ``path`` at the end; remove it when anything goes wrong."""
     try:
-        with os.fdopen(handle, "wb") as file:  # mkstemp has made it 0600
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).replace(path)
+        yield
+        aside.replace(path)
     except BaseException:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
-
-
-STDOUT = Path("-")
-# Links to whatever the shell opened, which may well be an ordinary file.
-_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd", "/proc")
 
 
 def write_output(path: Path, content: bytes | str) -> None:
@@ -134,44 +139,26 @@ def write_output(path: Path, content: bytes | str) -> None:
 
     ``-`` is stdout. Devices and pipes are appended to, and so is what ``/dev/stdout`` leads to,
     wherever the shell has sent it. Of a link, the file that it names is written. New files get the
-    permissions that the user's umask says, unlike experiments, which are private.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written: it says which one and why.
+    permissions of the user's umask, unlike experiments, which are private.
     """
     data = content.encode() if isinstance(content, str) else content
-
-    def write(target: Path) -> None:
-        target.write_bytes(data)
-
-    write_output_with(path, write)
+    write_output_with(path, lambda target: target.write_bytes(data))
 
 
 def write_output_with(path: Path, write: Callable[[Path], object]) -> None:
     """As :func:`write_output`, for libraries that write files themselves.
 
-    Parameters
-    ----------
-    path
-        Where the file shall be.
-    write
-        Called with the path to write to: a neighbour of ``path`` with the same suffix, which is
-        renamed once it is complete.
+    ``write`` gets the path to write to: a neighbour of ``path`` with the same suffix, which is
+    renamed once it is complete.
     """
     try:
         if is_stream(path):
             _append(path, write)
             return
         aside = _make_aside(path)
-        try:
+        with _renamed(aside, path.resolve()):
             write(aside)
             aside.chmod(_mode(path))
-            aside.replace(path.resolve())
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -179,13 +166,7 @@ def write_output_with(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Make sure that :func:`write_output` will find a place for ``path``, before long work.
-
-    Raises
-    ------
-    UserError
-        It says which file and why not.
-    """
+    """Make sure that :func:`write_output` will find a place for ``path``, before long work."""
     if is_stream(path):
         return
     try:
@@ -195,7 +176,7 @@ def require_writable(path: Path) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is written goes to a descriptor, device or pipe, which no rename may replace."""
+    """Whether ``path`` is a descriptor, device or pipe, which no rename may replace."""
     if path == STDOUT:
         return True
     descriptor = any(path.absolute().is_relative_to(place) for place in _DESCRIPTORS)
@@ -203,7 +184,7 @@ def is_stream(path: Path) -> bool:
 
 
 def leave_stdout() -> None:
-    """Drop what stdout still holds: Python would try, and complain, again when it exits."""
+    """Drop what stdout still buffers: Python would try, and complain, again when it exits."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

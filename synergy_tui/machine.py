@@ -6,6 +6,7 @@ something is broken is the one this is for.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import locale
 import os
@@ -21,16 +22,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synergy_tui import __version__
-from synergy_tui.errors import EXTRAS
+from synergy_tui.errors import EXTRAS, UserError
+from synergy_tui.files import home as default_home
+from synergy_tui.words import counted, size
 
+# `note` is worth knowing, `warning` works worse than it could, with `broken` runs will fail.
 State = Literal["ok", "note", "warning", "broken"]
 
+INTERVAL = 2.0
 # Below these the app still works, but wraps or runs out of room.
 SMALLEST_TERMINAL = (80, 24)
 LITTLE_DISK = 2 * 2**30
 LITTLE_MEMORY = 2 * 2**30
 
-# Extra → the distribution whose version tells that it is there.
+_MULTIPLEXERS = {"SSH": "SSH_CONNECTION", "tmux": "TMUX", "screen": "STY"}
+# Extra → the distribution whose version shows that it is installed.
 _DISTRIBUTIONS = {
     "figures": "matplotlib",
     "parquet": "pyarrow",
@@ -42,42 +48,21 @@ _DISTRIBUTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact about the machine.
+    """One fact about the machine."""
 
-    Attributes
-    ----------
-    name
-        What was looked at, as in ``gpu``.
-    state
-        ``ok``, ``note`` (worth knowing), ``warning`` (works worse than it could) or ``broken``
-        (runs will fail).
-    text
-        For a person, one line.
-    advice
-        What to do about it, where there is something to do.
-    data
-        For a program: plain JSON values, sizes in bytes.
-    """
-
-    name: str
+    name: str  # what was looked at, as in `gpu`
     state: State
-    text: str
-    advice: str = ""
-    data: dict[str, Any] = field(default_factory=dict)
+    text: str  # one line, for a person
+    advice: str = ""  # what to do about it, where there is something to do
+    data: dict[str, Any] = field(default_factory=dict)  # for a program: JSON values, sizes in bytes
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as plain JSON values."""
+        """The finding as plain JSON values."""
         return asdict(self)
 
 
 def examine(home: Path | None = None) -> Iterator[Finding]:
-    """Yield what each probe finds, in the order a person reads them.
-
-    Parameters
-    ----------
-    home
-        Where experiments would be kept; the default home unless given.
-    """
+    """Yield what each probe finds, in reading order; ``home`` is the folder of the experiments."""
     probes: dict[str, Callable[[], Finding]] = {
         "synergy": _synergy,
         "processor": _processor,
@@ -98,15 +83,6 @@ def examine(home: Path | None = None) -> Iterator[Finding]:
             yield Finding(name, "broken", f"could not be examined: {reason}")
 
 
-def size(number: float) -> str:
-    """Return a number of bytes for a person, in binary units."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"
-
-
 def _synergy() -> Finding:
     data = {
         "version": __version__,
@@ -114,17 +90,12 @@ def _synergy() -> Finding:
         "platform": platform.platform(),
         "executable": sys.executable,
     }
-    return Finding(
-        "synergy",
-        "ok",
-        f"{__version__} on Python {data['python']}, {data['platform']}",
-        data=data,
-    )
+    text = f"{__version__} on Python {data['python']}, {data['platform']}"
+    return Finding("synergy", "ok", text, data=data)
 
 
 def _processor() -> Finding:
-    count = os.cpu_count() or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    count, usable = os.cpu_count() or 1, usable_cores()
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -141,8 +112,15 @@ def _processor() -> Finding:
     return Finding("processor", "ok", text, data=data)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 def _cgroup_cores() -> float | None:
-    """Return the cores that a container may use, when it is limited."""
+    """Cores that a container may use, when it is limited."""
     limit = Path("/sys/fs/cgroup/cpu.max")
     if not limit.is_file():
         return None
@@ -173,14 +151,10 @@ def _torch() -> Finding:
         advice = "Install it again: python -m pip install --force-reinstall torch"
         return Finding("torch", "broken", f"cannot be imported: {error}", advice)
     build = _build(torch)
-    data = {"version": torch.__version__, "build": build, "threads": torch.get_num_threads()}
-    return Finding(
-        "torch", "ok", f"{torch.__version__} ({build} build), {_threads(data)}", data=data
-    )
-
-
-def _threads(data: dict[str, Any]) -> str:
-    return "1 thread" if data["threads"] == 1 else f"{data['threads']} threads"
+    threads = torch.get_num_threads()
+    data = {"version": torch.__version__, "build": build, "threads": threads}
+    text = f"{torch.__version__} ({build} build), {counted(threads, 'thread')}"
+    return Finding("torch", "ok", text, data=data)
 
 
 def _build(torch: Any) -> str:
@@ -230,7 +204,7 @@ def _gpu() -> Finding:
 
 
 def _driver() -> str | None:
-    """Return the NVIDIA driver's version, if there is one."""
+    """The NVIDIA driver's version, if there is one."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
@@ -244,8 +218,8 @@ def _driver() -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return "that does not answer"
-    lines = done.stdout.split("\n")
-    return lines[0].strip() or None if done.returncode == 0 else "that does not answer"
+    first = done.stdout.split("\n")[0].strip() or None
+    return first if done.returncode == 0 else "that does not answer"
 
 
 def _numba() -> Finding:
@@ -260,38 +234,40 @@ def _numba() -> Finding:
     folder = Path(asked) if asked else Path(kernels.__path__[0]) / "__pycache__"
     writable = _writable(folder)
     kept = size(sum(each.stat().st_size for each in folder.rglob("*.nb?"))) if writable else "-"
+    threads = numba.get_num_threads()
     data = {
         "version": numba.__version__,
-        "threads": numba.get_num_threads(),
+        "threads": threads,
         "cache": str(folder),
         "cache_writable": writable,
     }
-    text = f"{numba.__version__}, {_threads(data)}, compiled kernels in {folder} ({kept})"
+    text = (
+        f"{numba.__version__}, {counted(threads, 'thread')}, compiled kernels in {folder} ({kept})"
+    )
     if writable:
         return Finding("numba", "ok", text, data=data)
-    advice = "Kernels may be compiled anew each time: set NUMBA_CACHE_DIR to a writable folder."
+    advice = "Kernels may be compiled again each time: set NUMBA_CACHE_DIR to a writable folder."
     return Finding("numba", "note", text, advice, data)
 
 
 def _writable(folder: Path) -> bool:
-    """Say whether files can be made in ``folder``, or in the nearest parent that exists."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    """Whether files can be made in ``folder``, or in the nearest parent that exists."""
+    folder = _existing(folder)
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-def _disk(home: Path | None) -> Finding:
-    from synergy_tui.errors import UserError
-    from synergy_tui.files import home as default_home
+def _existing(folder: Path) -> Path:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
+
+def _disk(home: Path | None) -> Finding:
     try:
         folder = home or default_home()
     except UserError as error:
         return Finding("disk", "broken", error.message, error.hint or "")
-    existing = folder
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    free = shutil.disk_usage(existing).free
+    free = shutil.disk_usage(_existing(folder)).free
     data = {"experiments": str(folder), "free": free, "writable": _writable(folder)}
     text = f"experiments in {folder}, {size(free)} free"
     if not data["writable"]:
@@ -330,9 +306,6 @@ def _terminal() -> Finding:
     return Finding("terminal", "ok", text, data=data)
 
 
-_MULTIPLEXERS = {"SSH": "SSH_CONNECTION", "tmux": "TMUX", "screen": "STY"}
-
-
 def _draws_braille(encoding: str) -> bool:
     try:
         "⣿│┄●".encode(encoding)
@@ -352,18 +325,16 @@ def _colour() -> Finding:
     if system == "truecolor":
         return Finding("colour", "ok", "true colour", data=data)
     if system is None:
-        return Finding("colour", "note", "none here", data=data)
+        return Finding("colour", "note", "no colours here", data=data)
     advice = "If the terminal knows true colour, set COLORTERM=truecolor."
     return Finding("colour", "note", f"{system} colours", advice, data)
 
 
 def _extras() -> Finding:
-    versions: dict[str, str | None] = {}
+    versions: dict[str, str | None] = dict.fromkeys(_DISTRIBUTIONS)
     for extra, distribution in _DISTRIBUTIONS.items():
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[extra] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            versions[extra] = None
     present = [
         f"{_DISTRIBUTIONS[extra]} {version}" for extra, version in versions.items() if version
     ]
@@ -375,19 +346,11 @@ def _extras() -> Finding:
     return Finding("extras", "note", f"{text}; absent: {', '.join(absent)}", advice, versions)
 
 
-INTERVAL = 2.0
-
-
 class ResourceMonitor:
-    """Reports CPU, memory and GPU use until it is stopped.
+    """Reports CPU, memory and GPU use every ``interval`` seconds until it is stopped.
 
-    Parameters
-    ----------
-    report
-        Called with ``cpu_percent`` (100 is one busy core), ``memory_bytes`` (resident),
-        ``gpu_percent`` and ``gpu_memory_bytes`` (``None`` without an NVIDIA GPU or its library).
-    interval
-        Seconds between reports.
+    ``report`` is called with ``cpu_percent`` (100 is one busy core), ``memory_bytes`` (resident),
+    ``gpu_percent`` and ``gpu_memory_bytes`` (``None`` without an NVIDIA GPU or its library).
     """
 
     def __init__(self, report: Callable[..., Any], interval: float = INTERVAL) -> None:
@@ -397,7 +360,6 @@ class ResourceMonitor:
         self._thread = threading.Thread(target=self._watch, name="resources", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -426,7 +388,7 @@ class ResourceMonitor:
 
 
 def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
-    """Return what measures the first GPU; nothing where there is none."""
+    """Return what measures the first GPU's load and memory; without a GPU it returns ``None``s."""
     try:
         import pynvml
 
@@ -445,9 +407,9 @@ def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
     return measure
 
 
-def machine() -> str:
-    """Processor, cores, memory and system of this machine, as ``synergy doctor`` tells them."""
-    # The doctor's first three answers; the later ones load torch.
+def describe_machine() -> str:
+    """Processor, cores, memory and system of this machine, as ``synergy doctor`` finds them."""
+    # The first three findings; the later ones load torch.
     found = {finding.name: finding.data or {} for finding in islice(examine(), 3)}
     processor, memory = found.get("processor", {}), found.get("memory", {})
     parts = [str(processor.get("name", platform.machine()))]

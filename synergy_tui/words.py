@@ -10,28 +10,18 @@ from fractions import Fraction
 from typing import Any
 
 
-def show_value(value: Value | str | None, *, exact: bool = True) -> str:
-    """Return a side of a comparison for a person, as a fraction where it is one."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        number = float(value)
-        if not math.isfinite(number):
-            return short_number(number)
-        if number == int(number) and abs(number) < 1e15:
-            return f"{int(number):,}"
-        text = f"{number:.5g}"
-        small = fraction(number, largest=1000)
-        return f"{small} = {text}" if exact and "/" in small else text
-    return short_number(value)
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """A number known only from below: a mixing time that was not reached within its limit."""
+
+    bound: float
+
+
+Value = float | AtLeast
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """Return a number for a person, or ``–`` for what is not known.
-
-    Four significant digits, thousands separated, ``∞`` for infinite; text (such as ``> 10000``)
-    stays as it is.
-    """
+    """A number for tables: ``1,234``, ``0.3333``, ``∞``, ``–`` where unknown; text as it is."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -51,51 +41,8 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def ago(seconds: float) -> str:
-    """Return a duration for a person: ``12 s``, ``5 min``, ``3 h``, ``2 d``."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(max(seconds, 0))} s"
-
-
-def clean(text: str) -> str:
-    """Return text from a file without control characters, which would steer the terminal."""
-    return "".join(each if each.isprintable() else "�" for each in text)
-
-
-def clock(seconds: float) -> str:
-    """A duration as ``m:ss`` or ``h:mm:ss``."""
-    if not math.isfinite(seconds):
-        return "–"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def size(count: float) -> str:
-    """Bytes with a unit of a thousand: ``412 MB``."""
-    for unit, limit in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= limit:
-            return f"{compact(count / limit, 3)} {unit}"
-    return f"{count:.0f} B"
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``: for a person, rounded."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours = minutes / 60
-    if hours < 48:
-        return f"{int(hours)} h {minutes % 60} min"
-    return f"{int(hours // 24)} d {round(hours % 24)} h"
-
-
 def short_number(value: Value | None) -> str:
-    """Return a number in three significant digits; ``∞`` and ``> 10000`` as they are."""
+    """A number for sentences, in three significant digits: ``12.3``, ``1e-5``, ``>10000``."""
     if value is None:
         return "–"
     if isinstance(value, AtLeast):
@@ -112,10 +59,10 @@ def short_number(value: Value | None) -> str:
 
 
 def fraction(value: float, largest: int = 1000) -> str:
-    """Return ``5/12`` for a number that is a fraction of small terms, else three digits.
+    """``5/12`` for a number that is a fraction of small terms, else as `short_number`.
 
-    Designed graphs have such numbers; measured ones are not among them but by chance, so only
-    denominators up to ``largest`` that match to the last bits count.
+    Designed graphs have such numbers, measured ones only by chance: so only denominators up to
+    ``largest`` count, and they must match to the last bits.
     """
     if not math.isfinite(value):
         return short_number(value)
@@ -125,14 +72,17 @@ def fraction(value: float, largest: int = 1000) -> str:
     return short_number(value)
 
 
-@dataclass(frozen=True, slots=True)
-class AtLeast:
-    """A number known only from below: a mixing time that was not reached within its limit."""
-
-    bound: float
-
-
-Value = float | AtLeast
+def show_value(value: Value | str | None, *, exact: bool = True) -> str:
+    """One side of a comparison in five digits, with its fraction where it has one."""
+    if isinstance(value, AtLeast):
+        return short_number(value)
+    if value is None or isinstance(value, str | bool) or not math.isfinite(value):
+        return number(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    text = f"{value:.5g}"
+    small = fraction(value, largest=1000)
+    return f"{small} = {text}" if exact and "/" in small else text
 
 
 def compact(value: float, digits: int = 2) -> str:
@@ -226,3 +176,53 @@ def share_text(value: float, room: int) -> str:
 def cut(text: str, width: int) -> str:
     """``text`` in at most ``width`` characters, with ``…`` where some are missing."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)].rstrip()}…"
+
+
+def duration(seconds: float) -> str:
+    """A duration, rounded: ``45 s``, ``12 min``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = minutes / 60
+    if hours < 48:
+        return f"{int(hours)} h {minutes % 60} min"
+    return f"{int(hours // 24)} d {round(hours % 24)} h"
+
+
+def ago(seconds: float) -> str:
+    """An age in its largest whole unit: ``12 s``, ``5 min``, ``3 h``, ``2 d``; never negative."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(max(seconds, 0))} s"
+
+
+def clock(seconds: float) -> str:
+    """A running time as ``m:ss`` or ``h:mm:ss``."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Bytes in binary units: ``900 B``, ``1.9 GiB``, ``412 MiB``."""
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:
+        count /= 1024
+        units.pop(0)
+    digits = 0 if units[0] == "B" or count >= 100 else 1
+    return f"{count:.{digits}f} {units[0]}"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """``1 head``, ``2 heads``, ``1,000 processes``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def clean(text: str) -> str:
+    """Text from a file without control characters, which would steer the terminal."""
+    return "".join(each if each.isprintable() else "�" for each in text)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synergy_tui.commands.arguments import Real, json_option
-from synergy_tui.commands.presentation import Examples, json_line
+from synergy_tui.commands.arguments import Real, json_option, whole_option
+from synergy_tui.commands.presentation import Examples, json_line, print_table
 from synergy_tui.errors import UserError, as_user_errors
+from synergy_tui.words import clean, counted, number
 
 if TYPE_CHECKING:
     from synergy_tui.analyze.measure import Options
     from synergy_tui.analyze.sources import Inputs, Source
 
+Record = dict[str, Any]
 _CONVENTIONS = ("theory", "paper-code", "feedforward")
 
 
@@ -30,35 +34,20 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     """,
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]…")
-@click.option(
-    "--heads", type=click.IntRange(min=1), metavar="N", help="Heads of a checkpoint that hides it."
-)
+@whole_option("--heads", help="Heads of a checkpoint that does not name their number.")
 @click.option("--tensor", metavar="NAME", help="Tensor(s) to read from a file that holds several.")
 @click.option("--tokens", metavar="IDS|FILE", help="Inputs of a checkpoint: 3,1,2 or a file.")
+@whole_option("--inputs", "count", default=16, help="How many inputs to draw for a checkpoint.")
+@whole_option("--seed", least=0, default=0, help="Seed of those inputs.")
 @click.option(
-    "--inputs",
-    "count",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=16,
-    show_default=True,
-    help="How many inputs to draw for a checkpoint.",
+    "--together", is_flag=True, help="Treat FILEs as inputs of one model: means, intervals."
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="For them.",
-)
-@click.option("--together", is_flag=True, help="Files are inputs of one model: means, intervals.")
 @click.option(
     "--self-loops",
     type=click.Choice(["add", "keep"]),
     default="add",
     show_default=True,
-    help="Of graph files: add missing ones, or take the file as it is.",
+    help="In graph files: add missing ones, or take the file as it is.",
 )
 @click.option(
     "--model",
@@ -67,9 +56,7 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     help="A local Hugging Face model directory (extra hf).",
 )
 @click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated.")
-@click.option(
-    "--length", type=click.IntRange(min=2), metavar="N", help="Cut texts to so many tokens."
-)
+@whole_option("--length", least=2, help="Cut texts to this many tokens.")
 @click.option(
     "--convention",
     "conventions",
@@ -97,18 +84,14 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     show_default=True,
     help="Distance below which a walk counts as mixed.",
 )
-@click.option(
-    "--max-steps",
-    type=click.IntRange(min=1, max=10_000_000),
-    metavar="N",
-    default=10_000,
-    show_default=True,
-    help="Where mixing times are given up.",
+@whole_option(
+    "--max-steps", most=10_000_000, default=10_000, help="Step at which mixing times are given up."
 )
 @click.option("--renormalise", is_flag=True, help="Divide attention rows by their sums.")
-@click.option(
+@whole_option(
     "--top-paths",
-    type=click.IntRange(min=0, max=1000),
+    least=0,
+    most=1000,
     default=0,
     metavar="K",
     help="The K strongest paths to the sink, with the head of each step.",
@@ -116,30 +99,18 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
 @click.option(
     "--source", metavar="NODE", help="From this node (name or number), else the faintest."
 )
-@click.option("--details", is_flag=True, help="Every head and every bound in tables too.")
+@click.option("--details", is_flag=True, help="Also print every head and every bound.")
 @json_option
 def command(
     files: tuple[Path, ...],
-    heads: int | None,
-    tensor: str | None,
-    tokens: str | None,
-    count: int,
-    seed: int,
-    together: bool,
-    self_loops: str,
     model: Path | None,
     texts: tuple[str, ...],
     length: int | None,
+    together: bool,
     conventions: tuple[str, ...],
-    combine: str,
-    weights: str | None,
-    epsilon: float,
-    max_steps: int,
-    renormalise: bool,
-    top_paths: int,
-    source: str | None,
     details: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Measure how soon and how clearly information reaches the sink, in what you already have.
 
@@ -147,35 +118,24 @@ def command(
     queries), a graph (GraphML, GML, node-link JSON, edge list, Matrix Market), or a Transformer
     checkpoint (Synergy's own, or those published with arXiv 2507.02944).
 
-    With --json, one object a layer, then one with "layer": "overall", for each convention. Infinite
-    numbers are the string "inf"; a mixing time not reached is "> 10000".
+    With --json, one object per layer, then one with "layer": "overall", for each convention.
+    Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
     from synergy_tui.analyze.sources import Inputs, read_tokens
 
-    options = Options(
-        conventions=_CONVENTIONS if "all" in conventions else (conventions or ("theory",)),
-        combine=combine,
-        weights=weights,
-        epsilon=epsilon,
-        max_steps=max_steps,
-        renormalise=renormalise,
-        top_paths=top_paths,
-        source=source,
-    )
     if not files and model is None:
         raise UserError("There is nothing to measure.", hint="Name a FILE, or --model DIR.")
     if bool(texts) != (model is not None):
         raise UserError("--model DIR and --text go together.")
+    tokens = given.pop("tokens")
     inputs = Inputs(
-        heads=heads,
         tokens=None if tokens is None else read_tokens(tokens),
-        count=count,
-        seed=seed,
-        tensor=tensor,
-        self_loops=self_loops,
-        renormalise=renormalise,
+        renormalise=given["renormalise"],
+        **{name: given.pop(name) for name in ("heads", "count", "seed", "tensor", "self_loops")},
     )
+    chosen = _CONVENTIONS if "all" in conventions else (conventions or ("theory",))
+    options = Options(conventions=chosen, **given)
     with as_user_errors():
         for each in _sources(files, model, texts, length, inputs, together):
             _measure(each, options, details=details, as_json=as_json)
@@ -207,11 +167,172 @@ def _sources(
 
 def _measure(source: Source, options: Options, *, details: bool, as_json: bool) -> None:
     from synergy_tui.analyze.measure import measure
-    from synergy_tui.commands.analyze_table import show
 
     with as_user_errors(source.name):
         if as_json:
             for record in measure(source, options):
                 click.echo(json_line(record))
         else:
-            show(list(measure(source, options)), source.notes, details=details)
+            _show(list(measure(source, options)), source.notes, details=details)
+
+
+def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> None:
+    """Print the analyses of one source, one convention after another, on stdout."""
+    first = records[0]
+    inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
+    heads = counted(first["heads"], "head")
+    click.echo(f"{clean(first['file'])}: {heads}, {first['nodes']} nodes, {inputs}")
+    for note in notes:
+        click.echo(f"  {clean(note)}")
+    for convention, group in groupby(records, key=lambda record: record["convention"]):
+        same = list(group)
+        click.echo()
+        click.echo(
+            f"convention {convention}: combine {same[0]['combine']}, {same[0]['weights']} head "
+            f"weights, ε = {same[0]['epsilon']:g}, sink {same[0]['sink']}"
+        )
+        _layers(same)
+        layers = [record for record in same if record["layer"] != "overall"]
+        if details:
+            _heads(layers)
+        _bounds(layers, details=details)
+        _paths(layers)
+
+
+def _layers(records: Sequence[Record]) -> None:
+    """How soon, how clearly, and what the heads do together."""
+    layers = [record for record in records if record["layer"] != "overall"]
+    shown = records if len(layers) > 1 else layers
+    print_table(
+        [
+            "layer",
+            "steps\nto sink",
+            f"capped\nat {number(records[0]['mixing'].get('hitting_time_cap'))}",
+            "median\narrival",
+            "mixing\ntime",
+            "mean L1\nmixing",
+            "fidelity",
+            "fidelity\nx nodes",
+            "faintest\nnode",
+            "best\nhead",
+            "amplifi-\ncation",
+            "mixing\ngain",
+            "diver-\nsity",
+        ],
+        [
+            [
+                str(record["layer"]),
+                _interval(record, "mixing", "hitting_time_mean"),
+                number(record["mixing"].get("hitting_time_capped_mean")),
+                number(record["mixing"].get("arrival_median")),
+                number(record["mixing"].get("mixing_time_tv_max")),
+                number(record["mixing"].get("mixing_time_l1_mean")),
+                _interval(record, "fidelity", "minimax", key="fidelity_minimax"),
+                number(record["fidelity"].get("normalised")),
+                _faintest(record),
+                number(record["synergy"].get("best_head_fidelity")),
+                _interval(record, "synergy", "fidelity_amplification"),
+                _interval(record, "synergy", "mixing_gain"),
+                number(record["diversity"].get("jensen_shannon"), 3),
+            ]
+            for record in shown
+        ],
+    )
+    lost = {
+        node
+        for record in layers
+        for node in record["fidelity"].get("unreachable", ())
+        if node != ""
+    }
+    if lost:
+        listed = ", ".join(map(str, sorted(lost)[:10])) + (" …" if len(lost) > 10 else "")
+        click.echo(f"nodes that cannot reach the sink: {listed}")
+
+
+def _interval(record: Record, group: str, name: str, *, key: str | None = None) -> str:
+    """A number, with half the width of its interval where there are several inputs."""
+    text = number(record[group].get(name))
+    low, high = (record.get("intervals") or {}).get(key or name) or (None, None)
+    if low is None or record["inputs"] < 2 or low == high:
+        return text
+    return f"{text} ±{number((high - low) / 2, 2)}"
+
+
+def _faintest(record: Record) -> str:
+    """The node that is heard least, and when it is heard best."""
+    fidelity = record["fidelity"]
+    if fidelity.get("argmin") is None:
+        return "–"
+    when = fidelity.get("time")  # layers have one node in common, but hardly one time
+    return f"{fidelity['argmin']}" + (f" at t={when}" if when is not None else "")
+
+
+def _heads(layers: Sequence[Record]) -> None:
+    print_table(
+        ["layer", "head", "weight", "steps to sink", "mixing time", "fidelity"],
+        [
+            [str(record["layer"]), str(head["head"])]
+            + [
+                number(head.get(key))
+                for key in (
+                    "weight",
+                    "hitting_time_mean",
+                    "mixing_time_tv_max",
+                    "fidelity_minimax",
+                )
+            ]
+            for record in layers
+            for head in record["per_head"]
+        ],
+    )
+
+
+def _bounds(layers: Sequence[Record], *, details: bool) -> None:
+    """Print what theory predicts beside what is measured, where a bound applies.
+
+    Without details, one line says how many hold, and only those that do not are listed. A bound is
+    open where the measurement stopped before it (``> 10000``).
+    """
+    applying = [
+        (record["layer"], name, bound)
+        for record in layers
+        for name, bound in (record.get("bounds") or {}).items()
+        if bound.get("applies")
+    ]
+    shown = [each for each in applying if details or each[2]["holds"] is False]
+    if shown:
+        print_table(
+            ["layer", "bound", "measured", "at most", "holds"],
+            [
+                [
+                    str(layer),
+                    name.replace("_", " "),
+                    number(bound["measured"]),
+                    number(bound["bound"]),
+                    {True: "yes", False: "NO"}.get(bound["holds"], "open"),
+                ]
+                for layer, name, bound in shown
+            ],
+            left=2,
+        )
+    if applying and not details:
+        still_open = sum(bound["holds"] is None for _, _, bound in applying)
+        rest = f", {still_open} open" if still_open else ""
+        held = sum(bound["holds"] is True for _, _, bound in applying)
+        click.echo(f"bounds: {held} of {len(applying)} hold{rest} (--details shows them)")
+
+
+def _paths(layers: Sequence[Record]) -> None:
+    for record in layers:
+        paths = record.get("paths")
+        if not paths:
+            continue
+        click.echo(
+            f"strongest paths from node {paths['source']}, layer {record['layer']}"
+            + (" (of the first input)" if record["inputs"] > 1 else "")
+        )
+        for path in paths["strongest"]:
+            steps = path["names"][0]
+            for head, name in zip(path["heads"], path["names"][1:], strict=True):
+                steps += f" ─{head}→ {name}"
+            click.echo(f"  {number(path['strength']):>10}  {clean(steps)}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import click
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def complete_experiments(
@@ -18,48 +21,100 @@ def complete_experiments(
 
     try:
         names = [each.id for each in list_experiments(context.params.get("out"))]
-    except UserError:  # completion has nobody to tell
+    except UserError:  # nothing can be printed while the shell completes
         return []
     return [name for name in [*names, "last"] if name.startswith(incomplete)]
 
 
-def experiments_argument(function: Any) -> Any:
-    """Decorate a command with the argument ``NAME…``."""
-    return click.argument(
-        "names", nargs=-1, required=True, metavar="NAME…", shell_complete=complete_experiments
-    )(function)
-
-
-def experiment_argument(function: Any) -> Any:
-    """Decorate a command with the argument ``NAME``."""
-    return click.argument("name", metavar="NAME", shell_complete=complete_experiments)(function)
-
-
-def out_option(function: Any) -> Any:
-    """Decorate a command with ``--out DIR``, the folder of the experiments."""
-    return click.option(
-        "--out",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="Folder of the experiments; else $SYNERGY_HOME, else the user data folder.",
-    )(function)
-
-
 class Real(click.FloatRange):
-    """A number in a range; NaN, which is smaller and larger than nothing, is in none."""
+    """A number in a range; NaN, which compares with nothing, is refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Refuse NaN, and what the range refuses."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
 
 
-def json_option(function: Any) -> Any:
-    """Decorate a command with ``--json``."""
+def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise click.BadParameter(f"'{value}' is not one of auto, cpu, cuda, cuda:0 …, mps.")
+    return value
+
+
+experiment_argument = click.argument("name", metavar="NAME", shell_complete=complete_experiments)
+experiments_argument = click.argument(
+    "names", nargs=-1, required=True, metavar="NAME…", shell_complete=complete_experiments
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the experiments; else $SYNERGY_HOME, else the user data folder.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print strict JSON on stdout, one object per line."
+)
+no_ui_option = click.option(
+    "--no-ui", is_flag=True, help="Stay in the foreground, without the app."
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only what went wrong.")
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the scenario; may be given several times.",
+)
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|mps",
+    callback=_device,
+    help="Where to train; cuda:1 is the second GPU.",
+)
+timeout_option = click.option(
+    "--timeout",
+    type=Real(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Write a checkpoint and end after this time, with exit code 3.",
+)
+ascii_option = click.option(
+    "--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII characters only."
+)
+
+
+def whole_option(
+    *names: str,
+    help: str,
+    least: int = 1,
+    most: int | None = None,
+    default: int | None = None,
+    metavar: str = "N",
+) -> Any:
+    """An option that takes a whole number in a range."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="One strict JSON object a line on stdout."
-    )(function)
+        *names,
+        type=click.IntRange(least, most),
+        metavar=metavar,
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
+def run_options(function: Any) -> Any:
+    """Decorate a command that runs an experiment, with the app or without it."""
+    for option in (
+        ascii_option,
+        timeout_option,
+        device_option,
+        quiet_option,
+        json_option,
+        no_ui_option,
+    ):
+        function = option(function)
+    return function

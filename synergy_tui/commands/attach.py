@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.commands.arguments import experiment_argument, out_option
-from synergy_tui.commands.execution import ascii_option, watch
+from synergy_tui.commands.arguments import ascii_option, experiment_argument, out_option
+from synergy_tui.commands.execution import watch
 from synergy_tui.commands.presentation import Examples
 
 
@@ -22,9 +22,9 @@ from synergy_tui.commands.presentation import Examples
 @out_option
 @ascii_option
 def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
-    """Open the app on NAME: an id, what is unique of one, a directory, or `last`.
+    """Open the app on NAME: an id, a unique part of one, a directory, or `last`.
 
-    Leaving the app leaves the run alone. Answers the run's exit code when it has ended by then.
+    Leaving the app does not stop the run. Exits with the run's code when it has ended by then.
     """
     from synergy_tui.app.terminal import require_terminal
     from synergy_tui.experiments.experiment import find_experiment

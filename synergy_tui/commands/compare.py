@@ -1,4 +1,4 @@
-"""``synergy compare``: the runs of several experiments beside each other."""
+"""``synergy compare``: the runs of several experiments side by side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
-from synergy_tui.commands.presentation import Examples, json_line, print_table
-from synergy_tui.words import clean, number
+from synergy_tui.commands.presentation import Examples, json_line, print_conventions, print_runs
+from synergy_tui.errors import UserError
 
 
 @click.command(
@@ -32,14 +32,13 @@ from synergy_tui.words import clean, number
 def command(
     names: tuple[str, ...], wanted: tuple[str, ...], out: Path | None, as_json: bool
 ) -> None:
-    """Put the runs of several experiments beside each other, newest numbers of each.
+    """Show the runs of several experiments side by side, with the newest numbers of each.
 
-    Each NAME is an id, what is unique of one, `last`, or a directory. A run measured under another
-    convention than the others is pointed out: such numbers do not compare.
+    Each NAME is an id, a unique part of one, `last`, or a directory. Runs measured under different
+    conventions are pointed out: their numbers do not compare.
     """
-    from synergy_tui.errors import UserError
     from synergy_tui.experiments.experiment import find_experiment
-    from synergy_tui.experiments.metrics import COLUMNS, run_record
+    from synergy_tui.experiments.metrics import run_record
 
     experiments = [find_experiment(name, out) for name in names]
     records = [
@@ -55,24 +54,6 @@ def command(
         for record in records:
             click.echo(json_line(record))
         return
-    print_table(
-        ["experiment", "run", "task", "seed", *COLUMNS],
-        [
-            [clean(str(record[key] if record[key] is not None else "–")) for key in _WORDS]
-            + [number(record[key]) for key in COLUMNS.values()]
-            for record in records
-        ],
-        left=len(_WORDS),
-    )
-    measured = {
-        (record["convention"], record["combine"], record["sink"])
-        for record in records
-        if record.get("convention")
-    }
-    for convention, combine, sink in sorted(measured, key=str):
-        click.echo(f"convention: {convention}, {combine}, sink {sink}; times in diffusion steps")
-    if len(measured) > 1:
+    print_runs(records, ("experiment", "run", "task", "seed"))
+    if print_conventions(records) > 1:
         click.echo("These runs were measured under different conventions.", err=True)
-
-
-_WORDS = ("experiment", "run", "task", "seed")

@@ -24,27 +24,18 @@ from synergy_tui.commands.presentation import Examples
     show_default=True,
     help="The program to complete.",
 )
-def command(shell: str, program: str) -> None:
-    """Print the completion script for SHELL, to be kept where the shell looks for it.
+@click.pass_context
+def command(context: click.Context, shell: str, program: str) -> None:
+    """Print the completion script for SHELL; keep it where the shell looks for such scripts.
 
-    The script asks the program itself, so it knows new commands and options without being made
-    again.
+    The script asks the program itself, so it knows new commands and options without being
+    generated again.
     """
-    from synergy_tui.cli import synergy
-
-    group: click.Command = synergy
-    if program == "synergy-tui":
-        from synergy_tui.commands.tui import command as tui
-
-        group = tui
     variable = f"_{program.replace('-', '_').upper()}_COMPLETE"
     completer = get_completion_class(shell)
     assert completer is not None, f"click has no completion for {shell}"
-    click.echo(_source(completer, group, program, variable), nl=False)
-
-
-def _source(completer: type, group: click.Command, program: str, variable: str) -> str:
-    """Return the script; click would start bash to learn its version, which may be absent here."""
-    complete = completer(group, {}, program, variable)
-    text: str = complete.source_template % complete.source_vars()
-    return text if text.endswith("\n") else text + "\n"
+    # Click fills the script in from the names alone, whatever the command. Its own `source` starts
+    # bash to learn its version, and bash may be absent here.
+    complete = completer(context.command, {}, program, variable)
+    text = complete.source_template % complete.source_vars()
+    click.echo(text.rstrip("\n"))

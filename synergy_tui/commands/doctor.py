@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from synergy_tui.commands.arguments import json_option
 from synergy_tui.commands.presentation import Examples, json_line
 from synergy_tui.errors import ExitCode
 
@@ -20,14 +21,14 @@ _COLOURS = {"ok": "green", "note": None, "warning": "yellow", "broken": "red"}
     synergy doctor --json | jq -r 'select(.state != "ok").text'
     """,
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding on stdout.")
+@json_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where experiments would be kept; else $SYNERGY_HOME, else the user data folder.",
+    help="Folder of the experiments; else $SYNERGY_HOME, else the user data folder.",
 )
 def command(as_json: bool, out: Path | None) -> int:
-    """Say what this machine offers: processor, memory, GPU, terminal, caches, extras.
+    """Show what this machine offers: processor, memory, GPU, terminal, caches, extras.
 
     Every finding is ok (✓), worth knowing (·), a warning (!) or broken (✗). The exit code is 3 when
     something that runs need is broken, and 0 otherwise.

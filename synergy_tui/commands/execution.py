@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,41 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synergy_tui.commands.arguments import Real
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.events import Event
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 
 if TYPE_CHECKING:
     from synergy_tui.commands.headless import Style
-
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-
-
-def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not _DEVICE.fullmatch(value):
-        raise click.BadParameter(f"'{value}' is none of auto, cpu, cuda, cuda:0 …, mps.")
-    return value
-
-
-device_option = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|mps",
-    callback=_device,
-    help="Where to train; cuda:1 is the second GPU.",
-)
-timeout_option = click.option(
-    "--timeout",
-    type=Real(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Checkpoint and end after so long, with exit code 3.",
-)
-ascii_option = click.option(
-    "--ascii", "ascii_only", is_flag=True, default=None, help="Draw with ASCII characters only."
-)
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say only what went wrong.")
 
 
 def terminal_is_interactive() -> bool:
@@ -59,15 +29,6 @@ def terminal_is_interactive() -> bool:
     return sys.stdout.isatty()
 
 
-def view_style(as_json: bool, quiet: bool) -> Style:
-    """Return how a run in the foreground shows itself."""
-    if as_json:
-        return "json"
-    if quiet:
-        return "quiet"
-    return "progress" if sys.stderr.isatty() else "plain"
-
-
 def prepare(
     name: str,
     *,
@@ -76,14 +37,7 @@ def prepare(
     device: str = "auto",
     out: str | Path | None = None,
 ) -> Experiment:
-    """Read and check a scenario, and make its experiment directory.
-
-    Raises
-    ------
-    UserError
-        The scenario or a file that it names cannot be used, there is no such device, or no place
-        to write.
-    """
+    """Check a scenario, the files that it names and the device, and make its experiment."""
     from synergy_tui.running.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
 
@@ -94,26 +48,38 @@ def prepare(
         )
     check_inputs(scenario)
     check_device(device)
-    return create_experiment(scenario.model_copy(update={"versions": _versions()}), out)
-
-
-def _versions() -> dict[str, str]:
     from synergy_tui.running.recorder import versions
 
-    return versions()
+    return create_experiment(scenario.model_copy(update={"versions": versions()}), out)
 
 
-def execute_in_foreground(
+def execute(
     experiment: Experiment,
     *,
-    style: Style,
-    device: str = "auto",
-    timeout: float | None = None,
+    no_ui: bool,
+    as_json: bool,
+    quiet: bool,
+    device: str,
+    timeout: float | None,
+    ascii_only: bool | None,
     junit: Path | None = None,
 ) -> int:
-    """Run the worker in this process and show it without the app; return its exit code."""
+    """Run an experiment as the options of :func:`run_options` say; return its exit code."""
+    foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
+    if not foreground:
+        return show_in_app(experiment, device=device, timeout=timeout, ascii_only=ascii_only)
+    style: Style = "progress" if sys.stderr.isatty() else "plain"
+    if as_json or quiet:
+        style = "json" if as_json else "quiet"
+    return _execute_in_foreground(experiment, style, device, timeout, junit)
+
+
+def _execute_in_foreground(
+    experiment: Experiment, style: Style, device: str, timeout: float | None, junit: Path | None
+) -> int:
+    """Run the worker in this process and show it without the app."""
     if style in ("plain", "progress"):
-        # What follows imports for seconds; nobody should wonder whether anything happens.
+        # The imports below take seconds; show at once that something happens.
         click.echo(f"starting {experiment.id} …", err=True)
     from synergy_tui.commands import headless
     from synergy_tui.running.runner import run_experiment
@@ -137,7 +103,7 @@ def execute_in_foreground(
         except OSError as error:
             lost = error
             why = error.strerror or error
-            stopper.request(f"what happens cannot be written out: {why}", ExitCode.RUN_FAILED)
+            stopper.request(f"the events cannot be written to stdout: {why}", ExitCode.RUN_FAILED)
 
     try:
         with stop_on_signals(stopper, detached=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.commands.arguments import Real, experiments_argument, out_option
+from synergy_tui.commands.arguments import Real, experiments_argument, out_option, whole_option
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError, as_user_errors
 
@@ -32,43 +32,34 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--tensorboard", type=_FOLDER, metavar="DIR", help="Scalars as event files.")
 @click.option(
-    "--attention", type=_FILE, metavar="FILE", help="One run's: .safetensors, .npz or .npy."
+    "--attention",
+    type=_FILE,
+    metavar="FILE",
+    help="Attention of one run: .safetensors, .npz or .npy.",
 )
 @click.option(
-    "--graph", type=_FILE, metavar="FILE", help="One layer's heads: .graphml, .gml or .json."
+    "--graph", type=_FILE, metavar="FILE", help="Heads of one layer: .graphml, .gml or .json."
 )
 @click.option("--figures", type=_FOLDER, metavar="DIR", help="Publication figures.")
 @click.option(
-    "--format", "formats", default="svg", show_default=True, metavar="svg,pdf,png", help="Of them."
-)
-@click.option("--run", metavar="RUN", help="For --attention and --graph.  [default: the last]")
-@click.option(
-    "--step", type=click.IntRange(min=0), metavar="N", help="For them.  [default: the newest]"
-)
-@click.option(
-    "--layer",
-    type=click.IntRange(min=1),
-    metavar="N",
-    default=1,
+    "--format",
+    "formats",
+    default="svg",
     show_default=True,
-    help="For --graph.",
+    metavar="svg,pdf,png",
+    help="Formats of the figures, separated by commas.",
 )
-@click.option(
-    "--input",
-    "example",
-    type=click.IntRange(min=0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="For --graph.",
-)
+@click.option("--run", metavar="RUN", help="Run of --attention and --graph.  [default: the last]")
+@whole_option("--step", least=0, help="Training step of them.  [default: the newest]")
+@whole_option("--layer", default=1, help="Layer of --graph.")
+@whole_option("--input", "example", least=0, default=0, help="Input of --graph.")
 @click.option(
     "--threshold",
     type=Real(min=0),
     metavar="X",
     default=0.0,
     show_default=True,
-    help="For --graph: leave out edges of this weight or less.",
+    help="Leave edges of this weight or less out of --graph.",
 )
 @out_option
 def command(
@@ -88,8 +79,8 @@ def command(
 ) -> None:
     """Write what experiments measured as files for other tools.
 
-    The metrics table has a row for each training step, each layer of each probe (and "overall"),
-    and each head; times in diffusion steps, inf where they were not reached within max_steps.
+    The metrics table has one row per training step, per layer of each probe (and "overall"), and
+    per head; times are in diffusion steps, inf where they were not reached within max_steps.
     """
     from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.files import STDOUT
@@ -101,7 +92,7 @@ def command(
         )
     experiments = [find_experiment(name, out) for name in names]
     if len(experiments) > 1 and (attention or graph):
-        raise UserError("--attention and --graph are of one experiment.")
+        raise UserError("--attention and --graph take one experiment.")
     states = [each.fold() for each in experiments]
     with as_user_errors():
         if metrics:

@@ -5,42 +5,31 @@ People's text goes to stderr; stdout carries the event stream of ``--json`` and 
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
-from typing import IO, TYPE_CHECKING, Literal, Protocol
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, Any, Literal
 
+from synergy_tui.commands.presentation import print_expectations, print_runs
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
-from synergy_tui.experiments.metrics import metric
+from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import show_value
+from synergy_tui.words import clean, counted, duration, show_value
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress, TaskID
-    from rich.table import Table
 
     from synergy_tui.experiments.experiment import Experiment
 
 Style = Literal["progress", "plain", "quiet", "json"]
-# A plain line tells of every tenth of a training, and nothing in between.
+# Plain lines report every tenth of a training, and nothing in between.
 PLAIN_LINES = 10
 
-COLUMNS: tuple[tuple[str, str], ...] = (
-    ("parameters", "parameters"),
-    ("loss", "loss (nats)"),
-    ("accuracy", "accuracy"),
-    ("hitting_time", "steps to sink"),
-    ("mixing_time", "mixing time"),
-    ("fidelity", "minimax fidelity"),
-    ("amplification", "amplification"),
-)
 
-
-class View(Protocol):
+class View:
     """Shows an experiment while its events come."""
 
     def show(self, event: Event, state: ExperimentState) -> None:
@@ -53,25 +42,15 @@ class View(Protocol):
 class Headless:
     """Listens to a run and shows it.
 
-    Parameters
-    ----------
-    style
-        ``progress`` draws bars (for terminals), ``plain`` writes a line now and then, ``quiet``
-        only what went wrong, ``json`` the events on stdout.
-    state
-        What the log held before, for a run that is resumed.
+    ``progress`` draws bars (for terminals), ``plain`` writes a line now and then, ``quiet`` only
+    what went wrong, ``json`` the events on stdout. ``state`` is what the log contained before, for
+    a run that is resumed.
     """
 
     def __init__(self, style: Style, state: ExperimentState | None = None) -> None:
         self.state = state or ExperimentState()
         self._guard = threading.Lock()
-        self._view: View
-        if style == "json":
-            self._view = JsonLines(sys.stdout.buffer)
-        elif style == "progress":
-            self._view = ProgressBars()
-        else:
-            self._view = PlainLines(quiet=style == "quiet")
+        self._view = _view(style)
 
     def __call__(self, event: Event) -> None:
         """Take one event, from any thread."""
@@ -80,34 +59,35 @@ class Headless:
             self._view.show(event, self.state)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
         self._view.close()
 
 
-class JsonLines:
+def _view(style: Style) -> View:
+    if style == "json":
+        return JsonLines(sys.stdout.buffer)
+    return ProgressBars() if style == "progress" else PlainLines(quiet=style == "quiet")
+
+
+class JsonLines(View):
     """Writes each event as it is in the log."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
 
     def show(self, event: Event, state: ExperimentState) -> None:
-        """Write the event and flush, so that a pipe sees it now."""
+        """Flush after each event, so that a pipe sees it now."""
         self._stream.write(encode(event))
         self._stream.flush()
 
-    def close(self) -> None:
-        """Nothing is open."""
 
-
-class PlainLines:
+class PlainLines(View):
     """Writes a line for what matters, for logs and pipes."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._told: dict[str, int] = {}
+        self._reported = -1
 
     def show(self, event: Event, state: ExperimentState) -> None:
-        """Write a line where the event deserves one."""
         kind = event["kind"]
         if kind in ("warning", "run_failed"):
             _say(_incident(event))
@@ -128,19 +108,16 @@ class PlainLines:
         if event["run"] != list(state.runs)[-1] or not state.total_steps:
             return False
         tenth = event["step"] * PLAIN_LINES // state.total_steps
-        if self._told.get("tenth") == tenth:
-            return False
-        self._told["tenth"] = tenth
-        return True
-
-    def close(self) -> None:
-        """Nothing is open."""
+        due = tenth != self._reported
+        self._reported = tenth
+        return due
 
 
-class ProgressBars:
+class ProgressBars(View):
     """Draws a bar for each trained run, on a terminal."""
 
     def __init__(self) -> None:
+        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -149,7 +126,7 @@ class ProgressBars:
             TimeRemainingColumn,
         )
 
-        self._console = stderr_console()
+        self._console = Console(stderr=True, highlight=False)
         self._progress: Progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -184,100 +161,43 @@ class ProgressBars:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bars away."""
         self._progress.stop()
 
 
-def stderr_console() -> Console:
-    """Return a rich console on stderr; plain where that is no terminal or ``NO_COLOR`` is set."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
 def closing(state: ExperimentState, *, quiet: bool = False) -> None:
-    """Write the closing table, the expectations and the verdict to stderr.
-
-    Parameters
-    ----------
-    quiet
-        Only what failed.
+    """Write the closing table, the expectations and the verdict to stderr; only what failed when
+    ``quiet``.
     """
-    console = stderr_console()
-    if not console.is_terminal:
-        console.width = 200
     failed = [event for event in state.expectations if not event["holds"]]
-    if not quiet:
-        console.print(run_table(state))
-    if state.expectations and (failed or not quiet):
-        console.print(expectation_table(failed if quiet else state.expectations))
     if quiet:
+        if failed:
+            print_expectations(failed, err=True)
         return
+    print_runs([_record(run) for run in state.runs.values()], ("run", "status"), err=True)
+    if state.expectations:
+        print_expectations(state.expectations, err=True)
     found = verdict(state)
-    console.print(f"verdict  {found.line}", markup=False, soft_wrap=True)
+    _say(f"verdict  {found.line}")
     for detail in found.details:
-        console.print(f"         {detail}", markup=False, soft_wrap=True)
+        _say(f"         {detail}")
     if found.convention:
-        console.print(f"         by {found.convention}", markup=False, soft_wrap=True)
+        _say(f"         by {found.convention}")
 
 
-def run_table(state: ExperimentState) -> Table:
-    """Return runs and their numbers as a table."""
-    from rich.table import Table
-
-    rows = [(run, [cell(run, name) for name, _ in COLUMNS]) for run in state.runs.values()]
-    shown = [
-        index for index in range(len(COLUMNS)) if any(cells[index] != "–" for _, cells in rows)
-    ]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("run", no_wrap=True)
-    table.add_column("heads", justify="right")
-    for index in shown:
-        table.add_column(COLUMNS[index][1], justify="right", overflow="fold")
-    table.add_column("state", overflow="fold")
-    for run, cells in rows:
-        ended = run.status if not run.reason else f"{run.status}: {run.reason}"
-        table.add_row(run.name, str(run.heads), *(cells[index] for index in shown), ended)
-    return table
-
-
-def cell(run: RunState, name: str) -> str:
-    """Return a run's number for a person; ``–`` where it has none."""
-    try:
-        value = metric(run, name)
-    except UndecidedError:
-        return "–"
-    if isinstance(value, float) and math.isnan(value):
-        return "–"
-    if name == "parameters" and isinstance(value, float):
-        return f"{value:,.0f}"
-    return show_value(value, exact=run.kind == "designed")
-
-
-def expectation_table(expectations: list[Event]) -> Table:
-    """Return expectations with both sides' values as a table."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for title in ("", "expectation", "left", "right", ""):
-        number = title in ("left", "right")
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
-    for event in expectations:
-        holds = bool(event["holds"])
-        mark = Text("✓ holds" if holds else "✗ fails", style="green" if holds else "bold red")
-        table.add_row(
-            mark,
-            Text(str(event["that"])),
-            show_value(event.get("left")),
-            show_value(event.get("right")),
-            Text(str(event.get("reason") or event.get("because") or "")),
-        )
-    return table
+def _record(run: RunState) -> dict[str, Any]:
+    """As `run_record`, but with loss and accuracy averaged over the last reports, as expectations
+    compare them.
+    """
+    record = run_record(run)
+    for name in ("loss", "accuracy"):
+        record[name] = None
+        with suppress(UndecidedError):
+            record[name] = metric(run, name)
+    return record
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(clean(text), file=sys.stderr, flush=True)
 
 
 def _incident(event: Event) -> str:
@@ -289,9 +209,8 @@ def _incident(event: Event) -> str:
 
 def _started(run: RunState, event: Event) -> str:
     if event["kind"] == "run_resumed":
-        return f"{run.name} goes on from step {max(0, event['step'])}"
-    heads = "1 head" if run.heads == 1 else f"{run.heads} heads"
-    parts = [heads]
+        return f"{run.name} continues from step {max(0, event['step'])}"
+    parts = [counted(run.heads, "head")]
     if run.parameters is not None:
         parts.append(f"{run.parameters:,} parameters")
     if run.total_steps:
@@ -303,26 +222,24 @@ def _started(run: RunState, event: Event) -> str:
 
 def _numbers(run: RunState) -> str:
     parts = []
-    for name, label in (
-        ("loss", "loss"),
-        ("hitting_time", "to sink"),
-        ("fidelity", "fidelity"),
-    ):
-        shown = cell(run, name)
-        if shown != "–":
-            parts.append(f"{label} {shown}")
+    for name, label in (("loss", "loss"), ("hitting_time", "to sink"), ("fidelity", "fidelity")):
+        with suppress(UndecidedError):
+            text = show_value(metric(run, name), exact=run.kind == "designed")
+            if text != "–":
+                parts.append(f"{label} {text}")
     return " · ".join(parts)
 
 
 def _progress(state: ExperimentState) -> str:
     runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    return f"step {state.step}/{state.total_steps}  {state.elapsed:.0f} s  " + "  |  ".join(runs)
+    steps = f"step {state.step}/{state.total_steps}"
+    return f"{steps}  {duration(state.elapsed)}  {'  |  '.join(runs)}"
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:
-    """Return what a person can do after a run that did not come to its end."""
+    """Return what a person can do after a run that did not finish."""
     kept = any(experiment.checkpoints.glob("*.safetensors"))
-    resume = f"Go on with `synergy resume {experiment.id}`."
+    resume = f"Continue with `synergy resume {experiment.id}`."
     lines = []
     if any(run.status == "stopped" for run in state.runs.values()):
         kept_at = " after a checkpoint" if kept else ""

@@ -12,19 +12,22 @@ from typing import Any
 
 import click
 
+from synergy_tui.commands.arguments import whole_option
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import UserError
 from synergy_tui.schemas import schema_path
 
 
 def _head_counts(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Read ``1,8``."""
+    """Read counts as in ``1,8``."""
     if value is None:
         return None
     try:
         counts = tuple(int(each) for each in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"'{value}' is not numbers parted by commas, as in 1,8") from None
+        raise click.BadParameter(
+            f"'{value}' is not numbers separated by commas, as in 1,8"
+        ) from None
     if min(counts) < 1:
         raise click.BadParameter("a run has at least one head")
     return counts
@@ -50,21 +53,13 @@ def _head_counts(context: click.Context, parameter: click.Parameter, value: str 
     "--topology", help="Or draw graphs of this family, as in sliding_window; no training."
 )
 @click.option("--heads", metavar="1,8", callback=_head_counts, help="Head counts, one run each.")
-@click.option(
-    "--length",
-    "--nodes",
-    type=click.IntRange(min=2),
-    metavar="N",
-    help="Tokens a sequence, nodes a graph.",
-)
-@click.option("--layers", type=click.IntRange(min=1), metavar="N", help="Transformer blocks.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Training steps.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), metavar="N", help="Of initialisation, data and graphs."
-)
+@whole_option("--length", "--nodes", least=2, help="Tokens per sequence, nodes per graph.")
+@whole_option("--layers", help="Transformer blocks.")
+@whole_option("--steps", help="Training steps.")
+@whole_option("--seed", least=0, help="Seed of initialisation, data and graphs.")
 @click.option("--title", help="One line about what it compares.")
 @click.option("--force", is_flag=True, help="Overwrite FILE.")
-@click.option("--yes", "-y", is_flag=True, help="Ask nothing; defaults for what is not given.")
+@click.option("--yes", "-y", is_flag=True, help="Ask nothing; use defaults for what is not given.")
 def command(
     file: Path,
     task: str | None,
@@ -75,8 +70,8 @@ def command(
 ) -> None:
     """Write a commented scenario to FILE (scenario.toml; `-` for stdout).
 
-    Asks a few questions when it is called without flags on a terminal. What it writes is checked
-    first, and an existing file is left alone without --force.
+    Asks a few questions when it is called without flags on a terminal. The scenario is checked
+    before it is written, and an existing file is left alone without --force.
     """
     from synergy_tui.files import write_output
 
@@ -100,7 +95,6 @@ def command(
 
 
 def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -> Answers:
-
     values = {key: value for key, value in given.items() if value is not None}
     if topology:
         return Answers(task=None, topology=topology, **{"length": 32, "heads": (1, 4), **values})
@@ -108,7 +102,7 @@ def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -
 
 
 def _ask() -> Answers:
-    """Ask on the terminal, with an answer proposed to every question."""
+    """Ask on the terminal, proposing an answer to every question."""
     from synergy_engine.topologies.catalogue import FAMILIES
     from synergy_trainer.settings import TASKS
 
@@ -130,7 +124,7 @@ def _ask() -> Answers:
     if not train:
         nodes = click.prompt("Nodes", type=at_least_2, default=32, err=True)
         return Answers(task=None, topology=what, heads=heads, length=nodes)
-    length = click.prompt("Tokens a sequence", type=at_least_2, default=33, err=True)
+    length = click.prompt("Tokens per sequence", type=at_least_2, default=33, err=True)
     layers = click.prompt("Layers", type=click.IntRange(min=1), default=1, err=True)
     steps = click.prompt("Training steps", type=click.IntRange(min=1), default=600, err=True)
     return Answers(task=what, heads=heads, length=length, layers=layers, steps=steps)
@@ -141,51 +135,27 @@ _VOCABULARY = 16
 
 @dataclass(frozen=True)
 class Answers:
-    """What a new scenario is to compare.
-
-    Attributes
-    ----------
-    title
-        One line, shown above everything.
-    heads
-        Head counts, one run each.
-    task
-        What Transformers learn; ``None`` for graphs drawn from ``topology``.
-    topology
-        Family of graphs, where nothing is learnt.
-    length
-        Tokens a sequence, or nodes of a graph.
-    layers, steps
-        Of the Transformers.
-    seed
-        Of initialisation, data and random graphs.
-    """
+    """What a new scenario is to compare."""
 
     title: str = ""
-    heads: Sequence[int] = (1, 8)
-    task: str | None = "sort"
+    heads: Sequence[int] = (1, 8)  # of each run
+    task: str | None = "sort"  # what Transformers learn; None for graphs drawn from `topology`
     topology: str | None = None
-    length: int = 33
+    length: int = 33  # tokens per sequence, or nodes per graph
     layers: int = 1
     steps: int = 600
     seed: int = 7
 
 
 def run_names(heads: Sequence[int]) -> list[str]:
-    """Return a name for each run: ``single-head`` and ``multi-head``, or ``heads-4``."""
+    """A name for each run: ``single-head`` and ``multi-head``, or ``heads-4``."""
     if len(heads) == 2 and heads[0] == 1:
         return ["single-head", "multi-head"]
     return ["single-head" if count == 1 else f"heads-{count}" for count in heads]
 
 
 def render_scenario(answers: Answers) -> str:
-    """Return the text of a scenario that does what was answered.
-
-    Raises
-    ------
-    UserError
-        The answers do not make a valid scenario; it says everything that is wrong.
-    """
+    """Return the text of the scenario; a UserError lists everything that is wrong with it."""
     if len(set(answers.heads)) < len(answers.heads):
         raise UserError("Two runs would have the same number of heads.")
     text = _trained(answers) if answers.task else _designed(answers)
@@ -196,7 +166,6 @@ def render_scenario(answers: Answers) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return text as a TOML string."""
     import json
 
     # JSON's escapes are TOML's, but for DEL, which JSON leaves bare.
@@ -250,7 +219,7 @@ def _trained(answers: Answers) -> str:
 
 
 def _expectations(names: Sequence[str]) -> str:
-    """Return expectations that hold for the right reason, and one to think about."""
+    """Expectations that hold for the right reason, and one to think about."""
     first, last = names[0], names[-1]
     text = textwrap.dedent(
         """
@@ -277,8 +246,8 @@ def _designed(answers: Answers) -> str:
         for parameter in (family.parameters if family else ())
     )
     text = _head(answers, f"{topology} graphs") + (
-        f"\n# Nothing is learnt: heads are drawn from the family {topology}. Its parameters go\n"
-        "# into `graph`, beside diversity (0: identical heads, 1: all drawn anew):\n" + comments
+        f"\n# Nothing is trained: heads are drawn from the family {topology}. Its parameters go\n"
+        "# into `graph`, and so does diversity (0: identical heads, 1: all redrawn):\n" + comments
     )
     for name, count in zip(run_names(answers.heads), answers.heads, strict=True):
         graph = f"topology = {_quoted(topology)}, nodes = {answers.length}"

@@ -1,8 +1,8 @@
 """The outcome of an experiment as a JUnit XML file, which continuous integration systems show.
 
-A run is one test case (error when it failed, skipped when it was stopped before its end), and so is
-every expectation (failure when it does not hold, with both sides' values). The layout is the common
-subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuite/testcase``.
+A run is one test case (error when it failed, skipped when it was stopped before its end), and so
+is every expectation (failure when it does not hold, with both sides' values). The layout is the
+common subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuite/testcase``.
 """
 
 from __future__ import annotations
@@ -15,25 +15,12 @@ from typing import Any
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import write_output
 
-# What XML 1.0 cannot hold even escaped; task names and messages may come from anywhere.
+# What XML 1.0 cannot contain even escaped; task names and messages may come from anywhere.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, state: ExperimentState) -> None:
-    """Write the JUnit report of ``state`` to ``path``, all of it or none.
-
-    Parameters
-    ----------
-    path
-        The file; missing folders are made. ``-`` is stdout.
-    state
-        The experiment, folded from its log.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written.
-    """
+    """Write the JUnit report of ``state`` to ``path``, all of it or none; ``-`` is stdout."""
     write_output(path, render_junit(state))
 
 
@@ -65,7 +52,7 @@ def render_junit(state: ExperimentState) -> str:
 
 
 def _why(event: dict[str, Any]) -> str:
-    """Say what an expectation compared, with both sides' values."""
+    """What an expectation compared, with both sides' values."""
     if event.get("reason"):
         return f"{event['that']}: {event['reason']}"
     return f"{event['that']} does not hold: {event.get('left')} against {event.get('right')}"

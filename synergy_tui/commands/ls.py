@@ -18,7 +18,7 @@ _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
     cls=Examples,
     examples="""\
     synergy ls
-    synergy ls --state dead --state stopped       # those that `synergy resume` can go on with
+    synergy ls --state dead --state stopped       # those that `synergy resume` can continue
     synergy ls --json | jq -r 'select(.state == "failed").path'
     """,
 )
@@ -34,9 +34,9 @@ _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
 def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """List experiments: state, age, scenario, verdict; oldest first.
 
-    `dead` means that the worker went without closing its log (killed, or a power cut);
-    `synergy resume NAME` goes on from its last checkpoint. JSON objects have the keys id, scenario,
-    state, started, path, exit_code, verdict and elapsed (seconds).
+    `dead` means that the worker ended without closing its log (killed, or a power cut);
+    `synergy resume NAME` continues from its last checkpoint. JSON objects have the keys id,
+    scenario, state, started, path, exit_code, verdict and elapsed (seconds).
     """
     from synergy_tui.experiments.experiment import list_experiments, summary
     from synergy_tui.files import home

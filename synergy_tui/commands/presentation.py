@@ -1,4 +1,4 @@
-"""How commands show things: help with examples, strict JSON lines, tables, numbers for people."""
+"""How commands show things: help with examples, strict JSON lines, tables."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from synergy_tui.errors import ExitCode
+from synergy_tui.words import clean, show_value
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 class Examples(click.Command):
     """A command whose ``--help`` ends with examples, line by line as they are typed.
 
-    Parameters
-    ----------
-    examples
-        One a line, as they are typed; what follows `` # `` is a comment.
-    answers
-        The exit codes that need saying; the others are as for every command.
+    What follows `` # `` in an example is a comment. ``answers`` are the exit codes to list; the
+    others are as for every command.
     """
 
     def __init__(
@@ -33,7 +33,6 @@ class Examples(click.Command):
         self.answers = tuple(answers)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the exit codes, and the examples without wrapping them."""
         if self.answers:
             write_exit_codes(formatter, self.answers)
         with formatter.section("Examples"):
@@ -56,23 +55,17 @@ def json_line(value: Any) -> str:
 
 def print_table(
     columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str | Text]],
     *,
     left: int = 1,
     wrap: Sequence[str] = (),
+    err: bool = False,
 ) -> None:
-    """Print a table on stdout; on a terminal too narrow for it, a block of lines for each row.
+    """Print a table; on a terminal too narrow for it, with its rows as columns.
 
-    Parameters
-    ----------
-    columns
-        Headings; a line break in one is kept where there is room for a table.
-    rows
-        One text a column.
-    left
-        How many columns, from the first, hold words (left-aligned); the others hold numbers.
-    wrap
-        Columns that may wrap, by heading; the others are never cut.
+    The first ``left`` columns contain words (left-aligned), the others numbers. Columns whose
+    heading is in ``wrap`` may wrap; the others are never cut. A line break in a heading is kept
+    where there is room for a table. ``err`` prints on stderr.
     """
     from rich import box
     from rich.table import Table
@@ -81,34 +74,48 @@ def print_table(
     widths = []
     for index, heading in enumerate(columns):
         may_wrap = heading in wrap
-        table.add_column(heading, justify="left" if index < left else "right", no_wrap=not may_wrap)
+        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
+        table.add_column(heading, justify=justify, no_wrap=not may_wrap)
         cells = [*heading.split("\n"), *(row[index] for row in rows)]
         widths.append(20 if may_wrap else max(map(len, cells)))
-    if sys.stdout.isatty() and sum(widths) + 3 * len(widths) > shutil.get_terminal_size().columns:
-        _print_blocks([heading.replace("-\n", "").replace("\n", " ") for heading in columns], rows)
+    stream = sys.stderr if err else sys.stdout
+    room = shutil.get_terminal_size().columns
+    if stream.isatty() and sum(widths) + 3 * len(widths) > room:
+        headings = [heading.replace("-\n", "").replace("\n", " ") for heading in columns]
+        _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
         return
     for row in rows:
         table.add_row(*row)
-    print_rich(table)
+    _print_rich(table, err)
 
 
-def _print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows one below the other, a line for each value."""
-    indent = max(map(len, columns))
-    for row in rows:
-        click.echo()
-        for heading, value in zip(columns, row, strict=True):
-            click.echo(f"  {heading:<{indent}}  {value}")
+def _print_turned(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], room: int, err: bool
+) -> None:
+    """Print a line for each heading, with as many rows side by side as ``room`` allows."""
+    indent = 2 + max(map(len, headings))
+    widths = [2 + max(map(len, row)) for row in rows]
+    start = 0
+    while start < len(rows):
+        end = start + 1
+        while end < len(rows) and indent + sum(widths[start : end + 1]) <= room:
+            end += 1
+        click.echo(err=err)
+        for index, heading in enumerate(headings):
+            cells = [f"  {rows[at][index]:<{widths[at] - 2}}" for at in range(start, end)]
+            click.echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
+        start = end
 
 
-def print_rich(renderable: Any) -> None:
-    """Print with rich on stdout: plain and unlimited in width where that is no terminal."""
+def _print_rich(renderable: Any, err: bool) -> None:
+    """Print with rich: plain and unlimited in width where the stream is not a terminal."""
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
+    stream = sys.stderr if err else sys.stdout
+    terminal = stream.isatty()
     width = shutil.get_terminal_size().columns if terminal else 10_000
     console = Console(
-        file=sys.stdout,
+        file=stream,
         width=width,
         highlight=False,
         markup=False,
@@ -122,4 +129,76 @@ def print_rich(renderable: Any) -> None:
     with console.capture() as capture:
         console.print(renderable)
     for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), err=err)
+
+
+def print_runs(
+    records: Sequence[Mapping[str, Any]], texts: Sequence[str], *, err: bool = False
+) -> None:
+    """Print runs, one per line: the keys ``texts`` of `run_record`, then the numbers they have."""
+    from synergy_tui.experiments.metrics import COLUMNS
+
+    if not records:
+        return
+
+    def cell(record: Mapping[str, Any], key: str) -> str:
+        return show_value(record.get(key), exact=record["kind"] == "designed")
+
+    shown = {
+        heading: key
+        for heading, key in COLUMNS.items()
+        if any(cell(record, key) != "–" for record in records)
+    }
+    print_table(
+        [*texts, *shown],
+        [
+            ["–" if record[key] is None else clean(str(record[key])) for key in texts]
+            + [cell(record, key) for key in shown.values()]
+            for record in records
+        ],
+        left=len(texts),
+        err=err,
+    )
+    for record in records:
+        if record.get("reason"):
+            text = f"{record['run']} {record['status']}: {record['reason']}"
+            click.echo(clean(text), err=err)
+
+
+def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
+    """Print the conventions that runs were measured under; return how many there are."""
+    weights: dict[tuple[str, ...], set[str]] = {}
+    for record in records:
+        if record.get("convention"):
+            key = tuple(str(record[name]) for name in ("convention", "combine", "sink"))
+            weights.setdefault(key, set()).add(str(record["weights"]))
+    for (convention, combine, sink), used in sorted(weights.items()):
+        click.echo(
+            f"convention  {convention}, {combine}, {' or '.join(sorted(used))} head weights, "
+            f"sink {sink}; times in diffusion steps, loss in nats"
+        )
+    return len(weights)
+
+
+def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False) -> None:
+    """Print expectations with both sides' values."""
+    from rich.text import Text
+
+    holds = Text("✓ holds", style="green")
+    fails = Text("✗ fails", style="bold red")
+    print_table(
+        ["", "expectation", "left", "right", "because"],
+        [
+            [
+                holds if event["holds"] else fails,
+                clean(str(event["that"])),
+                show_value(event.get("left")),
+                show_value(event.get("right")),
+                clean(str(event.get("reason") or event.get("because") or "")),
+            ]
+            for event in events
+        ],
+        left=2,
+        wrap=("because",),
+        err=err,
+    )

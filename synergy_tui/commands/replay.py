@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.commands.arguments import experiment_argument, out_option
-from synergy_tui.commands.execution import ascii_option
+from synergy_tui.commands.arguments import ascii_option, experiment_argument, out_option
 from synergy_tui.commands.presentation import Examples
+from synergy_tui.errors import UserError
 
 
 @click.command(
@@ -24,11 +24,10 @@ from synergy_tui.commands.presentation import Examples
 def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
     """Open the app on NAME as it was recorded: step, play and scrub through it.
 
-    NAME is an id, what is unique of one, a directory, or `last`. Nothing is computed anew
+    NAME is an id, a unique part of one, a directory, or `last`. Nothing is computed again
     and nothing is written.
     """
     from synergy_tui.app.app import open_app
-    from synergy_tui.errors import UserError
     from synergy_tui.experiments.experiment import find_experiment
 
     found = find_experiment(name, out)

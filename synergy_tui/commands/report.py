@@ -9,6 +9,7 @@ import click
 
 from synergy_tui.commands.arguments import experiments_argument, out_option
 from synergy_tui.commands.presentation import Examples
+from synergy_tui.errors import require
 
 
 @click.command(
@@ -26,18 +27,17 @@ from synergy_tui.commands.presentation import Examples
     "--output",
     "-o",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The HTML file (Markdown goes beside it), or the figure's; ./report.html unless given.",
+    help="The HTML file (the Markdown goes next to it) or figure file; default ./report.html.",
 )
 @click.option("--figure", metavar="FIGURE", help="Write only this figure: SVG, PDF or PNG.")
 def command(
     names: tuple[str, ...], out: Path | None, output: Path | None, figure: str | None
 ) -> None:
-    """Write what sweeps and experiments NAME… show: verdicts, figures, tables, and their origin.
+    """Write what sweeps and experiments NAME… show: verdicts, figures, tables, and their origins.
 
     Each of the theory's predictions is supported, contradicted or undecided, under every
     convention that the runs were measured with.
     """
-    from synergy_tui.errors import require
     from synergy_tui.report.document import compose
     from synergy_tui.report.evidence import gather
     from synergy_tui.report.figures import plots

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
     """Remove experiments with everything in them, after asking.
 
-    An experiment that is running is not removed: stop it first. Names are all looked up before
-    anything is removed, so a typo removes nothing.
+    A running experiment is not removed: stop it first. All names are looked up before anything is
+    removed, so a typo removes nothing.
     """
     from synergy_tui.experiments.experiment import find_experiment
 
@@ -40,7 +40,7 @@ def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
         if experiment.state() == "running":
             raise UserError(
                 f"Experiment {experiment.id} is running.",
-                hint=f"Stop it first: synergy stop {experiment.id}",
+                hint=f"Stop it first: `synergy stop {experiment.id}`.",
             )
     if not yes and not _agreed(list(found.values())):
         click.echo("Nothing was removed.", err=True)
@@ -55,7 +55,9 @@ def _agreed(experiments: list[Experiment]) -> bool:
     for experiment in experiments:
         click.echo(f"  {experiment.path} ({experiment.state()})", err=True)
     if not sys.stdin.isatty():
-        raise UserError("Nobody can be asked here.", hint="Give --yes to remove without asking.")
+        raise UserError(
+            "There is no terminal to ask on.", hint="Give --yes to remove without asking."
+        )
     what = "this experiment" if len(experiments) == 1 else f"these {len(experiments)} experiments"
     return click.confirm(f"Remove {what}?", err=True)
 

@@ -7,18 +7,8 @@ from typing import Any
 
 import click
 
-from synergy_tui.commands.arguments import json_option, out_option
-from synergy_tui.commands.execution import (
-    ascii_option,
-    device_option,
-    execute_in_foreground,
-    prepare,
-    quiet_option,
-    show_in_app,
-    terminal_is_interactive,
-    timeout_option,
-    view_style,
-)
+from synergy_tui.commands.arguments import out_option, run_options, set_option, whole_option
+from synergy_tui.commands.execution import execute, prepare
 from synergy_tui.commands.presentation import Examples
 from synergy_tui.errors import ExitCode
 
@@ -35,21 +25,9 @@ from synergy_tui.errors import ExitCode
     """,
 )
 @click.argument("scenario")
-@click.option("--no-ui", is_flag=True, help="Stay in the foreground, without the app.")
-@json_option
-@quiet_option
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the scenario; may be given several times.",
-)
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Replace the scenario's seed."
-)
-@device_option
-@timeout_option
+@run_options
+@set_option
+@whole_option("--seed", least=0, most=2**63 - 1, help="Replace the scenario's seed.")
 @out_option
 @click.option(
     "--junit",
@@ -57,34 +35,25 @@ from synergy_tui.errors import ExitCode
     metavar="FILE",
     help="Write runs and expectations as a JUnit XML report; `-` is stdout.",
 )
-@ascii_option
 def command(
     scenario: str,
-    no_ui: bool,
-    as_json: bool,
-    quiet: bool,
     overrides: tuple[str, ...],
     seed: int | None,
-    device: str,
-    timeout: float | None,
     out: Path | None,
     junit: Path | None,
-    ascii_only: bool | None,
+    **options: Any,
 ) -> int:
     """Run SCENARIO: a TOML file, or the name of one that comes with Synergy.
 
-    With a terminal, a worker is started that outlives it, and the app shows what it does. Without
-    one, or with --no-ui, --json, --quiet or --junit, it runs in the foreground; text for people
-    goes to stderr.
+    On a terminal, a worker starts that outlives it, and the app shows what it does. Without a
+    terminal, or with --no-ui, --json, --quiet or --junit, it runs in the foreground; text for
+    people goes to stderr.
     """
-    foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
     if junit is not None:
         from synergy_tui.files import require_writable
 
         require_writable(junit)
-    experiment = prepare(scenario, overrides=overrides, seed=seed, device=device, out=out)
-    options: dict[str, Any] = {"device": device, "timeout": timeout}
-    if not foreground:
-        return show_in_app(experiment, ascii_only=ascii_only, **options)
-    style = view_style(as_json, quiet)
-    return execute_in_foreground(experiment, style=style, junit=junit, **options)
+    experiment = prepare(
+        scenario, overrides=overrides, seed=seed, device=options["device"], out=out
+    )
+    return execute(experiment, junit=junit, **options)

@@ -17,7 +17,7 @@ from synergy_tui.commands.presentation import Examples
     """,
 )
 @click.argument("name", type=click.Choice(["scenario", "events", "analysis"]))
-@click.option("--path", is_flag=True, help="Print where the file is instead of what is in it.")
+@click.option("--path", is_flag=True, help="Print the file's path instead of its content.")
 def command(name: str, path: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of scenario files, of the event stream that
     `synergy run --json` prints, or of the objects that `synergy analyze --json` prints.

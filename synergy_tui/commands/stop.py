@@ -8,6 +8,7 @@ import click
 
 from synergy_tui.commands.arguments import Real, experiment_argument, out_option
 from synergy_tui.commands.presentation import Examples
+from synergy_tui.errors import ExitCode
 
 
 @click.command(
@@ -30,16 +31,15 @@ from synergy_tui.commands.presentation import Examples
 def command(name: str, wait: float, out: Path | None) -> int:
     """Ask NAME's worker to write a checkpoint and stop, and wait for it.
 
-    NAME is an id, what is unique of one, a directory, or `last`.
+    NAME is an id, a unique part of one, a directory, or `last`.
     """
-    from synergy_tui.errors import ExitCode
     from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.running.worker import stop
 
     found = find_experiment(name, out)
     state = stop(found, wait=wait)
     if state == "running":
-        click.echo(f"{found.id} was asked to stop and is still at it.", err=True)
+        click.echo(f"{found.id} was asked to stop and is still running.", err=True)
         return int(ExitCode.RUN_FAILED)
-    click.echo(f"{found.id} is {state}. Go on with `synergy resume {found.id}`.", err=True)
+    click.echo(f"{found.id} is {state}. Continue with `synergy resume {found.id}`.", err=True)
     return int(ExitCode.OK)

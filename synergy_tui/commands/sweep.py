@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synergy_tui.commands.arguments import out_option
-from synergy_tui.commands.execution import device_option, quiet_option, terminal_is_interactive
+from synergy_tui.commands.arguments import (
+    device_option,
+    no_ui_option,
+    out_option,
+    quiet_option,
+    set_option,
+    whole_option,
+)
+from synergy_tui.commands.execution import terminal_is_interactive
 from synergy_tui.commands.presentation import Examples
-from synergy_tui.errors import ExitCode
+from synergy_tui.errors import ExitCode, UserError, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from subprocess import Popen
 
+    from synergy_tui.scenario import Scenario
     from synergy_tui.sweep.directory import Sweep
     from synergy_tui.sweep.executors.executor import Backend
+    from synergy_tui.sweep.plan import Point
 
 
 @click.command(
@@ -29,32 +39,24 @@ if TYPE_CHECKING:
     synergy sweep --no-ui --set 'sweep.seeds=3' --workers 2 scenarios/sweep_heads.toml
     synergy sweep --ray local scenarios/sweep_heads.toml
     synergy sweep --ray auto scenarios/paper_copy.toml   # the cluster that RAY_ADDRESS names
-    synergy sweep last                                   # go on with what is not finished
+    synergy sweep last                                   # continue what is not finished
     synergy sweep last --watch
     """,
 )
 @click.argument("scenario", metavar="SCENARIO|SWEEP")
-@click.option("--dry-run", is_flag=True, help="Say what would be run, and what it would cost.")
-@click.option("--no-ui", is_flag=True, help="Stay in the foreground, without the app.")
+@click.option("--dry-run", is_flag=True, help="Print what would be run, and what it would cost.")
+@no_ui_option
 @click.option("--watch", is_flag=True, help="Only look at a sweep that runs or has ended.")
 @click.option("--stop", "stop_it", is_flag=True, help="Ask a sweep to checkpoint and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the sweep's events as JSON lines.")
 @quiet_option
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change a key of the scenario; may be given several times.",
-)
+@set_option
 @click.option(
     "--executor",
     type=click.Choice(["auto", "ensemble", "pool", "ray"]),
-    help="What runs the points; else what [sweep] says.",
+    help="What runs the points; else the one that [sweep] names.",
 )
-@click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Points (or ensembles) at a time."
-)
+@whole_option("--workers", help="Points (or ensembles) at a time.")
 @click.option(
     "--ray",
     metavar="auto|local|ADDRESS",
@@ -71,71 +73,74 @@ def command(
     as_json: bool,
     quiet: bool,
     overrides: tuple[str, ...],
-    executor: str | None,
-    workers: int | None,
-    ray: str | None,
-    device: str,
     out: Path | None,
+    **backend_options: Any,
 ) -> int:
-    """Run every point of SCENARIO's [sweep], or go on with the SWEEP of that id or directory.
+    """Run every point of SCENARIO's [sweep], or continue the SWEEP of that id or directory.
 
     Every point is an ordinary experiment. Points that are finished are not run again. Ctrl-C (and
-    SIGTERM) checkpoints everything; the same command with the sweep's directory goes on.
+    SIGTERM) checkpoints everything; the same command with the sweep's directory continues it.
     """
     foreground = no_ui or as_json or quiet or not terminal_is_interactive()
-    existing = _existing(scenario, out)
+    sweep = _existing(scenario, out)
     if watch or stop_it:
         from synergy_tui.sweep.directory import find_sweep
 
-        sweep = existing or find_sweep(scenario, out)
+        sweep = sweep or find_sweep(scenario, out)
         if stop_it:
             from synergy_tui.sweep.worker import stop
 
             stop(sweep)
             return 0
         return _follow(sweep, None, as_json, quiet) if foreground else _show(sweep)
-    sweep_or_none, backend = _prepare(
-        scenario, existing, overrides, executor, workers, ray, device, out, dry_run, quiet
-    )
-    if sweep_or_none is None:
+    plan = _check(scenario, sweep, overrides, backend_options, quiet)
+    if dry_run:
+        for point in plan.left:
+            click.echo(f"{point.name}  {', '.join(point.columns)}")
         return 0
-    return _run(sweep_or_none, backend, foreground=foreground, as_json=as_json, quiet=quiet)
+    if sweep is None:
+        sweep = _create(scenario, plan, overrides, out)
+        if not quiet:
+            click.echo(f"sweep  {sweep.path}", err=True)
+    return _run(sweep, plan.backend, foreground=foreground, as_json=as_json, quiet=quiet)
+
+
+@dataclass
+class _Plan:
+    """A sweep that can be run: its scenario, its points, those that are left, and how."""
+
+    scenario: Scenario
+    points: list[Point]
+    left: list[Point]
+    backend: Backend
 
 
 def _existing(name: str, out: Path | None) -> Sweep | None:
     """The sweep that is meant, where it is not a scenario."""
     if Path(name).suffix == ".toml":
         return None
-    from synergy_tui.errors import UserError
     from synergy_tui.scenario import find_scenario
     from synergy_tui.sweep.directory import find_sweep
 
     try:
         return find_sweep(name, out)
     except UserError:
-        find_scenario(name)  # tells what the name could have been
+        find_scenario(name)  # its error lists what the name could have been
         return None
 
 
-def _prepare(
+def _check(
     name: str,
     existing: Sweep | None,
     overrides: tuple[str, ...],
-    executor: str | None,
-    workers: int | None,
-    ray: str | None,
-    device: str,
-    out: Path | None,
-    dry_run: bool,
+    backend_options: dict[str, Any],
     quiet: bool,
-) -> tuple[Sweep | None, Backend]:
-    """Check everything, say what it will cost, and make the sweep's directory."""
-    from synergy_tui.errors import UserError
+) -> _Plan:
+    """Check everything, and print what it will cost."""
     from synergy_tui.running.preflight import check_device, check_inputs
     from synergy_tui.scenario import find_scenario, load_scenario
-    from synergy_tui.sweep.backend import choose
-    from synergy_tui.sweep.directory import create_sweep
     from synergy_tui.sweep.estimate import estimate
+    from synergy_tui.sweep.executors.executor import choose
     from synergy_tui.sweep.follow import announce
     from synergy_tui.sweep.plan import expand
 
@@ -144,65 +149,46 @@ def _prepare(
             f"Sweep {existing.id} has begun: --set cannot change it any more.",
             hint="Start another from its scenario.",
         )
-    if ray or executor == "ray":
-        from synergy_tui.errors import require
-
+    if backend_options["ray"] or backend_options["executor"] == "ray":
         require("ray", "ray")
     else:
-        check_device(device)
+        check_device(backend_options["device"])
     if existing is not None:
-        whole = existing.scenario()
+        scenario = existing.scenario()
     else:
-        whole = load_scenario(find_scenario(name), overrides=overrides)
-        if whole.sweep is None:
+        scenario = load_scenario(find_scenario(name), overrides=overrides)
+        if scenario.sweep is None:
             raise UserError(
                 f"{name} has no [sweep] table.", hint=f"Run it once: `synergy run {name}`."
             )
-    points = expand(whole)
+    points = expand(scenario)
     states = existing.states() if existing is not None else {}
     left = [point for point in points if states.get(point.name) != "finished"]
     if not left:
         raise UserError(
             f"All {len(points)} points are finished.", hint=f"Report: `synergy report {name}`."
         )
-    backend = choose(
-        whole,
-        [point.scenario for point in left],
-        executor=executor,
-        workers=workers,
-        ray=ray,
-        device=device,
-    )
-    for point in left[:1]:
-        check_inputs(point.scenario)
-    told = estimate(left, workers=max(1, backend.workers), together=backend.together)
+    backend = choose(scenario, [point.scenario for point in left], **backend_options)
+    check_inputs(left[0].scenario)
+    cost = estimate(left, workers=max(1, backend.workers), together=backend.together)
     if not quiet:
-        click.echo(announce(told, finished=len(points) - len(left), backend=str(backend)), err=True)
-    if dry_run:
-        for point in left:
-            click.echo(f"{point.name}  {', '.join(point.columns)}")
-        return None, backend
-    if existing is not None:
-        return existing, backend
-    from synergy_tui.running.recorder import versions
+        click.echo(announce(cost, finished=len(points) - len(left), backend=str(backend)), err=True)
+    return _Plan(scenario, points, left, backend)
 
-    stamped = whole.model_copy(update={"versions": versions()})
+
+def _create(name: str, plan: _Plan, overrides: tuple[str, ...], out: Path | None) -> Sweep:
+    from synergy_tui.running.recorder import versions
+    from synergy_tui.sweep.directory import create_sweep
+
+    scenario = plan.scenario.model_copy(update={"versions": versions()})
     given = [part for override in overrides for part in ("--set", override)]
-    sweep = create_sweep(
-        stamped, points, out, command=shlex.join(["synergy", "sweep", name, *given])
-    )
-    if not quiet:
-        click.echo(f"sweep  {sweep.path}", err=True)
-    return sweep, backend
+    typed = shlex.join(["synergy", "sweep", name, *given])
+    return create_sweep(scenario, plan.points, out, command=typed)
 
 
 def _run(sweep: Sweep, backend: Backend, *, foreground: bool, as_json: bool, quiet: bool) -> int:
     from synergy_tui.sweep.worker import launch
 
-    if not foreground:
-        from synergy_tui.app.terminal import require_terminal
-
-        require_terminal()
     if foreground:
         return _follow(sweep, lambda: launch(sweep, backend), as_json, quiet)
     launch(sweep, backend)

@@ -1,4 +1,4 @@
-"""``synergy-tui``: the app, on a scenario or on the picker."""
+"""``synergy-tui``: the app, on a scenario or on a picker."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from synergy_tui import __version__
-from synergy_tui.commands.arguments import out_option
-from synergy_tui.commands.execution import ascii_option, device_option, prepare, show_in_app
+from synergy_tui.commands.arguments import ascii_option, device_option, out_option
+from synergy_tui.commands.execution import prepare, show_in_app
 from synergy_tui.commands.presentation import Examples
 
 
@@ -29,7 +29,7 @@ from synergy_tui.commands.presentation import Examples
 def command(scenario: str | None, device: str, out: Path | None, ascii_only: bool | None) -> int:
     """Open the app: on SCENARIO, which starts to run, or on a picker.
 
-    What runs goes on when the app is left or the terminal closes; `synergy attach` returns to it.
+    A run continues when the app is left or the terminal closes; `synergy attach` returns to it.
     """
     from synergy_tui.app.terminal import require_terminal
 

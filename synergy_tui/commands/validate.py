@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from synergy_tui.commands.arguments import json_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.presentation import Examples, json_line
+from synergy_tui.errors import ExitCode, UserError
 
 
 @click.command(
@@ -20,11 +21,9 @@ from synergy_tui.commands.presentation import Examples
 def command(files: tuple[str, ...], as_json: bool) -> int:
     """Check scenario FILEs: keys, values, expectations, graphs, and the files that they name.
 
-    Every problem of every file is told, with line, key, value and what is allowed. JSON objects,
-    one a file, have the keys file, valid and problems (line, key, value, message).
+    Every problem of every file is listed, with line, key, value and what is allowed. JSON objects,
+    one per file, have the keys file, valid and problems (line, key, value, message).
     """
-    from synergy_tui.commands.presentation import json_line
-    from synergy_tui.errors import ExitCode, UserError
     from synergy_tui.running.preflight import check_inputs
     from synergy_tui.scenario import ScenarioError, find_scenario, load_scenario
 

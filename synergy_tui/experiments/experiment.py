@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,9 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.errors import ExitCode, UserError, nearest
 from synergy_tui.experiments.events import Event, EventReader, last_events, status_of
-from synergy_tui.files import DIRECTORY_MODE, FILE_MODE, expand, home, make_private, write_whole
+from synergy_tui.files import (
+    FILE_MODE,
+    expand,
+    home,
+    make_new,
+    make_private,
+    stamped,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -340,33 +347,17 @@ def create_experiment(
         The folder cannot be written, or the name is taken.
     """
     root = make_private(home(out))
-    if identity is not None:
-        names: Iterator[str] = iter([identity])
-    else:
-        stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        slug = re.sub(r"[^\w-]+", "_", scenario.name) or "experiment"
-        names = (
-            f"{stamp}-{slug}" + (f"-{count}" if count > 1 else "") for count in range(1, 10_000)
-        )
-    for name in names:
-        path = root / name
-        try:
-            path.mkdir(mode=DIRECTORY_MODE)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
-        experiment = Experiment(path)
-        try:
-            write_whole(experiment.scenario_path, scenario.as_toml())
-        except OSError as error:
-            raise UserError(
-                f"{experiment.scenario_path} cannot be written: {error.strerror or error}.",
-                hint="Free some space, or choose another folder with --out DIR.",
-                exit_code=ExitCode.RUN_FAILED,
-            ) from error
-        return experiment
-    raise UserError(f"{root / str(identity)} exists already.", hint="Choose another name.")
+    names = stamped(root, scenario.name or "experiment") if identity is None else [root / identity]
+    experiment = Experiment(make_new(names))
+    try:
+        write_whole(experiment.scenario_path, scenario.as_toml())
+    except OSError as error:
+        raise UserError(
+            f"{experiment.scenario_path} cannot be written: {error.strerror or error}.",
+            hint="Free some space, or choose another folder with --out DIR.",
+            exit_code=ExitCode.RUN_FAILED,
+        ) from error
+    return experiment
 
 
 def is_experiment(path: Path) -> bool:
@@ -419,22 +410,31 @@ def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
     every = list_experiments(out)
     if name == "last" and every:
         return max(every, key=lambda experiment: experiment.started)
-    for matches in (
-        [each for each in every if each.id == name],
-        [each for each in every if each.id.startswith(name)],
-        [each for each in every if name in each.id],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            listed = ", ".join(each.id for each in matches[:5])
-            more = f" and {len(matches) - 5} more" if len(matches) > 5 else ""
-            raise UserError(f"'{name}' could mean {listed}{more}.", hint="Give more of the name.")
-    near = difflib.get_close_matches(name, [each.id for each in every], n=1, cutoff=0.4)
+    found = match_id(name, [each.id for each in every])
+    if found is not None:
+        return next(each for each in every if each.id == found)
+    near = nearest(name, [each.id for each in every], cutoff=0.4)
     raise UserError(
         f"There is no experiment '{name}' in {home(out)}.",
-        hint=f"Did you mean '{near[0]}'?" if near else "`synergy ls` lists those there are.",
+        hint=f"Did you mean '{near}'?" if near else "`synergy ls` lists those there are.",
     )
+
+
+def match_id(name: str, ids: Sequence[str]) -> str | None:
+    """Return the id that is, else that alone begins with, else that alone contains ``name``."""
+    for found in (
+        [each for each in ids if each == name],
+        [each for each in ids if each.startswith(name)],
+        [each for each in ids if name in each],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            raise UserError(
+                f"'{name}' could mean {', '.join(found[:5])}{more}.", hint="Give more of the name."
+            )
+    return None
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:

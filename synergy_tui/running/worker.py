@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
@@ -39,25 +41,44 @@ def launch(
             + (f" (process {worker.pid} on {worker.host})." if worker else "."),
             hint=f"Watch it with `synergy attach {experiment.id}`.",
         )
-    command = [sys.executable, "-P", "-m", "synergy_tui.running.worker", str(experiment.path)]
-    command += ["--device", device]
+    options = [f"--device={device}"]
     if timeout is not None:
-        command += ["--timeout", str(timeout)]
+        options.append(f"--timeout={timeout}")
     if threads is not None:
-        command += ["--threads", str(threads)]
-    log = os.open(experiment.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+        options.append(f"--threads={threads}")
+    module = "synergy_tui.running.worker"
+    return start_detached(module, str(experiment.path), *options, log=experiment.log_path).pid
+
+
+def start_detached(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    """Start ``python -m module`` in a session of its own; it writes to ``log``, in whose folder it
+    runs, and neither reads nor holds the terminal.
+    """
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
     try:
-        process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=experiment.path,
+            stdout=output,
+            stderr=output,
+            cwd=log.parent,
             start_new_session=True,
         )
     finally:
-        os.close(log)
-    return process.pid
+        os.close(output)
+
+
+def worker_options(
+    module: str, arguments: Sequence[str] | None, **types: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Read a worker's command line: ``directory`` is positional, the others are options.
+
+    An option that is not given is absent, so that defaults stay where the values are used.
+    """
+    parser = argparse.ArgumentParser(prog=module, argument_default=argparse.SUPPRESS)
+    for name, convert in types.items():
+        parser.add_argument(name if name == "directory" else f"--{name}", type=convert)
+    return vars(parser.parse_args(arguments))
 
 
 def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
@@ -104,25 +125,24 @@ def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Execute (or go on with) the experiment in ``DIR`` and return its exit code."""
-    parser = argparse.ArgumentParser(prog="synergy_tui.running.worker", description=__doc__)
-    parser.add_argument("directory")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--timeout", type=float, help="seconds after which to stop")
-    parser.add_argument("--threads", type=int)
-    options = parser.parse_args(arguments)
+    """Execute (or resume) the experiment in ``DIR`` and return its exit code."""
+    options = worker_options(
+        "synergy_tui.running.worker",
+        arguments,
+        directory=str,
+        device=str,
+        timeout=float,
+        threads=int,
+    )
     from synergy_tui.running.runner import run_experiment
     from synergy_tui.running.signals import Stopper, stop_on_signals
 
-    stopper = Stopper(None if options.timeout is None else time.monotonic() + options.timeout)
+    experiment = Experiment(options.pop("directory"))
+    timeout = options.pop("timeout", None)
+    stopper = Stopper(None if timeout is None else time.monotonic() + timeout)
     with stop_on_signals(stopper, detached=True):
         try:
-            return run_experiment(
-                Experiment(options.directory),
-                device=options.device,
-                should_stop=stopper,
-                threads=options.threads,
-            )
+            return run_experiment(experiment, should_stop=stopper, **options)
         except UserError as error:
             print(error.message, file=sys.stderr)
             return int(error.exit_code)

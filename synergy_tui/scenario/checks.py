@@ -13,8 +13,7 @@ from typing import Any
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.settings import TASKS
 from synergy_tui.errors import did_you_mean
-from synergy_tui.experiments import metrics
-from synergy_tui.scenario import expect
+from synergy_tui.scenario import expect, metrics
 from synergy_tui.scenario.models import Train, run_kind
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem

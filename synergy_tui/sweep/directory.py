@@ -5,20 +5,18 @@
     2026-11-23-154312-sweep_small/
       sweep.toml     the scenario with its [sweep], every default filled in
       plan.json      the command, and the points: name, seed, settings, runs
-      sweep.jsonl    what was started and how it ended, one JSON object a line
+      sweep.jsonl    what was started and how it ended, one JSON object per line
       sweep.log      what the driver and its libraries print
       points/NAME/   experiments, as `synergy run` makes them
 
-The truth about a point is its experiment; the sweep's log only tells of attempts.
+The truth about a point is its experiment; the sweep's log only lists attempts.
 """
 
 from __future__ import annotations
 
-import datetime
-import re
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,35 +24,17 @@ from typing import Any
 import orjson
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment, create_experiment
-from synergy_tui.files import DIRECTORY_MODE, expand, home, make_private, write_whole
+from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
+from synergy_tui.files import expand, home, make_new, make_private, stamped, write_whole
 from synergy_tui.scenario import Scenario, load_scenario
-from synergy_tui.scenario.sweep import Scalar
-from synergy_tui.sweep.plan import Point
+from synergy_tui.sweep.plan import PlannedPoint, Point
 
 SCENARIO = "sweep.toml"
 PLAN = "plan.json"
 
 
-@dataclass(frozen=True)
-class PlannedPoint:
-    """A point as the plan keeps it; see :class:`synergy_tui.sweep.plan.Point`."""
-
-    name: str
-    group: str
-    seed: int
-    settings: Mapping[str, Scalar]
-    columns: Mapping[str, Scalar]
-
-
 class Sweep:
-    """A directory that holds one execution of a sweep.
-
-    Parameters
-    ----------
-    path
-        The directory; nothing is read until it is asked for.
-    """
+    """A directory that contains one execution of a sweep; nothing is read before it is needed."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -66,7 +46,6 @@ class Sweep:
 
     @property
     def events_path(self) -> Path:
-        """What was started and how it ended."""
         return self.path / "sweep.jsonl"
 
     @property
@@ -75,23 +54,14 @@ class Sweep:
         return self.path / "sweep.log"
 
     def scenario(self) -> Scenario:
-        """The scenario with its ``[sweep]``."""
         return load_scenario(self.path / SCENARIO)
 
     @cached_property
     def scenario_title(self) -> str:
-        """The scenario's title."""
         return self.scenario().title
 
     @cached_property
     def points(self) -> list[PlannedPoint]:
-        """The plan.
-
-        Raises
-        ------
-        UserError
-            It is missing or was damaged.
-        """
         try:
             return [PlannedPoint(**each) for each in self._plan["points"]]
         except (KeyError, TypeError) as error:
@@ -99,7 +69,7 @@ class Sweep:
 
     @property
     def command(self) -> str:
-        """What began it, and begins another like it."""
+        """What started it, and would start another like it."""
         return str(self._plan.get("command") or f"synergy sweep {self.id}/{SCENARIO}")
 
     @cached_property
@@ -109,7 +79,7 @@ class Sweep:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
         if not isinstance(plan, dict):
-            raise UserError(f"{self.path / PLAN} cannot be read: it is no table.")
+            raise UserError(f"{self.path / PLAN} cannot be read: it is not an object.")
         return plan
 
     def experiment(self, name: str) -> Experiment:
@@ -122,28 +92,19 @@ class Sweep:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the sweep for running it.
-
-        Raises
-        ------
-        UserError
-            Another process runs it.
-        """
+        """Hold the sweep for running it."""
         holder = Experiment(self.path)
-        guard = holder.lock()
-        try:
-            guard.__enter__()
-        except UserError as error:
-            worker = holder.worker()
-            who = f"process {worker.pid} on {worker.host}" if worker else "another process"
-            raise UserError(
-                f"Sweep {self.id} is being run by {who}.",
-                hint=f"Watch it with `synergy sweep {self.path} --watch`.",
-            ) from error
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(holder.lock())
+            except UserError as error:
+                worker = holder.worker()
+                who = f"process {worker.pid} on {worker.host}" if worker else "another process"
+                raise UserError(
+                    f"Sweep {self.id} is being run by {who}.",
+                    hint=f"Watch it with `synergy sweep {self.path} --watch`.",
+                ) from error
             yield
-        finally:
-            guard.__exit__(None, None, None)
 
     @property
     def running(self) -> bool:
@@ -153,7 +114,7 @@ class Sweep:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory holds a sweep."""
+    """Whether a directory contains a sweep."""
     return (path / PLAN).is_file() and (path / SCENARIO).is_file()
 
 
@@ -164,67 +125,28 @@ def create_sweep(
     *,
     command: str | None = None,
 ) -> Sweep:
-    """Make the directory of a sweep, with a new experiment for every point.
+    """Make the directory of a sweep in ``out``, with a new experiment for every point.
 
-    Parameters
-    ----------
-    scenario
-        With its ``[sweep]``.
-    points
-        From :func:`synergy_tui.sweep.plan.expand`.
-    out
-        Folder to make it in; see :func:`synergy_tui.files.home`.
-    command
-        What would begin another like it, for reports; the scenario in the directory when absent.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written.
+    ``command`` is what would start another like it, for reports; the scenario in the directory when
+    absent.
     """
-    root = make_private(home(out))
-    stamp = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    slug = re.sub(r"[^\w-]+", "_", scenario.name) or "sweep"
-    for count in range(1, 10_000):
-        path = root / (f"{stamp}-{slug}" + (f"-{count}" if count > 1 else ""))
-        try:
-            path.mkdir(mode=DIRECTORY_MODE)
-            break
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
-    sweep = Sweep(path)
+    path = make_new(stamped(make_private(home(out)), scenario.name or "sweep"))
     write_whole(path / SCENARIO, scenario.as_toml())
     for point in points:
         create_experiment(point.scenario, path / "points", identity=point.name)
-    plan: dict[str, Any] = {
+    fields = [field.name for field in dataclasses.fields(PlannedPoint)]
+    plan = {
         "v": 1,
         "command": command,
-        "points": [
-            {
-                "name": point.name,
-                "group": point.group,
-                "seed": point.seed,
-                "settings": dict(point.settings),
-                "columns": dict(point.columns),
-            }
-            for point in points
-        ],
+        "points": [{name: getattr(point, name) for name in fields} for point in points],
     }
     # Written last: a directory with a plan is a whole sweep.
     write_whole(path / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
-    return sweep
+    return Sweep(path)
 
 
 def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
-    """The sweep that a path, an id, the unique beginning of one, or ``last`` means.
-
-    Raises
-    ------
-    UserError
-        None or several match.
-    """
+    """The sweep that a path, an id, a unique part of one, or ``last`` means."""
     path = expand(name)
     if path.is_dir() and is_sweep(path):
         return Sweep(path)
@@ -232,12 +154,7 @@ def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
     every = sorted(each for each in root.glob("*") if is_sweep(each)) if root.is_dir() else []
     if name == "last" and every:
         return Sweep(every[-1])
-    matches = [each for each in every if each.name == name] or [
-        each for each in every if name in each.name
-    ]
-    if len(matches) == 1:
-        return Sweep(matches[0])
-    if matches:
-        listed = ", ".join(each.name for each in matches[:5])
-        raise UserError(f"'{name}' could mean {listed}.", hint="Give more of the name.")
-    raise UserError(f"There is no sweep '{name}' in {root}.")
+    found = match_id(name, [each.name for each in every])
+    if found is None:
+        raise UserError(f"There is no sweep '{name}' in {root}.")
+    return Sweep(root / found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from synergy_tui.errors import ExitCode
@@ -12,54 +12,32 @@ from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.executor import Executor, Outcome, Task
 
-Batching = Callable[[Sequence[Task]], Iterable[Sequence[Task]]]
 POLL_SECONDS = 0.5
-
-
-def one_by_one(tasks: Sequence[Task]) -> list[Sequence[Task]]:
-    """Every point on its own."""
-    return [[task] for task in tasks]
+_DONE = (ExitCode.OK, ExitCode.EXPECTATION_FAILED)
 
 
 def run_sweep(
     sweep: Sweep,
     executor: Executor,
     *,
-    batching: Batching = one_by_one,
     attempts: int = 3,
     should_stop: Callable[[], bool] = lambda: False,
     listener: Callable[[Event], None] | None = None,
-    told: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> ExitCode:
-    """Run what is not finished of a sweep.
+    """Run what is not finished of a sweep, whose lock must be held; shuts the executor down.
 
-    Parameters
-    ----------
-    sweep
-        Its lock must be held.
-    executor
-        What runs the points; shut down at the end, however it comes.
-    batching
-        Sorts points into batches that train together.
-    attempts
-        How often a point whose worker was lost is tried in all.
-    should_stop
-        Asked twice a second; once true, everything is checkpointed and stops.
-    listener
-        Called with each event of the sweep's log.
-    told
-        Further fields of the ``sweep_started`` event (executor, machine).
+    A point whose worker was lost is tried ``attempts`` times in all. ``should_stop`` is asked twice
+    a second; once it is true, everything is checkpointed and stops. ``listener`` gets each event of
+    the sweep's log; ``origin`` holds further fields of ``sweep_started`` (executor, machine).
 
-    Returns
-    -------
-    ExitCode
-        0 all done and all expectations hold; 1 an expectation failed somewhere; 3 a point failed;
-        143 stopped, and ``synergy sweep`` on the directory goes on.
+    Returns 0 when all is done and all expectations hold, 1 when an expectation failed somewhere,
+    3 when a point failed, and 143 when it was stopped (``synergy sweep DIR`` resumes it).
     """
     states = sweep.states()
     done = [name for name, state in states.items() if state == "finished"]
     waiting = collections.deque(
-        batching(
+        executor.batches(
             [
                 Task(name, sweep.experiment(name).path, attempt=1 if state == "new" else 2)
                 for name, state in states.items()
@@ -77,7 +55,7 @@ def run_sweep(
             id=sweep.id,
             points=len(states),
             already_finished=len(done),
-            **(told or {}),
+            **(origin or {}),
         )
         try:
             while waiting or begun:
@@ -96,7 +74,7 @@ def run_sweep(
                     task = outcome.task
                     again = outcome.lost and not stopping and tries[task.point] < attempts
                     seconds = time.monotonic() - begun.pop(task.point)
-                    _tell(log, outcome, seconds, again)
+                    _log_ending(log, outcome, seconds, again)
                     if again:
                         waiting.append([Task(task.point, task.path, task.attempt + 1)])
                     else:
@@ -107,9 +85,6 @@ def run_sweep(
         finished = sum(each in _DONE for each in codes.values())
         log.write("sweep_finished", exit_code=int(code), finished=finished)
     return code
-
-
-_DONE = (ExitCode.OK, ExitCode.EXPECTATION_FAILED)
 
 
 def _finished_code(sweep: Sweep, name: str) -> ExitCode:
@@ -123,7 +98,7 @@ def _code(outcome: Outcome, stopping: bool) -> ExitCode:
     return ExitCode.TERMINATED if stopping else ExitCode.RUN_FAILED
 
 
-def _tell(log: EventWriter, outcome: Outcome, seconds: float, again: bool) -> None:
+def _log_ending(log: EventWriter, outcome: Outcome, seconds: float, again: bool) -> None:
     if outcome.exit_code is None:
         state = "lost"
     elif outcome.exit_code in _DONE:
@@ -145,7 +120,7 @@ def _tell(log: EventWriter, outcome: Outcome, seconds: float, again: bool) -> No
 
 
 def _overall(codes: Mapping[str, ExitCode], points: int) -> ExitCode:
-    """The worst of the points: failed before stopped before an expectation that failed."""
+    """The worst of the points: failed, then stopped, then an expectation that failed."""
     given = set(codes.values())
     if given - {*_DONE, ExitCode.TERMINATED, ExitCode.INTERRUPTED}:
         return ExitCode.RUN_FAILED

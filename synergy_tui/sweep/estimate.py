@@ -1,4 +1,4 @@
-"""How long a sweep will take and what memory it needs, told before it starts.
+"""How long a sweep will take and what memory it needs, estimated before it starts.
 
 A model of the cost, not a promise: floating-point operations of the products at a rate measured
 here and now on one core, times what everything around the products adds on small networks. The
@@ -15,7 +15,7 @@ from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun
 from synergy_tui.sweep.plan import Point
 
 # Measured training time over (operations / measured rate), 1.9 to 2.5 on the shipped sweeps:
-# normalisation, softmax and the optimiser are what it pays for.
+# it pays for normalisation, softmax and the optimiser.
 AROUND_THE_PRODUCTS = 2.2
 SECONDS_A_STEP = 4e-4
 PROBE_SECONDS = 0.01
@@ -27,27 +27,15 @@ PROCESS_BYTES = 450 * 2**20
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated cost of one point on one worker.
+    """Estimated cost of one point on one worker."""
 
-    Attributes
-    ----------
-    operations
-        Floating-point operations of the matrix products, forward and backward.
-    steps
-        Updates that the interpreter must issue (runs of a point train as one stack).
-    probes
-        Measurements of attention.
-    memory
-        Bytes at the peak, process included.
-    """
-
-    operations: float
-    steps: int
+    operations: float  # floating-point, of the matrix products forward and backward
+    steps: int  # updates that the interpreter must issue (runs of a point train as one stack)
     probes: int
-    memory: int
+    memory: int  # bytes at the peak, process included
 
     def seconds(self, rate: float) -> float:
-        """Time at ``rate`` operations a second."""
+        """Time at ``rate`` floating-point operations per second."""
         return (
             self.operations / rate * AROUND_THE_PRODUCTS
             + self.steps * SECONDS_A_STEP
@@ -87,7 +75,7 @@ def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
     tokens = train.batch * train.length
     products = layers * (4 * embed**2 + 2 * embed * hidden) + embed * (train.vocabulary + 1)
     scores = 2 * layers * train.length * embed
-    # Forward twice a multiply-add, backward twice the forward.
+    # Two operations per multiply-add; the backward pass costs twice the forward one.
     operations = 6.0 * tokens * (products + scores) * train.steps
     attention = layers * train.batch * run.heads * train.length**2
     activations = tokens * layers * (8 * embed + 2 * hidden) + 3 * tokens * train.vocabulary
@@ -98,39 +86,21 @@ def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sweep will cost.
-
-    Attributes
-    ----------
-    points, runs
-        How many there are to run.
-    seconds
-        With all workers busy, their start included.
-    memory
-        Bytes with all workers busy on their largest batch.
-    """
+    """What a sweep will cost."""
 
     points: int
     runs: int
-    seconds: float
-    memory: int
+    seconds: float  # with all workers busy, their start included
+    memory: int  # bytes with all workers busy on their largest batch
 
 
 def estimate(
     points: Sequence[Point], *, workers: int, together: int = 1, rate: float | None = None
 ) -> Estimate:
-    """Estimate a sweep.
+    """Estimate the points that are still to be run, ``workers`` batches at a time.
 
-    Parameters
-    ----------
-    points
-        Those that are still to be run.
-    workers
-        Batches at a time.
-    together
-        Points that train as one ensemble in a batch.
-    rate
-        Floating-point operations a second of one worker; measured when absent.
+    A batch trains up to ``together`` points as one ensemble. ``rate`` is the number of
+    floating-point operations per second of one worker, measured when absent.
     """
     speed = measure_rate() if rate is None else rate
     costs = [cost(point.scenario) for point in points]
@@ -147,10 +117,10 @@ def estimate(
 
 
 def measure_rate(windows: int = 12, seconds: float = 0.01) -> float:
-    """Operations a second of one core, on single-precision products as small networks make.
+    """Operations per second of one core, on single-precision products as small networks make.
 
-    Counted in the thread's own processor time, and on products too small for BLAS to share out:
-    what else the machine does now, it may not do all along. The best of several windows.
+    Counted in the thread's own processor time, and on products too small for BLAS to share out: the
+    machine may be busy now and idle later. The best of several windows.
     """
     import numpy as np
 

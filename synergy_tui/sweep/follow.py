@@ -16,7 +16,7 @@ from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import Estimate
 from synergy_tui.sweep.overview import Overview, PointView
-from synergy_tui.words import duration, number
+from synergy_tui.words import counted, duration, number, size
 
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
@@ -24,10 +24,11 @@ PATIENCE_SECONDS = 90.0
 
 def announce(estimate: Estimate, *, finished: int, backend: str) -> str:
     """What a sweep will cost, in a sentence."""
-    before = f"{finished} points are finished; " if finished else ""
+    before = f"{counted(finished, 'point')} finished; " if finished else ""
+    todo = f"{counted(estimate.points, 'point')}, {counted(estimate.runs, 'run')} to go"
+    needs = f"about {duration(estimate.seconds)} and {size(estimate.memory)}"
     return (
-        f"{before}{estimate.points} points, {estimate.runs} runs to go: about "
-        f"{duration(estimate.seconds)} and {estimate.memory / 2**30:.1f} GiB, {backend} "
+        f"{before}{todo}: {needs}, {backend} "
         "(an estimate; within a factor of two on an idle machine)"
     )
 
@@ -41,31 +42,22 @@ def follow(
 ) -> int:
     """Show a sweep until its driver ends, and return its exit code.
 
-    Parameters
-    ----------
-    sweep
-        What to watch.
-    start
-        Starts the driver; Ctrl-C and SIGTERM are then passed on to it as a request to stop.
-        ``None`` only watches, and Ctrl-C only ends the watching.
-    as_json
-        Print the events of the sweep's log on stdout.
-    quiet
-        Say only what went wrong.
+    ``start`` starts the driver; Ctrl-C and SIGTERM are then passed on to it as a request to stop.
+    ``None`` only watches, and Ctrl-C only ends the watching. ``as_json`` prints the events of the
+    sweep's log on stdout; ``quiet`` shows only what went wrong.
     """
     show = _json_lines(sweep) if as_json else _plain_lines(sweep, quiet)
     process = None if start is None else start()
     stopping: list[int] = []
 
-    def ask(number: int, _: object) -> None:
-        stopping.append(number)
+    def ask(signal_number: int, _: object) -> None:
+        stopping.append(signal_number)
         if process is not None:
             process.send_signal(signal.SIGTERM if len(stopping) < 2 else signal.SIGKILL)
 
     before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        told = False
+        deadline = math.inf
         while True:
             ended = process.poll() is not None if process is not None else not sweep.running
             show()
@@ -73,25 +65,23 @@ def follow(
                 break
             if stopping and process is None:
                 return int(ExitCode.INTERRUPTED)
-            if stopping and not told:
-                told = True
+            if stopping and deadline == math.inf:
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 click.echo("stopping: every point writes a checkpoint …", err=True)
-            if told and time.monotonic() > deadline and process is not None:
+            if time.monotonic() > deadline and process is not None:
                 process.kill()
             time.sleep(LOOK_SECONDS)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+    again = f"`synergy sweep {sweep.path}` continues what is not finished"
     if stopping and (process is None or process.returncode not in (0, 1)):
-        again = f"`synergy sweep {sweep.path}`"
-        click.echo(f"stopped; {again} goes on with what is not finished", err=True)
+        click.echo(f"stopped; {again}", err=True)
         interrupted = stopping[0] == signal.SIGINT
         return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
     if process is not None and process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        again = f"`synergy sweep {sweep.path}`"
-        click.echo(f"the driver died ({name}); {again} goes on with what is not finished", err=True)
+        click.echo(f"the driver died ({name}); {again}", err=True)
         return int(ExitCode.RUN_FAILED)
     if process is not None:
         return int(process.returncode)
@@ -131,13 +121,11 @@ def _line(overview: Overview, view: PointView, status: str, reason: str) -> str:
     counts = overview.counts
     done = counts.get("finished", 0)
     numbers = ", ".join(
-        f"{run.name} {_loss(run.loss.last)}" for run in view.state.runs.values() if len(run.loss)
+        f"{run.name} {number(run.loss.last, 3)}"
+        for run in view.state.runs.values()
+        if len(run.loss)
     )
     left = overview.remaining
     ahead = f" · about {duration(left)} left" if left else ""
-    said = f": {reason}" if reason else f" · loss {numbers}" if numbers else ""
-    return f"{done}/{len(overview.points)} {view.point.name} {status}{said}{ahead}"
-
-
-def _loss(value: float | None) -> str:
-    return number(math.nan if value is None else value, 3)
+    note = f": {reason}" if reason else f" · loss {numbers}" if numbers else ""
+    return f"{done}/{len(overview.points)} {view.point.name} {status}{note}{ahead}"

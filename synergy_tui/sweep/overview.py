@@ -1,4 +1,4 @@
-"""What a sweep looks like from above: state and numbers of every point, from the logs alone."""
+"""A sweep seen from above: state and numbers of every point, from the logs alone."""
 
 from __future__ import annotations
 
@@ -13,24 +13,12 @@ from synergy_tui.sweep.directory import PlannedPoint, Sweep
 
 @dataclass
 class PointView:
-    """A point as its experiment's log tells it.
-
-    Attributes
-    ----------
-    point
-        From the plan.
-    state
-        The experiment so far.
-    status
-        ``waiting``, ``running``, ``finished``, ``failed``, ``stopped`` or ``lost``.
-    attempt
-        The newest.
-    """
+    """A point as its experiment's log shows it."""
 
     point: PlannedPoint
     state: ExperimentState = field(default_factory=ExperimentState)
-    status: str = "waiting"
-    attempt: int = 0
+    status: str = "waiting"  # or running, finished, failed, stopped, lost
+    attempt: int = 0  # the newest
 
     @property
     def progress(self) -> float:
@@ -42,34 +30,22 @@ class PointView:
 
 
 class Overview:
-    """Reads the log of a sweep and of its points, incrementally; see :meth:`update`.
-
-    Attributes
-    ----------
-    points
-        Point name → what is known of it, in the order of the plan.
-    backend, machine
-        What runs the sweep, and where, as its log tells.
-    elapsed
-        Seconds that drivers have worked on it.
-    exit_code
-        Of the sweep, once a driver has ended.
-    """
+    """Reads the log of a sweep and of its points, incrementally; see :meth:`update`."""
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
         self.points = {point.name: PointView(point) for point in sweep.points}
         self.backend = ""
         self.machine = ""
-        self.elapsed = 0.0
-        self.exit_code: int | None = None
+        self.elapsed = 0.0  # seconds that drivers have worked on it
+        self.exit_code: int | None = None  # once a driver has ended
         self._log = EventReader(sweep.events_path)
         self._readers = {
             name: EventReader(sweep.experiment(name).events_path) for name in self.points
         }
 
     def update(self, limit_bytes: int = 2**20) -> list[Event]:
-        """Take what is new, out of at most about ``limit_bytes`` a log.
+        """Read what is new, at most about ``limit_bytes`` per log.
 
         Returns the new events of the sweep's own log.
         """

@@ -19,52 +19,27 @@ MANY = 10_000
 
 
 @dataclass(frozen=True)
-class Point:
-    """One ordinary experiment of a sweep.
+class PlannedPoint:
+    """One ordinary experiment of a sweep, as its plan stores it."""
 
-    Attributes
-    ----------
-    name
-        Unique in the sweep; the name of the experiment's directory.
-    seed
-        Of the experiment.
-    settings
-        Axis → value of this point, the compared axis and the seed left out.
-    columns
-        Run name → value of the compared axis (the run's own name where nothing is compared).
-    scenario
-        What is run.
-    """
-
-    name: str
+    name: str  # unique in the sweep, and the name of the experiment's directory
+    group: str  # what is held fixed when seeds are compared: the name without its seed
     seed: int
-    settings: Mapping[str, Scalar]
-    columns: Mapping[str, Scalar]
-    scenario: Scenario = field(repr=False)
+    settings: Mapping[str, Scalar]  # axis → value, without the compared axis and the seed
+    columns: Mapping[str, Scalar]  # run → value of the compared axis, else the run's own name
 
-    @property
-    def group(self) -> str:
-        """What is held fixed when seeds are compared: the point's name without its seed."""
-        return self.name.removesuffix(f"-s{self.seed}")
+
+@dataclass(frozen=True)
+class Point(PlannedPoint):
+    """A planned point with what is run."""
+
+    scenario: Scenario = field(repr=False)
 
 
 def expand(scenario: Scenario) -> list[Point]:
     """Every point of a scenario's sweep, in the order of the axes, seeds fastest.
 
-    Parameters
-    ----------
-    scenario
-        With or without ``[sweep]``; without, its only point is itself.
-
-    Returns
-    -------
-    list of Point
-
-    Raises
-    ------
-    UserError
-        A point is no valid scenario (with all that is wrong in it), two points are the same, or
-        there are more than 10,000.
+    Without ``[sweep]``, its only point is the scenario itself.
     """
     table = scenario.sweep or SweepTable(seeds=[scenario.seed])
     base = scenario.model_dump(exclude_none=True, exclude={"sweep", "versions"})
@@ -94,7 +69,7 @@ def _combinations(table: SweepTable) -> Iterator[tuple[dict[str, Scalar], list[i
     """Settings and seeds of the grid, then of the listed points."""
     compared = table.compared
     axes = [axis for axis in (*AXES, *table.axes) if table.values(axis) and axis != compared]
-    # A list without a grid is only a list: no axis then means no grid, not a grid of one point.
+    # A list of points without axes stands alone: it does not also mean a grid of one point.
     if axes or not table.points:
         for values in itertools.product(*(table.values(axis) for axis in axes)):
             yield dict(zip(axes, values, strict=True)), table.seed_list
@@ -144,8 +119,8 @@ def _point(
     raw = copy.deepcopy(dict(base))
     raw["seed"] = seed
     raw["name"] = re.sub(r"[^\w-]+", "_", f"{scenario.name}-{name}")
-    told = ", ".join(f"{axis} {value}" for axis, value in settings.items())
-    raw["title"] = " · ".join(part for part in (scenario.title, told, f"seed {seed}") if part)
+    words = ", ".join(f"{axis} {value}" for axis, value in settings.items())
+    raw["title"] = " · ".join(part for part in (scenario.title, words, f"seed {seed}") if part)
     raw["runs"], columns = _columns(list(raw.get("runs") or []), table)
     for axis, value in settings.items():
         _set(raw, _key_of(axis), value)
@@ -154,6 +129,7 @@ def _point(
     origin = f"{scenario.name} [sweep] point {name}"
     return Point(
         name=name,
+        group=name.removesuffix(f"-s{seed}"),
         seed=seed,
         settings=dict(settings),
         columns=columns,

@@ -6,7 +6,6 @@ library prints, Ray's raylet messages included, reaches the terminal or ``--json
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -15,86 +14,65 @@ from collections.abc import Sequence
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.files import FILE_MODE
-from synergy_tui.sweep.backend import EXECUTORS, build
+from synergy_tui.running.worker import start_detached, worker_options
+from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
-from synergy_tui.sweep.executors.executor import Backend
+from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend, Executor
 
 
 def launch(sweep: Sweep, backend: Backend) -> subprocess.Popen[bytes]:
-    """Start the driver of a sweep in a session of its own.
-
-    Raises
-    ------
-    UserError
-        It is being run already.
-    """
+    """Start the driver of a sweep in a session of its own."""
     if sweep.running:
         raise UserError(
             f"Sweep {sweep.id} is being run already.",
             hint=f"Watch it with `synergy sweep {sweep.path} --watch`.",
         )
-    command = [sys.executable, "-P", "-m", "synergy_tui.sweep.worker", str(sweep.path)]
-    log = os.open(sweep.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-    try:
-        return subprocess.Popen(
-            [*command, *backend.as_options()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=sweep.path,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
+    options = backend.as_options()
+    module = "synergy_tui.sweep.worker"
+    return start_detached(module, str(sweep.path), *options, log=sweep.log_path)
 
 
 def stop(sweep: Sweep) -> None:
-    """Ask the driver to checkpoint everything and stop; returns at once.
-
-    Raises
-    ------
-    UserError
-        Nobody runs it here.
-    """
+    """Ask the driver to checkpoint everything and stop; returns at once."""
     worker = Experiment(sweep.path).worker()
     if worker is None or not worker.alive:
         raise UserError(f"Sweep {sweep.id} is not being run.")
     os.kill(worker.pid, signal.SIGTERM)
 
 
+def make_executor(backend: Backend, sweep: Sweep, table: SweepTable) -> Executor:
+    """The executor that a backend means."""
+    if backend.executor == "ray":
+        from synergy_tui.sweep.executors.ray import RayExecutor
+
+        return RayExecutor(table, backend)
+    from synergy_tui.sweep.executors.pool import PoolExecutor
+
+    return PoolExecutor(backend, sweep.log_path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is not finished of the sweep in ``DIR`` and return its exit code."""
-    parser = argparse.ArgumentParser(prog="synergy_tui.sweep.worker", description=__doc__)
-    parser.add_argument("directory")
-    parser.add_argument("--executor", choices=EXECUTORS[1:], required=True)
-    parser.add_argument("--workers", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--together", type=int, default=1)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--ray")
-    options = parser.parse_args(arguments)
+    options = worker_options(
+        "synergy_tui.sweep.worker", arguments, directory=str, **BACKEND_OPTIONS
+    )
     os.umask(0o077)
-    from synergy_tui.machine import machine
+    from synergy_tui.machine import describe_machine
     from synergy_tui.running.signals import Stopper, stop_on_signals
     from synergy_tui.sweep.driver import run_sweep
 
-    sweep = Sweep(options.directory)
-    given = {name: value for name, value in vars(options).items() if name != "directory"}
-    backend = Backend(**given)
+    sweep = Sweep(options.pop("directory"))
+    backend = Backend(**options)
     stopper = Stopper()
     try:
         with stop_on_signals(stopper, detached=True), sweep.lock():
-            table = sweep.scenario().sweep
-            executor, batching = build(backend, sweep)
+            table = sweep.scenario().sweep or SweepTable()
             return run_sweep(
                 sweep,
-                executor,
-                batching=batching,
-                attempts=table.attempts if table else 1,
+                make_executor(backend, sweep, table),
+                attempts=table.attempts,
                 should_stop=stopper,
-                told={"backend": str(backend), "machine": machine()},
+                origin={"backend": str(backend), "machine": describe_machine()},
             )
     except UserError as error:
         print(error.message, error.hint or "", file=sys.stderr)

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from synergy_tui.experiments.events import EventReader
+from synergy_tui.machine import usable_cores
 from synergy_tui.scenario import load_scenario
-from synergy_tui.sweep.backend import LARGEST_BATCH
 from synergy_tui.sweep.directory import Sweep, create_sweep
-from synergy_tui.sweep.executors.executor import Backend, usable_cores
+from synergy_tui.sweep.executors.executor import LARGEST_BATCH, Backend
 from synergy_tui.sweep.plan import expand
 from synergy_tui.sweep.worker import launch
 

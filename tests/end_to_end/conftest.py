@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from synergy_tui.experiments.experiment import Experiment
+from tests.tui.commands.conftest import call, finished, home, make
+
+__all__ = ["call", "finished", "home", "make"]  # fixtures, as the tests of the commands have them
 
 SYNERGY = str(Path(sys.executable).with_name("synergy"))
 
@@ -50,25 +53,25 @@ that = "one.parameters == two.parameters"
 class Shell:
     """Runs ``synergy`` as a person would."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: Path | None = None) -> None:
         self.folder = folder
-        self.home = folder / "home"
+        self.home = home or folder / "home"
         self.environment = {
             **os.environ, "SYNERGY_HOME": str(self.home), "OMP_NUM_THREADS": "1", "COLUMNS": "120",
         }  # fmt: skip
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
         """Start a command and return its process."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
-            [SYNERGY, *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=self.environment, cwd=self.folder, **options,
+            [SYNERGY, *map(str, arguments)],
+            text=True, encoding="utf-8", env=self.environment, cwd=self.folder, **pipes | options,
         )  # fmt: skip
         self.started.append(process)
         return process
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=120)

@@ -112,7 +112,7 @@ MISTAKES = {
     "indivisible": (["--set", "runs.two.heads=3"], "do not divide the width embed = 8"),
     "task": (["--set", "train.task=srot"], "did you mean 'sort'?"),
     "option": (["--no-iu"], "--no-ui"),
-    "device": (["--device", "warp"], "'warp' is none of auto, cpu, cuda"),
+    "device": (["--device", "warp"], "'warp' is not one of auto, cpu, cuda"),
     "absent device": (["--device", "cuda:99"], "device"),
     "limit": (["--timeout", "nan"], "nan is not a number"),
 }

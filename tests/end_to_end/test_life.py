@@ -83,7 +83,7 @@ def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell)
 
     resumed = shell.run("resume", "--no-ui", "last")
     assert resumed.returncode == 0, resumed.stderr
-    assert "goes on from step" in resumed.stderr
+    assert "continues from step" in resumed.stderr
     reader = EventReader(experiment.events_path)
     events = list(reader.read_all())
     assert reader.garbled == 0
@@ -117,7 +117,7 @@ def test_a_file_size_limit_leaves_an_experiment_that_can_go_on(shell: Shell) -> 
     assert experiment.state() == "finished"
 
 
-def test_a_home_that_is_no_folder(shell: Shell) -> None:
+def test_a_home_that_is_not_a_folder(shell: Shell) -> None:
     Path(shell.home).write_text("a file")
     done = shell.run("run", "--no-ui", "example2")
     assert done.returncode == 2

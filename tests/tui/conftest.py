@@ -10,6 +10,7 @@ from synergy_tui.errors import ExitCode
 from synergy_tui.scenario import load_scenario
 from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.driver import run_sweep
+from synergy_tui.sweep.executors.executor import Backend
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from synergy_tui.sweep.plan import expand
 
@@ -41,9 +42,9 @@ def make(text: str, folder: Path, name: str = "tiny") -> Sweep:
 
 def run_here(sweep: Sweep, workers: int = 1) -> ExitCode:
     """Run what is not finished of a sweep, on one thread a process."""
-    pool = PoolExecutor(workers, threads=1, device="cpu", log=sweep.log_path)
+    pool = PoolExecutor(Backend("pool", workers, device="cpu"), sweep.log_path)
     with sweep.lock():
-        return run_sweep(sweep, pool, told={"backend": "test", "machine": "a machine"})
+        return run_sweep(sweep, pool, origin={"backend": "test", "machine": "a machine"})
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ runner and writes the experiment; the others only train along.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import os
 import signal
@@ -21,6 +20,7 @@ from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper, stop_on_signals
+from synergy_tui.running.worker import worker_options
 from synergy_tui.scenario.training import training_of
 
 if TYPE_CHECKING:
@@ -32,13 +32,7 @@ LOOK_SECONDS = 0.2
 
 
 class ProcessGroup:
-    """What :func:`trainer.train` needs of the processes that share its batches.
-
-    Attributes
-    ----------
-    rank, size
-        Which process this is, and how many there are.
-    """
+    """What :func:`synergy_trainer.train` needs of the processes that share its batches."""
 
     def __init__(self, device: str) -> None:
         import torch.distributed as dist
@@ -50,7 +44,7 @@ class ProcessGroup:
         self.size: int = dist.get_world_size()
 
     def average_(self, tensors: list[torch.Tensor]) -> None:
-        """Replace each tensor by its mean over all processes, in one exchange for each type."""
+        """Replace each tensor by its mean over all processes, in one exchange per type."""
         import torch
 
         for kind in dict.fromkeys(tensor.dtype for tensor in tensors):
@@ -63,7 +57,6 @@ class ProcessGroup:
                 tensor.copy_(part.view_as(tensor))
 
     def close(self) -> None:
-        """Leave the group."""
         self._dist.destroy_process_group()
 
 
@@ -72,16 +65,8 @@ def run_parallel(
 ) -> int:
     """Execute an experiment with several processes of this machine and return its exit code.
 
-    Parameters
-    ----------
-    experiment
-        Whose runs are all trained.
-    processes
-        How many; with CUDA each takes a device of its own.
-    device, threads
-        As for :func:`synergy_tui.running.runner.run_experiment`; threads of each process.
-    stopper
-        Once it asks to stop, the processes checkpoint and stop.
+    With CUDA each process takes a device of its own; ``threads`` are those of each process. Once
+    ``stopper`` asks to stop, the processes checkpoint and stop.
     """
     train = experiment.scenario().train
     if train is not None and train.batch % processes:
@@ -89,13 +74,13 @@ def run_parallel(
             f"{experiment.id}: a batch of {train.batch} cannot be shared by {processes} processes.",
             hint="Make train.batch a multiple of sweep.data_parallel.",
         )
-    resume = experiment.checkpoints.exists()
     child = subprocess.Popen(
         [
             *(sys.executable, "-P", "-m", "torch.distributed.run", "--standalone"),
             *(f"--nproc-per-node={processes}", "-m", "synergy_tui.sweep.executors.data_parallel"),
             *(str(experiment.path), f"--device={device}", f"--threads={threads}"),
-            *(["--resume"] if resume else []),
+            # Decided here: by the time the last process looks, the first may have written one.
+            f"--resume={int(experiment.checkpoints.exists())}",
         ],
         stdin=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
@@ -114,32 +99,32 @@ def run_parallel(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Be one of the processes of an experiment."""
-    parser = argparse.ArgumentParser(
-        prog="synergy_tui.sweep.executors.data_parallel", description=__doc__
+    options = worker_options(
+        "synergy_tui.sweep.executors.data_parallel",
+        arguments,
+        directory=str,
+        device=str,
+        threads=int,
+        resume=int,
     )
-    parser.add_argument("directory")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", action="store_true")
-    options = parser.parse_args(arguments)
     os.umask(0o077)
     import torch
 
     import synergy_trainer as trainer
 
-    torch.set_num_threads(options.threads)
-    device = options.device
+    torch.set_num_threads(options["threads"])
+    device = options["device"]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    experiment = Experiment(options.directory)
+    experiment = Experiment(options["directory"])
     group = ProcessGroup(device)
     stopper = Stopper()
 
     def train(settings: Any, runs: Sequence[Any], **given: Any) -> Iterator[Any]:
-        given |= {"device": device, "resume": options.resume}
+        given |= {"device": device, "resume": bool(options["resume"])}
         return trainer.train(settings, runs, **given, parallel=group)
 
     try:
@@ -148,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return run_experiment(
                     experiment,
                     device=device,
-                    threads=options.threads,
+                    threads=options["threads"],
                     should_stop=stopper,
                     train=train,
                 )
@@ -161,5 +146,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # An exit code would make torchrun report a crash; the experiment's log holds the true one.
+    # An exit code would make torchrun report a crash; the experiment's log has the true one.
     main()

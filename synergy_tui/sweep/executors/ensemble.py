@@ -1,8 +1,8 @@
 """Several experiments trained as one batched ensemble, each keeping its own log.
 
 The trainer stacks models whose shapes agree, whatever their seed and head count. So the runs of
-many points go into one call of :func:`trainer.train`; what it tells is handed to the experiment
-that each run belongs to, where the ordinary runner writes it down.
+many points go into one call of :func:`synergy_trainer.train`; each of its events is passed to the
+experiment that the run belongs to, where the ordinary runner writes it down.
 """
 
 from __future__ import annotations
@@ -35,19 +35,9 @@ def stackable(scenario: Scenario) -> str | None:
 
 
 def batches(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
-    """Sort tasks into batches that can train together.
+    """Sort tasks into batches of at most ``limit`` points that can train together.
 
-    Parameters
-    ----------
-    tasks
-        In the order of the plan.
-    limit
-        Points at most in a batch.
-
-    Returns
-    -------
-    list of list of Task
-        Points that agree in everything but seeds and head counts, and stand at the same step.
+    Their points agree in everything but seeds and head counts, and stand at the same step.
     """
     sorted_out: dict[object, list[list[Task]]] = {}
     order: list[list[Task]] = []
@@ -77,18 +67,7 @@ def run_together(
     threads: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[int]:
-    """Execute experiments whose scenarios are :func:`stackable` with each other.
-
-    Returns
-    -------
-    list of int
-        Exit codes, in the order of ``experiments``.
-
-    Raises
-    ------
-    UserError
-        Their settings differ in more than seeds and head counts.
-    """
+    """Execute experiments that are :func:`stackable` together; exit codes in their order."""
     scenarios = [experiment.scenario() for experiment in experiments]
     if len({stackable(scenario) for scenario in scenarios}) > 1 or not stackable(scenarios[0]):
         raise UserError("Only experiments that agree in all of [train] can train together.")
@@ -140,7 +119,7 @@ class _Crowd:
         self._left: set[str] = set()
 
     def member(self, experiment: Experiment) -> Callable[..., Iterator[Any]]:
-        """What one experiment's runner calls instead of :func:`trainer.train`."""
+        """What one experiment's runner calls instead of :func:`synergy_trainer.train`."""
 
         def train(settings: Any, runs: Sequence[Any], **_: Any) -> Iterator[Any]:
             self._wanted[experiment.id] = (settings, list(runs))
@@ -153,14 +132,14 @@ class _Crowd:
         return train
 
     def leave(self, experiment: Experiment) -> None:
-        """An experiment needs nothing (more): whoever waits for it need not."""
+        """An experiment needs nothing (more); stop waiting for it and writing to it."""
         self._left.add(experiment.id)
         if experiment.id not in self._wanted:
             self._wanted[experiment.id] = (None, [])
             self._arrived.wait()
 
     def train(self) -> None:
-        """Train what the experiments want, until it ends or fails; their queues tell them."""
+        """Train what the experiments want, and tell their queues when it ends or fails."""
         self._arrived.wait()
         wanted = {name: (settings, runs) for name, (settings, runs) in self._wanted.items() if runs}
         ending: BaseException | None = None
@@ -237,7 +216,7 @@ class _Crowd:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, whole from the first moment; copy where links do not exist."""
+    """Give a file a second name, complete at once; copy where links do not exist."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")
     aside.unlink(missing_ok=True)

@@ -1,56 +1,46 @@
-"""What runs points: a protocol of four verbs, behind which a process pool or a cluster works."""
+"""What runs the points of a sweep: one protocol, behind which processes here or a cluster work."""
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from synergy_tui.errors import ExitCode
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.machine import usable_cores
+from synergy_tui.scenario import Scenario
+from synergy_tui.scenario.sweep import SweepTable
+from synergy_tui.sweep.estimate import PROCESS_BYTES, cost
+from synergy_tui.words import counted
+
+EXECUTORS = ("auto", "ensemble", "pool", "ray")
+# Beyond this a stack of models no longer fits a core's cache, and one failure costs too much.
+LARGEST_BATCH = 8
+SHARE_OF_MEMORY = 0.7
 
 
 @dataclass(frozen=True)
 class Task:
-    """One attempt at one point.
-
-    Attributes
-    ----------
-    point
-        Name of the point.
-    path
-        Its experiment.
-    attempt
-        From 1. From the second on, the experiment goes on from its newest checkpoint.
-    """
+    """One attempt at one point."""
 
     point: str
-    path: Path
-    attempt: int = 1
+    path: Path  # the point's experiment
+    attempt: int = 1  # from the second on, the experiment resumes from its newest checkpoint
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended.
-
-    Attributes
-    ----------
-    task
-        What was attempted.
-    exit_code
-        As ``synergy run`` would answer; ``None`` when the worker was lost and cannot say.
-    reason
-        For a person.
-    """
+    """How an attempt ended."""
 
     task: Task
-    exit_code: ExitCode | None
+    exit_code: ExitCode | None  # as `synergy run` exits; None when the worker was lost
     reason: str = ""
 
     @property
     def lost(self) -> bool:
-        """Whether the worker went without an answer, so that another attempt makes sense."""
+        """Whether the worker vanished without an answer, so that another attempt makes sense."""
         return self.exit_code is None
 
 
@@ -60,6 +50,9 @@ class Executor(Protocol):
     @property
     def free(self) -> int:
         """How many further batches it can begin now."""
+
+    def batches(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+        """Sort tasks into batches as large as this executor wants them."""
 
     def submit(self, batch: Sequence[Task]) -> None:
         """Take charge of a batch; returns at once."""
@@ -76,63 +69,87 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Backend:
-    """How a sweep is run.
+    """How a sweep is run."""
 
-    Attributes
-    ----------
-    executor
-        ``ensemble``, ``pool`` or ``ray``.
-    workers
-        Batches at a time; 0 lets the cluster decide.
-    threads
-        CPU threads of each worker.
-    together
-        Points at most that train as one ensemble.
-    device
-        Where each trains.
-    ray
-        ``local``, ``auto`` or the address of a cluster; ``None`` without Ray.
-    processes
-        That train each point together.
-    """
-
-    executor: str
-    workers: int
-    threads: int
-    together: int
+    executor: str  # one of EXECUTORS but `auto`
+    workers: int  # batches at a time; 0 lets the cluster decide
+    threads: int = 1  # of each worker (with several processes: of each process)
+    together: int = 1  # points at most that train as one ensemble
     device: str = "auto"
-    ray: str | None = None
-    processes: int = 1
+    ray: str | None = None  # `local`, `auto` or the address of a cluster
+    processes: int = 1  # that train each point together
 
     def as_options(self) -> list[str]:
-        """Command-line options that mean this backend."""
-        options = [
-            f"--executor={self.executor}",
-            f"--workers={self.workers}",
-            f"--threads={self.threads}",
-            f"--together={self.together}",
-            f"--device={self.device}",
-            f"--processes={self.processes}",
-        ]
-        return options + ([f"--ray={self.ray}"] if self.ray else [])
+        """Command-line options that :func:`synergy_tui.running.worker.worker_options` reads."""
+        given = dataclasses.asdict(self)
+        return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
     def __str__(self) -> str:
         """For a person: ``pool of 2 processes, 1 thread each``."""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''} each"
+        threads = f"{counted(self.threads, 'thread')} each"
         if self.executor == "ray":
             return f"Ray ({self.ray}), {threads}"
         if self.executor == "ensemble":
-            return (
-                f"ensembles of up to {self.together} points in "
-                f"{self.workers} process{'es' if self.workers > 1 else ''}, {threads}"
-            )
-        together = f" groups of {self.processes}" if self.processes > 1 else ""
-        plural = "es" if self.workers * self.processes > 1 else ""
-        return f"pool of {self.workers}{together} process{plural}, {threads}"
+            workers = counted(self.workers, "process", "processes")
+            return f"ensembles of up to {self.together} points in {workers}, {threads}"
+        if self.processes > 1:
+            return f"pool of {self.workers} groups of {self.processes} processes, {threads}"
+        return f"pool of {counted(self.workers, 'process', 'processes')}, {threads}"
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+# Option → its type, for `running.worker.worker_options`.
+BACKEND_OPTIONS = {
+    field.name: int if field.type == "int" else str for field in dataclasses.fields(Backend)
+}
+
+
+def choose(
+    scenario: Scenario,
+    scenarios: Sequence[Scenario],
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    device: str = "auto",
+) -> Backend:
+    """Choose a backend for the points ``scenarios`` that are still to be run.
+
+    The options of the command line take precedence over the ``[sweep]`` of ``scenario``.
+    """
+    table = scenario.sweep or SweepTable()
+    name = executor or ("ray" if ray else table.executor)
+    if ray and name != "ray":
+        raise UserError(f"--ray needs the executor ray, not {name}.")
+    cores = usable_cores()
+    wanted = workers or table.workers
+    processes = table.data_parallel
+    if processes > 1 and name in ("ensemble", "ray"):
+        raise UserError(
+            f"[sweep] data_parallel = {processes} needs the executor pool, not {name}.",
+            hint="An ensemble fills one device with many points; data_parallel is the opposite.",
+        )
+    if name == "ray":
+        return Backend("ray", wanted or 0, device=device, ray=ray or "auto")
+    on_gpu = device.startswith("cuda") or (device == "auto" and _cuda())
+    if name == "auto":
+        # Points that cannot be stacked train alone in an ensemble's process, as in a pool.
+        name = "ensemble" if processes == 1 else "pool"
+    count = wanted or (1 if on_gpu else max(1, _that_fit(cores, scenarios) // processes))
+    threads = max(1, cores // (count * processes))
+    together = LARGEST_BATCH if name == "ensemble" else 1
+    return Backend(name, count, threads, together, device, processes=processes)
+
+
+def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
+    """How many processes fit in memory, at most one per core."""
+    import psutil
+
+    largest = max((cost(scenario).memory for scenario in scenarios), default=PROCESS_BYTES)
+    room = psutil.virtual_memory().available * SHARE_OF_MEMORY
+    return max(1, min(cores, int(room // largest), len(scenarios) or 1))
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

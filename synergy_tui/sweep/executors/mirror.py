@@ -1,8 +1,8 @@
 """The driver's copy of an experiment that runs elsewhere: every event once, whatever was retried.
 
 A worker that was lost leaves its last events behind its last checkpoint. The next attempt begins at
-the checkpoint and tells of the same steps again; what the log holds already is dropped, so that
-the log has every event of every step exactly once, each with the attempt that told of it.
+the checkpoint and sends the same steps again; what the log contains already is dropped, so that the
+log has every event of every step exactly once, each with the attempt that sent it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.files import write_whole
 from synergy_tui.sweep.executors.remote import Packet
 
-# What these tell of a run at a step is the same in every attempt.
+# These events of a run at a step are the same in every attempt.
 ONCE_A_STEP = frozenset({"train_step", "probe", "simulated", "checkpoint", "run_finished"})
 ONCE = frozenset({"experiment_started"})
 ONCE_A_RUN = frozenset({"run_started"})
@@ -26,17 +26,7 @@ ONCE_A_RUN = frozenset({"run_started"})
 class Mirror:
     """Writes what a worker sends into the experiment on this machine, holding its lock.
 
-    Parameters
-    ----------
-    experiment
-        The copy here.
-    attempt
-        Written into every event.
-
-    Raises
-    ------
-    UserError
-        Another process writes the experiment.
+    ``attempt`` is written into every event.
     """
 
     def __init__(self, experiment: Experiment, attempt: int) -> None:
@@ -62,7 +52,7 @@ class Mirror:
         self._write(packet.events)
 
     def close(self, *, stopped: str = "") -> None:
-        """Let go of the experiment; ``stopped`` says why, when it did not come to its end."""
+        """Release the experiment; ``stopped`` says why, when it did not reach its end."""
         if stopped:
             for run in sorted(self._alive):
                 step = self._newest.get(run, 0)
@@ -80,7 +70,7 @@ class Mirror:
             if self._key(event) in self._seen:
                 continue
             if event["kind"] == "run_resumed":
-                # The log keeps what the lost attempt told of later steps: nothing is taken back.
+                # The log keeps the later steps of the lost attempt: nothing is taken back.
                 event = {
                     **event,
                     "checkpoint_step": event.get("step"),

@@ -1,9 +1,9 @@
 """Points on this machine: a few worker processes that live as long as the sweep.
 
-Importing torch takes seconds, so a worker runs many points. It is told what to run by a line on
-its standard input and answers by a line for each point; what libraries print goes to the sweep's
-log. SIGTERM makes it checkpoint, answer and end. A worker that dies loses only what it was running,
-and the next batch starts another.
+Importing torch takes seconds, so a worker runs many points. It reads what to run from its standard
+input, a line for each batch, and answers a line for each point; what libraries print goes to the
+sweep's log. SIGTERM makes it checkpoint, answer and end. A worker that dies loses only what it was
+running, and the next batch starts another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO
 import orjson
 
 from synergy_tui.errors import ExitCode
-from synergy_tui.sweep.executors.executor import Outcome, Task
+from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 
 STOP_SECONDS = 20.0
 
@@ -34,29 +34,10 @@ class _Worker:
 
 
 class PoolExecutor:
-    """A pool of worker processes.
+    """A pool of worker processes, started when there is work for them; ``log`` takes their text."""
 
-    Parameters
-    ----------
-    workers
-        Processes at most; they are started when there is work for them.
-    threads
-        Threads that each may compute with.
-    device
-        Where each trains: ``auto``, ``cpu``, ``cuda``, …
-    log
-        File that takes what the workers print.
-    processes
-        That train each point together; see :mod:`synergy_tui.sweep.executors.data_parallel`.
-    """
-
-    def __init__(
-        self, workers: int, *, threads: int, device: str, log: Path, processes: int = 1
-    ) -> None:
-        self._limit = workers
-        self._processes = processes
-        self._threads = threads
-        self._device = device
+    def __init__(self, backend: Backend, log: Path) -> None:
+        self._backend = backend
         self._log: IO[bytes] = log.open("ab")
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -64,20 +45,28 @@ class PoolExecutor:
     @property
     def free(self) -> int:
         """Idle and not yet started workers."""
-        return self._limit - sum(bool(worker.tasks) for worker in self._workers)
+        return self._backend.workers - sum(bool(worker.tasks) for worker in self._workers)
+
+    def batches(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+        """One point each, or ensembles; no larger than what keeps every worker busy."""
+        if self._backend.together == 1:
+            return [[task] for task in tasks]
+        from synergy_tui.sweep.executors.ensemble import batches
+
+        fair = -(-len(tasks) // self._backend.workers)
+        return batches(tasks, max(1, min(self._backend.together, fair)))
 
     def submit(self, batch: Sequence[Task]) -> None:
         """Hand a batch to an idle worker, starting one where there is none."""
         worker = next((each for each in self._workers if not each.tasks), None) or self._start()
         worker.tasks = {str(task.path): task for task in batch}
-        order = {"paths": list(worker.tasks), "resume": any(task.attempt > 1 for task in batch)}
         stdin = worker.process.stdin
         assert stdin is not None
         try:
-            stdin.write(orjson.dumps(order) + b"\n")
+            stdin.write(orjson.dumps({"paths": list(worker.tasks)}) + b"\n")
             stdin.flush()
         except BrokenPipeError:
-            return  # it died while idle: poll finds the end of its output and tells
+            return  # it died while idle: poll finds the end of its output and reports it
 
     def poll(self, timeout: float) -> list[Outcome]:
         """Wait for answers; the end of a worker's output loses what it was running."""
@@ -89,7 +78,7 @@ class PoolExecutor:
                 outcomes += self._bury(worker)
                 continue
             *lines, worker.buffer = (worker.buffer + chunk).split(b"\n")
-            outcomes += [self._answer(worker, line) for line in lines]
+            outcomes += [self._outcome(worker, line) for line in lines]
         return outcomes
 
     def cancel(self) -> None:
@@ -116,9 +105,8 @@ class PoolExecutor:
         self._log.close()
 
     def _start(self) -> _Worker:
-        threads = str(self._threads)
-        options = ["--device", self._device, "--threads", threads]
-        options += ["--processes", str(self._processes)]
+        threads = str(self._backend.threads)
+        options = self._backend.as_options()
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "synergy_tui.sweep.executors.pool_worker", *options],
             stdin=subprocess.PIPE,
@@ -139,10 +127,10 @@ class PoolExecutor:
         self._workers.append(worker)
         return worker
 
-    def _answer(self, worker: _Worker, line: bytes) -> Outcome:
-        told = orjson.loads(line)
-        task = worker.tasks.pop(told["path"])
-        return Outcome(task, ExitCode(told["exit_code"]), told["reason"])
+    def _outcome(self, worker: _Worker, line: bytes) -> Outcome:
+        answer = orjson.loads(line)
+        task = worker.tasks.pop(answer["path"])
+        return Outcome(task, ExitCode(answer["exit_code"]), answer["reason"])
 
     def _bury(self, worker: _Worker) -> list[Outcome]:
         status = worker.process.wait()

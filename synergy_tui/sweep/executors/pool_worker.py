@@ -1,13 +1,12 @@
 """A worker of `pool.PoolExecutor`: runs the experiments it is given.
 
-Reads one JSON object a line, ``{"paths": […]}``; several paths train as one ensemble. Answers one
-line for each path: ``{"path", "exit_code", "reason"}``. Once the driver has died, it checkpoints
-and ends, so that the next driver finds nothing running.
+Each line of its input is ``{"paths": […]}``; several paths train as one ensemble. It answers each
+path with a line ``{"path", "exit_code", "reason"}``. Once the driver has died, it checkpoints and
+ends, so that the next driver finds nothing running.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -21,10 +20,12 @@ from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper, stop_on_signals
+from synergy_tui.running.worker import worker_options
+from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend
 
 
 class _Leashed(Stopper):
-    """Asks to end also when the process that started this one has gone."""
+    """Also asks to end when the process that started this one has gone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,50 +38,45 @@ class _Leashed(Stopper):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what standard input tells of until it ends or a signal asks to stop."""
-    parser = argparse.ArgumentParser(
-        prog="synergy_tui.sweep.executors.pool_worker", description=__doc__
-    )
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=1, help="that train each point together")
-    options = parser.parse_args(arguments)
+    """Run what standard input lists until it ends or a signal asks to stop."""
+    module = "synergy_tui.sweep.executors.pool_worker"
+    backend = Backend(**worker_options(module, arguments, **BACKEND_OPTIONS))
     os.umask(0o077)
     # Answers go to the pipe that was standard output; what libraries print goes to the log.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
 
     def answer(path: str, code: int, reason: str = "") -> None:
-        told = {"path": path, "exit_code": int(code), "reason": reason}
-        with contextlib.suppress(BrokenPipeError):  # nobody is left to be told
-            answers.write(orjson.dumps(told) + b"\n")
+        line = orjson.dumps({"path": path, "exit_code": int(code), "reason": reason})
+        with contextlib.suppress(BrokenPipeError):  # the driver has gone
+            answers.write(line + b"\n")
 
     stopper = _Leashed()
     with stop_on_signals(stopper, detached=True):
         while not stopper() and (line := sys.stdin.buffer.readline()):
             paths = orjson.loads(line)["paths"]
-            _run(paths, options, stopper, answer)
+            _run(paths, backend, stopper, answer)
     return int(ExitCode.OK)
 
 
 def _run(
     paths: list[str],
-    options: argparse.Namespace,
+    backend: Backend,
     stopper: Stopper,
     answer: Callable[..., None],
 ) -> None:
     """Run one batch and answer for each of its experiments."""
-    how: dict[str, Any] = {"device": options.device, "threads": options.threads}
+    how: dict[str, Any] = {"device": backend.device, "threads": backend.threads}
     experiments = [Experiment(path) for path in paths]
     try:
         if len(paths) > 1:
             from synergy_tui.sweep.executors.ensemble import run_together
 
             codes = run_together(experiments, should_stop=stopper, **how)
-        elif options.processes > 1:
+        elif backend.processes > 1:
             from synergy_tui.sweep.executors.data_parallel import run_parallel
 
-            codes = [run_parallel(experiments[0], options.processes, stopper=stopper, **how)]
+            codes = [run_parallel(experiments[0], backend.processes, stopper=stopper, **how)]
         else:
             codes = [run_experiment(experiments[0], should_stop=stopper, **how)]
     except UserError as error:

@@ -1,8 +1,11 @@
-"""Points on a Ray cluster: one task a point, its events streamed to the driver.
+"""Points on a Ray cluster: one task per point, its events streamed to the driver.
 
 Ray never retries a task here (``max_retries=0``): a retried stream that resumes from a checkpoint
 silently loses what its first life had sent. A lost worker is an outcome, and the sweep's driver
 submits the point again with what has arrived so far.
+
+This module shares its name with Ray, so its folder must never be on ``sys.path``: Ray adds to its
+workers' paths the folder of the script that the driver runs, here that of ``sweep/worker.py``.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from typing import Any
 
 from synergy_tui.errors import ExitCode, UserError, require
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.machine import usable_cores
 from synergy_tui.scenario.sweep import SweepTable
-from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import cost
-from synergy_tui.sweep.executors.executor import Backend, Outcome, Task, usable_cores
+from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 from synergy_tui.sweep.executors.mirror import Mirror
 from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
 
@@ -30,7 +33,7 @@ LOCAL_OBJECT_STORE = 100 * 2**20
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Put back our handlers of SIGTERM and Ctrl-C, which Ray replaces by ones that just die."""
+    """Restore our handlers of SIGTERM and Ctrl-C, which Ray replaces by ones that just die."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -45,24 +48,14 @@ def _signals_kept() -> Iterator[None]:
 class RayExecutor:
     """Runs points as tasks of a Ray cluster.
 
-    Parameters
-    ----------
-    sweep
-        What is run.
-    backend
-        ``ray`` is ``local`` (a cluster of this machine alone, ended with the sweep), ``auto``
-        (the one that ``RAY_ADDRESS`` or a head on this machine names) or an address.
-
-    Raises
-    ------
-    UserError
-        Ray is not installed, or there is no cluster at the address.
+    ``backend.ray`` is ``local`` (a cluster of this machine alone, ended with the sweep), ``auto``
+    (the one that ``RAY_ADDRESS`` or a head on this machine names) or an address.
     """
 
-    def __init__(self, sweep: Sweep, backend: Backend) -> None:
+    def __init__(self, table: SweepTable, backend: Backend) -> None:
         self._ray = require("ray", "ray")
         self._backend = backend
-        self._table = sweep.scenario().sweep or SweepTable()
+        self._table = table
         self._running: dict[Any, tuple[Task, Mirror]] = {}
         self._ended: list[Outcome] = []
         self._connect(backend.ray or "auto")
@@ -72,6 +65,10 @@ class RayExecutor:
     def free(self) -> int:
         """Room for further points: what the cluster has now, nodes that joined included."""
         return self._limit() - len(self._running)
+
+    def batches(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
+        """Every point on its own: the cluster decides where each one runs."""
+        return [[task] for task in tasks]
 
     def submit(self, batch: Sequence[Task]) -> None:
         """Submit points, one task each."""
@@ -90,7 +87,7 @@ class RayExecutor:
             self._running[stream] = (task, mirror)
 
     def poll(self, timeout: float) -> list[Outcome]:
-        """Write what has arrived, and tell what has ended."""
+        """Write what has arrived, and return what has ended."""
         if self._running:
             streams = list(self._running)
             ready, _ = self._ray.wait(streams, num_returns=1, timeout=timeout, fetch_local=False)
@@ -105,7 +102,7 @@ class RayExecutor:
         return ended
 
     def cancel(self) -> None:
-        """End all tasks; their points go on from the newest checkpoints that have arrived."""
+        """End all tasks; their points resume from the newest checkpoints that have arrived."""
         for stream, (task, mirror) in list(self._running.items()):
             self._ray.cancel(stream, force=False)
             mirror.close(stopped="the sweep was stopped")

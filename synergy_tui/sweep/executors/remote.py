@@ -1,8 +1,8 @@
 """The far side of a cluster: runs one point in a folder of its own and streams all it writes.
 
-Nothing is shared with the driver but what is passed: what the experiment holds so far comes in,
+Nothing is shared with the driver but what is passed: what the experiment contains so far comes in,
 and every event goes out together with the files that it names (attention, checkpoints), the files
-first. So the driver's copy is always one that can be resumed from.
+first. So the driver's copy can always be resumed from.
 """
 
 from __future__ import annotations
@@ -30,26 +30,17 @@ URGENT = frozenset({"probe", "simulated", "checkpoint", "run_finished", "experim
 
 @dataclass
 class Packet:
-    """One message to the driver.
-
-    Attributes
-    ----------
-    events
-        In the order they were written.
-    files
-        Path relative to the experiment → content; written before the events.
-    exit_code, reason
-        In the last packet alone.
-    """
+    """One message to the driver."""
 
     events: list[Event] = field(default_factory=list)
+    # Path relative to the experiment → content; written before the events.
     files: dict[str, bytes] = field(default_factory=dict)
-    exit_code: int | None = None
+    exit_code: int | None = None  # in the last packet alone, and so the reason
     reason: str = ""
 
 
 def luggage(experiment: Experiment) -> dict[str, bytes]:
-    """What a worker needs to begin, or to go on: scenario, log, newest common checkpoints."""
+    """What a worker needs to begin or to resume: scenario, log, newest common checkpoints."""
     names = [SCENARIO, EVENTS]
     runs = [run.name for run in experiment.scenario().trained]
     if runs and experiment.checkpoints.is_dir():
@@ -69,21 +60,9 @@ def luggage(experiment: Experiment) -> dict[str, bytes]:
 def run_point(
     identity: str, brought: Mapping[str, bytes], device: str, threads: int
 ) -> Iterator[Packet]:
-    """Execute an experiment far from its directory.
+    """Execute an experiment far from its directory, with what :func:`luggage` brought.
 
-    Parameters
-    ----------
-    identity
-        Name of the experiment.
-    brought
-        From :func:`luggage`.
-    device, threads
-        As for :func:`synergy_tui.running.runner.run_experiment`.
-
-    Yields
-    ------
-    Packet
-        The last one has an exit code.
+    The last packet has an exit code.
     """
     with tempfile.TemporaryDirectory(prefix="synergy-point-") as scratch:
         experiment = Experiment(Path(scratch) / identity)
@@ -92,7 +71,7 @@ def run_point(
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             target.write_bytes(content)
         stopper = Stopper()
-        told: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        arriving: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         result: dict[str, Any] = {}
 
         def execute() -> None:
@@ -102,7 +81,7 @@ def run_point(
                     device=device,
                     threads=threads,
                     should_stop=stopper,
-                    listener=told.put,
+                    listener=arriving.put,
                 )
             except UserError as error:
                 result.update(code=int(error.exit_code), reason=error.message)
@@ -111,14 +90,14 @@ def run_point(
                     code=int(ExitCode.RUN_FAILED), reason=f"{type(error).__name__}: {error}"
                 )
             finally:
-                told.put(None)
+                arriving.put(None)
 
         worker = threading.Thread(target=execute, name="run the point")
         worker.start()
         try:
-            yield from _packets(experiment, told)
+            yield from _packets(experiment, arriving)
         finally:
-            # The driver went, or wants no more: end with a checkpoint that nobody will fetch.
+            # The driver has gone, or wants no more: end with a checkpoint that nobody will fetch.
             stopper.request("the driver asked for no more", int(ExitCode.TERMINATED))
             worker.join()
         log = experiment.log_path
@@ -128,12 +107,12 @@ def run_point(
         yield Packet(files=files, exit_code=int(result["code"]), reason=reason)
 
 
-def _packets(experiment: Experiment, told: queue.SimpleQueue[Event | None]) -> Iterator[Packet]:
+def _packets(experiment: Experiment, arriving: queue.SimpleQueue[Event | None]) -> Iterator[Packet]:
     packet, size, due = Packet(), 0, time.monotonic() + SEND_SECONDS
     while True:
         urgent = False
         try:
-            event = told.get(timeout=max(0.01, due - time.monotonic()))
+            event = arriving.get(timeout=max(0.01, due - time.monotonic()))
         except queue.Empty:
             pass
         else:

@@ -69,11 +69,11 @@ def test_remaining_time_follows_from_the_pace() -> None:
 
 def test_durations_and_sizes_read_naturally() -> None:
     assert [words.clock(s) for s in (0, 59.9, 61, 3725)] == ["0:00", "0:59", "1:01", "1:02:05"]
-    assert words.size(412_000_000) == "412 MB"
+    assert words.size(412 * 2**20) == "412 MiB"
 
 
 def test_the_scarcest_resource_comes_first() -> None:
     event = {"v": 1, "t": 1.0, "kind": "resources", "cpu_percent": 96.0, "memory_bytes": 4e8,
              "gpu_percent": 71.0, "gpu_memory_bytes": 2e9}  # fmt: skip
-    assert status.resources(synthetic.state_of([event])) == ["gpu 71 % 2 GB", "cpu 96 % 400 MB"]
+    assert status.resources(synthetic.state_of([event])) == ["gpu 71 % 1.9 GiB", "cpu 96 % 381 MiB"]
     assert status.resources(ExperimentState()) == []

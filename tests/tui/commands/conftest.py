@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from click.testing import CliRunner, Result
 from synergy_tui.cli import _invoke, synergy
 from synergy_tui.experiments.events import EventWriter
 from synergy_tui.experiments.experiment import Experiment
-from tests.places import ROOT
 
 SCENARIO = """\
 title = "Two heads against one"
@@ -207,17 +203,3 @@ def invoke(*arguments: str | Path, input: str | None = None) -> Result:
 def call() -> Callable[..., Result]:
     """The command line, in this process."""
     return invoke
-
-
-def shell(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``synergy`` as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "synergy_tui", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        check=False,
-        timeout=120,
-    )

@@ -15,7 +15,7 @@ import pytest
 from click.testing import Result
 
 from synergy_tui.experiments.experiment import Experiment
-from tests.tui.commands.conftest import ROOT
+from tests.places import ROOT
 
 Call = Callable[..., Result]
 Make = Callable[..., Experiment]

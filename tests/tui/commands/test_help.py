@@ -57,3 +57,12 @@ def test_examples_are_understood(line: str) -> None:
     command = command_of(words[0])
     context = command.make_context(words[0], words[1:])
     assert context.command is command
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, call: Call) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0, result.stderr
+    assert "Examples:" in result.stdout
+    assert f"synergy {command}" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100

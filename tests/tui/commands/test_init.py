@@ -1,4 +1,4 @@
-"""init writes commented scenarios that are valid, and never over a file it was not told to."""
+"""init writes commented scenarios that are valid, and never overwrites a file unasked."""
 
 from __future__ import annotations
 

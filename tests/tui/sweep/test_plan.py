@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from synergy_tui.errors import UserError
-from synergy_tui.scenario import ScenarioError, TrainedRun, load_scenario
-from synergy_tui.sweep.backend import choose
-from synergy_tui.sweep.estimate import START_SECONDS, cost, estimate, measure_rate
-from synergy_tui.sweep.follow import announce
+from synergy_tui.scenario import ScenarioError, load_scenario
 from synergy_tui.sweep.plan import Point, expand
-from synergy_tui.words import duration
 from tests.places import ROOT
 
 BASE = """
@@ -118,7 +114,7 @@ def test_designed_families_and_their_knob(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[sweep]\nseeds = 2", "compares nothing"),
         ("[sweep]\nheads = [1, 5]", "5 heads do not divide"),
@@ -138,10 +134,10 @@ def test_designed_families_and_their_knob(tmp_path: Path) -> None:
         ('[sweep]\nheads = [1]\n[sweep.axes]\n"title.x" = [8]', "cannot set"),
     ],
 )
-def test_mistakes_are_told(text: str, said: str, tmp_path: Path) -> None:
+def test_mistakes_are_reported(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         points_of(text, tmp_path)
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 def test_a_mistake_in_the_table_names_its_line(tmp_path: Path) -> None:
@@ -173,77 +169,3 @@ def test_the_cpu_sweep_is_as_large_as_it_claims() -> None:
     assert len(tasks) >= 3
     assert len(points[0].columns) >= 4
     assert len({point.seed for point in points}) >= 5
-
-
-def test_cost_grows_with_what_costs(tmp_path: Path) -> None:
-    def of(text: str) -> Any:
-        return cost(points_of(text, tmp_path)[0].scenario)
-
-    small = of("[sweep]\nheads = [1]")
-    assert of("[sweep]\nheads = [1, 2]").operations == pytest.approx(2 * small.operations)
-    wide = of("[sweep]\nheads = [1]\nwidths = [256]")
-    assert wide.operations > 8 * small.operations
-    assert wide.memory > small.memory
-    assert of("[sweep]\nheads = [1]\nlengths = [65]").operations > 3.5 * small.operations
-
-
-def test_estimate_of_a_product_is_counted_by_hand() -> None:
-    # 2 layers of width 4: 4·4² for attention's products, 2·4·8 for the MLP, 2·n·d of scores.
-    from synergy_tui.scenario import parse_scenario
-
-    scenario = parse_scenario(
-        {
-            "train": {
-                "task": "copy", "length": 3, "vocabulary": 5, "batch": 7, "steps": 11,
-                "embed": 4, "mlp": 8, "layers": 2,
-            },
-            "runs": [{"name": "a", "heads": 1}],
-        },
-        name="x",
-        origin="x",
-    )  # fmt: skip
-    assert isinstance(scenario.runs[0], TrainedRun)
-    products = 2 * (4 * 16 + 2 * 4 * 8) + 4 * 6
-    scores = 2 * 2 * 3 * 4
-    assert cost(scenario).operations == 6 * 7 * 3 * (products + scores) * 11
-
-
-def test_more_workers_take_less_time_and_more_memory(tmp_path: Path) -> None:
-    points = points_of("[sweep]\nheads = [1]\nseeds = 4", tmp_path)
-    none, one, two = (
-        estimate(points[:count], workers=workers, rate=1e9)
-        for count, workers in ((0, 1), (4, 1), (4, 2))
-    )
-    assert none.seconds == 0
-    assert two.seconds - START_SECONDS == pytest.approx((one.seconds - START_SECONDS) / 2)
-    assert two.memory == 2 * one.memory
-    assert (two.points, two.runs) == (4, 4)
-    assert "4 points, 4 runs to go" in announce(two, finished=0, backend="pool")
-    assert measure_rate() > 1e7
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.2, "1 s"),
-        (45, "45 s"),
-        (600, "10 min"),
-        (3 * 3600 + 1200, "3 h 20 min"),
-        (2e5, "2 d 8 h"),
-    ],
-)
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
-
-
-def test_the_command_line_comes_before_the_table(tmp_path: Path) -> None:
-    file = tmp_path / "s.toml"
-    file.write_text(BASE + '[sweep]\nheads = [1]\nexecutor = "ensemble"\nworkers = 3')
-    scenario = load_scenario(file)
-    assert choose(scenario, [], device="cpu").executor == "ensemble"
-    assert choose(scenario, [], device="cpu").workers == 3
-    chosen = choose(scenario, [], executor="pool", workers=2, device="cpu")
-    assert (chosen.executor, chosen.workers, chosen.together) == ("pool", 2, 1)
-    assert choose(scenario, [], ray="local").ray == "local"
-    with pytest.raises(UserError, match="--ray needs the executor ray"):
-        choose(scenario, [], executor="pool", ray="local")

@@ -1,4 +1,4 @@
-"""A full disk at every kind of write: told in words, nothing torn, resumable once there is room.
+"""A full disk at every kind of write: a clear message, nothing torn, resumable once there is room.
 
 A small tmpfs is the disk where mounting is allowed; elsewhere these tests skip.
 """
@@ -15,14 +15,14 @@ import pytest
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.experiment import list_experiments
 from synergy_tui.experiments.state import ExperimentState
-from tests.tui.commands.conftest import shell
-from tests.tui.commands.test_kill import SCENARIO, check, same
+from tests.end_to_end.conftest import Shell
+from tests.end_to_end.test_kill import SCENARIO, check, same
 
 STEPS = "train.steps=60"
 
 
 def run(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    return shell(*arguments, SYNERGY_HOME=str(home), OMP_NUM_THREADS="1")
+    return Shell(home.parent, home).run(*arguments)
 
 
 class Disk:

@@ -151,11 +151,11 @@ def test_a_killed_node_loses_no_event_and_doubles_none(cluster: Any, sweep: Swee
     retold = {event["attempt"] for event in events(sweep, lost[0]["point"])}
     assert retold == {1, 2}
     resumed = [e for e in events(sweep, lost[0]["point"]) if e["kind"] == "run_resumed"]
-    assert resumed, "the second attempt began anew"
+    assert resumed, "the second attempt began again from the start"
     assert all(event["checkpoint_step"] >= 25 for event in resumed)
 
 
-def test_a_stopped_sweep_goes_on_where_it_was(cluster: Any, sweep: Sweep) -> None:
+def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> None:
     cluster.add_node(num_cpus=2, object_store_memory=STORE)
     driver = drive(sweep, cluster.address)
     try:

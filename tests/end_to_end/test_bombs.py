@@ -114,17 +114,17 @@ def cost(*arguments: str | Path) -> tuple[int, str, int]:
     )
     assert process.stderr is not None
     with process.stderr:
-        said = process.stderr.read().decode()
+        printed = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, said, usage.ru_maxrss * 1024
+    return process.returncode, printed, usage.ru_maxrss * 1024
 
 
 def refused(*arguments: str | Path) -> None:
-    code, said, held = cost(*arguments)
-    assert code == ExitCode.BAD_INPUT, said[-2000:]
-    assert "Traceback" not in said
-    assert 0 < len(said) < 20_000
+    code, printed, held = cost(*arguments)
+    assert code == ExitCode.BAD_INPUT, printed[-2000:]
+    assert "Traceback" not in printed
+    assert 0 < len(printed) < 20_000
     assert held < MOST_MEMORY, f"{held / 2**20:.0f} MiB"
 
 
@@ -150,9 +150,9 @@ def test_a_training_that_does_not_fit_fails_in_words(tmp_path: Path) -> None:
         '[train]\ntask = "sort"\nlength = 1000000000\nbatch = 1000000000\n'
         '[[runs]]\nname = "x"\nheads = 1\n'
     )
-    code, said, held = cost("run", "--no-ui", "-q", "--out", tmp_path / "home", file)
+    code, printed, held = cost("run", "--no-ui", "-q", "--out", tmp_path / "home", file)
     assert code == ExitCode.RUN_FAILED
-    assert "out of memory" in said
+    assert "out of memory" in printed
     assert held < MOST_MEMORY
 
 

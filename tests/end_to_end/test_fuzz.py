@@ -1,6 +1,6 @@
 """Truncated, garbled and hostile input to every reader: a message and exit 2, never a traceback.
 
-``FUZZ_EXAMPLES=5000 pytest tests/cli/test_fuzz.py`` looks harder than the default suite does.
+``FUZZ_EXAMPLES=5000 pytest tests/end_to_end/test_fuzz.py`` looks harder than the default does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from synergy_tui.experiments.events import KINDS
 from synergy_tui.experiments.state import ExperimentState
-from tests.tui.commands.conftest import ROOT, analysis, invoke
+from tests.places import ROOT
+from tests.tui.commands.conftest import analysis, invoke
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
 fuzz = settings(
@@ -59,8 +60,8 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def answered(*arguments: str | Path) -> int:
-    """Call the command; whatever it makes of the input, it is said and nothing is raised."""
+def exit_code(*arguments: str | Path) -> int:
+    """Call the command; whatever it makes of the input, it raises nothing."""
     result = invoke(*arguments)
     assert result.exit_code in (0, 2), (result.exit_code, result.stderr)
     assert "Traceback" not in result.stderr
@@ -87,7 +88,7 @@ tables = st.recursive(
 def test_scenario_files(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "fuzzed.toml"
     file.write_bytes(data)
-    answered("validate", file)
+    exit_code("validate", file)
 
 
 @fuzz
@@ -98,7 +99,7 @@ def test_scenario_tables(table: dict[str, Any], tmp_path: Path) -> None:
         file.write_text(tomli_w.dumps(table), encoding="utf-8")
     except (UnicodeEncodeError, ValueError):
         return
-    answered("validate", file)
+    exit_code("validate", file)
 
 
 @fuzz
@@ -167,9 +168,9 @@ def views(home: Path) -> None:
     for line in invoke("ls", "--json", "--out", home).stdout.splitlines():
         json.loads(line)
     for command in (["show"], ["show", "--json"], ["compare"]):
-        answered(*command, "recorded", "--out", home)
-    answered("export", "recorded", "--out", home, "--metrics", home / "m.csv")
-    answered("export", "recorded", "--out", home, "--attention", home / "a.npz")
+        exit_code(*command, "recorded", "--out", home)
+    exit_code("export", "recorded", "--out", home, "--metrics", home / "m.csv")
+    exit_code("export", "recorded", "--out", home, "--attention", home / "a.npz")
 
 
 @fuzz
@@ -198,7 +199,7 @@ def test_other_files_of_an_experiment(data: bytes, hostile_home: Path) -> None:
     for file in (hostile_home / "recorded" / "attention").iterdir():
         file.write_bytes(data)
     views(hostile_home)
-    answered("resume", "recorded", "--out", hostile_home, "--no-ui")
+    exit_code("resume", "recorded", "--out", hostile_home, "--no-ui")
 
 
 def originals(folder: Path) -> dict[str, bytes]:
@@ -234,13 +235,13 @@ def test_files_to_analyse(suffix: str, tmp_path: Path) -> None:
     good.mkdir()
     original = originals(good)[suffix]
     if suffix != ".pt":
-        assert answered("analyze", good / f"a{suffix}") == 0
+        assert exit_code("analyze", good / f"a{suffix}") == 0
     file = tmp_path / f"fuzzed{suffix}"
 
     @fuzz
     @given(data=st.one_of(mutated([original]), st.binary(max_size=200)))
     def look(data: bytes) -> None:
         file.write_bytes(data)
-        answered("analyze", file, "--heads", "1", "--max-steps", "100")
+        exit_code("analyze", file, "--heads", "1", "--max-steps", "100")
 
     look()

@@ -2,7 +2,7 @@
 # compared, exported, measured again, removed. Runs in an empty folder; ends at the first surprise.
 set -eu
 synergy() { "$PYTHON" -P -m synergy_tui "$@"; }
-expect() { # expect CODE COMMAND…: the command answers with this exit code
+expect() { # expect CODE COMMAND…: the command exits with this code
     wanted=$1; shift
     code=0; "$@" || code=$?
     [ "$code" -eq "$wanted" ] || { echo "expected exit code $wanted, got $code: $*" >&2; exit 1; }

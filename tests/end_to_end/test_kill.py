@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from synergy_tui.experiments.experiment import Experiment, list_experiments, summary
 from synergy_tui.experiments.state import ExperimentState
+from tests.end_to_end.conftest import Shell
 
 SCENARIO = """\
 title = "Small enough to be killed often"
@@ -47,14 +47,9 @@ that = "one.parameters == two.parameters"
 """
 
 
-def start(*arguments: str | Path, home: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "synergy_tui", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "SYNERGY_HOME": str(home), "OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+def start(*arguments: str | Path, home: Path) -> subprocess.Popen[str]:
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return Shell(home.parent, home).start(*arguments, **nowhere, start_new_session=True)
 
 
 def lines(home: Path) -> int:
@@ -84,7 +79,7 @@ def check(experiment: Experiment) -> None:
                 assert "token_emb.weight" in set(stored.keys())
 
 
-def until_killed(process: subprocess.Popen[bytes], home: Path, rng: random.Random) -> bool:
+def until_killed(process: subprocess.Popen[str], home: Path, rng: random.Random) -> bool:
     """Kill the process at a random moment, and say whether it was still there to be killed.
 
     Half of the moments are spread over the process's whole life, which is mostly its start; the

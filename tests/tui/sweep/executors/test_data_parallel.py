@@ -10,9 +10,9 @@ import pytest
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.running.signals import Stopper
-from synergy_tui.sweep.backend import choose
 from synergy_tui.sweep.driver import run_sweep
 from synergy_tui.sweep.executors.data_parallel import run_parallel
+from synergy_tui.sweep.executors.executor import Backend, choose
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from tests.tui.conftest import make, run_here
 
@@ -42,7 +42,7 @@ def test_two_processes_follow_the_loss_of_one_with_the_joint_batch(tmp_path: Pat
     one = make(SCENARIO.format(steps=60), tmp_path / "one")
     two = make(SCENARIO.format(steps=60), tmp_path / "two")
     assert run_here(one) is ExitCode.OK
-    pool = PoolExecutor(1, threads=1, device="cpu", log=two.log_path, processes=2)
+    pool = PoolExecutor(Backend("pool", 1, device="cpu", processes=2), two.log_path)
     with two.lock():
         assert run_sweep(two, pool) is ExitCode.OK, two.log_path.read_text()
     alone, shared = (sweep.experiment("s0").fold() for sweep in (one, two))

@@ -16,7 +16,7 @@ from click.testing import Result
 
 from synergy_tui.experiments.events import EventReader, EventWriter
 from synergy_tui.experiments.experiment import Experiment, list_experiments
-from tests.tui.commands.conftest import ROOT
+from tests.places import ROOT
 
 Call = Callable[..., Result]
 OVERRIDING = (1, 2, 3)  # capabilities by which root passes over file modes

@@ -1,0 +1,47 @@
+"""Tables fit the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from synergy_tui.commands.presentation import print_conventions, print_runs, print_table
+
+ROWS = [[name, "1,234", "0.5"] for name in ("single", "double", "triple")]
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line]
+
+
+def test_without_a_terminal_a_table_has_any_width(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["run", "steps\nto sink", "x" * 300], ROWS)
+    assert len(lines_of(capsys)) == 2 + 1 + len(ROWS)  # two lines of headings, a rule, the rows
+
+
+@pytest.mark.parametrize(("columns", "blocks"), [(24, 3), (36, 2)])
+def test_rows_become_columns_where_the_terminal_is_narrow(
+    columns: int, blocks: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(["run", "steps\nto sink", "minimax fidelity"], ROWS)
+    lines = lines_of(capsys)
+    assert len(lines) == 3 * blocks
+    assert lines[1].split() == ["steps", "to", "sink"] + ["1,234"] * (4 - blocks)
+    assert max(map(len, lines)) <= max(columns, 26)
+
+
+def test_numbers_that_no_run_has_take_no_column(capsys: pytest.CaptureFixture[str]) -> None:
+    print_runs([{"kind": "designed", "run": "a", "status": "finished", "fidelity": 0.375}], ["run"])
+    heading, _, row = lines_of(capsys)
+    assert heading.split() == ["run", "fidelity"]
+    assert "3/8 = 0.375" in row
+
+
+def test_conventions_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"convention": "theory", "combine": "walks", "sink": "excluded", "weights": "uniform"}
+    assert print_conventions([one, one | {"weights": "learned"}, {}]) == 1
+    [line] = lines_of(capsys)
+    assert "theory, walks, learned or uniform head weights" in line

@@ -1,0 +1,66 @@
+"""Points that train together are what they are alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.events import EventReader
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.executors.ensemble import batches, run_together
+from synergy_tui.sweep.executors.executor import Task
+from tests.tui.conftest import make, run_here
+from tests.tui.sweep.conftest import TRAINED
+
+
+def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None:
+    alone = make(TRAINED.format(steps=30), tmp_path / "alone")
+    together = make(TRAINED.format(steps=30), tmp_path / "together")
+    assert run_here(alone) is ExitCode.OK
+    experiments = [together.experiment(point.name) for point in together.points]
+    assert run_together(experiments, device="cpu", threads=1) == [0, 0, 0]
+    for point in alone.points:
+        one = alone.experiment(point.name).fold()
+        other = together.experiment(point.name).fold()
+        assert other.status == "finished"
+        for run in point.columns:
+            np.testing.assert_allclose(other.runs[run].losses, one.runs[run].losses, rtol=2e-4)
+        assert not (together.experiment(point.name).path / ".together").exists()
+        kept = {file.name for file in together.experiment(point.name).checkpoints.iterdir()}
+        assert kept == {file.name for file in alone.experiment(point.name).checkpoints.iterdir()}
+
+
+def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
+    sweep = make(TRAINED.format(steps=60), tmp_path)
+    experiments = [sweep.experiment(point.name) for point in sweep.points]
+
+    def half() -> bool:
+        found = list(EventReader(experiments[0].events_path).read_all())
+        return any(event.get("step", 0) >= 25 for event in found)
+
+    assert run_together(experiments, device="cpu", threads=1, should_stop=half) == [143] * 3
+    assert {experiment.state() for experiment in experiments} == {"stopped"}
+    tasks = [Task(e.id, e.path, 2) for e in experiments]
+    assert [len(batch) for batch in batches(tasks, 8)] == [3]
+    assert run_together(experiments, device="cpu", threads=1) == [0, 0, 0]
+    for experiment in experiments:
+        state = experiment.fold()
+        for run in state.runs.values():
+            assert run.steps.tolist() == list(range(1, 61))
+
+
+def test_batches_hold_what_can_be_stacked(tmp_path: Path) -> None:
+    text = TRAINED.format(steps=30) + 'tasks = ["sort", "copy"]\n'
+    sweep = make(text, tmp_path)
+    tasks = [Task(p.name, sweep.experiment(p.name).path) for p in sweep.points]
+    names = [[task.point for task in batch] for batch in batches(tasks, 2)]
+    assert names == [["sort-s0", "sort-s1"], ["sort-s2"], ["copy-s0", "copy-s1"], ["copy-s2"]]
+
+
+def test_what_cannot_be_stacked_is_refused(tmp_path: Path, designed_sweep: Sweep) -> None:
+    designed = [designed_sweep.experiment(point.name) for point in designed_sweep.points]
+    with pytest.raises(UserError, match="can train together"):
+        run_together(designed)

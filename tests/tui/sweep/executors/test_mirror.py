@@ -1,0 +1,79 @@
+"""What runs far away arrives whole, and every event once."""
+
+from __future__ import annotations
+
+import pytest
+
+from synergy_tui.experiments.events import EventReader
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.executors.mirror import Mirror
+from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
+
+
+def stream(experiment: Experiment) -> list[Packet]:
+    return list(run_point(experiment.id, luggage(experiment), "cpu", 1))
+
+
+def test_a_far_point_arrives_whole(sweep: Sweep) -> None:
+    experiment = sweep.experiment("s0")
+    packets = stream(experiment)
+    assert packets[-1].exit_code == 0
+    mirror = Mirror(experiment, attempt=1)
+    assert experiment.state() == "running"
+    for packet in packets:
+        mirror.take(packet)
+    mirror.close()
+    assert experiment.state() == "finished"
+    state = experiment.fold()
+    for run in state.runs.values():
+        assert run.steps.tolist() == list(range(1, 31))
+        assert run.probe is not None
+        assert run.probe.attention is not None
+        assert experiment.attention(run.probe.attention)["attention"].shape[-1] == 9
+    kept = sorted(file.name for file in experiment.checkpoints.iterdir())
+    assert len(kept) == 4
+
+
+@pytest.mark.parametrize("lost_after", [0, 1, 2, 3, 5])
+def test_a_lost_stream_told_again_leaves_every_event_once(sweep: Sweep, lost_after: int) -> None:
+    experiment = sweep.experiment("s1")
+    whole = stream(sweep.experiment("s1"))
+    mirror = Mirror(experiment, attempt=1)
+    for packet in whole[:lost_after]:
+        mirror.take(packet)
+    mirror.close()
+    again = Mirror(experiment, attempt=2)
+    for packet in stream(experiment):
+        again.take(packet)
+    again.close()
+    events = list(EventReader(experiment.events_path).read_all())
+    steps = [(e["run"], e["step"]) for e in events if e["kind"] == "train_step"]
+    assert len(steps) == len(set(steps)) == 2 * 30
+    assert [e["kind"] for e in events].count("experiment_started") == 1
+    assert experiment.fold().runs["heads-2"].steps.tolist() == list(range(1, 31))
+    assert {e["attempt"] for e in events} <= {1, 2}
+    reference = {
+        (e["run"], e["step"]): e["loss"]
+        for packet in whole
+        for e in packet.events
+        if e["kind"] == "train_step"
+    }
+    received = {(e["run"], e["step"]): e["loss"] for e in events if e["kind"] == "train_step"}
+    assert received == reference
+
+
+def test_a_stopped_mirror_can_be_resumed(sweep: Sweep) -> None:
+    experiment = sweep.experiment("s2")
+    mirror = Mirror(experiment, attempt=1)
+    mirror.take(stream(experiment)[0])
+    mirror.close(stopped="the sweep was stopped")
+    assert experiment.state() == "stopped"
+
+
+def test_a_worker_cannot_write_outside_its_experiment(sweep: Sweep) -> None:
+    mirror = Mirror(sweep.experiment("s0"), attempt=1)
+    with pytest.raises(ValueError, match="outside its experiment"):
+        mirror.take(Packet(files={"../../evil": b"x"}))
+    mirror.close()
+    assert not (sweep.path / "evil").exists()
