@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Ints
 from synergy_engine.errors import EngineError
 from synergy_engine.kernels import order as kernels
 from synergy_engine.sparse import SparseHead
@@ -29,7 +29,7 @@ class Reordering:
     """
 
     system: MultiHeadSystem
-    order: npt.NDArray[np.int64]
+    order: Ints
     distance_before: float
     distance_after: float
 
@@ -79,7 +79,7 @@ def reorder(system: MultiHeadSystem) -> Reordering:
     return Reordering(renumbered, order, before, after)
 
 
-def _depth_first(system: MultiHeadSystem) -> npt.NDArray[np.int64]:
+def _depth_first(system: MultiHeadSystem) -> Ints:
     assert system.sparse is not None
     indptr = np.stack([head.indptr for head in system.sparse])
     starts = np.concatenate([[0], np.cumsum(indptr[:, -1])])
@@ -91,9 +91,7 @@ def _depth_first(system: MultiHeadSystem) -> npt.NDArray[np.int64]:
     return kernels.depth_first(indptr + starts[:-1, None], indices)
 
 
-def _renumbered(
-    head: SparseHead, order: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]
-) -> SparseHead:
+def _renumbered(head: SparseHead, order: Ints, rank: Ints) -> SparseHead:
     counts = np.diff(head.indptr)[order]
     indptr = np.zeros(len(order) + 1, dtype=np.int64)
     np.cumsum(counts, out=indptr[1:])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats, Ints
 from synergy_engine.errors import EngineError, InvalidSystemError, TooLargeError
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.threads import over_ranges
@@ -29,7 +30,6 @@ DENSE_LIMIT_BYTES = 1 << 30
 MAX_NODES = np.iinfo(np.int32).max
 """Nodes are numbered by 32-bit integers: half the memory of a uniform graph."""
 
-Floats = npt.NDArray[np.float64]
 
 NO_WEIGHTS = np.empty(0)
 """Stands for the weights of a uniform graph where a kernel wants an array."""
@@ -60,9 +60,9 @@ class SparseHead:
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     """
 
-    indptr: npt.NDArray[np.int64]
+    indptr: Ints
     indices: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float64] | None = None
+    weights: Floats | None = None
 
     @property
     def nodes(self) -> int:
@@ -128,9 +128,9 @@ class SparseHead:
     @classmethod
     def _from_valid_edges(
         cls,
-        rows: npt.NDArray[np.int64],
-        columns: npt.NDArray[np.int64],
-        values: npt.NDArray[np.float64] | None,
+        rows: Ints,
+        columns: Ints,
+        values: Floats | None,
         nodes: int,
     ) -> SparseHead:
         keys = rows * nodes + columns
@@ -149,9 +149,9 @@ class SparseHead:
     @classmethod
     def from_sorted_keys(
         cls,
-        keys: npt.NDArray[np.int64],
+        keys: Ints,
         nodes: int,
-        weights: npt.NDArray[np.float64] | None = None,
+        weights: Floats | None = None,
     ) -> SparseHead:
         """Take edges as strictly rising numbers ``receiver · nodes + sender``, unchecked."""
         receivers = keys // nodes
@@ -198,7 +198,7 @@ class SparseHead:
         values = np.ones(self.edges) if self.weights is None else self.weights
         return csr_array((values, self.indices, self.indptr), shape=(self.nodes, self.nodes))
 
-    def to_array(self) -> npt.NDArray[np.float64]:
+    def to_array(self) -> Floats:
         """The head as a dense ``(n, n)`` float64 matrix; refused above 1 GiB."""
         size = 8 * self.nodes**2
         if size > DENSE_LIMIT_BYTES:
@@ -215,7 +215,7 @@ class SparseHead:
         """The receiver of every stored edge, ``(edges,)`` int32, in storage order."""
         return np.repeat(np.arange(self.nodes, dtype=np.int32), np.diff(self.indptr))
 
-    def has_self_loop(self) -> npt.NDArray[np.bool_]:
+    def has_self_loop(self) -> Bools:
         """Which nodes hear themselves, ``(n,)`` bool. A self-loop is its row's last entry."""
         looped = np.zeros(self.nodes, dtype=bool)
         filled = np.flatnonzero(np.diff(self.indptr))
@@ -263,9 +263,7 @@ class SparseHead:
         return self
 
 
-def head_from_edges(
-    table: npt.NDArray[np.float64], *, nodes: int, self_loops: str = "add"
-) -> SparseHead:
+def head_from_edges(table: Floats, *, nodes: int, self_loops: str = "add") -> SparseHead:
     """A head from rows ``(from, to, weight)``; weights of parallel edges add up, 0 is no edge.
 
     Parameters
@@ -289,21 +287,21 @@ def refuse_nodes(nodes: int) -> None:
     refuse_if_too_large(40 * nodes, f"a graph of {nodes:,} nodes")
 
 
-def first_of_each(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def first_of_each(keys: Ints) -> Bools:
     """Mask of the first of each run of equal keys in a sorted array."""
     first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return first
 
 
-def _as_int64(values: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
+def _as_int64(values: npt.ArrayLike, what: str) -> Ints:
     array = np.asarray(values)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise EngineError(f"{what} are node numbers (integers), not {array.dtype}")
     return array.astype(np.int64).ravel()
 
 
-def _real(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _real(values: npt.ArrayLike) -> Floats:
     array = np.asarray(values)
     if array.dtype.kind == "c":
         raise EngineError("weights are real numbers, not complex ones")
@@ -311,9 +309,9 @@ def _real(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def _check_edges(
-    columns: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64] | None,
+    columns: Ints,
+    rows: Ints,
+    values: Floats | None,
     nodes: int,
 ) -> None:
     problems = []
@@ -338,9 +336,9 @@ def _check_edges(
 
 def _examples(
     what: str,
-    where: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
+    where: Ints,
+    columns: Ints,
+    rows: Ints,
 ) -> str:
     shown = ", ".join(f"{columns[k]} → {rows[k]}" for k in where[:3])
     return f"{len(where):,} edge{'s' * (len(where) > 1)} {what}: {shown}" + (
@@ -373,15 +371,12 @@ def _entry_problems(head: SparseHead) -> Iterable[str]:
         yield f"weights must be positive numbers from {FAINTEST:g} to {LARGEST:g}"
 
 
-Longs = npt.NDArray[np.int64]
-
-
 CALL_EDGES = 1 << 22
 """Edges that a kernel touching each edge once takes in a call, some tens of milliseconds."""
 
 
 def in_row_calls(
-    indptr: Longs, stage: str, call: Callable[[int, int], object], *, backwards: bool = False
+    indptr: Ints, stage: str, call: Callable[[int, int], object], *, backwards: bool = False
 ) -> None:
     """``call(low, high)`` over all rows, :data:`CALL_EDGES` edges or fewer at a time."""
     nodes = len(indptr) - 1
@@ -392,7 +387,7 @@ def in_row_calls(
         call(low, high)
 
 
-def row_bounds(indptr: Longs, edges: int) -> Longs:
+def row_bounds(indptr: Ints, edges: int) -> Ints:
     """Cut rows into pieces of about ``edges`` edges: rising row numbers from 0 to n."""
     nodes = len(indptr) - 1
     # Empty rows cost something too; a thirty-second of an edge keeps line graphs in few pieces.

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine import validation
+from synergy_engine.arrays import Floats, Reals
 from synergy_engine.errors import InvalidSystemError, UnreachableError, choose
 from synergy_engine.limits import refuse_if_too_large
 
 if TYPE_CHECKING:
     from synergy_engine.sparse import SparseHead
 
-Floats = npt.NDArray[np.float64]
 
 DENSE_LIMIT = 512
 """Edge lists up to this many nodes become dense heads: every measure is there, and fast."""
@@ -59,7 +59,7 @@ class MultiHeadSystem:
     0.416667
     """
 
-    dense: npt.NDArray[np.floating] | None
+    dense: Reals | None
     sparse: tuple[SparseHead, ...] | None
     weights: Floats
     weights_label: str

@@ -25,12 +25,11 @@ from synergy_engine.analysis.batch import (
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import EngineError, choose
-from synergy_engine.measures.mixing import MAX_STEPS, SUMMARIES, levels
+from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
@@ -314,7 +313,7 @@ def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
     chosen = options.convention
     if chosen.gain == "hitting":
         return ratio(found.head_hitting.min(axis=1), found.hitting_mean), False
-    headline = SUMMARIES.index((chosen.distance, chosen.aggregate))
+    headline = MIXING_TIMES.index((chosen.distance, chosen.aggregate))
     alone, together = found.head_crossing[:, :, headline], found.crossing[:, headline]
     best = np.where(alone < 0, options.max_steps, alone).min(axis=1)
     own = np.where(together < 0, options.max_steps, together)
@@ -322,7 +321,7 @@ def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
     return ratio(best.astype(float), own.astype(float)), censored
 
 
-def _typical(crossings: npt.NDArray[np.int64], options: Options) -> int | float | str:
+def _typical(crossings: Ints, options: Options) -> int | float | str:
     """Median over inputs of times of which -1 means censored."""
     middle = float(np.median(np.where(crossings < 0, np.inf, crossings.astype(float))))
     if not np.isfinite(middle):
@@ -330,11 +329,11 @@ def _typical(crossings: npt.NDArray[np.int64], options: Options) -> int | float 
     return int(middle) if middle.is_integer() else middle
 
 
-def _four(crossing: npt.NDArray[np.int64], options: Options) -> dict[str, int | float | str]:
+def _four(crossing: Ints, options: Options) -> dict[str, int | float | str]:
     """The four mixing times under their names."""
     return {
         f"mixing_time_{distance}_{aggregate}": _typical(crossing[:, c], options)
-        for c, (distance, aggregate) in enumerate(SUMMARIES)
+        for c, (distance, aggregate) in enumerate(MIXING_TIMES)
     }
 
 

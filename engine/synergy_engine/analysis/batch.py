@@ -9,20 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.analysis.convention import Convention, convention as named_convention
+from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
 from synergy_engine.measures.diversity import diversity
 from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
-from synergy_engine.measures.mixing import SUMMARIES, arrived, levels
+from synergy_engine.measures.mixing import MIXING_TIMES, arrived, levels
 from synergy_engine.operators import dense as operators, door
 from synergy_engine.operators.dense import DenseStack
 from synergy_engine.operators.stack import COMBINATIONS, Stack, Survival
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.validation import as_attention, batch_of_heads
-
-Floats = npt.NDArray[np.float64]
-
-
-Counts = npt.NDArray[np.int64]
 
 MEDIAN, ARRIVED = 4, 5
 """Columns of `Measures.crossing` after the four mixing times: half, and nearly all, arrived."""
@@ -57,9 +53,9 @@ class Stacks:
     head_diffusions: Stack
     walk: Stack
     diffusion: Stack
-    same: npt.NDArray[np.bool_]
+    same: Bools
     """(S,) which systems have one head, or heads with weight that are equal bit for bit."""
-    first: Counts
+    first: Ints
     """(S,) in those, the head that the mixture is."""
     diversities: Floats
     """(S, 3): Jensen-Shannon, Jaccard, cosine disagreement."""
@@ -72,17 +68,17 @@ class Measures:
     hitting_mean: Floats  # (S,) over starts
     hitting_median: Floats  # (S,)
     capped: Floats  # (S,)
-    crossing: Counts  # (S, 6): the four mixing times, MEDIAN, ARRIVED
-    backward: Counts  # (S, 5): the four mixing times, QUARTER
+    crossing: Ints  # (S, 6): the four mixing times, MEDIAN, ARRIVED
+    backward: Ints  # (S, 5): the four mixing times, QUARTER
     head_hitting: Floats  # (S, H)
-    head_crossing: Counts  # (S, H, 4)
+    head_crossing: Ints  # (S, H, 4)
     fidelity: Minima  # (S,)
-    cut_off: npt.NDArray[np.bool_]  # (S, n): nodes without a way to the sink
+    cut_off: Bools  # (S, n): nodes without a way to the sink
     head_fidelity: Floats  # (S, H)
     fidelity_steps: int
     leaving: Floats  # (S, H, n)
     one_source: bool
-    curve_steps: Counts  # (T,)
+    curve_steps: Ints  # (T,)
     curve: Floats  # (S, T, n) arrival
 
 
@@ -95,7 +91,7 @@ def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
     return sparse_stacks(system, options)
 
 
-def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Options) -> Stacks:
+def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
     """Operators of dense systems: raw heads (S, H, n, n), head weights (S, H)."""
     systems, count, n = heads.shape[:3]
     if options.convention.published_walk:
@@ -181,7 +177,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
 
     same, first = np.flatnonzero(stacks.same), stacks.first[stacks.same]
     clear.minimax[same] = head_clear[same, first]
-    state.crossing[same, : len(SUMMARIES)] = head_crossing[same, first]
+    state.crossing[same, : len(MIXING_TIMES)] = head_crossing[same, first]
     hitting_mean[same] = head_hitting[same, first]
 
     curve_steps = _curve_steps(state.crossing[:, ARRIVED], options.max_steps)
@@ -226,7 +222,7 @@ def _survival(
     return state
 
 
-def _curve_steps(ends: Counts, max_steps: int) -> Counts:
+def _curve_steps(ends: Ints, max_steps: int) -> Ints:
     """At most `CURVE_POINTS` steps until nearly all have arrived, evenly or by their logarithm."""
     last = int(np.median(np.where(ends < 0, max_steps, ends)))
     last = max(1, last)

@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from synergy_engine.analysis.batch import QUARTER, Measures, Options, mean, measure, stacks_of
 from synergy_engine.analysis.convention import CONVENTIONS
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.measures.mixing import MAX_STEPS
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 CONDITION = "ε = {:g}; proved for ε >= e^-2, or N·p >= ln(1/ε)"
 
@@ -124,9 +122,7 @@ def bound_table(
     return {each.name: _fields(each) for each in table}
 
 
-def _compare(
-    times: npt.NDArray[np.int64], limit: Floats, max_steps: int
-) -> tuple[float | str, bool | None]:
+def _compare(times: Ints, limit: Floats, max_steps: int) -> tuple[float | str, bool | None]:
     """The typical time of several systems, and whether all stay within their limits."""
     known = np.where(times < 0, np.inf, times.astype(float))
     typical = float(np.median(known))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Ints
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.table import EdgeTable
 from synergy_engine.limits import refuse_if_too_large
@@ -77,7 +78,7 @@ def system_of(
     return system
 
 
-def topological_order(table: EdgeTable) -> npt.NDArray[np.int64]:
+def topological_order(table: EdgeTable) -> Ints:
     """Nodes in topological order; as they are when already so, else as near as can be.
 
     Raises
@@ -110,9 +111,9 @@ def join(tables: list[EdgeTable]) -> EdgeTable:
     for table in tables:
         for name in table.names:
             number.setdefault(name, len(number))
-    heads: list[npt.NDArray[np.int64]] = []
-    senders: list[npt.NDArray[np.int64]] = []
-    receivers: list[npt.NDArray[np.int64]] = []
+    heads: list[Ints] = []
+    senders: list[Ints] = []
+    receivers: list[Ints] = []
     head_names: list[str] = []
     for table in tables:
         place = np.array([number[name] for name in table.names], dtype=np.int64)
@@ -155,7 +156,7 @@ def _weight_problems(table: EdgeTable) -> list[str]:
     return problems
 
 
-def _reordered(table: EdgeTable, order: npt.NDArray[np.int64]) -> EdgeTable:
+def _reordered(table: EdgeTable, order: Ints) -> EdgeTable:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     return replace(

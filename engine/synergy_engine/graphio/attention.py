@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Reals
 from synergy_engine.errors import AttentionFileError, InvalidSystemError, choose
 from synergy_engine.graphio.table import natural
 from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensors
@@ -35,8 +36,8 @@ class AttentionFile:
         Whether rows sum to one; ``"any"`` for raw weights of designed graphs.
     """
 
-    attention: npt.NDArray[np.floating]
-    head_weights: npt.NDArray[np.float64] | None
+    attention: Reals
+    head_weights: Floats | None
     names: tuple[str, ...] | None
     rows: str
 
@@ -155,7 +156,7 @@ def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
     return matching
 
 
-def _floats(array: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
+def _floats(array: npt.NDArray[Any]) -> Reals:
     return array.astype(_float_type(array.dtype), copy=False)
 
 
@@ -164,7 +165,7 @@ def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
-def _stacked(arrays: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+def _stacked(arrays: list[Reals]) -> Reals:
     """All of them as (B, L, H, n, n)."""
     if len(arrays) == 1:
         array = arrays[0]
@@ -173,9 +174,7 @@ def _stacked(arrays: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]
     return np.stack(layers, axis=1)
 
 
-def _head_weights(
-    path: Path, file: TensorFile, shape: tuple[int, ...]
-) -> npt.NDArray[np.float64] | None:
+def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | None:
     stored = file.tensors.get("head_weights")
     if stored is None:
         return None

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import GraphFileError
 from synergy_engine.sparse import SparseHead
 from synergy_engine.system import MultiHeadSystem
@@ -39,12 +39,12 @@ class EdgeTable:
     """
 
     names: list[str]
-    senders: npt.NDArray[np.int64]
-    receivers: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64] | None = None
-    heads: npt.NDArray[np.int64] | None = None
+    senders: Ints
+    receivers: Ints
+    weights: Floats | None = None
+    heads: Ints | None = None
     head_names: list[str] = field(default_factory=lambda: ["1"])
-    head_weights: npt.NDArray[np.float64] | None = None
+    head_weights: Floats | None = None
 
     def edge_name(self, edge: int) -> str:
         """``"a → b"``, with the head where there are several."""

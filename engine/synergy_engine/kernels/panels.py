@@ -17,9 +17,9 @@ to a multiple of eight. Padding hears and sends nothing.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from synergy_engine.arrays import Floats
 from synergy_engine.kernels.lanes import (
     WIDTH,
     add,
@@ -64,7 +64,7 @@ def _panel(size, low):
     return low * size - low * (low - WIDTH) // 2
 
 
-def room_for(n: int) -> npt.NDArray[np.float64]:
+def room_for(n: int) -> Floats:
     """Room for a packed operator of ``n`` nodes wherever `on_lines` lets it start."""
     size = -(-n // WIDTH) * WIDTH
     return np.empty(size * (size + WIDTH) // 2 + WIDTH)

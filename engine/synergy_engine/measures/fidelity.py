@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats, Ints
 from synergy_engine.errors import EngineError, choose
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.operators.stack import Peaks, Stack
 from synergy_engine.system import MultiHeadSystem
 
-Floats = npt.NDArray[np.float64]
 Sink = Literal["excluded", "included"]
 
 HORIZON = 100_000
@@ -51,7 +50,7 @@ class Fidelity:
     """
 
     node: Floats
-    time: npt.NDArray[np.int64]
+    time: Ints
     minimax: float
     normalised: float
     argmin: int
@@ -141,11 +140,11 @@ class Minima:
     """The smallest peaks of K operators: arrays (K,), as in `Fidelity`."""
 
     minimax: Floats
-    argmin: npt.NDArray[np.int64]
-    time: npt.NDArray[np.int64]
+    argmin: Ints
+    time: Ints
     lower: Floats
     upper: Floats
-    converged: npt.NDArray[np.bool_]
+    converged: Bools
     node: Floats
 
 

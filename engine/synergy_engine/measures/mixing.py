@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats
 from synergy_engine.errors import EngineError, choose
 from synergy_engine.measures.walks import Combine, survival_blocks
 from synergy_engine.operators.dense import raw_hitting
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.operators.stack import Kind, Stack, Survival
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
-
 
 Distance = Literal["tv", "l1"]
 Aggregate = Literal["max", "mean"]
@@ -27,7 +24,7 @@ MAX_STEPS = 10_000
 SMALLEST_EPSILON = 1e-20
 """Survival below 1e-30 is cut to zero on the way; a distance this small still stands clear."""
 
-SUMMARIES: tuple[tuple[Distance, Aggregate], ...] = (
+MIXING_TIMES: tuple[tuple[Distance, Aggregate], ...] = (
     ("tv", "max"),
     ("tv", "mean"),
     ("l1", "max"),
@@ -97,14 +94,14 @@ class ArrivalTimes:
 
     steps: Floats
     from_anywhere: float
-    censored: npt.NDArray[np.bool_]
+    censored: Bools
     share: float
     max_steps: int
     combine: Combine
 
 
 def levels(epsilon: float) -> tuple[list[float], list[bool]]:
-    """Survival levels of the four `SUMMARIES` and whether the mean is meant.
+    """Survival levels of the four `MIXING_TIMES` and whether the mean is meant.
 
     L1 is twice total variation, so ``l1 < ε`` is ``survival < ε/2``.
     """
@@ -114,8 +111,8 @@ def levels(epsilon: float) -> tuple[list[float], list[bool]]:
             "the largest L1 distance."
         )
     return (
-        [epsilon if distance == "tv" else epsilon / 2 for distance, _ in SUMMARIES],
-        [aggregate == "mean" for _, aggregate in SUMMARIES],
+        [epsilon if distance == "tv" else epsilon / 2 for distance, _ in MIXING_TIMES],
+        [aggregate == "mean" for _, aggregate in MIXING_TIMES],
     )
 
 
@@ -226,15 +223,13 @@ def mixing_times(
                 direction,
                 combine,
             )
-            for c, (distance, aggregate) in enumerate(SUMMARIES)
+            for c, (distance, aggregate) in enumerate(MIXING_TIMES)
         }
         for crossing, infinite in zip(state.crossing, never, strict=True)
     ]
 
 
-def _never(
-    stack: Stack, where: list[float], of_mean: list[bool], direction: Direction
-) -> npt.NDArray[np.bool_]:
+def _never(stack: Stack, where: list[float], of_mean: list[bool], direction: Direction) -> Bools:
     """Which levels survival surely never falls below, (count, levels)."""
     if direction == "forward":
         lost, cut_off = np.isinf(stack.hitting()), ~stack.reaching()

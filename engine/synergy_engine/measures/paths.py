@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import EngineError
 from synergy_engine.kernels import paths as kernels
 from synergy_engine.kernels.panels import FLUSH
@@ -14,8 +15,6 @@ from synergy_engine.measures.fidelity import HORIZON, TOLERANCE, run_peaks
 from synergy_engine.measures.walks import check_node, refuse_large, trajectory_blocks
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 MASK_LIMIT = 4096
 """Sets of heads that the novel-path share follows at most."""
@@ -175,9 +174,7 @@ def threshold_heads(system: MultiHeadSystem, threshold: float) -> MultiHeadSyste
     return MultiHeadSystem.from_weights(kept, system.weights, names=system.names)
 
 
-def _intersections(
-    bits: npt.NDArray[np.uint64], everyone: int
-) -> tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _intersections(bits: npt.NDArray[np.uint64], everyone: int) -> tuple[list[int], Ints, Ints]:
     """All intersections of edge masks, how an edge moves one to another, and each edge's mask."""
     distinct, inverse = np.unique(bits, return_inverse=True)
     edges = [int(mask) for mask in distinct]

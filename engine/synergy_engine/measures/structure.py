@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools
 from synergy_engine.system import MultiHeadSystem
 
 _SHOWN = 10
@@ -80,7 +80,7 @@ def structure(system: MultiHeadSystem) -> Structure:
 
 def _contacts(
     system: MultiHeadSystem,
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+) -> tuple[Bools, Bools, Bools]:
     """Who sends to another node, who hears one, in any head; who has a self-loop in all."""
     sends, hears = np.zeros(system.nodes, dtype=bool), np.zeros(system.nodes, dtype=bool)
     loops = np.ones(system.nodes, dtype=bool)

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats
 from synergy_engine.errors import EngineError
 from synergy_engine.operators.door import mixture
 from synergy_engine.operators.stack import TRAJECTORY_VALUES, Stack
 from synergy_engine.system import MultiHeadSystem
 
-Floats = npt.NDArray[np.float64]
 Combine = Literal["walks", "attention"]
 
 MATRIX_LIMIT = 8192

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Floats
 from synergy_engine.errors import choose, whole_number
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
@@ -17,7 +17,6 @@ from synergy_engine.operators.dense import dense_mixtures
 from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack, Survival
 from synergy_engine.system import MultiHeadSystem
 
-Floats = npt.NDArray[np.float64]
 Objective = Literal["fidelity", "mixing", "hitting"]
 
 SMALLEST_STEP = 1e-7

@@ -14,12 +14,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
 from synergy_engine.kernels import compare, dense as kernels, far, fidelity
 from synergy_engine.kernels.panels import STEPS, room_for
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.operators.stack import COMBINATIONS, Floats, Kind, Peaks, Stack, Survival
+from synergy_engine.operators.stack import COMBINATIONS, Kind, Peaks, Stack, Survival
 from synergy_engine.reach import dense_reach
 
 WORK_A_CALL = 160_000_000
@@ -38,9 +39,7 @@ for 30 to 300 nodes)."""
 class DenseStack(Stack):
     """Operators ``row_scale · matrices · column_scale`` over dense arrays (K, n, n)."""
 
-    def __init__(
-        self, matrices: npt.NDArray[np.floating], row_scale: Floats, column_scale: Floats
-    ) -> None:
+    def __init__(self, matrices: Reals, row_scale: Floats, column_scale: Floats) -> None:
         if matrices.strides[-1] != matrices.itemsize:  # kernels read eight neighbours at a time
             matrices = np.ascontiguousarray(matrices)
         self.matrices, self.row_scale, self.column_scale = matrices, row_scale, column_scale
@@ -51,7 +50,7 @@ class DenseStack(Stack):
         """Multiplications of one step of all operators."""
         return self.count * self.nodes * self.nodes / 2
 
-    def _operators(self) -> tuple[npt.NDArray[np.floating], Floats, Floats]:
+    def _operators(self) -> tuple[Reals, Floats, Floats]:
         return self.matrices, self.row_scale, self.column_scale
 
     def hitting(self) -> Floats:
@@ -74,7 +73,7 @@ class DenseStack(Stack):
         )
         return out
 
-    def reaching(self) -> npt.NDArray[np.bool_]:
+    def reaching(self) -> Bools:
         """See `Stack.reaching`; O(n²) each."""
         return dense_reach(self.matrices)
 
@@ -174,7 +173,7 @@ class DenseStack(Stack):
 
             over_ranges(jump, self.count, self._work * self.nodes, pieces=self.count)
 
-    def survival_at(self, times: npt.NDArray[np.int64]) -> Floats:
+    def survival_at(self, times: Ints) -> Floats:
         """See `Stack.survival_at`."""
         if self.nodes > FAR_LIMIT:
             return super().survival_at(times)
@@ -230,24 +229,22 @@ class DenseStack(Stack):
         return scaled
 
 
-def raw_hitting(heads: npt.NDArray[np.floating]) -> Floats:
+def raw_hitting(heads: Reals) -> Floats:
     """Hitting times (K, n) of the walks of raw heads (K, n, n), without normalising them first."""
     return _each_node(kernels.hitting_of_raw, heads, passes=1.0)
 
 
-def row_scales(heads: npt.NDArray[np.floating]) -> Floats:
+def row_scales(heads: Reals) -> Floats:
     """Reciprocal row sums (K, n) of raw weights (K, n, n), in float64: they make a diffusion."""
     return _each_node(kernels.row_scales, heads, passes=0.5)
 
 
-def column_scales(heads: npt.NDArray[np.floating]) -> Floats:
+def column_scales(heads: Reals) -> Floats:
     """Reciprocal column sums (K, n) of raw weights (K, n, n), in float64: they make a walk."""
     return _each_node(kernels.column_scales, heads, passes=0.5)
 
 
-def _each_node(
-    kernel: Callable[..., None], heads: npt.NDArray[np.floating], *, passes: float
-) -> Floats:
+def _each_node(kernel: Callable[..., None], heads: Reals, *, passes: float) -> Floats:
     """What ``kernel(heads, low, high, out)`` writes to ``out`` (K, n), in ``passes`` over heads."""
     count, n = heads.shape[0], heads.shape[-1]
     out = np.empty((count, n))
@@ -255,9 +252,7 @@ def _each_node(
     return out
 
 
-def mix(
-    heads: npt.NDArray[np.floating], weights: Floats, row_scale: Floats, column_scale: Floats
-) -> Floats:
+def mix(heads: Reals, weights: Floats, row_scale: Floats, column_scale: Floats) -> Floats:
     """Weighted sums (S, n, n) over heads (S, H, n, n), scaled by rows and columns (S, H, n)."""
     systems, count, n = heads.shape[:3]
     out = np.zeros((systems, n, n))
@@ -269,7 +264,7 @@ def mix(
     return out
 
 
-def dense_heads(heads: npt.NDArray[np.floating], kind: Kind) -> DenseStack:
+def dense_heads(heads: Reals, kind: Kind) -> DenseStack:
     """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
     one = np.ones(heads.shape[:2])
     if kind == "walk":
@@ -277,9 +272,7 @@ def dense_heads(heads: npt.NDArray[np.floating], kind: Kind) -> DenseStack:
     return DenseStack(heads, row_scales(heads), one)
 
 
-def dense_mixtures(
-    heads: npt.NDArray[np.floating], weights: Floats, kind: Kind, combine: str = "walks"
-) -> DenseStack:
+def dense_mixtures(heads: Reals, weights: Floats, kind: Kind, combine: str = "walks") -> DenseStack:
     """The mixtures of S systems: raw heads (S, H, n, n), head weights (S, H).
 
     ``combine="attention"`` mixes the raw weights first and normalises the columns afterwards; it
@@ -303,7 +296,7 @@ def dense_mixtures(
     return DenseStack(mixed, flat, flat)
 
 
-def paper_chains(heads: npt.NDArray[np.floating]) -> DenseStack:
+def paper_chains(heads: Reals) -> DenseStack:
     """The published walk of each attention matrix (K, n, n); see `kernels.dense.paper_chain`."""
     count, n = heads.shape[0], heads.shape[-1]
     out = np.zeros((count, n, n))
@@ -312,7 +305,7 @@ def paper_chains(heads: npt.NDArray[np.floating]) -> DenseStack:
     return DenseStack(out, one, one)
 
 
-def merge_equal(heads: npt.NDArray[np.floating], weights: Floats) -> Floats:
+def merge_equal(heads: Reals, weights: Floats) -> Floats:
     """Head weights (S, H) after moving the weight of repeated heads to their first copy.
 
     Heads are compared bit for bit, as they are stored. Where one distinct head is left its weight
@@ -332,7 +325,7 @@ def merge_equal(heads: npt.NDArray[np.floating], weights: Floats) -> Floats:
     return merged
 
 
-def diversity(heads: npt.NDArray[np.floating]) -> Floats:
+def diversity(heads: Reals) -> Floats:
     """Mean pairwise Jensen-Shannon, Jaccard, cosine distances (S, 3) of heads (S, H, n, n)."""
     systems, count, n = heads.shape[:3]
     rows = row_scales(heads.reshape(-1, n, n))

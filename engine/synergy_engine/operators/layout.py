@@ -8,11 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.sparse_rows import AHEAD, STEPS
-from synergy_engine.sparse import NO_WEIGHTS, Longs, SparseHead, in_row_calls, row_bounds
-
-Floats = npt.NDArray[np.float64]
+from synergy_engine.sparse import NO_WEIGHTS, SparseHead, in_row_calls, row_bounds
 
 PIECE_EDGES = 1 << 17
 """Edges of a piece of work: with ``STEPS`` steps a few milliseconds, so Ctrl-C is heard."""
@@ -29,7 +28,7 @@ BLOCKS = 4
 class Senders:
     """A head by sender: to whom each node sends, farthest first, self-loops apart."""
 
-    indptr: Longs
+    indptr: Ints
     indices: npt.NDArray[np.int32]
     weights: Floats
 
@@ -41,7 +40,7 @@ class Sums:
     heard: Floats
     sent: Floats
     own: Floats
-    counts: Longs
+    counts: Ints
 
     @cached_property
     def hearing_scale(self) -> Floats:
@@ -112,8 +111,8 @@ class Laid:
 class Layout:
     """One operator in push or pull order; its fields: `synergy_engine.kernels.sparse`."""
 
-    starts: Longs
-    ends: Longs
+    starts: Ints
+    ends: Ints
     indices: npt.NDArray[np.int32]
     weights: Floats
     inner: Floats
@@ -152,7 +151,7 @@ class Layout:
         return self.ahead(STEPS) != 0
 
     @cached_property
-    def pieces(self) -> Longs:
+    def pieces(self) -> Ints:
         """Cuts between pieces of work, as places."""
         lengths = self.ends - self.starts
         if self.descending:

@@ -15,10 +15,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import refuse_if_too_large, report
-from synergy_engine.operators.layout import Floats, Laid, Layout, lay_out
+from synergy_engine.operators.layout import Laid, Layout, lay_out
 from synergy_engine.operators.stack import Kind, Peaks, Stack, Survival
 from synergy_engine.operators.waves import hitting, peaks, survive
 from synergy_engine.reach import reaching
@@ -63,7 +64,7 @@ class SparseStack(Stack):
         """See `Stack.hitting_backward`; O(edges)."""
         return np.stack([hitting(each.pull) for each in self.operators])
 
-    def reaching(self) -> npt.NDArray[np.bool_]:
+    def reaching(self) -> Bools:
         """See `Stack.reaching`; O(edges)."""
         return np.stack([reaching(each.laid.head) for each in self.operators])
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from synergy_engine.arrays import Bools, Floats, Ints
 
 
 @dataclass
@@ -18,11 +18,11 @@ class Survival:
 
     survival: Floats
     levels: Floats
-    of_mean: npt.NDArray[np.bool_]
+    of_mean: Bools
     cap: int
     pulled: bool
-    clock: npt.NDArray[np.int64] = field(init=False)
-    crossing: npt.NDArray[np.int64] = field(init=False)
+    clock: Ints = field(init=False)
+    crossing: Ints = field(init=False)
     capped: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Survival:
         return cls(survival, np.asarray(levels, float), np.asarray(of_mean, bool), cap, pulled)
 
     @property
-    def active(self) -> npt.NDArray[np.bool_]:
+    def active(self) -> Bools:
         """Which operators still have a level to cross or a time before the cap to see."""
         return (self.crossing < 0).any(axis=1) | (self.clock < self.cap)
 
@@ -61,10 +61,10 @@ class Peaks:
     tolerance: float
     every_node: bool
     peak: Floats = field(init=False)
-    time: npt.NDArray[np.int64] = field(init=False)
-    clock: npt.NDArray[np.int64] = field(init=False)
+    time: Ints = field(init=False)
+    clock: Ints = field(init=False)
     interval: Floats = field(init=False)
-    closed: npt.NDArray[np.bool_] = field(init=False)
+    closed: Bools = field(init=False)
 
     def __post_init__(self) -> None:
         count = self.state.shape[0]
@@ -107,7 +107,7 @@ class Stack(ABC):
         """(count, nodes) expected steps of the chain with rows ``M[j, :]`` to node 0."""
 
     @abstractmethod
-    def reaching(self) -> npt.NDArray[np.bool_]:
+    def reaching(self) -> Bools:
         """(count, nodes) which nodes have a way to the last one, however faint."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Stack(ABC):
     def survive(self, state: Survival, last: int) -> None:
         """Advance survival curves until settled or ``last`` steps (kernels.dense.survive)."""
 
-    def survival_at(self, times: npt.NDArray[np.int64]) -> Floats:
+    def survival_at(self, times: Ints) -> Floats:
         """(count, T, nodes) survival of the walk after each of the rising ``times``."""
         out = np.empty((self.count, len(times), self.nodes))
         most = max(1, TRAJECTORY_VALUES // self.nodes)

@@ -13,16 +13,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.fidelity import certificate
 from synergy_engine.kernels.sparse_rows import STEPS
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import report
-from synergy_engine.operators.layout import Floats, Layout
+from synergy_engine.operators.layout import Layout
 from synergy_engine.operators.stack import Peaks, Survival
-from synergy_engine.sparse import Longs
 
-Task = Callable[[int, int, int, int, Floats, Floats, Longs], object]
+Task = Callable[[int, int, int, int, Floats, Floats, Ints], object]
 
 
 def hitting(layout: Layout) -> Floats:
@@ -134,7 +134,7 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
             high: int,
             ring: Floats,
             sums: Floats,
-            resume: Longs,
+            resume: Ints,
             clock: int = clock,
             blocks: list[int] = blocks,
         ) -> None:
@@ -193,7 +193,7 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
             high: int,
             ring: Floats,
             sums: Floats,
-            resume: Longs,
+            resume: Ints,
             blocks: list[int] = blocks,
             totals: Floats = totals,
             worst: Floats = worst,

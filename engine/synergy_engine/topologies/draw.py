@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead, first_of_each
@@ -21,7 +22,6 @@ BLOCK_EDGES = 1 << 20
 BYTES_AN_EDGE = 16
 """What drawing an edge takes at its peak: two copies of its index and its share of a block."""
 
-Ints = npt.NDArray[np.int64]
 Rows = Callable[[int, int], tuple[Ints, Ints]]
 
 
@@ -151,7 +151,7 @@ def learned(
     Node 0 hears itself.
     """
     order = np.arange(nodes, dtype=np.int64)
-    weights: npt.NDArray[np.floating]
+    weights: Reals
     if pattern == "uniform":
         _refuse(nodes, 2.0 * nodes * nodes)
         head = _band(nodes, order).with_self_loops()
@@ -287,7 +287,7 @@ def _band(nodes: int, degrees: Ints) -> SparseHead:
     return _stack(nodes, degrees.astype(np.float64), rows)
 
 
-def _stack(nodes: int, expected: npt.NDArray[np.float64], rows: Rows) -> SparseHead:
+def _stack(nodes: int, expected: Floats, rows: Rows) -> SparseHead:
     """Draw blocks of rows and put them under one another.
 
     ``expected`` says about how many edges each row draws; it sets the blocks, and nothing else.
@@ -314,7 +314,7 @@ def _from_counts(counts: Ints, senders: npt.NDArray[np.integer]) -> SparseHead:
     return SparseHead(indptr, senders.astype(np.int32))
 
 
-def _without_zeros(head: SparseHead, rows: Ints, weights: npt.NDArray[np.float64]) -> SparseHead:
+def _without_zeros(head: SparseHead, rows: Ints, weights: Floats) -> SparseHead:
     kept = weights > 0
     counts = np.bincount(rows[kept], minlength=head.nodes)
     thinned = _from_counts(counts, head.indices[kept])

@@ -7,8 +7,8 @@ from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools
 from synergy_engine.errors import EngineError, whole_number
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead
@@ -146,7 +146,7 @@ def _same_edges(one: SparseHead, other: SparseHead) -> bool:
     return np.array_equal(one.indptr, other.indptr) and np.array_equal(one.indices, other.indices)
 
 
-def _choose_rows(kept: SparseHead, redrawn: SparseHead, where: npt.NDArray[np.bool_]) -> SparseHead:
+def _choose_rows(kept: SparseHead, redrawn: SparseHead, where: Bools) -> SparseHead:
     """Rows of ``redrawn`` where the mask says so, else of ``kept``."""
     counts = np.where(where, np.diff(redrawn.indptr), np.diff(kept.indptr))
     indptr = np.zeros(len(counts) + 1, dtype=np.int64)
