@@ -11,12 +11,13 @@ import numpy.typing as npt
 from synergy_engine.analysis.convention import Convention, convention as named_convention
 from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
+from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.diversity import diversity
 from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
 from synergy_engine.measures.mixing import MIXING_TIMES, arrived, levels
 from synergy_engine.operators import dense as operators, door
 from synergy_engine.operators.dense import DenseStack
-from synergy_engine.operators.stack import COMBINATIONS, Stack, Survival
+from synergy_engine.operators.stack import COMBINATIONS, Stack
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.validation import as_attention, batch_of_heads
 

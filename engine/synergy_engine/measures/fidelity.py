@@ -9,8 +9,9 @@ import numpy as np
 
 from synergy_engine.arrays import Bools, Floats, Ints
 from synergy_engine.errors import EngineError, choose
+from synergy_engine.kernels.states import Peaks
 from synergy_engine.operators.door import heads, mixture
-from synergy_engine.operators.stack import Peaks, Stack
+from synergy_engine.operators.stack import Stack
 from synergy_engine.system import MultiHeadSystem
 
 Sink = Literal["excluded", "included"]

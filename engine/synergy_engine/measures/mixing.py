@@ -9,10 +9,11 @@ import numpy as np
 
 from synergy_engine.arrays import Bools, Floats
 from synergy_engine.errors import EngineError, choose
+from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.walks import Combine, survival_blocks
 from synergy_engine.operators.dense import raw_hitting
 from synergy_engine.operators.door import heads, mixture
-from synergy_engine.operators.stack import Kind, Stack, Survival
+from synergy_engine.operators.stack import Kind, Stack
 from synergy_engine.system import MultiHeadSystem
 
 Distance = Literal["tv", "l1"]

@@ -10,11 +10,12 @@ import numpy as np
 
 from synergy_engine.arrays import Floats
 from synergy_engine.errors import choose, whole_number
+from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
 from synergy_engine.measures.walks import Combine
 from synergy_engine.operators.dense import dense_mixtures
-from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack, Survival
+from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
 
 Objective = Literal["fidelity", "mixing", "hitting"]

@@ -122,8 +122,12 @@ class Layout:
     reach: int
 
     @property
+    def rows(self) -> tuple[Ints, Ints, npt.NDArray[np.int32], Floats, Floats, Floats]:
+        """What every kernel on rows takes first."""
+        return self.starts, self.ends, self.indices, self.weights, self.inner, self.outer
+
+    @property
     def nodes(self) -> int:
-        """Number of nodes."""
         return len(self.starts)
 
     @cached_property

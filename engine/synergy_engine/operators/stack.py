@@ -1,86 +1,16 @@
-"""What operators have propagated so far: survival curves of walks, peaks of diffusions."""
+"""The abstract stack of operators that measures work with, dense or sparse."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.arrays import Bools, Floats, Ints
-
-
-@dataclass
-class Survival:
-    """Survival curves of K operators on the way down (`kernels.dense.survive`)."""
-
-    survival: Floats
-    levels: Floats
-    of_mean: Bools
-    cap: int
-    pulled: bool
-    clock: Ints = field(init=False)
-    crossing: Ints = field(init=False)
-    capped: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.survival.shape[0]
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.crossing = np.full((count, len(self.levels)), -1, dtype=np.int64)
-        self.capped = np.zeros(count)
-
-    @classmethod
-    def start(
-        cls,
-        count: int,
-        nodes: int,
-        *,
-        levels: npt.ArrayLike,
-        of_mean: npt.ArrayLike,
-        cap: int = 0,
-        pulled: bool = False,
-    ) -> Survival:
-        """Nothing has arrived but the target itself: the sink, or node 0 when ``pulled``."""
-        survival = np.ones((count, nodes))
-        survival[:, 0 if pulled else -1] = 0.0
-        return cls(survival, np.asarray(levels, float), np.asarray(of_mean, bool), cap, pulled)
-
-    @property
-    def active(self) -> Bools:
-        """Which operators still have a level to cross or a time before the cap to see."""
-        return (self.crossing < 0).any(axis=1) | (self.clock < self.cap)
-
-
-@dataclass
-class Peaks:
-    """Sink rows ``e_τ D^t`` of K operators and their largest values so far."""
-
-    state: Floats
-    tolerance: float
-    every_node: bool
-    peak: Floats = field(init=False)
-    time: Ints = field(init=False)
-    clock: Ints = field(init=False)
-    interval: Floats = field(init=False)
-    closed: Bools = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.state.shape[0]
-        self.peak = self.state.copy()
-        self.time = np.zeros(self.state.shape, dtype=np.int64)
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.interval = np.zeros((count, 2))
-        self.closed = np.zeros(count, dtype=bool)
-
-    @classmethod
-    def start(cls, count: int, nodes: int, *, tolerance: float, every_node: bool) -> Peaks:
-        """At time 0 the sink's state is its own."""
-        state = np.zeros((count, nodes))
-        state[:, -1] = 1.0
-        return cls(state, tolerance, every_node)
-
+from synergy_engine.kernels.states import Peaks, Survival
+from synergy_engine.limits import refuse_if_too_large
 
 Kind = Literal["walk", "diffusion"]
 
@@ -117,6 +47,15 @@ class Stack(ABC):
     @abstractmethod
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         """(steps+1, nodes): ``v, v M, v M², …`` of operator ``k`` (``M v`` when ``pulled``)."""
+
+    def _trajectory_room(self, start: npt.ArrayLike, steps: int) -> Floats:
+        """(steps+1, nodes), the first row ``start``; refused where it would not fit in memory."""
+        refuse_if_too_large(
+            8 * (steps + 1) * self.nodes, f"{steps:,} steps of {self.nodes:,} nodes"
+        )
+        out = np.empty((steps + 1, self.nodes))
+        out[0] = start
+        return out
 
     @abstractmethod
     def survive(self, state: Survival, last: int) -> None:

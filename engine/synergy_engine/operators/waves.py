@@ -17,10 +17,10 @@ from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.fidelity import certificate
 from synergy_engine.kernels.sparse_rows import STEPS
+from synergy_engine.kernels.states import Peaks, Survival
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import report
 from synergy_engine.operators.layout import Layout
-from synergy_engine.operators.stack import Peaks, Survival
 
 Task = Callable[[int, int, int, int, Floats, Floats, Ints], object]
 
@@ -31,10 +31,7 @@ def hitting(layout: Layout) -> Floats:
     pairs = np.empty((layout.nodes, 2))
     for low, high in zip(layout.pieces[:-1].tolist(), layout.pieces[1:].tolist(), strict=True):
         report("hitting times", low, layout.nodes)
-        kernels.hitting(
-            layout.starts, layout.ends, layout.indices, layout.weights,
-            layout.inner, layout.outer, layout.descending, layout.ahead(2), low, high, h, pairs,
-        )  # fmt: skip
+        kernels.hitting(*layout.rows, layout.descending, layout.ahead(2), low, high, h, pairs)
     return h
 
 
@@ -139,8 +136,7 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
             blocks: list[int] = blocks,
         ) -> None:
             kernels.peaks(
-                layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
+                *layout.rows, layout.diagonal, layout.descending, layout.ahead(STEPS),
                 low, high, v, clock + STEPS * block, blocks[block],
                 ring, layout.slots - 1, sums, resume, peak, when,
             )  # fmt: skip
@@ -199,8 +195,7 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
             worst: Floats = worst,
         ) -> None:
             kernels.survive(
-                layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
+                *layout.rows, layout.diagonal, layout.descending, layout.ahead(STEPS),
                 low, high, v, blocks[block], ring, layout.slots - 1, sums, resume,
                 totals[piece, block], worst[piece, block],
             )  # fmt: skip
