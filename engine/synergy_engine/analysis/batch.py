@@ -15,7 +15,7 @@ from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.diversity import diversity
 from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
 from synergy_engine.measures.mixing import MIXING_TIMES, arrived, levels
-from synergy_engine.operators import dense as operators, door
+from synergy_engine.operators import dense, door, sparse
 from synergy_engine.operators.dense import DenseStack
 from synergy_engine.operators.stack import COMBINATIONS, Stack
 from synergy_engine.system import MultiHeadSystem
@@ -98,19 +98,17 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
     if options.convention.published_walk:
         heads = as_attention(heads)
     flat = heads.reshape(-1, n, n)
-    merged = operators.merge_equal(heads, weights)
+    merged = dense.merge_equal(heads, weights)
     if options.convention.published_walk:
         # The published code takes attention as it is: rows are not normalised again.
-        one = np.ones((systems, count, n))
-        mixed = operators.mix(heads, merged, one, one)
-        head_walks, walk = operators.paper_chains(flat), operators.paper_chains(mixed)
-        head_diffusions = DenseStack(flat, one.reshape(-1, n), one.reshape(-1, n))
-        diffusion = DenseStack(mixed, one[:, 0].copy(), one[:, 0].copy())
+        mixed = dense.mix(heads, merged)
+        head_walks, walk = dense.paper_chains(flat), dense.paper_chains(mixed)
+        head_diffusions, diffusion = DenseStack(flat), DenseStack(mixed)
     else:
-        head_walks = operators.dense_heads(flat, "walk")
-        head_diffusions = operators.dense_heads(flat, "diffusion")
-        walk = operators.dense_mixtures(heads, weights, "walk", options.combine)
-        diffusion = operators.dense_mixtures(heads, weights, "diffusion")
+        head_walks = dense.dense_heads(flat, "walk")
+        head_diffusions = dense.dense_heads(flat, "diffusion")
+        walk = dense.dense_mixtures(heads, weights, "walk", options.combine)
+        diffusion = dense.dense_mixtures(heads, weights, "diffusion")
     return Stacks(
         systems=systems,
         heads=count,
@@ -120,14 +118,12 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
         diffusion=diffusion,
         same=np.count_nonzero(merged, axis=1) == 1,
         first=np.argmax(merged, axis=1),
-        diversities=operators.diversity(heads),
+        diversities=dense.diversity(heads),
     )
 
 
 def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
     """Operators of one sparse system, in every convention but the published code's."""
-    from synergy_engine.operators import sparse as sparse_operators
-
     found = diversity(system)
     return Stacks(
         systems=1,
@@ -136,7 +132,7 @@ def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
         head_diffusions=door.heads(system, "diffusion"),
         walk=door.mixture(system, "walk", options.combine),
         diffusion=door.mixture(system, "diffusion"),
-        same=np.array([sparse_operators.one_distinct_head(system)]),
+        same=np.array([sparse.one_distinct_head(system)]),
         first=np.array([int(np.argmax(system.weights))]),
         diversities=np.array([[found.jensen_shannon, found.jaccard, found.cosine_disagreement]]),
     )
@@ -282,17 +278,14 @@ def headline(
     per_system = np.tile(shares, (inputs, 1))
     if chosen.published_walk:
         heads = heads if rows == "check" else as_attention(heads)
-        one = np.ones((len(heads), count, n))
-        mixed = operators.mix(heads, per_system, one, one)
-        ones = np.ones((len(heads), n))
-        diffusion = DenseStack(mixed, ones, ones)
-        walk = operators.paper_chains(mixed)
+        mixed = dense.mix(heads, per_system)
+        diffusion, walk = DenseStack(mixed), dense.paper_chains(mixed)
         state = Survival.start(walk.count, n, levels=[], of_mean=[], cap=chosen.cap)
         walk.survive(state, chosen.cap)
         hitting = state.capped
     else:
-        diffusion = operators.dense_mixtures(heads, per_system, "diffusion")
-        walk = operators.dense_mixtures(heads, per_system, "walk", combine)
+        diffusion = dense.dense_mixtures(heads, per_system, "diffusion")
+        walk = dense.dense_mixtures(heads, per_system, "walk", combine)
         hitting = walk.hitting().mean(axis=1)
     peaks = run_peaks(
         diffusion,

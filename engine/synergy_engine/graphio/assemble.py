@@ -10,6 +10,7 @@ import numpy.typing as npt
 from synergy_engine.arrays import Ints
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.table import EdgeTable
+from synergy_engine.kernels import order as kernels
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead, first_of_each
 from synergy_engine.system import DENSE_LIMIT, MultiHeadSystem
@@ -26,26 +27,9 @@ def system_of(
     weights: str | npt.ArrayLike | None = None,
     unreachable: str = "allow",
 ) -> MultiHeadSystem:
-    """Build the system of an edge table.
+    """Build the system of an edge table from ``where``; options as in `read_graph`.
 
-    Parameters
-    ----------
-    table : EdgeTable
-    where : str
-        What to call its origin in messages.
-    self_loops : {"add", "keep"}
-        ``"add"`` gives nodes without a self-loop one of weight 1 in every head.
-    weights : "uniform" or (H,) array, optional
-        Head weights; what the table says, else uniform, when not given.
-    unreachable : {"allow", "error"}
-        Whether nodes without a way to the sink are refused.
-
-    Raises
-    ------
-    GraphFileError
-        Naming every edge whose weight is wrong, and a cycle if there is one.
-    UnreachableError
-        Naming the nodes that cannot reach the sink, when they are refused.
+    `GraphFileError` names every edge whose weight is wrong, and a cycle if there is one.
     """
     problems = _weight_problems(table)
     order = np.arange(len(table.names))
@@ -79,18 +63,10 @@ def system_of(
 
 
 def topological_order(table: EdgeTable) -> Ints:
-    """Nodes in topological order; as they are when already so, else as near as can be.
-
-    Raises
-    ------
-    GraphFileError
-        Naming a cycle.
-    """
+    """Nodes in topological order, kept where it already holds; `GraphFileError` names a cycle."""
     nodes = len(table.names)
     if np.all(table.senders <= table.receivers):
         return np.arange(nodes)
-    from synergy_engine.kernels import order as kernels
-
     indptr, targets, waiting = kernels.by_sender(table.senders, table.receivers, nodes)
     order = kernels.topological(indptr, targets, waiting, np.arange(nodes))
     if len(order) == nodes:
@@ -168,7 +144,7 @@ def _reordered(table: EdgeTable, order: Ints) -> EdgeTable:
 
 
 def _head(table: EdgeTable, number: int, self_loops: str) -> SparseHead:
-    """One head; weights of parallel edges add up, edges of weight 0 are none."""
+    """One head; weights of parallel edges add up, edges of weight 0 are dropped."""
     nodes = len(table.names)
     mine = np.ones(len(table.senders), dtype=bool) if table.heads is None else table.heads == number
     if table.weights is not None:

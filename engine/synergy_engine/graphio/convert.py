@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.errors import EngineError, choose
+from synergy_engine.graphio.assemble import system_of
+from synergy_engine.graphio.table import TableBuilder, rows_of, sparse_heads
 from synergy_engine.limits import refuse_if_too_large
+from synergy_engine.sparse import SparseHead
 from synergy_engine.system import MultiHeadSystem
 
 if TYPE_CHECKING:
@@ -55,9 +58,6 @@ def from_networkx(
     >>> from_networkx(nx.DiGraph([("u", "v"), ("v", "τ")]))
     MultiHeadSystem(1 head, 3 nodes, dense, uniform weights)
     """
-    from synergy_engine.graphio.assemble import system_of
-    from synergy_engine.graphio.table import TableBuilder
-
     if not graph.is_directed():
         raise EngineError(
             "the graph is undirected: nothing says where information flows; "
@@ -93,8 +93,6 @@ def to_networkx(system: MultiHeadSystem) -> nx.MultiDiGraph:
     5
     """
     import networkx as nx
-
-    from synergy_engine.graphio.table import rows_of, sparse_heads
 
     edges = sum(head.edges for head in sparse_heads(system))
     refuse_if_too_large(NETWORKX_BYTES * edges, f"{edges:,} edges in networkx")
@@ -144,8 +142,6 @@ def from_scipy(
     >>> from_scipy(scipy.sparse.eye_array(3, k=-1), self_loops="add")
     MultiHeadSystem(1 head, 3 nodes, sparse, uniform weights)
     """
-    from synergy_engine.sparse import SparseHead
-
     choose("self_loops", self_loops, ("keep", "add"))
     listed = matrices if isinstance(matrices, (list, tuple)) else [matrices]
     heads = [SparseHead.from_scipy(matrix) for matrix in listed]

@@ -21,28 +21,13 @@ WEIGHT_NAMES = ("weight", "value")
 
 @dataclass
 class EdgeTable:
-    """Edges ``senders[k] → receivers[k]`` between nodes numbered as the file lists them.
-
-    Parameters
-    ----------
-    names : list of str
-        Names of the nodes.
-    senders, receivers : (edges,) int64 arrays
-    weights : (edges,) float64 array, optional
-        ``None`` when no edge carries one.
-    heads : (edges,) int64 array, optional
-        Which of ``head_names`` each edge belongs to; ``None`` for one head.
-    head_names : list of str
-        In the order of the heads.
-    head_weights : (H,) float64 array, optional
-        Where the file gives them.
-    """
+    """Edges ``senders[k] → receivers[k]`` between nodes numbered as the file lists them."""
 
     names: list[str]
     senders: Ints
     receivers: Ints
-    weights: Floats | None = None
-    heads: Ints | None = None
+    weights: Floats | None = None  # None when no edge carries one
+    heads: Ints | None = None  # which of `head_names` each edge belongs to; None for one head
     head_names: list[str] = field(default_factory=lambda: ["1"])
     head_weights: Floats | None = None
 
@@ -55,15 +40,18 @@ class EdgeTable:
 
 
 class TableBuilder:
-    """Collects nodes and edges as a parser meets them; notes what is wrong and goes on.
+    """Collects nodes and edges as a parser meets them; notes what is wrong and continues.
 
-    Nodes may be met in edges before they are listed. Problems are counted all and kept up to
-    :data:`KEPT` of a kind, so that a garbled file does not fill the memory with complaints.
+    Nodes may be met in edges before they are listed. All problems are counted and up to `KEPT` of
+    each kind are kept, so that a garbled file does not fill the memory with complaints.
+    ``undirected`` is what `read_graph` was asked to do with undirected edges, ``directing`` says
+    how the format marks directed ones.
     """
 
     KEPT = 5
 
-    def __init__(self) -> None:
+    def __init__(self, undirected: str = "error", directing: str = "") -> None:
+        self._undirected, self._directing = undirected, directing
         self.names: dict[str, int] = {}
         self.labels: dict[str, str] = {}
         self._listed: set[str] = set()
@@ -91,9 +79,16 @@ class TableBuilder:
             self.labels[name] = label
 
     def edge(
-        self, sender: str, receiver: str, attributes: Mapping[str, object] | None = None
+        self,
+        sender: str,
+        receiver: str,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        directed: bool = True,
     ) -> None:
         """An edge; ``attributes`` may hold weight (1 otherwise), head and head_weight."""
+        if not directed:
+            sender, receiver = self._direct(sender, receiver)
         given = attributes or {}
         weight = next((given[name] for name in WEIGHT_NAMES if name in given), None)
         head, head_weight = given.get("head"), given.get("head_weight")
@@ -113,19 +108,24 @@ class TableBuilder:
             if known != share and not math.isnan(share):
                 self.problem("head weights that differ within a head", f"head {label}")
 
+    def _direct(self, one: str, other: str) -> tuple[str, str]:
+        """Both ends of an undirected edge, the one listed first as the sender; or a problem."""
+        if self._undirected == "error":
+            self.problem(
+                f"undirected edges, which do not say where information flows ({self._directing}"
+                'undirected="order" sends it from the node listed first)',
+                f"{one} – {other}",
+            )
+            return one, other
+        for end in (one, other):
+            self.names.setdefault(end, len(self.names))
+        return (one, other) if self.names[one] <= self.names[other] else (other, one)
+
     def table(self, *, numeric_order: bool = False) -> EdgeTable:
-        """Everything collected.
+        """Everything collected; raises `GraphFileError` with every kind of problem.
 
-        Parameters
-        ----------
-        numeric_order : bool
-            Put nodes in the order of their names when all of these are numbers; for formats that
-            list no nodes.
-
-        Raises
-        ------
-        GraphFileError
-            Listing every kind of problem.
+        ``numeric_order`` puts nodes in the order of their names when all of these are numbers; for
+        formats that do not list nodes.
         """
         if not self.names:
             self.problem("no nodes", "the file lists neither nodes nor edges")

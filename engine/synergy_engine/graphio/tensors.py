@@ -29,26 +29,16 @@ _DTYPES = {
 }  # fmt: skip
 
 _NARROW = ("F8_", "F6_", "F4")
-"""Types of a byte and less: no attention, and no hindrance to reading what else a file holds."""
+"""Types of one byte or less: not attention, and skipped so that the rest of a file is read."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array that is in a file: what it is called, how large it is, and how to get it.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-    dtype : numpy dtype
-        As stored; bfloat16 as 16-bit integers.
-    load : callable
-        Reads it.
-    """
+    """An array that is in a file: what it is called, how large it is, and how to get it."""
 
     name: str
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # as stored; bfloat16 as 16-bit integers
     load: Callable[[], npt.NDArray[Any]]
 
     def __str__(self) -> str:
@@ -66,10 +56,7 @@ class TensorFile:
 def open_tensors(path: Path) -> TensorFile:
     """Look into a tensor file without loading anything.
 
-    Raises
-    ------
-    AttentionFileError
-        The file is cut off, garbled, pickled, or says sizes that cannot be.
+    `AttentionFileError` when it is cut off, garbled, pickled, or claims sizes that cannot be.
     """
     try:
         size = size_of(path)
@@ -174,10 +161,10 @@ def _safetensors_file(path: Path, size: int) -> TensorFile:
             )
         header = json.loads(file.read(length).decode("utf-8"))
     if not isinstance(header, dict):
-        raise ValueError("the header is no JSON object")
+        raise ValueError("the header is not a JSON object")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
-        raise ValueError("the metadata is no JSON object")
+        raise ValueError("the metadata is not a JSON object")
     start = 8 + length
     tensors = {}
     for name, entry in header.items():

@@ -7,7 +7,7 @@ import numpy as np
 from synergy_engine.measures.fidelity import fidelity, head_fidelities
 from synergy_engine.measures.mixing import MAX_STEPS, Aggregate, Distance, mixing_times
 from synergy_engine.measures.walks import Combine
-from synergy_engine.operators.dense import merge_equal
+from synergy_engine.operators import dense, sparse
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.system import MultiHeadSystem
 
@@ -17,10 +17,9 @@ def one_distinct_head(system: MultiHeadSystem) -> bool:
     if system.heads == 1:
         return True
     if system.dense is None:
-        from synergy_engine.operators.sparse import one_distinct_head as sparse_one
-
-        return sparse_one(system)
-    return int(np.count_nonzero(merge_equal(system.dense[None], system.weights[None]))) == 1
+        return sparse.one_distinct_head(system)
+    merged = dense.merge_equal(system.dense[None], system.weights[None])
+    return int(np.count_nonzero(merged)) == 1
 
 
 def amplification(system: MultiHeadSystem) -> float:

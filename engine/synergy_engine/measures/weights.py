@@ -14,6 +14,7 @@ from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
 from synergy_engine.measures.walks import Combine
+from synergy_engine.operators import sparse
 from synergy_engine.operators.dense import dense_mixtures
 from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
@@ -146,10 +147,8 @@ def _mixtures(system: MultiHeadSystem, weights: Floats, kind: Kind, combine: Com
     if system.dense is not None:
         heads = np.broadcast_to(system.dense, (len(weights), *system.dense.shape))
         return dense_mixtures(heads, weights, kind, combine)
-    from synergy_engine.operators.sparse import SparseStack, mixture
-
-    stacks = [mixture(system.with_weights(row), kind, combine) for row in weights]
-    return SparseStack([operator for stack in stacks for operator in stack.operators])
+    stacks = [sparse.mixture(system.with_weights(row), kind, combine) for row in weights]
+    return sparse.SparseStack([operator for stack in stacks for operator in stack.operators])
 
 
 def _operator_bytes(system: MultiHeadSystem) -> int:

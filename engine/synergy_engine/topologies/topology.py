@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +11,9 @@ from synergy_engine.arrays import Bools
 from synergy_engine.errors import EngineError, whole_number
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead
+from synergy_engine.system import MultiHeadSystem
 from synergy_engine.topologies import draw as draw
 from synergy_engine.topologies.catalogue import family
-
-if TYPE_CHECKING:
-    from synergy_engine.system import MultiHeadSystem
 
 PATTERNS = ("previous", "first", "uniform", "local")
 """The learned patterns in the order in which heads take them."""
@@ -89,8 +86,6 @@ def topology(
     >>> system.head_array(0).astype(int).tolist()
     [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
-    from synergy_engine.system import MultiHeadSystem
-
     drawn = topology_heads(name, nodes, heads=heads, seed=seed, diversity=diversity, **parameters)
     if _is_dense(drawn, layout):
         return MultiHeadSystem.from_weights(np.stack([head.to_array() for head in drawn]), weights)
