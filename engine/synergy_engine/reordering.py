@@ -9,7 +9,7 @@ import numpy as np
 from synergy_engine.arrays import Ints
 from synergy_engine.errors import EngineError
 from synergy_engine.kernels import order as kernels
-from synergy_engine.sparse import SparseHead
+from synergy_engine.sparse import SparseHead, offsets
 from synergy_engine.system import MultiHeadSystem
 
 
@@ -58,7 +58,7 @@ def reorder(system: MultiHeadSystem) -> Reordering:
 
     Examples
     --------
-    Two chains told alternately are told one after the other:
+    Two chains that were numbered alternately are numbered one after the other:
 
     >>> import synergy_engine as engine
     >>> chains = engine.MultiHeadSystem.from_edges(
@@ -73,8 +73,8 @@ def reorder(system: MultiHeadSystem) -> Reordering:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     heads = [_renumbered(head, order, rank) for head in system.sparse]
-    names = None if system.names is None else [system.names[node] for node in order]
-    renumbered = replace(system, sparse=tuple(heads), names=None if names is None else tuple(names))
+    names = None if system.names is None else tuple(system.names[node] for node in order)
+    renumbered = replace(system, sparse=tuple(heads), names=names)
     before, after = _distance(system.sparse), _distance(heads)
     return Reordering(renumbered, order, before, after)
 
@@ -92,9 +92,7 @@ def _depth_first(system: MultiHeadSystem) -> Ints:
 
 
 def _renumbered(head: SparseHead, order: Ints, rank: Ints) -> SparseHead:
-    counts = np.diff(head.indptr)[order]
-    indptr = np.zeros(len(order) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+    indptr = offsets(np.diff(head.indptr)[order])
     indices = np.empty(head.edges, dtype=np.int32)
     weights = np.empty(0 if head.weights is None else head.edges)
     old = np.empty(0) if head.weights is None else head.weights

@@ -1,4 +1,4 @@
-"""A head as compressed sparse rows: what each receiver hears, in 4 bytes an edge.
+"""A head as compressed sparse rows: what each receiver hears, in 4 bytes per edge.
 
 Rows are receivers and columns senders, as in ``A[j, i]`` of a dense head, so a row lists the nodes
 that node ``j`` hears, in rising order and ending with ``j`` itself when it has a self-loop. A graph
@@ -24,6 +24,9 @@ from synergy_engine.validation import FAINTEST, LARGEST, without_faint
 if TYPE_CHECKING:
     import scipy.sparse
 
+CALL_EDGES = 1 << 22
+"""Edges that a kernel touching each edge once takes in a call, some tens of milliseconds."""
+
 DENSE_LIMIT_BYTES = 1 << 30
 """A sparse head is written out densely only below this many bytes."""
 
@@ -46,7 +49,7 @@ class SparseHead:
     indices : (edges,) int32 array
         Senders; strictly rising within a row, none above the row's own number.
     weights : (edges,) float64 array, optional
-        From 1e-290 to 1e100 (`synergy_engine.validation`); ``None`` stands for one an edge.
+        From 1e-290 to 1e100 (`synergy_engine.validation`); ``None`` stands for 1 per edge.
 
     Notes
     -----
@@ -123,16 +126,6 @@ class SparseHead:
                 values = np.concatenate([values, np.ones(len(missing))])
         elif self_loops != "keep":
             raise EngineError(f'self_loops is "add" or "keep", not {self_loops!r}')
-        return cls._from_valid_edges(rows, columns, values, nodes)
-
-    @classmethod
-    def _from_valid_edges(
-        cls,
-        rows: Ints,
-        columns: Ints,
-        values: Floats | None,
-        nodes: int,
-    ) -> SparseHead:
         keys = rows * nodes + columns
         if values is None:
             keys.sort()
@@ -155,8 +148,7 @@ class SparseHead:
     ) -> SparseHead:
         """Take edges as strictly rising numbers ``receiver · nodes + sender``, unchecked."""
         receivers = keys // nodes
-        indptr = np.zeros(nodes + 1, dtype=np.int64)
-        np.cumsum(np.bincount(receivers, minlength=nodes), out=indptr[1:])
+        indptr = offsets(np.bincount(receivers, minlength=nodes))
         receivers *= nodes
         return cls(indptr, np.subtract(keys, receivers).astype(np.int32), weights)
 
@@ -166,13 +158,11 @@ class SparseHead:
 
         Weights are dropped when all of them are exactly one.
         """
-        dense = without_faint(np.asarray(matrix, dtype=np.float64))
+        dense = np.asarray(matrix, dtype=np.float64)
         if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {dense.shape}")
         rows, columns = np.nonzero(dense)
-        weights = dense[rows, columns]
-        head = cls.from_edges(columns, rows, len(dense), weights, self_loops="keep")
-        return head.without_unit_weights()
+        return head_from_edges(columns, rows, dense[rows, columns], len(dense), self_loops="keep")
 
     @classmethod
     def from_scipy(cls, matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> SparseHead:
@@ -180,16 +170,9 @@ class SparseHead:
         if matrix.shape is None or len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {matrix.shape}")
         entries = matrix.tocoo()
-        values = without_faint(_real(entries.data))
-        stored = values != 0
-        head = cls.from_edges(
-            entries.col[stored],
-            entries.row[stored],
-            matrix.shape[0],
-            values[stored],
-            self_loops="keep",
+        return head_from_edges(
+            entries.col, entries.row, _real(entries.data), matrix.shape[0], self_loops="keep"
         )
-        return head.without_unit_weights()
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """The head as ``scipy.sparse.csr_array`` of float64, rows receivers."""
@@ -263,27 +246,29 @@ class SparseHead:
         return self
 
 
-def head_from_edges(table: Floats, *, nodes: int, self_loops: str = "add") -> SparseHead:
-    """A head from rows ``(from, to, weight)``; weights of parallel edges add up, 0 is no edge.
-
-    Parameters
-    ----------
-    table : (edges, 3) float64 array
-        Nodes as whole numbers in topological order.
-    nodes, self_loops
-        As in :meth:`SparseHead.from_edges`.
-    """
-    kept = table[without_faint(table[:, 2]) != 0]
-    ends = kept[:, :2].astype(np.int64)
-    head = SparseHead.from_edges(ends[:, 0], ends[:, 1], nodes, kept[:, 2], self_loops=self_loops)
+def head_from_edges(
+    senders: Ints, receivers: Ints, weights: Floats, nodes: int, *, self_loops: str = "add"
+) -> SparseHead:
+    """`SparseHead.from_edges`, where edges too faint to count are dropped and weights of 1 too."""
+    kept = without_faint(weights) != 0
+    head = SparseHead.from_edges(
+        senders[kept], receivers[kept], nodes, weights[kept], self_loops=self_loops
+    )
     return head.without_unit_weights()
+
+
+def offsets(counts: Ints) -> Ints:
+    """Where rows of that many entries start and end: ``indptr``, (rows + 1,)."""
+    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr
 
 
 def refuse_nodes(nodes: int) -> None:
     """Refuse a number of nodes that cannot be, or that would not fit in memory."""
     if not 1 <= nodes <= MAX_NODES:
         raise EngineError(f"a graph has 1 to {MAX_NODES:,} nodes, not {nodes:,}")
-    # Offsets, and a few numbers a node while edges are sorted and self-loops added.
+    # Offsets, and a few numbers per node while edges are sorted and self-loops added.
     refuse_if_too_large(40 * nodes, f"a graph of {nodes:,} nodes")
 
 
@@ -356,7 +341,7 @@ def _shape_problems(head: SparseHead) -> Iterable[str]:
     if head.weights is not None and (
         head.weights.dtype != np.float64 or head.weights.shape != head.indices.shape
     ):
-        yield "weights are float64, one an edge"
+        yield "weights are float64, one per edge"
 
 
 def _entry_problems(head: SparseHead) -> Iterable[str]:
@@ -369,10 +354,6 @@ def _entry_problems(head: SparseHead) -> Iterable[str]:
     weights = head.weights
     if weights is not None and not np.all((weights >= FAINTEST) & (weights <= LARGEST)):
         yield f"weights must be positive numbers from {FAINTEST:g} to {LARGEST:g}"
-
-
-CALL_EDGES = 1 << 22
-"""Edges that a kernel touching each edge once takes in a call, some tens of milliseconds."""
 
 
 def in_row_calls(
@@ -437,8 +418,7 @@ def _add(one: SparseHead, other: SparseHead) -> SparseHead:
             one.indptr, one.indices, other.indptr, other.indices, low, high, counts
         ),
     )
-    indptr = np.zeros(one.nodes + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+    indptr = offsets(counts)
     indices = np.empty(indptr[-1], dtype=np.int32)
     weights = np.empty(indptr[-1])
     _over_rows(
@@ -453,7 +433,7 @@ def _add(one: SparseHead, other: SparseHead) -> SparseHead:
 
 
 def _over_rows(head: SparseHead, task: Callable[[int, int], object]) -> None:
-    """Pieces of rows in threads."""
+    """Call ``task(low, high)`` on pieces of rows in threads."""
     bounds = row_bounds(head.indptr, 1 << 20)
 
     def some(low: int, high: int) -> None:

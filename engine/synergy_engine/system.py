@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine import validation
-from synergy_engine.arrays import Floats, Reals
+from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import InvalidSystemError, UnreachableError, choose
 from synergy_engine.limits import refuse_if_too_large
 
@@ -174,19 +174,19 @@ class MultiHeadSystem:
         if problems:
             raise InvalidSystemError(problems)
         if storage == "sparse" or (storage == "auto" and count > DENSE_LIMIT):
-            system = cls.from_sparse(
-                [head_from_edges(t, nodes=count, self_loops=self_loops) for t in tables],
-                weights,
-                names=names,
-            )
+            sparse = [
+                head_from_edges(*_ends(table), table[:, 2], count, self_loops=self_loops)
+                for table in tables
+            ]
+            system = cls.from_sparse(sparse, weights, names=names)
         else:
             refuse_if_too_large(
                 8 * len(tables) * count**2, f"{len(tables)} dense heads of {count:,} nodes"
             )
             dense = np.zeros((len(tables), count, count))
             for matrix, table in zip(dense, tables, strict=True):
-                ends = table[:, :2].astype(np.int64)
-                np.add.at(matrix, (ends[:, 1], ends[:, 0]), table[:, 2])
+                senders, receivers = _ends(table)
+                np.add.at(matrix, (receivers, senders), table[:, 2])
                 if self_loops == "add":
                     bare = np.diagonal(matrix) == 0
                     matrix[bare, bare] = 1.0
@@ -334,8 +334,13 @@ def _edge_table(edges: Sequence[Sequence[float]], h: int) -> Floats:
     return table
 
 
+def _ends(table: Floats) -> tuple[Ints, Ints]:
+    """Senders and receivers of a table of edges."""
+    return table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+
+
 def _largest_node(table: Floats) -> int:
-    """The largest node number there is; those that are no numbers are complained of later."""
+    """The largest node number there is; those that are not numbers are reported later."""
     ends = table[:, :2]
     return int(max(ends[np.isfinite(ends)], default=0))
 

@@ -245,9 +245,10 @@ def test_reachability_is_over_all_heads_together() -> None:
 
 def test_edges_given_twice_add_up_and_zeros_are_no_edges() -> None:
     table = np.array([[0, 1, 0.5], [0, 1, 0.25], [0, 2, 0.0], [1, 2, 1.0]])
-    head = head_from_edges(table, nodes=3, self_loops="add")
+    senders, receivers, weights = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
+    head = head_from_edges(senders, receivers, weights, 3, self_loops="add")
     assert head.to_array().tolist() == [[1, 0, 0], [0.75, 1, 0], [0, 1, 1]]
-    assert head_from_edges(table[3:], nodes=3).weights is None
+    assert head_from_edges(senders[3:], receivers[3:], weights[3:], 3).weights is None
     twice = SparseHead.from_edges([0, 0], [1, 1], 2, self_loops="keep")
     assert twice.to_array().tolist() == [[0, 0], [1, 0]]
 

@@ -12,9 +12,9 @@ from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.table import EdgeTable
 from synergy_engine.kernels import order as kernels
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead, first_of_each
+from synergy_engine.sparse import SparseHead, first_of_each, head_from_edges
 from synergy_engine.system import DENSE_LIMIT, MultiHeadSystem
-from synergy_engine.validation import LARGEST, without_faint
+from synergy_engine.validation import LARGEST
 
 _SHOWN = 5
 
@@ -146,14 +146,12 @@ def _reordered(table: EdgeTable, order: Ints) -> EdgeTable:
 def _head(table: EdgeTable, number: int, self_loops: str) -> SparseHead:
     """One head; weights of parallel edges add up, edges of weight 0 are dropped."""
     nodes = len(table.names)
-    mine = np.ones(len(table.senders), dtype=bool) if table.heads is None else table.heads == number
-    if table.weights is not None:
-        mine &= without_faint(table.weights) != 0
+    mine = slice(None) if table.heads is None else table.heads == number
     senders, receivers = table.senders[mine], table.receivers[mine]
-    weights = None if table.weights is None else table.weights[mine]
-    if weights is None:
-        keys = np.sort(receivers * nodes + senders)
-        if not first_of_each(keys).all():
-            weights = np.ones(len(senders))
-    head = SparseHead.from_edges(senders, receivers, nodes, weights, self_loops=self_loops)
-    return head.without_unit_weights()
+    if table.weights is not None:
+        return head_from_edges(
+            senders, receivers, table.weights[mine], nodes, self_loops=self_loops
+        )
+    keys = np.sort(receivers * nodes + senders)
+    weights = None if first_of_each(keys).all() else np.ones(len(senders))
+    return SparseHead.from_edges(senders, receivers, nodes, weights, self_loops=self_loops)

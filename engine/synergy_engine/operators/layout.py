@@ -11,7 +11,7 @@ import numpy.typing as npt
 from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.sparse_rows import AHEAD, STEPS
-from synergy_engine.sparse import NO_WEIGHTS, SparseHead, in_row_calls, row_bounds
+from synergy_engine.sparse import NO_WEIGHTS, SparseHead, in_row_calls, offsets, row_bounds
 
 PIECE_EDGES = 1 << 17
 """Edges of a piece of work: with ``STEPS`` steps a few milliseconds, so Ctrl-C is heard."""
@@ -91,8 +91,7 @@ class Laid:
     def senders(self) -> Senders:
         """The head by sender; O(edges) time, another 4 (12 with weights) bytes an edge."""
         head = self.head
-        indptr = np.zeros(head.nodes + 1, dtype=np.int64)
-        np.cumsum(self.sums.counts, out=indptr[1:])
+        indptr = offsets(self.sums.counts)
         cursor = indptr[:-1].copy()
         indices = np.empty(indptr[-1], dtype=np.int32)
         weights = np.empty(indptr[-1] if head.weights is not None else 0)
@@ -160,9 +159,7 @@ class Layout:
         lengths = self.ends - self.starts
         if self.descending:
             lengths = lengths[::-1]
-        indptr = np.zeros(self.nodes + 1, dtype=np.int64)
-        np.cumsum(lengths, out=indptr[1:])
-        return row_bounds(indptr, PIECE_EDGES)
+        return row_bounds(offsets(lengths), PIECE_EDGES)
 
     @cached_property
     def together(self) -> int:

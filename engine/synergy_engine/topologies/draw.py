@@ -16,7 +16,7 @@ import numpy.typing as npt
 from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead, first_of_each
+from synergy_engine.sparse import SparseHead, first_of_each, offsets
 
 BLOCK_EDGES = 1 << 20
 BYTES_AN_EDGE = 16
@@ -303,15 +303,11 @@ def _stack(nodes: int, expected: Floats, rows: Rows) -> SparseHead:
         counts[low:high], senders = rows(low, high)
         parts.append(senders.astype(np.int32))
         low = high
-    indptr = np.zeros(nodes + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    return SparseHead(indptr, np.concatenate(parts))
+    return SparseHead(offsets(counts), np.concatenate(parts))
 
 
 def _from_counts(counts: Ints, senders: npt.NDArray[np.integer]) -> SparseHead:
-    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    return SparseHead(indptr, senders.astype(np.int32))
+    return SparseHead(offsets(counts), senders.astype(np.int32))
 
 
 def _without_zeros(head: SparseHead, rows: Ints, weights: Floats) -> SparseHead:

@@ -10,7 +10,7 @@ import numpy as np
 from synergy_engine.arrays import Bools
 from synergy_engine.errors import EngineError, whole_number
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead
+from synergy_engine.sparse import SparseHead, offsets
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.topologies import draw as draw
 from synergy_engine.topologies.catalogue import family
@@ -144,8 +144,7 @@ def _same_edges(one: SparseHead, other: SparseHead) -> bool:
 def _choose_rows(kept: SparseHead, redrawn: SparseHead, where: Bools) -> SparseHead:
     """Rows of ``redrawn`` where the mask says so, else of ``kept``."""
     counts = np.where(where, np.diff(redrawn.indptr), np.diff(kept.indptr))
-    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+    indptr = offsets(counts)
     to = np.repeat(where, counts)
     old = np.repeat(~where, np.diff(kept.indptr))
     new = np.repeat(where, np.diff(redrawn.indptr))
