@@ -22,11 +22,12 @@ from synergy_engine.analysis.batch import (
     most_frequent,
     ratio,
     stacks_of,
+    typical,
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
 from synergy_engine.arrays import Floats, Ints
-from synergy_engine.errors import EngineError, choose
+from synergy_engine.errors import EngineError, at_least, choose
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
@@ -202,10 +203,9 @@ def _options(
     chosen = named_convention(convention)
     choose("combine", combine, COMBINATIONS)
     levels(epsilon)
-    if max_steps < 1:
-        raise EngineError(f"max_steps is {max_steps}; it must be 1 or more.")
-    if horizon is not None and horizon < 1:
-        raise EngineError(f"horizon is {horizon}; it must be 1 or more.")
+    at_least("max_steps", max_steps, 1)
+    if horizon is not None:
+        at_least("horizon", horizon, 1)
     if chosen.published_walk:
         combine = "attention"
     return Options(chosen, combine, epsilon, max_steps, horizon)
@@ -214,7 +214,7 @@ def _options(
 def _analysis(
     stacks: Stacks, weights: Floats, label: str, options: Options, layer: int | str
 ) -> Analysis:
-    """Measure S systems of one layer and say what came out."""
+    """Measure S systems of one layer."""
     found = measure(stacks, options)
     chosen = options.convention
     systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
@@ -239,7 +239,7 @@ def _analysis(
                 "hitting_time_median": mean(found.hitting_median),
                 "hitting_time_capped_mean": mean(found.capped),
                 "hitting_time_cap": chosen.cap,
-                "arrival_median": _typical(found.crossing[:, MEDIAN], options),
+                "arrival_median": typical(found.crossing[:, MEDIAN], options.max_steps),
                 "max_steps": options.max_steps,
                 **_four(found.crossing, options),
                 "backward": _four(found.backward, options),
@@ -261,7 +261,7 @@ def _analysis(
                     "head": h + 1,
                     "weight": float(weights[:, h].mean()),
                     "hitting_time_mean": mean(found.head_hitting[:, h]),
-                    "mixing_time_tv_max": _typical(found.head_crossing[:, h, 0], options),
+                    "mixing_time_tv_max": typical(found.head_crossing[:, h, 0], options.max_steps),
                     "fidelity_minimax": mean(found.head_fidelity[:, h]),
                 }
                 for h in range(count)
@@ -321,18 +321,10 @@ def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
     return ratio(best.astype(float), own.astype(float)), censored
 
 
-def _typical(crossings: Ints, options: Options) -> int | float | str:
-    """Median over inputs of times of which -1 means censored."""
-    middle = float(np.median(np.where(crossings < 0, np.inf, crossings.astype(float))))
-    if not np.isfinite(middle):
-        return f"> {options.max_steps}"
-    return int(middle) if middle.is_integer() else middle
-
-
 def _four(crossing: Ints, options: Options) -> dict[str, int | float | str]:
     """The four mixing times under their names."""
     return {
-        f"mixing_time_{distance}_{aggregate}": _typical(crossing[:, c], options)
+        f"mixing_time_{distance}_{aggregate}": typical(crossing[:, c], options.max_steps)
         for c, (distance, aggregate) in enumerate(MIXING_TIMES)
     }
 
@@ -380,14 +372,14 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _merge(values: list[Any]) -> Any:
-    """Average what several layers say of the same thing."""
+    """Average the values that several layers give for the same key."""
     first = values[0]
     if isinstance(first, dict):
         return {key: _merge([v[key] for v in values]) for key in first}
     if all(type(v) is type(first) and v == first for v in values):
         return first
     if any(isinstance(v, str) for v in values):
-        # A censored time beside known ones, or words that differ.
+        # A censored time beside known ones, or texts that differ.
         return next(v for v in values if isinstance(v, str))
     if isinstance(first, list):
         same_length = all(len(v) == len(first) for v in values)

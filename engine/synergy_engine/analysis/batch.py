@@ -1,4 +1,4 @@
-"""Measures systems: operators in, arrays of numbers out, one row a system."""
+"""Measures systems: operators in, arrays of numbers out, one row per system."""
 
 from __future__ import annotations
 
@@ -306,6 +306,14 @@ def mean(values: Floats) -> float:
     """The mean as a Python float; equal values give that value, not one that rounding made."""
     first = float(values[0])
     return first if np.all(values == first) else float(np.mean(values))
+
+
+def typical(times: Ints, max_steps: int) -> int | float | str:
+    """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
+    middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))
+    if not np.isfinite(middle):
+        return f"> {max_steps}"
+    return int(middle) if middle.is_integer() else middle
 
 
 def interval(values: Floats) -> list[float]:

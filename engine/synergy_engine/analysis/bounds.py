@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from synergy_engine.analysis.batch import QUARTER, Measures, Options, mean, measure, stacks_of
+from synergy_engine.analysis.batch import (
+    QUARTER,
+    Measures,
+    Options,
+    mean,
+    measure,
+    stacks_of,
+    typical,
+)
 from synergy_engine.analysis.convention import CONVENTIONS
 from synergy_engine.arrays import Floats, Ints
 from synergy_engine.measures.mixing import MAX_STEPS
@@ -119,23 +127,12 @@ def bound_table(
             condition="one source and one sink; T_bwd: backward mixing time, l1, mean, ε = 1/4",
         )
     )
-    return {each.name: _fields(each) for each in table}
+    return {each.name: {k: v for k, v in asdict(each).items() if k != "name"} for each in table}
 
 
 def _compare(times: Ints, limit: Floats, max_steps: int) -> tuple[float | str, bool | None]:
     """The typical time of several systems, and whether all stay within their limits."""
-    known = np.where(times < 0, np.inf, times.astype(float))
-    typical = float(np.median(known))
     open_ = (times < 0) & (limit > max_steps)
-    broken = (known > limit) & ~open_
-    measured: float | str = f"> {max_steps}"
-    if np.isfinite(typical):
-        measured = int(typical) if typical.is_integer() else typical
-    return measured, False if broken.any() else None if open_.any() else True
-
-
-def _fields(entry: Bound) -> dict[str, Any]:
-    """The fields of a bound without its name."""
-    fields = asdict(entry)
-    del fields["name"]
-    return fields
+    broken = (np.where(times < 0, np.inf, times) > limit) & ~open_
+    holds = False if broken.any() else None if open_.any() else True
+    return typical(times, max_steps), holds

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from synergy_engine.arrays import Bools, Floats
-from synergy_engine.errors import EngineError, choose
+from synergy_engine.errors import EngineError, at_least, choose
 from synergy_engine.kernels.states import Survival
-from synergy_engine.measures.walks import Combine, survival_blocks
+from synergy_engine.measures.walks import Combine
 from synergy_engine.operators.dense import raw_hitting
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.operators.stack import Kind, Stack
@@ -59,9 +59,7 @@ class MixingTime:
     combine: Combine = "walks"
 
     def __str__(self) -> str:
-        if self.infinite:
-            return "inf"
-        return f"> {self.censored_at}" if self.steps is None else str(self.steps)
+        return str(self.value)
 
     def __float__(self) -> float:
         return float("inf") if self.steps is None else float(self.steps)
@@ -120,7 +118,7 @@ def levels(epsilon: float) -> tuple[list[float], list[bool]]:
 def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") -> Floats:
     """Arrival probabilities ``a_i(t) = (P^t)[i, τ]`` for t = 0 … steps: (steps+1, n) float64.
 
-    The distribution function of the arrival, one column a start; `arrival_times` has its median.
+    The distribution function of the arrival, one column per start; `arrival_times` has its median.
     Total variation distance to the stationary ``δ_τ`` is ``1 - a_i(t)``, L1 twice that. O(edges) a
     step; refused where that many numbers would not fit in memory. ``combine`` is as in
     `engine.walk`. Source: [FF].
@@ -130,11 +128,8 @@ def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") 
     >>> engine.arrival(line, 3)[:, 0]
     array([0.  , 0.  , 0.25, 0.5 ])
     """
-    if steps < 0:
-        raise EngineError(f"steps is {steps}; it must be 0 or more.")
-    start = np.ones(system.nodes)
-    start[-1] = 0.0
-    survival = mixture(system, "walk", combine).trajectory(start, steps, pulled=False)
+    stack = mixture(system, "walk", combine)
+    survival = stack.trajectory(stack.all_but_sink(), at_least("steps", steps, 0), pulled=False)
     return arrived(survival)
 
 
@@ -167,12 +162,11 @@ def arrival_times(
     """
     if not 0 < share <= 1:
         raise EngineError(f"share is {share}; it must lie above 0 and at most at 1.")
-    if max_steps < 0:
-        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
+    at_least("max_steps", max_steps, 0)
     stack = mixture(system, "walk", combine)
     lost = ~stack.reaching()[0]
     steps, from_anywhere = np.full(system.nodes, np.inf), np.inf
-    for first, survival in survival_blocks(stack, max_steps + 1):
+    for first, survival in stack.survival_blocks(max_steps + 1):
         passed = survival <= 1 - share
         new = passed.any(axis=0) & np.isinf(steps)
         steps[new] = first + passed[:, new].argmax(axis=0)
@@ -199,8 +193,7 @@ def mixing_times(
 ) -> list[dict[tuple[Distance, Aggregate], MixingTime]]:
     """All four mixing times of every operator of a stack, made with ``combine``."""
     where, of_mean = levels(epsilon)
-    if max_steps < 0:
-        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
+    at_least("max_steps", max_steps, 0)
     state = Survival.start(
         stack.count,
         stack.nodes,
@@ -357,10 +350,8 @@ def hitting_times(
     stack = mixture(system, "walk", combine)
     if cap is None:
         return stack.hitting()[0]
-    if cap < 0:
-        raise EngineError(f"cap is {cap}; it must be 0 or more.")
     total = np.zeros(system.nodes)
-    for _, survival in survival_blocks(stack, cap):
+    for _, survival in stack.survival_blocks(at_least("cap", cap, 0)):
         total += survival.sum(axis=0)
     return total
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -61,19 +62,39 @@ class Stack(ABC):
     def survive(self, state: Survival, last: int) -> None:
         """Advance survival curves until settled or ``last`` steps (kernels.dense.survive)."""
 
+    def all_but_sink(self) -> Floats:
+        """Survival of the walk at time 0, (nodes,): only the sink itself has arrived."""
+        start = np.ones(self.nodes)
+        start[-1] = 0.0
+        return start
+
+    def trajectory_blocks(
+        self, start: npt.ArrayLike, steps: int, *, k: int = 0
+    ) -> Iterator[tuple[int, Floats]]:
+        """``v, v M, …, v M^steps`` of operator ``k``, in blocks to save memory.
+
+        Yields ``(t, (m + 1, nodes))`` for times ``t … t + m``; each block begins where the one
+        before ended.
+        """
+        most = max(1, TRAJECTORY_VALUES // self.nodes)
+        for first in range(0, steps, most):
+            block = self.trajectory(start, min(most, steps - first), pulled=False, k=k)
+            yield first, block
+            start = block[-1]
+
+    def survival_blocks(self, steps: int) -> Iterator[tuple[int, Floats]]:
+        """Survival of the first walk at times ``0 … steps - 1``, in blocks."""
+        for first, block in self.trajectory_blocks(self.all_but_sink(), steps):
+            yield first, block[:-1]
+
     def survival_at(self, times: Ints) -> Floats:
         """(count, T, nodes) survival of the walk after each of the rising ``times``."""
         out = np.empty((self.count, len(times), self.nodes))
-        most = max(1, TRAJECTORY_VALUES // self.nodes)
         for k in range(self.count):
-            state = np.ones(self.nodes)
-            state[-1] = 0.0
-            t = 0
-            for place, time in enumerate(times.tolist()):
-                while t < time:
-                    steps = min(most, time - t)
-                    state = self.trajectory(state, steps, pulled=False, k=k)[-1]
-                    t += steps
+            state = self.all_but_sink()
+            for place, gap in enumerate(np.diff(times, prepend=0).tolist()):
+                for _, block in self.trajectory_blocks(state, gap, k=k):
+                    state = block[-1]
                 out[k, place] = state
         return out
 
