@@ -39,25 +39,11 @@ def reorder(system: MultiHeadSystem) -> Reordering:
 
     Every measure of the system stays the same, node by node; steps over graphs whose numbering
     has no locality become up to a few times faster. Depth-first from the sink: a node is numbered
-    right after the last of those it hears, so a receiver follows its senders closely.
+    right after the last of those it hears, so a receiver follows its senders closely; nodes that
+    the sink does not hear of, even indirectly, come first. The mean distance may grow, on graphs
+    that are local already or cannot be. Sparse systems only; O(H · edges) time, one head at a time
+    is copied.
 
-    Parameters
-    ----------
-    system : MultiHeadSystem
-        Sparse. Nodes that the sink does not hear of, even indirectly, come first.
-
-    Returns
-    -------
-    Reordering
-        Says by how much the mean distance shrank; it may grow, on graphs that are local already
-        or cannot be.
-
-    Notes
-    -----
-    O(H · edges) time; one head at a time is copied.
-
-    Examples
-    --------
     Two chains that were numbered alternately are numbered one after the other:
 
     >>> import synergy_engine as engine

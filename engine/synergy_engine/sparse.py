@@ -42,22 +42,18 @@ NO_WEIGHTS = np.empty(0)
 class SparseHead:
     """One lower-triangular head in CSR form.
 
-    Parameters
-    ----------
-    indptr : (n + 1,) int64 array
-        Row ``j`` is ``indices[indptr[j]:indptr[j + 1]]``.
-    indices : (edges,) int32 array
-        Senders; strictly rising within a row, none above the row's own number.
-    weights : (edges,) float64 array, optional
-        From 1e-290 to 1e100 (`synergy_engine.validation`); ``None`` stands for 1 per edge.
-
-    Notes
-    -----
     The constructor trusts its arrays, because looking at 10^8 edges costs as much as using them;
-    :meth:`check` looks at everything, and whatever comes from outside passes through it.
+    `check` looks at everything.
 
-    Examples
-    --------
+    Attributes
+    ----------
+    indptr
+        (n + 1,) int64: row ``j`` is ``indices[indptr[j]:indptr[j + 1]]``.
+    indices
+        (edges,) int32 senders; strictly rising within a row, none above the row's own number.
+    weights
+        (edges,) float64 from 1e-290 to 1e100; ``None`` stands for 1 per edge.
+
     >>> head = SparseHead.from_edges([0, 1], [1, 2], nodes=3)
     >>> head.to_array().astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
@@ -95,22 +91,16 @@ class SparseHead:
     ) -> SparseHead:
         """Collect edges ``senders[k] → receivers[k]`` of a graph whose nodes are already in order.
 
+        ``senders[k] <= receivers[k]``, both in ``0 .. nodes - 1``; `EngineError` lists every kind
+        of wrong edge.
+
         Parameters
         ----------
-        senders, receivers : (edges,) integer arrays
-            ``senders[k] <= receivers[k]``, both in ``0 .. nodes - 1``.
-        nodes : int
-            Number of nodes; the last one is the sink.
-        weights : (edges,) array, optional
-            Positive weights, 1e-290 to 1e100; those of repeated edges add up. Without weights a
+        weights
+            (edges,) from 1e-290 to 1e100; those of repeated edges add up. Without weights a
             repeated edge counts once.
-        self_loops : {"add", "keep"}
-            ``"add"`` gives every node without a self-loop one of weight 1.
-
-        Raises
-        ------
-        EngineError
-            Listing every kind of wrong edge.
+        self_loops
+            ``"add"`` gives every node without a self-loop one of weight 1; or ``"keep"``.
         """
         columns = _as_int64(senders, "senders")
         rows = _as_int64(receivers, "receivers")
@@ -140,12 +130,7 @@ class SparseHead:
         return cls.from_sorted_keys(keys, nodes, values)
 
     @classmethod
-    def from_sorted_keys(
-        cls,
-        keys: Ints,
-        nodes: int,
-        weights: Floats | None = None,
-    ) -> SparseHead:
+    def from_sorted_keys(cls, keys: Ints, nodes: int, weights: Floats | None = None) -> SparseHead:
         """Take edges as strictly rising numbers ``receiver · nodes + sender``, unchecked."""
         receivers = keys // nodes
         indptr = offsets(np.bincount(receivers, minlength=nodes))
@@ -231,13 +216,7 @@ class SparseHead:
         return SparseHead(self.indptr, self.indices)
 
     def check(self) -> SparseHead:
-        """Look at everything the kernels rely on; returns the head itself.
-
-        Raises
-        ------
-        EngineError
-            With every problem found in ``problems``.
-        """
+        """Return the head when all that kernels rely on is so, else raise `InvalidSystemError`."""
         problems = list(_shape_problems(self))
         if not problems:
             problems = list(_entry_problems(self))
@@ -293,12 +272,7 @@ def _real(values: npt.ArrayLike) -> Floats:
     return np.asarray(array, dtype=np.float64)
 
 
-def _check_edges(
-    columns: Ints,
-    rows: Ints,
-    values: Floats | None,
-    nodes: int,
-) -> None:
+def _check_edges(columns: Ints, rows: Ints, values: Floats | None, nodes: int) -> None:
     problems = []
     refuse_nodes(nodes)
     if len(columns) != len(rows) or (values is not None and len(values) != len(rows)):
@@ -319,12 +293,7 @@ def _check_edges(
         raise InvalidSystemError(problems)
 
 
-def _examples(
-    what: str,
-    where: Ints,
-    columns: Ints,
-    rows: Ints,
-) -> str:
+def _examples(what: str, where: Ints, columns: Ints, rows: Ints) -> str:
     shown = ", ".join(f"{columns[k]} → {rows[k]}" for k in where[:3])
     return f"{len(where):,} edge{'s' * (len(where) > 1)} {what}: {shown}" + (
         ", …" if len(where) > 3 else ""

@@ -78,6 +78,8 @@ class MultiHeadSystem:
     ) -> MultiHeadSystem:
         """Heads from causal attention ``(n, n)`` or ``(H, n, n)``, rows = queries.
 
+        `InvalidSystemError` names everything that is wrong at once.
+
         Parameters
         ----------
         attention
@@ -92,12 +94,7 @@ class MultiHeadSystem:
         names
             One name for each node.
         weights_label
-            Overrides the label of the weights, say ``"learned"``.
-
-        Raises
-        ------
-        InvalidSystemError
-            Naming everything that is wrong at once.
+            Overrides the label of the weights, for instance ``"learned"``.
         """
         choose("rows", rows, ("check", "normalise", "any"))
         heads = validation.dense_heads(attention, rows=rows, tolerance=tolerance)
@@ -147,7 +144,7 @@ class MultiHeadSystem:
         heads
             One list of edges for each head; nodes are numbered in topological order (a < b), the
             last one is the sink. The weight is 1 when not given; parallel edges add up, and
-            weight 0 is no edge.
+            edges of weight 0 are dropped.
         nodes
             How many nodes there are; one more than the largest number used when not given.
         self_loops
@@ -275,13 +272,7 @@ class MultiHeadSystem:
         return self.sparse[h].to_array()
 
     def to_dense(self) -> MultiHeadSystem:
-        """Return the same system with dense heads, (H, n, n) float64.
-
-        Raises
-        ------
-        TooLargeError
-            Before anything is allocated, when they would not fit in memory.
-        """
+        """Return the same system with dense heads, (H, n, n) float64; refused where too large."""
         if self.dense is not None:
             return self
         refuse_if_too_large(

@@ -43,7 +43,7 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     try:
         heads = np.asarray(array)
         if heads.dtype.kind == "c":
-            raise TypeError("complex numbers are no weights")
+            raise TypeError("complex numbers are not weights")
         if heads.dtype not in (np.float32, np.float64):
             heads = heads.astype(np.float64)
     except (TypeError, ValueError) as error:

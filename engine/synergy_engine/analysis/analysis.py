@@ -99,6 +99,10 @@ def analyze(
 ) -> Analysis:
     """Measure a system: mixing, fidelity, each head, synergy, diversity, bounds, arrival.
 
+    Everything together costs about O(H · edges) per step, over the steps that mixing times and
+    certificates need, and O(H² · edges) for the diversity. Every result names its convention,
+    combination, ε and whether the sink counts. Sources: [BP], [FF], [RV].
+
     Parameters
     ----------
     convention
@@ -110,15 +114,9 @@ def analyze(
     max_steps
         Where mixing times are censored.
     horizon
-        Steps to spend on certifying fidelity; by default a few n, or what the convention says.
+        Steps to spend on certifying fidelity; by default a few n, or the convention's horizon.
     layer
         What the result calls its layer.
-
-    Notes
-    -----
-    Everything together costs about O(H · edges) a step, over the steps that mixing times and
-    certificates need, and O(H² · edges) for the diversity. Every result names its convention,
-    combination, ε and whether the sink counts. Sources: [BP], [FF], [RV].
 
     Examples
     --------
@@ -149,7 +147,9 @@ def analyze_batch(
     """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
 
     Every input is a system of its own; numbers are means over the B inputs (mixing times:
-    medians), with 95 % Student-t intervals over inputs where B > 1.
+    medians), with 95 % Student-t intervals over inputs where B > 1. O(B · L) times the cost of
+    `analyze`, a layer's inputs in parallel. `InvalidSystemError` names everything that is wrong
+    with the attention or the weights.
 
     Parameters
     ----------
@@ -161,18 +161,9 @@ def analyze_batch(
     rows
         What to do about row sums, as in `MultiHeadSystem.from_attention`.
     weights_label
-        What to call the weights, say ``"learned"``.
+        What to call the weights, for instance ``"learned"``.
     convention, combine, epsilon, max_steps, horizon
         As in `analyze`.
-
-    Notes
-    -----
-    O(B · L) times the cost of `analyze`, a layer's inputs in parallel.
-
-    Raises
-    ------
-    InvalidSystemError
-        Naming everything that is wrong with the attention or the weights.
 
     Examples
     --------

@@ -261,7 +261,7 @@ def headline(
 
     The same numbers, up to rounding, as `engine.analyze_batch` gives under
     ``mixing.hitting_time_mean`` and ``fidelity.minimax`` before it averages over inputs, at a
-    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) a step for
+    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) per step for
     fidelity. Arguments are those of `engine.analyze_batch`.
 
     >>> import synergy_engine as engine, numpy as np

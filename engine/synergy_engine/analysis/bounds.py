@@ -1,4 +1,4 @@
-"""What theory predicts, beside what is measured."""
+"""The bounds that theory proves, beside what is measured."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Bound:
     name
         ``"thm_2_9"``, ``"sharper"`` or ``"fidelity_backward"``.
     bound
-        The bound; infinite when it says nothing.
+        The bound; infinite when it bounds nothing.
     measured
         What it bounds; the text ``"> 10000"`` when that is censored.
     holds
@@ -65,14 +65,14 @@ def bounds(
 
     The first two are proved for ``ε >= e^-2``, and for smaller ε where ``N p >= ln(1/ε)``; the last
     for one source and one sink. Where that is not so, ``applies`` is false and they may fail. Cost:
-    that of `analyze`, O(H · edges) a step.
+    that of `analyze`, O(H · edges) per step.
 
     Parameters
     ----------
     epsilon
         Of the mixing time that the first two are about, from 1e-20 to 2.
     max_steps
-        How far to look; a time beyond leaves a bound open where it could still hold.
+        How far to look; a time beyond it leaves a bound open where it could still hold.
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(7)]])
@@ -86,12 +86,7 @@ def bounds(
 
 
 def bound_table(
-    found: Measures,
-    weights: Floats,
-    *,
-    epsilon: float,
-    max_steps: int,
-    proper_walks: bool = True,
+    found: Measures, weights: Floats, *, epsilon: float, max_steps: int, proper_walks: bool = True
 ) -> dict[str, dict[str, Any]]:
     """The fields of every `Bound` over S measured systems, by name.
 

@@ -22,18 +22,19 @@ from synergy_engine.validation import ROW_SUM_TOLERANCE, dense_heads
 
 @dataclass(frozen=True, eq=False)
 class AttentionFile:
-    """What a file of attention holds.
+    """The contents of an attention file.
 
     Attributes
     ----------
-    attention : (B, L, H, n, n) float32 or float64 array
-        Rows are queries (receivers). A single input and missing axes have length 1.
-    head_weights : (L, H) float64 array or None
-        From a tensor of that name, rows summing to one.
-    names : tuple of str or None
-        Node names, from metadata ``names``.
-    rows : {"attention", "any"}
-        Whether rows sum to one; ``"any"`` for raw weights of designed graphs.
+    attention
+        (B, L, H, n, n) float32 or float64, rows = queries (receivers). A single input and missing
+        axes have length 1.
+    head_weights
+        (L, H) float64 from a tensor of that name, rows summing to one, or ``None``.
+    names
+        Node names, from metadata ``names``, or ``None``.
+    rows
+        ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs.
     """
 
     attention: Reals
@@ -51,36 +52,21 @@ def read_attention(
 ) -> AttentionFile:
     """Read causal attention from ``.npy``, ``.npz`` or ``.safetensors``.
 
+    Pickled arrays are refused; sizes are checked before anything is allocated. O(size) time; the
+    file's own numbers and two copies are in memory at most. `AttentionFileError` names everything
+    that is wrong: which entries are NaN, negative or not causal, which rows do not sum to one and
+    by how much; or which arrays there are, when one must be chosen.
+
     Parameters
     ----------
-    path : path
-        Pickled arrays are refused; sizes are checked before anything is allocated.
-    tensor : str, optional
+    tensor
         Name, or pattern such as ``"layer*"``, of the arrays to take when there are several;
         several that match are layers, in natural order. Each is ``(n, n)``, ``(H, n, n)``,
         ``(L, H, n, n)`` or ``(B, L, H, n, n)``; of layers ``(B, H, n, n)`` too.
-    rows : {"auto", "check", "normalise", "any"}
+    rows, tolerance
         What to do about row sums: refuse what is off by more than ``tolerance``, divide by the
-        sum, or take all. ``"auto"`` checks, unless the file's metadata says raw weights.
+        sum, or take all. ``"auto"`` checks, unless the file's metadata declares raw weights.
 
-    Returns
-    -------
-    AttentionFile
-
-    Raises
-    ------
-    AttentionFileError
-        Naming everything that is wrong: which entries are NaN, negative or not causal, which rows
-        do not sum to one and by how much; or which arrays there are, when one must be chosen.
-    TooLargeError
-        With the size, when it would not fit in memory.
-
-    Notes
-    -----
-    O(size) time; the file's own numbers and two copies are in memory at most.
-
-    Examples
-    --------
     >>> import tempfile, pathlib
     >>> import numpy as np
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "attention.npy"
@@ -161,7 +147,7 @@ def _floats(array: npt.NDArray[Any]) -> Reals:
 
 
 def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
-    """What numbers of a file are kept as: float32 where that holds them (bfloat16 is read so)."""
+    """The type that numbers of a file keep: float32 where that holds them (bfloat16 does)."""
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 

@@ -58,7 +58,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
 
 
 def _header(row: list[str]) -> list[str] | None:
-    """What each column is, when the first row says it."""
+    """What each column is, when the first row is a header."""
     fields = [_FIELDS.get(cell.strip().lower(), "") for cell in row]
     return fields if "sender" in fields and "receiver" in fields else None
 

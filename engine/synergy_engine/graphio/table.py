@@ -1,4 +1,4 @@
-"""What every graph file comes down to: named nodes, and edges that may belong to heads."""
+"""What every graph file is read into: named nodes, and edges that may belong to heads."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TableBuilder:
         self._counts: dict[str, int] = {}
 
     def problem(self, kind: str, what: str) -> None:
-        """Note that ``what`` is wrong in the way that ``kind`` says."""
+        """Note a problem of a ``kind``, shown with ``what``."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self.KEPT:
             self._problems.setdefault(kind, []).append(what)
@@ -218,8 +218,8 @@ def sparse_heads(system: MultiHeadSystem) -> list[SparseHead]:
 def rows_of(system: MultiHeadSystem) -> Iterator[EdgeRow]:
     """Every edge of every head, by receiver.
 
-    One of several heads that has no edge says so by a self-loop of weight 0, which is no edge;
-    nothing else would say that the head is there.
+    A head without edges, one of several, gets a self-loop of weight 0, which is not an edge;
+    nothing else would show that the head is there.
     """
     for number, head in enumerate(sparse_heads(system)):
         share = float(system.weights[number])

@@ -47,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """All arrays of a file, by name, and what else its header says."""
+    """All arrays of a file, by name, and the rest of its header."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]

@@ -3,7 +3,7 @@
 An operator is ``M[j, i] = row_scale[j] * matrix[j, i] * column_scale[i]`` for ``i <= j``: rows are
 receivers, columns are senders. A diffusion scales rows (``column_scale`` is 1), a walk scales
 columns, a mixture is stored already normalised. Scales are applied on the way, so that float32
-attention is read as it is stored and accumulated in float64. A scale of 0 says that the node
+attention is read as it is stored and accumulated in float64. A scale of 0 means that the node
 hears (rows) or sends (columns) nothing: it then keeps what it has, as if its self-loop were 1.
 
 Every function takes a range ``low..high-1`` of the stack, writes only there, and keeps its state
@@ -86,7 +86,7 @@ def mix(heads, weights, row_scale, column_scale, low, high, out):
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def row_times(v, matrix, out):
     """``out[:length] = v @ matrix[:length]`` for ``length = len(v)``: ``out[i] = Σ_{j>=i} v[j]
-    matrix[j, i]``, four rows a sweep, zero rows skipped.
+    matrix[j, i]``, four rows per sweep, zero rows skipped.
     """
     top = v.shape[0]
     out[:top] = 0.0

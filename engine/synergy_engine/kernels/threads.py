@@ -39,12 +39,7 @@ def set_threads(count: int | None) -> None:
     """Use ``count`` threads from now on; ``None`` returns to the default.
 
     The default is ``$NUMBA_NUM_THREADS``, else the cores this process may use. Results have the
-    same bits whatever the number.
-
-    Raises
-    ------
-    OptionError
-        ``count`` is not a whole number of at least 1.
+    same bits whatever the number. `OptionError` when it is not a whole number of at least 1.
     """
     global _threads, _pool
     if count is not None:

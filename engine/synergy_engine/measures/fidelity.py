@@ -73,15 +73,15 @@ def fidelity(
     """Fidelity of every node and its minimum, certified.
 
     ``φ_j = max_t (D^t)[τ, j]`` over ``t >= 0`` from the row ``v_0 = e_τ``, ``v_{t+1} = v_t D``:
-    O(edges) per step, no matrix power. The row only moves to lower nodes, so node j can never exceed
-    the mass still at nodes ``>= j``, and ``φ_j`` is final once ``Σ_{k>=j} v_t[k] <= φ_j``.
+    O(edges) per step, no matrix power. The row only moves to lower nodes, so node j can never
+    exceed the mass still at nodes ``>= j``, and ``φ_j`` is final once ``Σ_{k>=j} v_t[k] <= φ_j``.
 
     Parameters
     ----------
     tolerance
         Relative gap at which a node counts as settled; all nodes are waited for.
     horizon
-        Steps at most (default `HORIZON`); a result that ends there says ``converged=False``.
+        Steps at most (default `HORIZON`); a result that ends there has ``converged=False``.
     sink
         ``"included"`` counts the sink's own fidelity over ``t = 1 … horizon`` in the minimum, as
         the published code does.

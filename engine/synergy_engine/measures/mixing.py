@@ -85,7 +85,7 @@ class ArrivalTimes:
         The same for a walk from a node drawn uniformly: the first ``t`` with mean ``a_i(t) >=
         share``.
     censored
-        (n,) bool: where ``inf`` only says ``> max_steps``. Elsewhere it means never: the node has
+        (n,) bool: where ``inf`` only means ``> max_steps``. Elsewhere it means never: the node has
         no way to the sink.
     share, max_steps, combine
         What was asked for.
@@ -252,8 +252,8 @@ def mixing_time(
     ``min{t : agg_i dist_i(t) < ε}``, strict, with ``dist`` total variation (``1 - a_i(t)``) or L1
     (twice that) and ``agg`` the worst or the mean over all n starts. The default is the textbook
     one; [FF] plots ``distance="l1", aggregate="mean"``. Never capped silently: beyond ``max_steps``
-    the answer says ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
-    no way to the target. O(edges) a step; dense systems of up to 320 nodes look far ahead by
+    the result is ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
+    no way to the target. O(edges) per step; dense systems of up to 320 nodes look far ahead by
     squaring. Distances within rounding of ``ε`` (1e-13 or so) may fall on either side.
 
     Parameters
@@ -297,7 +297,7 @@ def head_mixing_times(
 ) -> list[MixingTime]:
     """Mixing time of every head alone, computed together; options as in `mixing_time`.
 
-    O(H · edges) a step.
+    O(H · edges) per step.
 
     >>> import synergy_engine as engine
     >>> both = engine.MultiHeadSystem.from_edges(

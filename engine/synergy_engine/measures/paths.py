@@ -122,12 +122,7 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     that no head has alone. Softmax attention is positive everywhere, so it is thresholded first:
     entries of each ``D_h`` at or below ``threshold`` are dropped and rows normalised again, and
     all of it, the best time included, is about that thresholded system. O(t · sets · n²) time;
-    refused beyond 8192 nodes. Source: the expansion of [BP].
-
-    Raises
-    ------
-    EngineError
-        When more than `MASK_LIMIT` sets of heads would have to be followed.
+    refused beyond 8192 nodes, and beyond `MASK_LIMIT` sets of heads. Source: the expansion of [BP].
 
     >>> import synergy_engine as engine
     >>> split = engine.MultiHeadSystem.from_edges([[(0, 1)], [(1, 2)]])

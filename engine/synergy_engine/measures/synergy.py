@@ -28,7 +28,7 @@ def amplification(system: MultiHeadSystem) -> float:
     Above 1 the mixture beats its own best head: synergy ([BP]). Heads of weight 0 count as heads.
     Identical heads (equal bit for bit) give exactly 1: they are recognised, not compared through
     rounding; other values within 1e-9 of 1 should be read as ties. ``inf`` when no head alone hears
-    every node but the mixture does; 1 when neither does. O(H · edges) a step.
+    every node but the mixture does; 1 when neither does. O(H · edges) per step.
 
     >>> import synergy_engine as engine
     >>> chain = [(0, 1), (1, 2)]
@@ -61,7 +61,7 @@ def mixing_gain(
 
     Options are those of `mixing_time`, forward. ``inf`` when every head alone is beyond
     ``max_steps`` and the mixture is not; 0 the other way round; ``nan`` when both are. Identical
-    heads give exactly 1. O(H · edges) a step. Source: [BP].
+    heads give exactly 1. O(H · edges) per step. Source: [BP].
 
     Two heads that are slow on opposite halves are quick together:
 

@@ -67,7 +67,7 @@ def diffusion(system: MultiHeadSystem) -> Floats:
 def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """How much of every node's state is the source's: ``x_t = D^t e_source``.
 
-    (steps+1, n) float64, times 0 … steps; O(edges) a step. `clarity` is its last column. Refused
+    (steps+1, n) float64, times 0 … steps; O(edges) per step. `clarity` is its last column. Refused
     where that many numbers would not fit in memory.
 
     >>> import synergy_engine as engine
@@ -86,7 +86,7 @@ def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``.
 
     (steps+1,) float64, times 0 … steps; its maximum over all times is the source's fidelity
-    (`fidelity`). O(edges) a step. Source: [FF].
+    (`fidelity`). O(edges) per step. Source: [FF].
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])

@@ -1,4 +1,4 @@
-"""Walks and diffusions as stacks of triangular operators: one door, dense and sparse behind it.
+"""Walks and diffusions of dense heads as stacks of triangular operators.
 
 Both are kept with rows = receivers. The walk of one head is ``W[j, i] = P[i, j] = A[j, i] / Σ_k
 A[k, i]``, its diffusion ``D[j, i] = A[j, i] / Σ_k A[j, k]``; so ``v W`` moves survival
@@ -32,7 +32,7 @@ FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
 WALKED_FIRST = 16
-"""Steps a node that are walked before: all the powers there may be cost about as much (measured
+"""Steps per node that are walked first: all the powers there may be cost about as much (measured
 for 30 to 300 nodes)."""
 
 

@@ -16,21 +16,11 @@ from synergy_engine.sparse import NO_WEIGHTS, SparseHead, in_row_calls, offsets,
 PIECE_EDGES = 1 << 17
 """Edges of a piece of work: with ``STEPS`` steps a few milliseconds, so Ctrl-C is heard."""
 
-
 NEAR_BYTES = 1 << 19
 """Histories up to this size stay in a core's cache; larger ones are fetched ahead of use."""
 
 BLOCKS = 4
 """Blocks of ``STEPS`` steps that follow one another through a graph whose histories are near."""
-
-
-@dataclass(frozen=True, eq=False)
-class Senders:
-    """A head by sender: to whom each node sends, farthest first, self-loops apart."""
-
-    indptr: Ints
-    indices: npt.NDArray[np.int32]
-    weights: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +78,11 @@ class Laid:
         return Sums(heard, sent, own, counts)
 
     @cached_property
-    def senders(self) -> Senders:
-        """The head by sender; O(edges) time, another 4 (12 with weights) bytes an edge."""
+    def senders(self) -> tuple[Ints, npt.NDArray[np.int32], Floats]:
+        """The head by sender: ``indptr``, ``indices``, ``weights``; self-loops left out.
+
+        Farthest receivers first. O(edges) time, another 4 (12 with weights) bytes per edge.
+        """
         head = self.head
         indptr = offsets(self.sums.counts)
         cursor = indptr[:-1].copy()
@@ -103,7 +96,7 @@ class Laid:
             ),
             backwards=True,
         )
-        return Senders(indptr, indices, weights)
+        return indptr, indices, weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +164,7 @@ class Layout:
 
     @cached_property
     def edges(self) -> int:
-        """Edges besides self-loops."""
+        """Edges, self-loops not counted."""
         return int((self.ends - self.starts).sum())
 
     def new_ring(self) -> Floats:
@@ -193,7 +186,7 @@ def lay_out(
 ) -> Layout:
     """The operator ``diag(row_scale) A diag(column_scale)`` of a head, in push or pull order.
 
-    ``None`` stands for scales of one. A scale of 0 says that the node hears (rows) or sends
+    ``None`` stands for scales of one. A scale of 0 means that the node hears (rows) or sends
     (columns) nothing: it keeps what it has.
     """
     head, sums = laid.head, laid.sums
@@ -203,9 +196,9 @@ def lay_out(
     diagonal = rows * sums.own * columns
     diagonal[(rows == 0) | (columns == 0)] = 1.0
     if push:
-        senders = laid.senders
-        starts, ends = senders.indptr[:-1], senders.indptr[1:]
-        indices, weights, inner, outer = senders.indices, senders.weights, rows, columns
+        indptr, indices, weights = laid.senders
+        starts, ends = indptr[:-1], indptr[1:]
+        inner, outer = rows, columns
     else:
         starts = head.indptr[:-1]
         ends = head.indptr[1:] - head.has_self_loop()

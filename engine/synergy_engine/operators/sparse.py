@@ -1,7 +1,7 @@
 """Walks and diffusions of sparse heads: the sparse side of :mod:`synergy_engine.operators.dense`.
 
 Single heads are never copied: scales beside the head make it a walk or a diffusion, so a uniform
-graph stays at 4 bytes an edge (8 with the copy by sender that walks towards the sink use).
+graph stays at 4 bytes per edge (8 with the copy by sender that walks towards the sink use).
 Mixtures of several heads are added up into one operator with weights.
 """
 

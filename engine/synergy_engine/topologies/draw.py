@@ -51,7 +51,7 @@ def erdos_renyi(nodes: int, rng: np.random.Generator, probability: float) -> Spa
     """``i → j`` with the same probability for every ``i < j``.
 
     Gaps between edges, counted along all pairs in row order, are geometric; having no memory, they
-    may start afresh with every block.
+    may start again with every block.
     """
     expected = np.arange(nodes, dtype=np.float64) * probability
     _refuse(nodes, expected.sum())
@@ -190,10 +190,7 @@ def _funsearch_edges(
             yield np.tile(here, len(following)), np.repeat(following, len(here))
         for _ in range(matchings):
             longest = max(len(here), len(following))
-            yield (
-                rng.permutation(np.resize(here, longest)),
-                np.resize(following, longest),
-            )
+            yield (rng.permutation(np.resize(here, longest)), np.resize(following, longest))
         if recursive and middle - low > 1:
             yield from _funsearch_edges(int(low), int(middle - low), rng, matchings, recursive)
     last = int(bounds[-1] - bounds[-2])
@@ -215,7 +212,7 @@ def _regular_pairs(nodes: int, degree: int, rng: np.random.Generator) -> Ints:
         bad = np.union1d(np.delete(among, firsts), np.flatnonzero(one == other))
         if not len(bad):
             return ranked
-        # A good edge apiece: exchange one end where that makes two new edges.
+        # One good edge for each bad one: exchange an end where that makes two new edges.
         partner = rng.integers(len(keys), size=len(bad))
         usable = np.zeros(len(bad), dtype=bool)
         usable[np.unique(partner, return_index=True)[1]] = True
@@ -290,7 +287,7 @@ def _band(nodes: int, degrees: Ints) -> SparseHead:
 def _stack(nodes: int, expected: Floats, rows: Rows) -> SparseHead:
     """Draw blocks of rows and put them under one another.
 
-    ``expected`` says about how many edges each row draws; it sets the blocks, and nothing else.
+    ``expected`` is about how many edges each row draws; it only decides where blocks end.
     """
     counts = np.zeros(nodes, dtype=np.int64)
     parts = []
