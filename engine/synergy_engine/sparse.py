@@ -33,7 +33,6 @@ DENSE_LIMIT_BYTES = 1 << 30
 MAX_NODES = np.iinfo(np.int32).max
 """Nodes are numbered by 32-bit integers: half the memory of a uniform graph."""
 
-
 NO_WEIGHTS = np.empty(0)
 """Stands for the weights of a uniform graph where a kernel wants an array."""
 

@@ -105,10 +105,10 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
         head_walks, walk = dense.paper_chains(flat), dense.paper_chains(mixed)
         head_diffusions, diffusion = DenseStack(flat), DenseStack(mixed)
     else:
-        head_walks = dense.dense_heads(flat, "walk")
-        head_diffusions = dense.dense_heads(flat, "diffusion")
-        walk = dense.dense_mixtures(heads, weights, "walk", options.combine)
-        diffusion = dense.dense_mixtures(heads, weights, "diffusion")
+        head_walks = dense.head_stack(flat, "walk")
+        head_diffusions = dense.head_stack(flat, "diffusion")
+        walk = dense.mixture_stack(heads, weights, "walk", options.combine)
+        diffusion = dense.mixture_stack(heads, weights, "diffusion")
     return Stacks(
         systems=systems,
         heads=count,
@@ -284,8 +284,8 @@ def headline(
         walk.survive(state, chosen.cap)
         hitting = state.capped
     else:
-        diffusion = dense.dense_mixtures(heads, per_system, "diffusion")
-        walk = dense.dense_mixtures(heads, per_system, "walk", combine)
+        diffusion = dense.mixture_stack(heads, per_system, "diffusion")
+        walk = dense.mixture_stack(heads, per_system, "walk", combine)
         hitting = walk.hitting().mean(axis=1)
     peaks = run_peaks(
         diffusion,

@@ -10,10 +10,9 @@ import numpy as np
 from synergy_engine.arrays import Bools, Floats
 from synergy_engine.errors import EngineError, at_least, choose
 from synergy_engine.kernels.states import Survival
-from synergy_engine.measures.walks import Combine
 from synergy_engine.operators.dense import raw_hitting
 from synergy_engine.operators.door import heads, mixture
-from synergy_engine.operators.stack import Kind, Stack
+from synergy_engine.operators.stack import Combine, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
 
 Distance = Literal["tv", "l1"]

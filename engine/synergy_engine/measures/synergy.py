@@ -6,9 +6,9 @@ import numpy as np
 
 from synergy_engine.measures.fidelity import fidelity, head_fidelities
 from synergy_engine.measures.mixing import MAX_STEPS, Aggregate, Distance, mixing_times
-from synergy_engine.measures.walks import Combine
 from synergy_engine.operators import dense, sparse
 from synergy_engine.operators.door import heads, mixture
+from synergy_engine.operators.stack import Combine
 from synergy_engine.system import MultiHeadSystem
 
 

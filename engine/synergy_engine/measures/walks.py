@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from synergy_engine.arrays import Floats
 from synergy_engine.errors import EngineError, at_least
 from synergy_engine.operators.door import mixture
+from synergy_engine.operators.stack import Combine
 from synergy_engine.system import MultiHeadSystem
-
-Combine = Literal["walks", "attention"]
 
 MATRIX_LIMIT = 8192
 """Nodes beyond which a dense n × n matrix (0.5 GB) is refused."""

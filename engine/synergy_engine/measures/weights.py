@@ -13,10 +13,9 @@ from synergy_engine.errors import choose, whole_number
 from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
-from synergy_engine.measures.walks import Combine
 from synergy_engine.operators import sparse
-from synergy_engine.operators.dense import dense_mixtures
-from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack
+from synergy_engine.operators.dense import mixture_stack
+from synergy_engine.operators.stack import COMBINATIONS, Combine, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
 
 Objective = Literal["fidelity", "mixing", "hitting"]
@@ -146,8 +145,8 @@ def _mixtures(system: MultiHeadSystem, weights: Floats, kind: Kind, combine: Com
     """The operators of the same heads under each of S head weights (S, H)."""
     if system.dense is not None:
         heads = np.broadcast_to(system.dense, (len(weights), *system.dense.shape))
-        return dense_mixtures(heads, weights, kind, combine)
-    stacks = [sparse.mixture(system.with_weights(row), kind, combine) for row in weights]
+        return mixture_stack(heads, weights, kind, combine)
+    stacks = [sparse.mixture_stack(system.with_weights(row), kind, combine) for row in weights]
     return sparse.SparseStack([operator for stack in stacks for operator in stack.operators])
 
 

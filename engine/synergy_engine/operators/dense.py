@@ -27,7 +27,6 @@ WORK_A_CALL = 160_000_000
 """Multiplications one kernel call may do on one range of operators, so that Ctrl-C is heard: a few
 milliseconds, 30 on a single thread, and more on old processors."""
 
-
 FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
@@ -210,14 +209,14 @@ def mix(
     return out
 
 
-def dense_heads(heads: Reals, kind: Kind) -> DenseStack:
+def head_stack(heads: Reals, kind: Kind) -> DenseStack:
     """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
     if kind == "walk":
         return DenseStack(heads, None, column_scales(heads))
     return DenseStack(heads, row_scales(heads), None)
 
 
-def dense_mixtures(heads: Reals, weights: Floats, kind: Kind, combine: str = "walks") -> DenseStack:
+def mixture_stack(heads: Reals, weights: Floats, kind: Kind, combine: str = "walks") -> DenseStack:
     """The mixtures of S systems: raw heads (S, H, n, n), head weights (S, H).
 
     ``combine="attention"`` mixes the raw weights first and normalises the columns afterwards; it
@@ -227,7 +226,7 @@ def dense_mixtures(heads: Reals, weights: Floats, kind: Kind, combine: str = "wa
     choose("combine", combine, COMBINATIONS)
     merged = merge_equal(heads, weights)
     if kind == "walk" and combine == "attention":
-        return dense_heads(mix(heads, merged), "walk")
+        return head_stack(mix(heads, merged), "walk")
     scales = column_scales if kind == "walk" else row_scales
     scale = scales(heads.reshape(-1, *heads.shape[2:])).reshape(heads.shape[:3])
     if kind == "walk":

@@ -11,13 +11,13 @@ from synergy_engine.system import MultiHeadSystem
 def heads(system: MultiHeadSystem, kind: Kind) -> Stack:
     """One operator for each head."""
     if system.dense is not None:
-        return dense.dense_heads(system.dense, kind)
-    return sparse.heads(system, kind)
+        return dense.head_stack(system.dense, kind)
+    return sparse.head_stack(system, kind)
 
 
 def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> Stack:
-    """The one operator of the whole system; see `dense_mixtures` for ``combine``."""
+    """The one operator of the whole system; see `mixture_stack` for ``combine``."""
     choose("combine", combine, COMBINATIONS)
     if system.dense is not None:
-        return dense.dense_mixtures(system.dense[None], system.weights[None], kind, combine)
-    return sparse.mixture(system, kind, combine)
+        return dense.mixture_stack(system.dense[None], system.weights[None], kind, combine)
+    return sparse.mixture_stack(system, kind, combine)

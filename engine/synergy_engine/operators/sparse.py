@@ -100,14 +100,14 @@ class SparseStack(Stack):
         return dense
 
 
-def heads(system: MultiHeadSystem, kind: Kind) -> SparseStack:
+def head_stack(system: MultiHeadSystem, kind: Kind) -> SparseStack:
     """The walk or diffusion of each head."""
     assert system.sparse is not None
     return SparseStack([_normalised(_lay(head), kind) for head in system.sparse])
 
 
-def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> SparseStack:
-    """The walk or diffusion of the whole system, like `dense.dense_mixtures`."""
+def mixture_stack(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> SparseStack:
+    """The walk or diffusion of the whole system, like `dense.mixture_stack`."""
     assert system.sparse is not None
     merged = _merge_equal(system.sparse, system.weights)
     if len(merged) == 1:

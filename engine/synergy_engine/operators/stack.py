@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from synergy_engine.limits import refuse_if_too_large
 
 Kind = Literal["walk", "diffusion"]
 
-
-COMBINATIONS = ("walks", "attention")
+Combine = Literal["walks", "attention"]
+COMBINATIONS = get_args(Combine)
 
 
 TRAJECTORY_VALUES = 4_000_000
