@@ -1,4 +1,4 @@
-"""The errors that say what is wrong with an input, and small checks that raise them."""
+"""The errors for inputs that cannot be used, and small checks that raise them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from synergy_engine.sparse import SparseHead, added, in_row_calls, scaled
 def dense_reach(weights: Reals) -> Bools:
     """Whether each node reaches the last one, over each of the graphs (…, n, n): (…, n) bool.
 
-    O(n²) at most; attention's last row hears everybody, which settles it at once.
+    O(n²) at most; attention's last row hears every node, which settles it at once.
     """
     reaches = np.zeros(weights.shape[:-1], dtype=bool)
     reaches[..., -1] = True

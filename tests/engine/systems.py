@@ -18,7 +18,7 @@ def attention(
 
 @st.composite
 def gappy_heads(draw: st.DrawFn) -> np.ndarray:
-    """(H, n, n) raw weights with gaps, self-loops near one, and nodes that say nothing."""
+    """(H, n, n) raw weights with gaps, self-loops near one, and nodes that send nothing."""
     count, n = draw(st.integers(1, 4)), draw(st.integers(1, 24))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     weights = rng.random((count, n, n)) * (rng.random((count, n, n)) < draw(st.floats(0.05, 1)))

@@ -21,7 +21,7 @@ def test_a_head_survives_every_form(weights: np.ndarray) -> None:
         assert np.array_equal(SparseHead.from_scipy(head.to_scipy()).to_array(), each)
 
 
-def test_edges_given_twice_add_up_and_zeros_are_no_edges() -> None:
+def test_edges_given_twice_add_up_and_zeros_are_dropped() -> None:
     table = np.array([[0, 1, 0.5], [0, 1, 0.25], [0, 2, 0.0], [1, 2, 1.0]])
     senders, receivers, weights = table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2]
     head = head_from_edges(senders, receivers, weights, 3, self_loops="add")
@@ -31,7 +31,7 @@ def test_edges_given_twice_add_up_and_zeros_are_no_edges() -> None:
     assert twice.to_array().tolist() == [[0, 0], [1, 0]]
 
 
-def test_everything_wrong_with_edges_is_said_at_once() -> None:
+def test_everything_wrong_with_edges_is_reported_at_once() -> None:
     with pytest.raises(EngineError) as caught:
         SparseHead.from_edges([0, 2, 9], [1, 1, 1], 3, weights=[1, np.nan, 1])
     assert len(caught.value.problems) == 3

@@ -47,7 +47,7 @@ class Analysis(Mapping[str, Any]):
     Keys
     ----
     layer, heads, nodes, inputs, head_weights, weights
-        What was measured; ``weights`` says where the head weights come from.
+        What was measured; ``weights`` is where the head weights come from.
     convention, combine, epsilon, sink
         How.
     mixing

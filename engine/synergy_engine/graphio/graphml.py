@@ -119,7 +119,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk, False)
         parser.Parse(b"", True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding nobody knows
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
         raise GraphFileError(f"{path}: not well-formed XML: {error}") from None
     except OSError as error:
         raise GraphFileError(f"{path}: {error.strerror or error}") from None

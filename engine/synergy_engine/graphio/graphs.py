@@ -92,7 +92,7 @@ def read_graph(
 
 
 def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
-    """Write a system as its suffix says; :func:`read_graph` reads it back.
+    """Write a system in the format of the suffix; `read_graph` reads it back.
 
     Edges carry ``weight``, ``head`` (from 1) and ``head_weight``; weights keep every digit. Reading
     with ``self_loops="keep"`` gives the same heads, weights, names and order of nodes. Matrices

@@ -45,7 +45,7 @@ def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
         format_name = _format(path, file)
         shape = np.asarray(load(path, file.tensors["shape"])).ravel().tolist()
         if len(shape) != 2 or not all(isinstance(length, int) for length in shape):
-            raise GraphFileError(f"{path}: says shape {shape}; a head is a square matrix")
+            raise GraphFileError(f"{path}: claims shape {shape}; a head is a square matrix")
         check_shape(path, shape[0], shape[1])
         parts = [load(path, file.tensors[name]) for name in _PARTS[format_name]]
     except AttentionFileError as error:
@@ -219,7 +219,7 @@ def _header(path: Path, file: BinaryIO) -> _Header:
     # A coordinate entry takes at least "1 1\n", an array entry at least "1\n".
     if entries > size:
         raise GraphFileError(
-            f"{path}: says it has {entries:,} entries, which {size:,} bytes cannot hold"
+            f"{path}: claims {entries:,} entries, which {size:,} bytes cannot hold"
         )
     refuse_if_too_large(72 * entries + 40 * rows, f"{path}: {entries:,} entries, read")
     return _Header(layout, field, symmetry, rows, entries)

@@ -44,8 +44,7 @@ class TableBuilder:
 
     Nodes may be met in edges before they are listed. All problems are counted and up to `KEPT` of
     each kind are kept, so that a garbled file does not fill the memory with complaints.
-    ``undirected`` is what `read_graph` was asked to do with undirected edges, ``directing`` says
-    how the format marks directed ones.
+    ``undirected`` is the option of `read_graph`, ``directing`` how the format marks directed edges.
     """
 
     KEPT = 5

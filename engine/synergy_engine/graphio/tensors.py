@@ -101,12 +101,12 @@ def _header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dty
     if dtype.hasobject or dtype.kind not in "fiubSU":
         raise ValueError(f"holds {dtype}; only plain numbers are read, never pickled objects")
     if any(length < 0 for length in shape):
-        raise ValueError(f"says shape {shape}")
+        raise ValueError(f"claims shape {shape}")
     needed = math.prod(shape) * dtype.itemsize
     if stream.tell() + needed > size:
         raise ValueError(
-            f"says shape {shape} of {dtype}, {needed:,} bytes, "
-            f"but holds only {max(0, size - stream.tell()):,}"
+            f"claims shape {shape} of {dtype}, {needed:,} bytes, "
+            f"but has only {max(0, size - stream.tell()):,}"
         )
     return shape, fortran, dtype
 
@@ -156,7 +156,7 @@ def _safetensors_file(path: Path, size: int) -> TensorFile:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, HEADER_LIMIT):
             raise ValueError(
-                f"says its header has {length:,} bytes; the file has {size:,}, "
+                f"claims that its header has {length:,} bytes; the file has {size:,}, "
                 f"and headers up to {HEADER_LIMIT:,} are read"
             )
         header = json.loads(file.read(length).decode("utf-8"))

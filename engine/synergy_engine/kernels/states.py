@@ -83,7 +83,7 @@ class Peaks(NamedTuple):
 
     @classmethod
     def of(cls, state: Floats, *, tolerance: float, every_node: bool) -> Peaks:
-        """From rows (K, n) of one's own, which it advances in place."""
+        """From given rows (K, n), which are advanced in place."""
         count = len(state)
         return cls(
             state=state,

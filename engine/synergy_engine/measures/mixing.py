@@ -375,7 +375,7 @@ def backward_hitting_times(system: MultiHeadSystem) -> Floats:
     """Expected steps of the reversed chain from every node to node 0: (n,) float64, O(edges).
 
     The chain has rows ``D[j, :]`` and stops at node 0: ``h_0 = 0`` and ``h_j = (1 + Σ_{i<j} D_ji
-    h_i) / Σ_{i<j} D_ji``. ``inf`` where it may end at another node that hears nobody. Source: [RV].
+    h_i) / Σ_{i<j} D_ji``. ``inf`` where it may end at another node that hears none. Source: [RV].
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])

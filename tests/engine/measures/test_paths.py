@@ -127,7 +127,7 @@ def test_a_threshold_drops_weak_attention_first() -> None:
     assert engine.novel_path_share(system, 0, threshold=0.0).share == 0
     cut = engine.novel_path_share(system, 0, threshold=0.05)
     assert cut.threshold == 0.05
-    # The first head no longer moves, so whoever waits before moving needs only the second.
+    # The first head no longer moves, so a walk that waits before moving needs only the second.
     assert cut.share == 0
     with pytest.raises(engine.EngineError, match="threshold is 1"):
         engine.novel_path_share(system, 0, threshold=1.0)
