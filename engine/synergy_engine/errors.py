@@ -1,4 +1,4 @@
-"""What the engine says when its input cannot be used."""
+"""The errors for inputs that cannot be used, and small checks that raise them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class OptionError(EngineError):
 
 
 class GraphFileError(EngineError):
-    """A graph file cannot be read, or what it says is not a graph the engine can use."""
+    """A graph file cannot be read, or is not a graph the engine can use."""
 
 
 class AttentionFileError(EngineError):
-    """A file of attention cannot be read, or holds no causal attention."""
+    """A file of attention cannot be read, or does not contain causal attention."""
 
 
 class TooLargeError(EngineError):
@@ -53,6 +53,13 @@ def choose(name: str, value: str, allowed: Sequence[str]) -> str:
     if value in allowed:
         return value
     raise OptionError(f"{name} is {value!r}; allowed: {', '.join(map(repr, allowed))}.")
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """Return ``value`` when it is ``least`` or more; raise `EngineError` otherwise."""
+    if value < least:
+        raise EngineError(f"{name} is {value}; it must be {least} or more.")
+    return value
 
 
 def whole_number(name: str, value: object, least: int) -> int:

@@ -1,4 +1,4 @@
-"""How much memory there is, asked before something large is allocated."""
+"""What long or large computations ask first: is there memory, and does anybody want it stopped?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pathlib import Path
 
 from synergy_engine.errors import Cancelled, TooLargeError
 
+Watcher = Callable[[str, int, int | None], object]
+
+_watcher: ContextVar[Watcher | None] = ContextVar("engine_watcher", default=None)
+
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping, in bytes; a guess of 4 GiB where none is told."""
+    """Memory that can be taken without swapping, in bytes; 4 GiB where that is unknown."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -28,8 +32,6 @@ def available_bytes() -> int:
 def refuse_if_too_large(needed: int, what: str) -> None:
     """Raise `TooLargeError` when ``needed`` bytes are more than there are.
 
-    Examples
-    --------
     >>> refuse_if_too_large(1000, "a small array")
     >>> refuse_if_too_large(10**18, "10^17 edges")
     Traceback (most recent call last):
@@ -42,11 +44,6 @@ def refuse_if_too_large(needed: int, what: str) -> None:
             f"{what} would take {needed / 2**30:,.1f} GiB; "
             f"this machine has {available / 2**30:,.1f} GiB available"
         )
-
-
-Watcher = Callable[[str, int, int | None], object]
-
-_watcher: ContextVar[Watcher | None] = ContextVar("engine_watcher", default=None)
 
 
 @contextmanager
@@ -77,7 +74,7 @@ def watch(watcher: Watcher) -> Iterator[None]:
 
 
 def report(stage: str, done: int, total: int | None = None) -> None:
-    """Tell the watcher of this thread, if there is one, and stop when it says so."""
+    """Report to the watcher of this thread, if there is one, and stop when it returns ``False``."""
     watcher = _watcher.get()
     if watcher is not None and watcher(stage, done, total) is False:
         reached = f"{done:,}" if total is None else f"{done:,} of {total:,}"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Reals
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.sparse import SparseHead, added, in_row_calls, scaled
 
 
-def dense_reach(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+def dense_reach(weights: Reals) -> Bools:
     """Whether each node reaches the last one, over each of the graphs (…, n, n): (…, n) bool.
 
-    O(n²) at most; attention's last row hears everybody, which settles it at once.
+    O(n²) at most; attention's last row hears every node, which settles it at once.
     """
     reaches = np.zeros(weights.shape[:-1], dtype=bool)
     reaches[..., -1] = True
@@ -25,14 +25,14 @@ def dense_reach(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return reaches
 
 
-def sparse_reach(heads: Sequence[SparseHead]) -> npt.NDArray[np.bool_]:
+def sparse_reach(heads: Sequence[SparseHead]) -> Bools:
     """Whether each node reaches the last one over all heads together: (n,) bool; O(edges)."""
     if len(heads) == 1:
         return reaching(heads[0])
     return reaching(added([scaled(head, None, None, 1.0) for head in heads]))
 
 
-def reaching(head: SparseHead) -> npt.NDArray[np.bool_]:
+def reaching(head: SparseHead) -> Bools:
     """Whether each node of one sparse head reaches the last one: (n,) bool; O(edges)."""
     reaches = np.zeros(head.nodes, dtype=bool)
     reaches[-1] = True

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Ints
 from synergy_engine.errors import EngineError
 from synergy_engine.kernels import order as kernels
-from synergy_engine.sparse import SparseHead
+from synergy_engine.sparse import SparseHead, offsets
 from synergy_engine.system import MultiHeadSystem
 
 
@@ -29,7 +29,7 @@ class Reordering:
     """
 
     system: MultiHeadSystem
-    order: npt.NDArray[np.int64]
+    order: Ints
     distance_before: float
     distance_after: float
 
@@ -39,26 +39,12 @@ def reorder(system: MultiHeadSystem) -> Reordering:
 
     Every measure of the system stays the same, node by node; steps over graphs whose numbering
     has no locality become up to a few times faster. Depth-first from the sink: a node is numbered
-    right after the last of those it hears, so a receiver follows its senders closely.
+    right after the last of those it hears, so a receiver follows its senders closely; nodes that
+    the sink does not hear of, even indirectly, come first. The mean distance may grow, on graphs
+    that are local already or cannot be. Sparse systems only; O(H · edges) time, one head at a time
+    is copied.
 
-    Parameters
-    ----------
-    system : MultiHeadSystem
-        Sparse. Nodes that the sink does not hear of, even indirectly, come first.
-
-    Returns
-    -------
-    Reordering
-        Says by how much the mean distance shrank; it may grow, on graphs that are local already
-        or cannot be.
-
-    Notes
-    -----
-    O(H · edges) time; one head at a time is copied.
-
-    Examples
-    --------
-    Two chains told alternately are told one after the other:
+    Two chains that were numbered alternately are numbered one after the other:
 
     >>> import synergy_engine as engine
     >>> chains = engine.MultiHeadSystem.from_edges(
@@ -73,13 +59,13 @@ def reorder(system: MultiHeadSystem) -> Reordering:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     heads = [_renumbered(head, order, rank) for head in system.sparse]
-    names = None if system.names is None else [system.names[node] for node in order]
-    renumbered = replace(system, sparse=tuple(heads), names=None if names is None else tuple(names))
+    names = None if system.names is None else tuple(system.names[node] for node in order)
+    renumbered = replace(system, sparse=tuple(heads), names=names)
     before, after = _distance(system.sparse), _distance(heads)
     return Reordering(renumbered, order, before, after)
 
 
-def _depth_first(system: MultiHeadSystem) -> npt.NDArray[np.int64]:
+def _depth_first(system: MultiHeadSystem) -> Ints:
     assert system.sparse is not None
     indptr = np.stack([head.indptr for head in system.sparse])
     starts = np.concatenate([[0], np.cumsum(indptr[:, -1])])
@@ -91,12 +77,8 @@ def _depth_first(system: MultiHeadSystem) -> npt.NDArray[np.int64]:
     return kernels.depth_first(indptr + starts[:-1, None], indices)
 
 
-def _renumbered(
-    head: SparseHead, order: npt.NDArray[np.int64], rank: npt.NDArray[np.int64]
-) -> SparseHead:
-    counts = np.diff(head.indptr)[order]
-    indptr = np.zeros(len(order) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+def _renumbered(head: SparseHead, order: Ints, rank: Ints) -> SparseHead:
+    indptr = offsets(np.diff(head.indptr)[order])
     indices = np.empty(head.edges, dtype=np.int32)
     weights = np.empty(0 if head.weights is None else head.edges)
     old = np.empty(0) if head.weights is None else head.weights

@@ -1,4 +1,4 @@
-"""A head as compressed sparse rows: what each receiver hears, in 4 bytes an edge.
+"""A head as compressed sparse rows: what each receiver hears, in 4 bytes per edge.
 
 Rows are receivers and columns senders, as in ``A[j, i]`` of a dense head, so a row lists the nodes
 that node ``j`` hears, in rising order and ending with ``j`` itself when it has a self-loop. A graph
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats, Ints
 from synergy_engine.errors import EngineError, InvalidSystemError, TooLargeError
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.threads import over_ranges
@@ -23,13 +24,14 @@ from synergy_engine.validation import FAINTEST, LARGEST, without_faint
 if TYPE_CHECKING:
     import scipy.sparse
 
+CALL_EDGES = 1 << 22
+"""Edges that a kernel touching each edge once takes in a call, some tens of milliseconds."""
+
 DENSE_LIMIT_BYTES = 1 << 30
 """A sparse head is written out densely only below this many bytes."""
 
 MAX_NODES = np.iinfo(np.int32).max
 """Nodes are numbered by 32-bit integers: half the memory of a uniform graph."""
-
-Floats = npt.NDArray[np.float64]
 
 NO_WEIGHTS = np.empty(0)
 """Stands for the weights of a uniform graph where a kernel wants an array."""
@@ -39,30 +41,26 @@ NO_WEIGHTS = np.empty(0)
 class SparseHead:
     """One lower-triangular head in CSR form.
 
-    Parameters
-    ----------
-    indptr : (n + 1,) int64 array
-        Row ``j`` is ``indices[indptr[j]:indptr[j + 1]]``.
-    indices : (edges,) int32 array
-        Senders; strictly rising within a row, none above the row's own number.
-    weights : (edges,) float64 array, optional
-        From 1e-290 to 1e100 (`synergy_engine.validation`); ``None`` stands for one an edge.
-
-    Notes
-    -----
     The constructor trusts its arrays, because looking at 10^8 edges costs as much as using them;
-    :meth:`check` looks at everything, and whatever comes from outside passes through it.
+    `check` looks at everything.
 
-    Examples
-    --------
+    Attributes
+    ----------
+    indptr
+        (n + 1,) int64: row ``j`` is ``indices[indptr[j]:indptr[j + 1]]``.
+    indices
+        (edges,) int32 senders; strictly rising within a row, none above the row's own number.
+    weights
+        (edges,) float64 from 1e-290 to 1e100; ``None`` stands for 1 per edge.
+
     >>> head = SparseHead.from_edges([0, 1], [1, 2], nodes=3)
     >>> head.to_array().astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]
     """
 
-    indptr: npt.NDArray[np.int64]
+    indptr: Ints
     indices: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float64] | None = None
+    weights: Floats | None = None
 
     @property
     def nodes(self) -> int:
@@ -92,22 +90,16 @@ class SparseHead:
     ) -> SparseHead:
         """Collect edges ``senders[k] → receivers[k]`` of a graph whose nodes are already in order.
 
+        ``senders[k] <= receivers[k]``, both in ``0 .. nodes - 1``; `EngineError` lists every kind
+        of wrong edge.
+
         Parameters
         ----------
-        senders, receivers : (edges,) integer arrays
-            ``senders[k] <= receivers[k]``, both in ``0 .. nodes - 1``.
-        nodes : int
-            Number of nodes; the last one is the sink.
-        weights : (edges,) array, optional
-            Positive weights, 1e-290 to 1e100; those of repeated edges add up. Without weights a
+        weights
+            (edges,) from 1e-290 to 1e100; those of repeated edges add up. Without weights a
             repeated edge counts once.
-        self_loops : {"add", "keep"}
-            ``"add"`` gives every node without a self-loop one of weight 1.
-
-        Raises
-        ------
-        EngineError
-            Listing every kind of wrong edge.
+        self_loops
+            ``"add"`` gives every node without a self-loop one of weight 1; or ``"keep"``.
         """
         columns = _as_int64(senders, "senders")
         rows = _as_int64(receivers, "receivers")
@@ -123,16 +115,6 @@ class SparseHead:
                 values = np.concatenate([values, np.ones(len(missing))])
         elif self_loops != "keep":
             raise EngineError(f'self_loops is "add" or "keep", not {self_loops!r}')
-        return cls._from_valid_edges(rows, columns, values, nodes)
-
-    @classmethod
-    def _from_valid_edges(
-        cls,
-        rows: npt.NDArray[np.int64],
-        columns: npt.NDArray[np.int64],
-        values: npt.NDArray[np.float64] | None,
-        nodes: int,
-    ) -> SparseHead:
         keys = rows * nodes + columns
         if values is None:
             keys.sort()
@@ -147,16 +129,10 @@ class SparseHead:
         return cls.from_sorted_keys(keys, nodes, values)
 
     @classmethod
-    def from_sorted_keys(
-        cls,
-        keys: npt.NDArray[np.int64],
-        nodes: int,
-        weights: npt.NDArray[np.float64] | None = None,
-    ) -> SparseHead:
+    def from_sorted_keys(cls, keys: Ints, nodes: int, weights: Floats | None = None) -> SparseHead:
         """Take edges as strictly rising numbers ``receiver · nodes + sender``, unchecked."""
         receivers = keys // nodes
-        indptr = np.zeros(nodes + 1, dtype=np.int64)
-        np.cumsum(np.bincount(receivers, minlength=nodes), out=indptr[1:])
+        indptr = offsets(np.bincount(receivers, minlength=nodes))
         receivers *= nodes
         return cls(indptr, np.subtract(keys, receivers).astype(np.int32), weights)
 
@@ -166,13 +142,11 @@ class SparseHead:
 
         Weights are dropped when all of them are exactly one.
         """
-        dense = without_faint(np.asarray(matrix, dtype=np.float64))
+        dense = np.asarray(matrix, dtype=np.float64)
         if dense.ndim != 2 or dense.shape[0] != dense.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {dense.shape}")
         rows, columns = np.nonzero(dense)
-        weights = dense[rows, columns]
-        head = cls.from_edges(columns, rows, len(dense), weights, self_loops="keep")
-        return head.without_unit_weights()
+        return head_from_edges(columns, rows, dense[rows, columns], len(dense), self_loops="keep")
 
     @classmethod
     def from_scipy(cls, matrix: scipy.sparse.sparray | scipy.sparse.spmatrix) -> SparseHead:
@@ -180,16 +154,9 @@ class SparseHead:
         if matrix.shape is None or len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise EngineError(f"a head is a square matrix; this one has shape {matrix.shape}")
         entries = matrix.tocoo()
-        values = without_faint(_real(entries.data))
-        stored = values != 0
-        head = cls.from_edges(
-            entries.col[stored],
-            entries.row[stored],
-            matrix.shape[0],
-            values[stored],
-            self_loops="keep",
+        return head_from_edges(
+            entries.col, entries.row, _real(entries.data), matrix.shape[0], self_loops="keep"
         )
-        return head.without_unit_weights()
 
     def to_scipy(self) -> scipy.sparse.csr_array:
         """The head as ``scipy.sparse.csr_array`` of float64, rows receivers."""
@@ -198,7 +165,7 @@ class SparseHead:
         values = np.ones(self.edges) if self.weights is None else self.weights
         return csr_array((values, self.indices, self.indptr), shape=(self.nodes, self.nodes))
 
-    def to_array(self) -> npt.NDArray[np.float64]:
+    def to_array(self) -> Floats:
         """The head as a dense ``(n, n)`` float64 matrix; refused above 1 GiB."""
         size = 8 * self.nodes**2
         if size > DENSE_LIMIT_BYTES:
@@ -215,7 +182,7 @@ class SparseHead:
         """The receiver of every stored edge, ``(edges,)`` int32, in storage order."""
         return np.repeat(np.arange(self.nodes, dtype=np.int32), np.diff(self.indptr))
 
-    def has_self_loop(self) -> npt.NDArray[np.bool_]:
+    def has_self_loop(self) -> Bools:
         """Which nodes hear themselves, ``(n,)`` bool. A self-loop is its row's last entry."""
         looped = np.zeros(self.nodes, dtype=bool)
         filled = np.flatnonzero(np.diff(self.indptr))
@@ -248,13 +215,7 @@ class SparseHead:
         return SparseHead(self.indptr, self.indices)
 
     def check(self) -> SparseHead:
-        """Look at everything the kernels rely on; returns the head itself.
-
-        Raises
-        ------
-        EngineError
-            With every problem found in ``problems``.
-        """
+        """Return the head when all that kernels rely on is so, else raise `InvalidSystemError`."""
         problems = list(_shape_problems(self))
         if not problems:
             problems = list(_entry_problems(self))
@@ -264,58 +225,53 @@ class SparseHead:
 
 
 def head_from_edges(
-    table: npt.NDArray[np.float64], *, nodes: int, self_loops: str = "add"
+    senders: Ints, receivers: Ints, weights: Floats, nodes: int, *, self_loops: str = "add"
 ) -> SparseHead:
-    """A head from rows ``(from, to, weight)``; weights of parallel edges add up, 0 is no edge.
-
-    Parameters
-    ----------
-    table : (edges, 3) float64 array
-        Nodes as whole numbers in topological order.
-    nodes, self_loops
-        As in :meth:`SparseHead.from_edges`.
-    """
-    kept = table[without_faint(table[:, 2]) != 0]
-    ends = kept[:, :2].astype(np.int64)
-    head = SparseHead.from_edges(ends[:, 0], ends[:, 1], nodes, kept[:, 2], self_loops=self_loops)
+    """`SparseHead.from_edges`, where edges too faint to count are dropped and weights of 1 too."""
+    kept = without_faint(weights) != 0
+    head = SparseHead.from_edges(
+        senders[kept], receivers[kept], nodes, weights[kept], self_loops=self_loops
+    )
     return head.without_unit_weights()
+
+
+def offsets(counts: Ints) -> Ints:
+    """Where rows of that many entries start and end: ``indptr``, (rows + 1,)."""
+    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return indptr
 
 
 def refuse_nodes(nodes: int) -> None:
     """Refuse a number of nodes that cannot be, or that would not fit in memory."""
     if not 1 <= nodes <= MAX_NODES:
         raise EngineError(f"a graph has 1 to {MAX_NODES:,} nodes, not {nodes:,}")
-    # Offsets, and a few numbers a node while edges are sorted and self-loops added.
+    # Offsets, and a few numbers per node while edges are sorted and self-loops added.
     refuse_if_too_large(40 * nodes, f"a graph of {nodes:,} nodes")
 
 
-def first_of_each(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def first_of_each(keys: Ints) -> Bools:
     """Mask of the first of each run of equal keys in a sorted array."""
     first = np.ones(len(keys), dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return first
 
 
-def _as_int64(values: npt.ArrayLike, what: str) -> npt.NDArray[np.int64]:
+def _as_int64(values: npt.ArrayLike, what: str) -> Ints:
     array = np.asarray(values)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise EngineError(f"{what} are node numbers (integers), not {array.dtype}")
     return array.astype(np.int64).ravel()
 
 
-def _real(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _real(values: npt.ArrayLike) -> Floats:
     array = np.asarray(values)
     if array.dtype.kind == "c":
         raise EngineError("weights are real numbers, not complex ones")
     return np.asarray(array, dtype=np.float64)
 
 
-def _check_edges(
-    columns: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64] | None,
-    nodes: int,
-) -> None:
+def _check_edges(columns: Ints, rows: Ints, values: Floats | None, nodes: int) -> None:
     problems = []
     refuse_nodes(nodes)
     if len(columns) != len(rows) or (values is not None and len(values) != len(rows)):
@@ -336,12 +292,7 @@ def _check_edges(
         raise InvalidSystemError(problems)
 
 
-def _examples(
-    what: str,
-    where: npt.NDArray[np.int64],
-    columns: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-) -> str:
+def _examples(what: str, where: Ints, columns: Ints, rows: Ints) -> str:
     shown = ", ".join(f"{columns[k]} → {rows[k]}" for k in where[:3])
     return f"{len(where):,} edge{'s' * (len(where) > 1)} {what}: {shown}" + (
         ", …" if len(where) > 3 else ""
@@ -358,7 +309,7 @@ def _shape_problems(head: SparseHead) -> Iterable[str]:
     if head.weights is not None and (
         head.weights.dtype != np.float64 or head.weights.shape != head.indices.shape
     ):
-        yield "weights are float64, one an edge"
+        yield "weights are float64, one per edge"
 
 
 def _entry_problems(head: SparseHead) -> Iterable[str]:
@@ -373,15 +324,8 @@ def _entry_problems(head: SparseHead) -> Iterable[str]:
         yield f"weights must be positive numbers from {FAINTEST:g} to {LARGEST:g}"
 
 
-Longs = npt.NDArray[np.int64]
-
-
-CALL_EDGES = 1 << 22
-"""Edges that a kernel touching each edge once takes in a call, some tens of milliseconds."""
-
-
 def in_row_calls(
-    indptr: Longs, stage: str, call: Callable[[int, int], object], *, backwards: bool = False
+    indptr: Ints, stage: str, call: Callable[[int, int], object], *, backwards: bool = False
 ) -> None:
     """``call(low, high)`` over all rows, :data:`CALL_EDGES` edges or fewer at a time."""
     nodes = len(indptr) - 1
@@ -392,7 +336,7 @@ def in_row_calls(
         call(low, high)
 
 
-def row_bounds(indptr: Longs, edges: int) -> Longs:
+def row_bounds(indptr: Ints, edges: int) -> Ints:
     """Cut rows into pieces of about ``edges`` edges: rising row numbers from 0 to n."""
     nodes = len(indptr) - 1
     # Empty rows cost something too; a thirty-second of an edge keeps line graphs in few pieces.
@@ -442,8 +386,7 @@ def _add(one: SparseHead, other: SparseHead) -> SparseHead:
             one.indptr, one.indices, other.indptr, other.indices, low, high, counts
         ),
     )
-    indptr = np.zeros(one.nodes + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+    indptr = offsets(counts)
     indices = np.empty(indptr[-1], dtype=np.int32)
     weights = np.empty(indptr[-1])
     _over_rows(
@@ -458,7 +401,7 @@ def _add(one: SparseHead, other: SparseHead) -> SparseHead:
 
 
 def _over_rows(head: SparseHead, task: Callable[[int, int], object]) -> None:
-    """Pieces of rows in threads."""
+    """Call ``task(low, high)`` on pieces of rows in threads."""
     bounds = row_bounds(head.indptr, 1 << 20)
 
     def some(low: int, high: int) -> None:

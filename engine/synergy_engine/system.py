@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine import validation
+from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import InvalidSystemError, UnreachableError, choose
 from synergy_engine.limits import refuse_if_too_large
 
 if TYPE_CHECKING:
     from synergy_engine.sparse import SparseHead
 
-Floats = npt.NDArray[np.float64]
 
 DENSE_LIMIT = 512
 """Edge lists up to this many nodes become dense heads: every measure is there, and fast."""
@@ -59,7 +59,7 @@ class MultiHeadSystem:
     0.416667
     """
 
-    dense: npt.NDArray[np.floating] | None
+    dense: Reals | None
     sparse: tuple[SparseHead, ...] | None
     weights: Floats
     weights_label: str
@@ -78,6 +78,8 @@ class MultiHeadSystem:
     ) -> MultiHeadSystem:
         """Heads from causal attention ``(n, n)`` or ``(H, n, n)``, rows = queries.
 
+        `InvalidSystemError` names everything that is wrong at once.
+
         Parameters
         ----------
         attention
@@ -92,12 +94,7 @@ class MultiHeadSystem:
         names
             One name for each node.
         weights_label
-            Overrides the label of the weights, say ``"learned"``.
-
-        Raises
-        ------
-        InvalidSystemError
-            Naming everything that is wrong at once.
+            Overrides the label of the weights, for instance ``"learned"``.
         """
         choose("rows", rows, ("check", "normalise", "any"))
         heads = validation.dense_heads(attention, rows=rows, tolerance=tolerance)
@@ -147,7 +144,7 @@ class MultiHeadSystem:
         heads
             One list of edges for each head; nodes are numbered in topological order (a < b), the
             last one is the sink. The weight is 1 when not given; parallel edges add up, and
-            weight 0 is no edge.
+            edges of weight 0 are dropped.
         nodes
             How many nodes there are; one more than the largest number used when not given.
         self_loops
@@ -174,19 +171,19 @@ class MultiHeadSystem:
         if problems:
             raise InvalidSystemError(problems)
         if storage == "sparse" or (storage == "auto" and count > DENSE_LIMIT):
-            system = cls.from_sparse(
-                [head_from_edges(t, nodes=count, self_loops=self_loops) for t in tables],
-                weights,
-                names=names,
-            )
+            sparse = [
+                head_from_edges(*_ends(table), table[:, 2], count, self_loops=self_loops)
+                for table in tables
+            ]
+            system = cls.from_sparse(sparse, weights, names=names)
         else:
             refuse_if_too_large(
                 8 * len(tables) * count**2, f"{len(tables)} dense heads of {count:,} nodes"
             )
             dense = np.zeros((len(tables), count, count))
             for matrix, table in zip(dense, tables, strict=True):
-                ends = table[:, :2].astype(np.int64)
-                np.add.at(matrix, (ends[:, 1], ends[:, 0]), table[:, 2])
+                senders, receivers = _ends(table)
+                np.add.at(matrix, (receivers, senders), table[:, 2])
                 if self_loops == "add":
                     bare = np.diagonal(matrix) == 0
                     matrix[bare, bare] = 1.0
@@ -275,13 +272,7 @@ class MultiHeadSystem:
         return self.sparse[h].to_array()
 
     def to_dense(self) -> MultiHeadSystem:
-        """Return the same system with dense heads, (H, n, n) float64.
-
-        Raises
-        ------
-        TooLargeError
-            Before anything is allocated, when they would not fit in memory.
-        """
+        """Return the same system with dense heads, (H, n, n) float64; refused where too large."""
         if self.dense is not None:
             return self
         refuse_if_too_large(
@@ -334,8 +325,13 @@ def _edge_table(edges: Sequence[Sequence[float]], h: int) -> Floats:
     return table
 
 
+def _ends(table: Floats) -> tuple[Ints, Ints]:
+    """Senders and receivers of a table of edges."""
+    return table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+
+
 def _largest_node(table: Floats) -> int:
-    """The largest node number there is; those that are no numbers are complained of later."""
+    """The largest node number there is; those that are not numbers are reported later."""
     ends = table[:, :2]
     return int(max(ends[np.isfinite(ends)], default=0))
 

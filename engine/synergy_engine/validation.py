@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats, Reals
 from synergy_engine.errors import InvalidSystemError, choose
 from synergy_engine.kernels.compare import flaws
 from synergy_engine.kernels.threads import over_ranges
@@ -23,7 +24,7 @@ LARGEST = 1e100
 _SHOWN = 3
 
 
-def _places(mask: npt.NDArray[np.bool_]) -> str:
+def _places(mask: Bools) -> str:
     """Name the first places where ``mask`` is true and count the rest."""
     places = np.argwhere(mask)
     shown = ", ".join("[" + ", ".join(map(str, place)) + "]" for place in places[:_SHOWN].tolist())
@@ -31,9 +32,7 @@ def _places(mask: npt.NDArray[np.bool_]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def dense_heads(
-    array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_TOLERANCE
-) -> npt.NDArray[np.floating]:
+def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_TOLERANCE) -> Reals:
     """Check dense weights and return them as a C-contiguous (…, n, n) float array.
 
     float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
@@ -44,7 +43,7 @@ def dense_heads(
     try:
         heads = np.asarray(array)
         if heads.dtype.kind == "c":
-            raise TypeError("complex numbers are no weights")
+            raise TypeError("complex numbers are not weights")
         if heads.dtype not in (np.float32, np.float64):
             heads = heads.astype(np.float64)
     except (TypeError, ValueError) as error:
@@ -106,7 +105,7 @@ def dense_heads(
     return heads
 
 
-def as_attention(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def as_attention(weights: Reals) -> Reals:
     """Weights (…, n, n) with rows that sum to one: attention as it is, rows of graphs normalised.
 
     A row of zeros keeps its own state, as in a diffusion.
@@ -122,13 +121,13 @@ def as_attention(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     return rows
 
 
-def without_faint(weights: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def without_faint(weights: Reals) -> Reals:
     """The weights with those below `FAINTEST` at zero; negative ones and NaN stay for checks."""
     faint = (weights > 0) & (weights < FAINTEST)
     return np.where(faint, weights.dtype.type(0), weights) if faint.any() else weights
 
 
-def head_weights(weights: str | npt.ArrayLike, heads: int) -> npt.NDArray[np.float64]:
+def head_weights(weights: str | npt.ArrayLike, heads: int) -> Floats:
     """Head weights as float64 that sum to one; ``"uniform"`` or ``heads`` numbers >= 0."""
     if isinstance(weights, str):
         if weights != "uniform":
@@ -150,7 +149,7 @@ def head_weights(weights: str | npt.ArrayLike, heads: int) -> npt.NDArray[np.flo
 
 def batch_of_heads(
     attention: npt.ArrayLike, weights: str | npt.ArrayLike, *, rows: str
-) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]:
+) -> tuple[Reals, Floats]:
     """Check attention (B, L, H, n, n) and head weights (L, H), (H,) or ``"uniform"``."""
     batch = dense_heads(attention, rows=choose("rows", rows, ("check", "normalise", "any")))
     if batch.ndim != 5:

@@ -20,8 +20,8 @@ import numpy as np
 
 import synergy_engine as engine
 from synergy_engine.graphio.matrices import write_scipy
+from synergy_engine.kernels.states import Peaks
 from synergy_engine.operators.door import heads
-from synergy_engine.operators.stack import Peaks
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.topologies.topology import topology_heads
 
@@ -76,7 +76,9 @@ def main() -> None:
     stack = heads(system, "diffusion")
     timed("edges ordered by sender (once a graph)", lambda: heads(system, "walk").leaving())
     timed("hitting times", lambda: engine.hitting_times(system))
-    state = Peaks(np.random.default_rng(0).random((1, system.nodes)), -1.0, False)
+    state = Peaks.of(
+        np.random.default_rng(0).random((1, system.nodes)), tolerance=-1.0, every_node=False
+    )
     timed(
         f"a diffusion step with running maximum (of {STEPS})",
         lambda: stack.peaks(state, STEPS),

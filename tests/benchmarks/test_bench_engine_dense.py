@@ -99,14 +99,14 @@ def batched_matvec(heads: np.ndarray) -> np.ndarray:
 
 def every_step(heads: np.ndarray) -> np.ndarray:
     """The engine, made to take all steps although its certificate may close sooner."""
-    stack = operators.dense_heads(heads, "diffusion")
+    stack = operators.head_stack(heads, "diffusion")
     state = run_peaks(stack, tolerance=-1.0, horizon=HORIZON, every_node=False)
     return state.interval[:, 0]
 
 
 def certified(heads: np.ndarray) -> np.ndarray:
     """The engine as it is: until the minimum is certified, or the horizon."""
-    stack = operators.dense_heads(heads, "diffusion")
+    stack = operators.head_stack(heads, "diffusion")
     state = run_peaks(stack, tolerance=1e-12, horizon=HORIZON, every_node=False)
     return state.interval[:, 0]
 

@@ -14,8 +14,8 @@ import pytest
 import scipy.sparse
 
 import synergy_engine as engine
+from synergy_engine.kernels.states import Peaks
 from synergy_engine.operators.door import heads
-from synergy_engine.operators.stack import Peaks
 from synergy_engine.sparse import SparseHead
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.topologies.topology import topology_heads
@@ -62,7 +62,7 @@ def test_diffusion_steps_of_ten_million_edges(name: str, benchmark: object) -> N
     start = np.random.default_rng(0).random(NODES)
 
     def ours() -> np.ndarray:
-        state = Peaks(start[None].copy(), -1.0, False)
+        state = Peaks.of(start[None].copy(), tolerance=-1.0, every_node=False)
         stack.peaks(state, STEPS)
         return state.peak[0]
 
@@ -127,7 +127,7 @@ def test_reordering(lanes: int, benchmark: object) -> None:
         stack = heads(each, "diffusion")
         best = np.inf
         for _ in range(ROUNDS):
-            state = Peaks(start[None].copy(), -1.0, False)
+            state = Peaks.of(start[None].copy(), tolerance=-1.0, every_node=False)
             started = time.perf_counter()
             stack.peaks(state, STEPS)
             best = min(best, (time.perf_counter() - started) / STEPS)

@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import synergy_engine as engine
-from tests.engine import exact
+from tests.engine import exact, systems
 
 Case = tuple[np.ndarray, list[int]]
 several = settings(max_examples=40, deadline=None)
 
 
 def attention(seed: int, heads: int = 3, nodes: int = 12, sharp: float = 4.0) -> np.ndarray:
-    logits = np.random.default_rng(seed).normal(0, sharp, (heads, nodes, nodes))
-    weights = np.tril(np.exp(logits - logits.max(axis=-1, keepdims=True)))
-    return weights / weights.sum(axis=-1, keepdims=True)
+    return systems.attention(heads, nodes, nodes, seed=seed, sharp=sharp, dtype=np.float64)
 
 
 @several

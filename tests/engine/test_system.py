@@ -66,14 +66,14 @@ def test_a_sink_without_a_self_loop_is_absorbing_and_silence_keeps_its_state() -
         ([[1, 0], [0.2, 0.2]], ["do not sum to one", "off by 0.6", "normalise"]),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(weights: object, words: list[str]) -> None:
+def test_what_is_wrong_is_reported_with_its_place(weights: object, words: list[str]) -> None:
     with pytest.raises(engine.InvalidSystemError) as caught:
         engine.MultiHeadSystem.from_attention(weights)
     for word in words:
         assert word in str(caught.value)
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_everything_wrong_is_reported_at_once() -> None:
     bad = np.eye(4)
     bad[0, 3], bad[2, 1], bad[3, 3] = 0.5, -2, 0.1
     with pytest.raises(engine.EngineError) as caught:
@@ -117,7 +117,7 @@ def test_bad_edges_are_listed() -> None:
 @pytest.mark.parametrize(
     "edge", [("a", "b"), (0, None), (0, float("nan")), (0, 10**30), (0, 0.5), (0, 1, 1e101), (0,)]
 )
-def test_edges_that_are_no_edges_are_refused_in_words(edge: tuple) -> None:
+def test_edges_that_are_not_edges_are_refused_with_a_message(edge: tuple) -> None:
     with pytest.raises(engine.EngineError, match=r"edge|nodes"):
         engine.MultiHeadSystem.from_edges([[edge]])
 
@@ -211,7 +211,7 @@ def test_a_node_without_a_way_to_the_sink_is_named() -> None:
         lambda s: engine.overall([]),
     ],
 )
-def test_bad_options_are_refused_in_words(call: object) -> None:
+def test_bad_options_are_refused_with_a_message(call: object) -> None:
     system = engine.MultiHeadSystem.from_attention(np.stack([np.eye(3)] * 2))
     with pytest.raises(engine.EngineError) as caught:
         call(system)  # type: ignore[operator]

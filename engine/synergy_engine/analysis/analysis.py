@@ -22,15 +22,15 @@ from synergy_engine.analysis.batch import (
     most_frequent,
     ratio,
     stacks_of,
+    typical,
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
-from synergy_engine.errors import EngineError, choose
-from synergy_engine.measures.mixing import MAX_STEPS, SUMMARIES, levels
+from synergy_engine.arrays import Floats, Ints
+from synergy_engine.errors import EngineError, at_least, choose
+from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
@@ -47,7 +47,7 @@ class Analysis(Mapping[str, Any]):
     Keys
     ----
     layer, heads, nodes, inputs, head_weights, weights
-        What was measured; ``weights`` says where the head weights come from.
+        What was measured; ``weights`` is where the head weights come from.
     convention, combine, epsilon, sink
         How.
     mixing
@@ -99,6 +99,10 @@ def analyze(
 ) -> Analysis:
     """Measure a system: mixing, fidelity, each head, synergy, diversity, bounds, arrival.
 
+    Everything together costs about O(H · edges) per step, over the steps that mixing times and
+    certificates need, and O(H² · edges) for the diversity. Every result names its convention,
+    combination, ε and whether the sink counts. Sources: [BP], [FF], [RV].
+
     Parameters
     ----------
     convention
@@ -110,15 +114,9 @@ def analyze(
     max_steps
         Where mixing times are censored.
     horizon
-        Steps to spend on certifying fidelity; by default a few n, or what the convention says.
+        Steps to spend on certifying fidelity; by default a few n, or the convention's horizon.
     layer
         What the result calls its layer.
-
-    Notes
-    -----
-    Everything together costs about O(H · edges) a step, over the steps that mixing times and
-    certificates need, and O(H² · edges) for the diversity. Every result names its convention,
-    combination, ε and whether the sink counts. Sources: [BP], [FF], [RV].
 
     Examples
     --------
@@ -149,7 +147,9 @@ def analyze_batch(
     """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
 
     Every input is a system of its own; numbers are means over the B inputs (mixing times:
-    medians), with 95 % Student-t intervals over inputs where B > 1.
+    medians), with 95 % Student-t intervals over inputs where B > 1. O(B · L) times the cost of
+    `analyze`, a layer's inputs in parallel. `InvalidSystemError` names everything that is wrong
+    with the attention or the weights.
 
     Parameters
     ----------
@@ -161,18 +161,9 @@ def analyze_batch(
     rows
         What to do about row sums, as in `MultiHeadSystem.from_attention`.
     weights_label
-        What to call the weights, say ``"learned"``.
+        What to call the weights, for instance ``"learned"``.
     convention, combine, epsilon, max_steps, horizon
         As in `analyze`.
-
-    Notes
-    -----
-    O(B · L) times the cost of `analyze`, a layer's inputs in parallel.
-
-    Raises
-    ------
-    InvalidSystemError
-        Naming everything that is wrong with the attention or the weights.
 
     Examples
     --------
@@ -203,10 +194,9 @@ def _options(
     chosen = named_convention(convention)
     choose("combine", combine, COMBINATIONS)
     levels(epsilon)
-    if max_steps < 1:
-        raise EngineError(f"max_steps is {max_steps}; it must be 1 or more.")
-    if horizon is not None and horizon < 1:
-        raise EngineError(f"horizon is {horizon}; it must be 1 or more.")
+    at_least("max_steps", max_steps, 1)
+    if horizon is not None:
+        at_least("horizon", horizon, 1)
     if chosen.published_walk:
         combine = "attention"
     return Options(chosen, combine, epsilon, max_steps, horizon)
@@ -215,7 +205,7 @@ def _options(
 def _analysis(
     stacks: Stacks, weights: Floats, label: str, options: Options, layer: int | str
 ) -> Analysis:
-    """Measure S systems of one layer and say what came out."""
+    """Measure S systems of one layer."""
     found = measure(stacks, options)
     chosen = options.convention
     systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
@@ -240,7 +230,7 @@ def _analysis(
                 "hitting_time_median": mean(found.hitting_median),
                 "hitting_time_capped_mean": mean(found.capped),
                 "hitting_time_cap": chosen.cap,
-                "arrival_median": _typical(found.crossing[:, MEDIAN], options),
+                "arrival_median": typical(found.crossing[:, MEDIAN], options.max_steps),
                 "max_steps": options.max_steps,
                 **_four(found.crossing, options),
                 "backward": _four(found.backward, options),
@@ -262,7 +252,7 @@ def _analysis(
                     "head": h + 1,
                     "weight": float(weights[:, h].mean()),
                     "hitting_time_mean": mean(found.head_hitting[:, h]),
-                    "mixing_time_tv_max": _typical(found.head_crossing[:, h, 0], options),
+                    "mixing_time_tv_max": typical(found.head_crossing[:, h, 0], options.max_steps),
                     "fidelity_minimax": mean(found.head_fidelity[:, h]),
                 }
                 for h in range(count)
@@ -314,7 +304,7 @@ def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
     chosen = options.convention
     if chosen.gain == "hitting":
         return ratio(found.head_hitting.min(axis=1), found.hitting_mean), False
-    headline = SUMMARIES.index((chosen.distance, chosen.aggregate))
+    headline = MIXING_TIMES.index((chosen.distance, chosen.aggregate))
     alone, together = found.head_crossing[:, :, headline], found.crossing[:, headline]
     best = np.where(alone < 0, options.max_steps, alone).min(axis=1)
     own = np.where(together < 0, options.max_steps, together)
@@ -322,19 +312,11 @@ def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:
     return ratio(best.astype(float), own.astype(float)), censored
 
 
-def _typical(crossings: npt.NDArray[np.int64], options: Options) -> int | float | str:
-    """Median over inputs of times of which -1 means censored."""
-    middle = float(np.median(np.where(crossings < 0, np.inf, crossings.astype(float))))
-    if not np.isfinite(middle):
-        return f"> {options.max_steps}"
-    return int(middle) if middle.is_integer() else middle
-
-
-def _four(crossing: npt.NDArray[np.int64], options: Options) -> dict[str, int | float | str]:
+def _four(crossing: Ints, options: Options) -> dict[str, int | float | str]:
     """The four mixing times under their names."""
     return {
-        f"mixing_time_{distance}_{aggregate}": _typical(crossing[:, c], options)
-        for c, (distance, aggregate) in enumerate(SUMMARIES)
+        f"mixing_time_{distance}_{aggregate}": typical(crossing[:, c], options.max_steps)
+        for c, (distance, aggregate) in enumerate(MIXING_TIMES)
     }
 
 
@@ -381,14 +363,14 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _merge(values: list[Any]) -> Any:
-    """Average what several layers say of the same thing."""
+    """Average the values that several layers give for the same key."""
     first = values[0]
     if isinstance(first, dict):
         return {key: _merge([v[key] for v in values]) for key in first}
     if all(type(v) is type(first) and v == first for v in values):
         return first
     if any(isinstance(v, str) for v in values):
-        # A censored time beside known ones, or words that differ.
+        # A censored time beside known ones, or texts that differ.
         return next(v for v in values if isinstance(v, str))
     if isinstance(first, list):
         same_length = all(len(v) == len(first) for v in values)

@@ -1,4 +1,4 @@
-"""Measures systems: operators in, arrays of numbers out, one row a system."""
+"""Measures systems: operators in, arrays of numbers out, one row per system."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.analysis.convention import Convention, convention as named_convention
+from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
+from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.diversity import diversity
 from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
-from synergy_engine.measures.mixing import SUMMARIES, arrived, levels
-from synergy_engine.operators import dense as operators, door
+from synergy_engine.measures.mixing import MIXING_TIMES, arrived, levels
+from synergy_engine.operators import dense, door, sparse
 from synergy_engine.operators.dense import DenseStack
-from synergy_engine.operators.stack import COMBINATIONS, Stack, Survival
+from synergy_engine.operators.stack import COMBINATIONS, Stack
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.validation import as_attention, batch_of_heads
-
-Floats = npt.NDArray[np.float64]
-
-
-Counts = npt.NDArray[np.int64]
 
 MEDIAN, ARRIVED = 4, 5
 """Columns of `Measures.crossing` after the four mixing times: half, and nearly all, arrived."""
@@ -57,9 +54,9 @@ class Stacks:
     head_diffusions: Stack
     walk: Stack
     diffusion: Stack
-    same: npt.NDArray[np.bool_]
+    same: Bools
     """(S,) which systems have one head, or heads with weight that are equal bit for bit."""
-    first: Counts
+    first: Ints
     """(S,) in those, the head that the mixture is."""
     diversities: Floats
     """(S, 3): Jensen-Shannon, Jaccard, cosine disagreement."""
@@ -72,17 +69,17 @@ class Measures:
     hitting_mean: Floats  # (S,) over starts
     hitting_median: Floats  # (S,)
     capped: Floats  # (S,)
-    crossing: Counts  # (S, 6): the four mixing times, MEDIAN, ARRIVED
-    backward: Counts  # (S, 5): the four mixing times, QUARTER
+    crossing: Ints  # (S, 6): the four mixing times, MEDIAN, ARRIVED
+    backward: Ints  # (S, 5): the four mixing times, QUARTER
     head_hitting: Floats  # (S, H)
-    head_crossing: Counts  # (S, H, 4)
+    head_crossing: Ints  # (S, H, 4)
     fidelity: Minima  # (S,)
-    cut_off: npt.NDArray[np.bool_]  # (S, n): nodes without a way to the sink
+    cut_off: Bools  # (S, n): nodes without a way to the sink
     head_fidelity: Floats  # (S, H)
     fidelity_steps: int
     leaving: Floats  # (S, H, n)
     one_source: bool
-    curve_steps: Counts  # (T,)
+    curve_steps: Ints  # (T,)
     curve: Floats  # (S, T, n) arrival
 
 
@@ -95,25 +92,23 @@ def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
     return sparse_stacks(system, options)
 
 
-def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Options) -> Stacks:
+def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
     """Operators of dense systems: raw heads (S, H, n, n), head weights (S, H)."""
     systems, count, n = heads.shape[:3]
     if options.convention.published_walk:
         heads = as_attention(heads)
     flat = heads.reshape(-1, n, n)
-    merged = operators.merge_equal(heads, weights)
+    merged = dense.merge_equal(heads, weights)
     if options.convention.published_walk:
         # The published code takes attention as it is: rows are not normalised again.
-        one = np.ones((systems, count, n))
-        mixed = operators.mix(heads, merged, one, one)
-        head_walks, walk = operators.paper_chains(flat), operators.paper_chains(mixed)
-        head_diffusions = DenseStack(flat, one.reshape(-1, n), one.reshape(-1, n))
-        diffusion = DenseStack(mixed, one[:, 0].copy(), one[:, 0].copy())
+        mixed = dense.mix(heads, merged)
+        head_walks, walk = dense.paper_chains(flat), dense.paper_chains(mixed)
+        head_diffusions, diffusion = DenseStack(flat), DenseStack(mixed)
     else:
-        head_walks = operators.dense_heads(flat, "walk")
-        head_diffusions = operators.dense_heads(flat, "diffusion")
-        walk = operators.dense_mixtures(heads, weights, "walk", options.combine)
-        diffusion = operators.dense_mixtures(heads, weights, "diffusion")
+        head_walks = dense.head_stack(flat, "walk")
+        head_diffusions = dense.head_stack(flat, "diffusion")
+        walk = dense.mixture_stack(heads, weights, "walk", options.combine)
+        diffusion = dense.mixture_stack(heads, weights, "diffusion")
     return Stacks(
         systems=systems,
         heads=count,
@@ -123,14 +118,12 @@ def dense_stacks(heads: npt.NDArray[np.floating], weights: Floats, options: Opti
         diffusion=diffusion,
         same=np.count_nonzero(merged, axis=1) == 1,
         first=np.argmax(merged, axis=1),
-        diversities=operators.diversity(heads),
+        diversities=dense.diversity(heads),
     )
 
 
 def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
     """Operators of one sparse system, in every convention but the published code's."""
-    from synergy_engine.operators import sparse as sparse_operators
-
     found = diversity(system)
     return Stacks(
         systems=1,
@@ -139,7 +132,7 @@ def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
         head_diffusions=door.heads(system, "diffusion"),
         walk=door.mixture(system, "walk", options.combine),
         diffusion=door.mixture(system, "diffusion"),
-        same=np.array([sparse_operators.one_distinct_head(system)]),
+        same=np.array([sparse.one_distinct_head(system)]),
         first=np.array([int(np.argmax(system.weights))]),
         diversities=np.array([[found.jensen_shannon, found.jaccard, found.cosine_disagreement]]),
     )
@@ -181,7 +174,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
 
     same, first = np.flatnonzero(stacks.same), stacks.first[stacks.same]
     clear.minimax[same] = head_clear[same, first]
-    state.crossing[same, : len(SUMMARIES)] = head_crossing[same, first]
+    state.crossing[same, : len(MIXING_TIMES)] = head_crossing[same, first]
     hitting_mean[same] = head_hitting[same, first]
 
     curve_steps = _curve_steps(state.crossing[:, ARRIVED], options.max_steps)
@@ -226,7 +219,7 @@ def _survival(
     return state
 
 
-def _curve_steps(ends: Counts, max_steps: int) -> Counts:
+def _curve_steps(ends: Ints, max_steps: int) -> Ints:
     """At most `CURVE_POINTS` steps until nearly all have arrived, evenly or by their logarithm."""
     last = int(np.median(np.where(ends < 0, max_steps, ends)))
     last = max(1, last)
@@ -268,7 +261,7 @@ def headline(
 
     The same numbers, up to rounding, as `engine.analyze_batch` gives under
     ``mixing.hitting_time_mean`` and ``fidelity.minimax`` before it averages over inputs, at a
-    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) a step for
+    fraction of its cost: O(H n²) to mix the heads, O(n²) for hitting times and O(n²) per step for
     fidelity. Arguments are those of `engine.analyze_batch`.
 
     >>> import synergy_engine as engine, numpy as np
@@ -285,17 +278,14 @@ def headline(
     per_system = np.tile(shares, (inputs, 1))
     if chosen.published_walk:
         heads = heads if rows == "check" else as_attention(heads)
-        one = np.ones((len(heads), count, n))
-        mixed = operators.mix(heads, per_system, one, one)
-        ones = np.ones((len(heads), n))
-        diffusion = DenseStack(mixed, ones, ones)
-        walk = operators.paper_chains(mixed)
+        mixed = dense.mix(heads, per_system)
+        diffusion, walk = DenseStack(mixed), dense.paper_chains(mixed)
         state = Survival.start(walk.count, n, levels=[], of_mean=[], cap=chosen.cap)
         walk.survive(state, chosen.cap)
         hitting = state.capped
     else:
-        diffusion = operators.dense_mixtures(heads, per_system, "diffusion")
-        walk = operators.dense_mixtures(heads, per_system, "walk", combine)
+        diffusion = dense.mixture_stack(heads, per_system, "diffusion")
+        walk = dense.mixture_stack(heads, per_system, "walk", combine)
         hitting = walk.hitting().mean(axis=1)
     peaks = run_peaks(
         diffusion,
@@ -316,6 +306,14 @@ def mean(values: Floats) -> float:
     """The mean as a Python float; equal values give that value, not one that rounding made."""
     first = float(values[0])
     return first if np.all(values == first) else float(np.mean(values))
+
+
+def typical(times: Ints, max_steps: int) -> int | float | str:
+    """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
+    middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))
+    if not np.isfinite(middle):
+        return f"> {max_steps}"
+    return int(middle) if middle.is_integer() else middle
 
 
 def interval(values: Floats) -> list[float]:

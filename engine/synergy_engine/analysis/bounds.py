@@ -1,4 +1,4 @@
-"""What theory predicts, beside what is measured."""
+"""The bounds that theory proves, beside what is measured."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from synergy_engine.analysis.batch import QUARTER, Measures, Options, mean, measure, stacks_of
+from synergy_engine.analysis.batch import (
+    QUARTER,
+    Measures,
+    Options,
+    mean,
+    measure,
+    stacks_of,
+    typical,
+)
 from synergy_engine.analysis.convention import CONVENTIONS
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.measures.mixing import MAX_STEPS
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 CONDITION = "ε = {:g}; proved for ε >= e^-2, or N·p >= ln(1/ε)"
 
@@ -28,7 +34,7 @@ class Bound:
     name
         ``"thm_2_9"``, ``"sharper"`` or ``"fidelity_backward"``.
     bound
-        The bound; infinite when it says nothing.
+        The bound; infinite when it bounds nothing.
     measured
         What it bounds; the text ``"> 10000"`` when that is censored.
     holds
@@ -59,14 +65,14 @@ def bounds(
 
     The first two are proved for ``ε >= e^-2``, and for smaller ε where ``N p >= ln(1/ε)``; the last
     for one source and one sink. Where that is not so, ``applies`` is false and they may fail. Cost:
-    that of `analyze`, O(H · edges) a step.
+    that of `analyze`, O(H · edges) per step.
 
     Parameters
     ----------
     epsilon
         Of the mixing time that the first two are about, from 1e-20 to 2.
     max_steps
-        How far to look; a time beyond leaves a bound open where it could still hold.
+        How far to look; a time beyond it leaves a bound open where it could still hold.
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(7)]])
@@ -80,12 +86,7 @@ def bounds(
 
 
 def bound_table(
-    found: Measures,
-    weights: Floats,
-    *,
-    epsilon: float,
-    max_steps: int,
-    proper_walks: bool = True,
+    found: Measures, weights: Floats, *, epsilon: float, max_steps: int, proper_walks: bool = True
 ) -> dict[str, dict[str, Any]]:
     """The fields of every `Bound` over S measured systems, by name.
 
@@ -121,25 +122,12 @@ def bound_table(
             condition="one source and one sink; T_bwd: backward mixing time, l1, mean, ε = 1/4",
         )
     )
-    return {each.name: _fields(each) for each in table}
+    return {each.name: {k: v for k, v in asdict(each).items() if k != "name"} for each in table}
 
 
-def _compare(
-    times: npt.NDArray[np.int64], limit: Floats, max_steps: int
-) -> tuple[float | str, bool | None]:
+def _compare(times: Ints, limit: Floats, max_steps: int) -> tuple[float | str, bool | None]:
     """The typical time of several systems, and whether all stay within their limits."""
-    known = np.where(times < 0, np.inf, times.astype(float))
-    typical = float(np.median(known))
     open_ = (times < 0) & (limit > max_steps)
-    broken = (known > limit) & ~open_
-    measured: float | str = f"> {max_steps}"
-    if np.isfinite(typical):
-        measured = int(typical) if typical.is_integer() else typical
-    return measured, False if broken.any() else None if open_.any() else True
-
-
-def _fields(entry: Bound) -> dict[str, Any]:
-    """The fields of a bound without its name."""
-    fields = asdict(entry)
-    del fields["name"]
-    return fields
+    broken = (np.where(times < 0, np.inf, times) > limit) & ~open_
+    holds = False if broken.any() else None if open_.any() else True
+    return typical(times, max_steps), holds

@@ -18,6 +18,8 @@ class Convention:
     ----------
     name
         What outputs call it.
+    about
+        One line for a person.
     distance, aggregate
         The mixing time that heads are compared by.
     sink
@@ -33,24 +35,22 @@ class Convention:
         made attention first: rows that do not sum to one are normalised.
     cap
         Where the capped mean hitting time cuts a walk off.
-    about
-        One line for a person.
     """
 
     name: ConventionName
-    distance: Literal["tv", "l1"]
-    aggregate: Literal["max", "mean"]
-    sink: Literal["excluded", "included"]
-    horizon: int | None
-    gain: Literal["mixing", "hitting"]
-    published_walk: bool
-    cap: int
     about: str
+    distance: Literal["tv", "l1"] = "tv"
+    aggregate: Literal["max", "mean"] = "max"
+    sink: Literal["excluded", "included"] = "excluded"
+    horizon: int | None = None
+    gain: Literal["mixing", "hitting"] = "mixing"
+    published_walk: bool = False
+    cap: int = 100
 
     def fidelity_steps(self, nodes: int) -> int:
         """Steps at most for fidelity: the convention's horizon, else a few n.
 
-        A line needs 2n steps, so 4n settle what can be settled soon; `engine.fidelity` goes on.
+        A line needs 2n steps, so 4n settle what can be settled soon; `engine.fidelity` takes more.
         """
         return self.horizon or max(256, 4 * nodes)
 
@@ -61,36 +61,21 @@ CONVENTIONS: dict[str, Convention] = {
     for convention in (
         Convention(
             name="theory",
-            distance="tv",
-            aggregate="max",
-            sink="excluded",
-            horizon=None,
-            gain="mixing",
-            published_walk=False,
-            cap=100,
             about="proper walks, worst-case total variation, the sink does not bind fidelity",
         ),
         Convention(
             name="feedforward",
+            about="as theory, but mixing by the mean L1 distance, as arXiv 2502.06751 plots it",
             distance="l1",
             aggregate="mean",
-            sink="excluded",
-            horizon=None,
-            gain="mixing",
-            published_walk=False,
-            cap=100,
-            about="as theory, but mixing by the mean L1 distance, as arXiv 2502.06751 plots it",
         ),
         Convention(
             name="paper-code",
-            distance="tv",
-            aggregate="max",
+            about="what the published code of arXiv 2507.02944 measures, its expectation exactly",
             sink="included",
             horizon=100,
             gain="hitting",
             published_walk=True,
-            cap=100,
-            about="what the published code of arXiv 2507.02944 measures, its expectation exactly",
         ),
     )
 }

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Ints
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.table import EdgeTable
+from synergy_engine.kernels import order as kernels
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead, first_of_each
+from synergy_engine.sparse import SparseHead, first_of_each, head_from_edges
 from synergy_engine.system import DENSE_LIMIT, MultiHeadSystem
-from synergy_engine.validation import LARGEST, without_faint
+from synergy_engine.validation import LARGEST
 
 _SHOWN = 5
 
@@ -25,26 +27,9 @@ def system_of(
     weights: str | npt.ArrayLike | None = None,
     unreachable: str = "allow",
 ) -> MultiHeadSystem:
-    """Build the system of an edge table.
+    """Build the system of an edge table from ``where``; options as in `read_graph`.
 
-    Parameters
-    ----------
-    table : EdgeTable
-    where : str
-        What to call its origin in messages.
-    self_loops : {"add", "keep"}
-        ``"add"`` gives nodes without a self-loop one of weight 1 in every head.
-    weights : "uniform" or (H,) array, optional
-        Head weights; what the table says, else uniform, when not given.
-    unreachable : {"allow", "error"}
-        Whether nodes without a way to the sink are refused.
-
-    Raises
-    ------
-    GraphFileError
-        Naming every edge whose weight is wrong, and a cycle if there is one.
-    UnreachableError
-        Naming the nodes that cannot reach the sink, when they are refused.
+    `GraphFileError` names every edge whose weight is wrong, and a cycle if there is one.
     """
     problems = _weight_problems(table)
     order = np.arange(len(table.names))
@@ -77,19 +62,11 @@ def system_of(
     return system
 
 
-def topological_order(table: EdgeTable) -> npt.NDArray[np.int64]:
-    """Nodes in topological order; as they are when already so, else as near as can be.
-
-    Raises
-    ------
-    GraphFileError
-        Naming a cycle.
-    """
+def topological_order(table: EdgeTable) -> Ints:
+    """Nodes in topological order, kept where it already holds; `GraphFileError` names a cycle."""
     nodes = len(table.names)
     if np.all(table.senders <= table.receivers):
         return np.arange(nodes)
-    from synergy_engine.kernels import order as kernels
-
     indptr, targets, waiting = kernels.by_sender(table.senders, table.receivers, nodes)
     order = kernels.topological(indptr, targets, waiting, np.arange(nodes))
     if len(order) == nodes:
@@ -110,9 +87,9 @@ def join(tables: list[EdgeTable]) -> EdgeTable:
     for table in tables:
         for name in table.names:
             number.setdefault(name, len(number))
-    heads: list[npt.NDArray[np.int64]] = []
-    senders: list[npt.NDArray[np.int64]] = []
-    receivers: list[npt.NDArray[np.int64]] = []
+    heads: list[Ints] = []
+    senders: list[Ints] = []
+    receivers: list[Ints] = []
     head_names: list[str] = []
     for table in tables:
         place = np.array([number[name] for name in table.names], dtype=np.int64)
@@ -155,7 +132,7 @@ def _weight_problems(table: EdgeTable) -> list[str]:
     return problems
 
 
-def _reordered(table: EdgeTable, order: npt.NDArray[np.int64]) -> EdgeTable:
+def _reordered(table: EdgeTable, order: Ints) -> EdgeTable:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     return replace(
@@ -167,16 +144,14 @@ def _reordered(table: EdgeTable, order: npt.NDArray[np.int64]) -> EdgeTable:
 
 
 def _head(table: EdgeTable, number: int, self_loops: str) -> SparseHead:
-    """One head; weights of parallel edges add up, edges of weight 0 are none."""
+    """One head; weights of parallel edges add up, edges of weight 0 are dropped."""
     nodes = len(table.names)
-    mine = np.ones(len(table.senders), dtype=bool) if table.heads is None else table.heads == number
-    if table.weights is not None:
-        mine &= without_faint(table.weights) != 0
+    mine = slice(None) if table.heads is None else table.heads == number
     senders, receivers = table.senders[mine], table.receivers[mine]
-    weights = None if table.weights is None else table.weights[mine]
-    if weights is None:
-        keys = np.sort(receivers * nodes + senders)
-        if not first_of_each(keys).all():
-            weights = np.ones(len(senders))
-    head = SparseHead.from_edges(senders, receivers, nodes, weights, self_loops=self_loops)
-    return head.without_unit_weights()
+    if table.weights is not None:
+        return head_from_edges(
+            senders, receivers, table.weights[mine], nodes, self_loops=self_loops
+        )
+    keys = np.sort(receivers * nodes + senders)
+    weights = None if first_of_each(keys).all() else np.ones(len(senders))
+    return SparseHead.from_edges(senders, receivers, nodes, weights, self_loops=self_loops)

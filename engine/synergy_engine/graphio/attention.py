@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Reals
 from synergy_engine.errors import AttentionFileError, InvalidSystemError, choose
 from synergy_engine.graphio.table import natural
 from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensors
@@ -21,22 +22,23 @@ from synergy_engine.validation import ROW_SUM_TOLERANCE, dense_heads
 
 @dataclass(frozen=True, eq=False)
 class AttentionFile:
-    """What a file of attention holds.
+    """The contents of an attention file.
 
     Attributes
     ----------
-    attention : (B, L, H, n, n) float32 or float64 array
-        Rows are queries (receivers). A single input and missing axes have length 1.
-    head_weights : (L, H) float64 array or None
-        From a tensor of that name, rows summing to one.
-    names : tuple of str or None
-        Node names, from metadata ``names``.
-    rows : {"attention", "any"}
-        Whether rows sum to one; ``"any"`` for raw weights of designed graphs.
+    attention
+        (B, L, H, n, n) float32 or float64, rows = queries (receivers). A single input and missing
+        axes have length 1.
+    head_weights
+        (L, H) float64 from a tensor of that name, rows summing to one, or ``None``.
+    names
+        Node names, from metadata ``names``, or ``None``.
+    rows
+        ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs.
     """
 
-    attention: npt.NDArray[np.floating]
-    head_weights: npt.NDArray[np.float64] | None
+    attention: Reals
+    head_weights: Floats | None
     names: tuple[str, ...] | None
     rows: str
 
@@ -50,36 +52,21 @@ def read_attention(
 ) -> AttentionFile:
     """Read causal attention from ``.npy``, ``.npz`` or ``.safetensors``.
 
+    Pickled arrays are refused; sizes are checked before anything is allocated. O(size) time; the
+    file's own numbers and two copies are in memory at most. `AttentionFileError` names everything
+    that is wrong: which entries are NaN, negative or not causal, which rows do not sum to one and
+    by how much; or which arrays there are, when one must be chosen.
+
     Parameters
     ----------
-    path : path
-        Pickled arrays are refused; sizes are checked before anything is allocated.
-    tensor : str, optional
+    tensor
         Name, or pattern such as ``"layer*"``, of the arrays to take when there are several;
         several that match are layers, in natural order. Each is ``(n, n)``, ``(H, n, n)``,
         ``(L, H, n, n)`` or ``(B, L, H, n, n)``; of layers ``(B, H, n, n)`` too.
-    rows : {"auto", "check", "normalise", "any"}
+    rows, tolerance
         What to do about row sums: refuse what is off by more than ``tolerance``, divide by the
-        sum, or take all. ``"auto"`` checks, unless the file's metadata says raw weights.
+        sum, or take all. ``"auto"`` checks, unless the file's metadata declares raw weights.
 
-    Returns
-    -------
-    AttentionFile
-
-    Raises
-    ------
-    AttentionFileError
-        Naming everything that is wrong: which entries are NaN, negative or not causal, which rows
-        do not sum to one and by how much; or which arrays there are, when one must be chosen.
-    TooLargeError
-        With the size, when it would not fit in memory.
-
-    Notes
-    -----
-    O(size) time; the file's own numbers and two copies are in memory at most.
-
-    Examples
-    --------
     >>> import tempfile, pathlib
     >>> import numpy as np
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "attention.npy"
@@ -155,16 +142,16 @@ def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
     return matching
 
 
-def _floats(array: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
+def _floats(array: npt.NDArray[Any]) -> Reals:
     return array.astype(_float_type(array.dtype), copy=False)
 
 
 def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
-    """What numbers of a file are kept as: float32 where that holds them (bfloat16 is read so)."""
+    """The type that numbers of a file keep: float32 where that holds them (bfloat16 does)."""
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
 
 
-def _stacked(arrays: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]:
+def _stacked(arrays: list[Reals]) -> Reals:
     """All of them as (B, L, H, n, n)."""
     if len(arrays) == 1:
         array = arrays[0]
@@ -173,9 +160,7 @@ def _stacked(arrays: list[npt.NDArray[np.floating]]) -> npt.NDArray[np.floating]
     return np.stack(layers, axis=1)
 
 
-def _head_weights(
-    path: Path, file: TensorFile, shape: tuple[int, ...]
-) -> npt.NDArray[np.float64] | None:
+def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | None:
     stored = file.tensors.get("head_weights")
     if stored is None:
         return None

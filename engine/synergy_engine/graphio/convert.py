@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.errors import EngineError, choose
+from synergy_engine.graphio.assemble import system_of
+from synergy_engine.graphio.table import TableBuilder, rows_of, sparse_heads
 from synergy_engine.limits import refuse_if_too_large
+from synergy_engine.sparse import SparseHead
 from synergy_engine.system import MultiHeadSystem
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 NETWORKX_BYTES = 417
-"""What networkx takes for an edge (measured)."""
+"""What networkx takes per edge (measured)."""
 
 
 def from_networkx(
@@ -31,36 +34,18 @@ def from_networkx(
 ) -> MultiHeadSystem:
     """Take a directed networkx graph; an edge ``a → b`` carries information from ``a`` to ``b``.
 
-    Parameters
-    ----------
-    graph : networkx.DiGraph or MultiDiGraph
-        Nodes are put in topological order, as they are when already so.
-    weight, head : str
-        Edge attributes; weight 1 and one head where they are absent.
-    self_loops, weights, unreachable
-        As in :func:`engine.read_graph`.
+    Nodes are put in topological order, as they are when already so. ``weight`` and ``head`` name
+    edge attributes; weight 1 and one head where they are absent. ``self_loops``, ``weights`` and
+    ``unreachable`` are as in `engine.read_graph`. O(edges) time, in Python. `EngineError` when the
+    graph is undirected or cyclic (naming a cycle), or weights are negative.
 
-    Notes
-    -----
-    O(edges) time, in Python: networkx keeps an edge in about 417 bytes.
-
-    Raises
-    ------
-    EngineError
-        The graph is undirected or cyclic (naming a cycle), or weights are negative.
-
-    Examples
-    --------
     >>> import networkx as nx
     >>> from_networkx(nx.DiGraph([("u", "v"), ("v", "τ")]))
     MultiHeadSystem(1 head, 3 nodes, dense, uniform weights)
     """
-    from synergy_engine.graphio.assemble import system_of
-    from synergy_engine.graphio.table import TableBuilder
-
     if not graph.is_directed():
         raise EngineError(
-            "the graph is undirected: nothing says where information flows; "
+            "the graph is undirected: it does not say where information flows; "
             "make it a networkx.DiGraph"
         )
     builder = TableBuilder()
@@ -83,18 +68,14 @@ def from_networkx(
 def to_networkx(system: MultiHeadSystem) -> nx.MultiDiGraph:
     """Return a ``MultiDiGraph``; edges carry ``weight``, ``head`` (from 1) and ``head_weight``.
 
-    Nodes are names, or numbers where there are none. O(edges) time and about 417 bytes an edge;
+    Nodes are names, or numbers where there are none. O(edges) time and about 417 bytes per edge;
     refused when that does not fit in memory.
 
-    Examples
-    --------
     >>> import synergy_engine as engine
     >>> to_networkx(engine.topology("line", 3)).number_of_edges()
     5
     """
     import networkx as nx
-
-    from synergy_engine.graphio.table import rows_of, sparse_heads
 
     edges = sum(head.edges for head in sparse_heads(system))
     refuse_if_too_large(NETWORKX_BYTES * edges, f"{edges:,} edges in networkx")
@@ -119,33 +100,17 @@ def from_scipy(
     weights: str | npt.ArrayLike = "uniform",
     names: Sequence[str] | None = None,
 ) -> MultiHeadSystem:
-    """Take SciPy sparse matrices ``A[receiver, sender]``, one a head, as sparse heads.
+    """Take SciPy sparse matrices ``A[receiver, sender]``, one per head, as sparse heads.
 
-    Parameters
-    ----------
-    matrices : sparse array or sequence of them
-        Lower triangular; stored zeros are dropped, and weights too when all of them are one.
-    self_loops : {"keep", "add"}
-    weights, names
-        As in :meth:`engine.MultiHeadSystem.from_sparse`.
+    Lower triangular; stored zeros are dropped, and weights too when all of them are one.
+    ``self_loops`` is ``"keep"`` or ``"add"``; ``weights`` and ``names`` are as in
+    `MultiHeadSystem.from_sparse`. O(edges log edges) time. `EngineError` names every kind of entry
+    that is wrong: above the diagonal, negative, not finite.
 
-    Notes
-    -----
-    O(edges log edges) time.
-
-    Raises
-    ------
-    EngineError
-        Naming every kind of entry that is wrong: above the diagonal, negative, not finite.
-
-    Examples
-    --------
     >>> import scipy.sparse
     >>> from_scipy(scipy.sparse.eye_array(3, k=-1), self_loops="add")
     MultiHeadSystem(1 head, 3 nodes, sparse, uniform weights)
     """
-    from synergy_engine.sparse import SparseHead
-
     choose("self_loops", self_loops, ("keep", "add"))
     listed = matrices if isinstance(matrices, (list, tuple)) else [matrices]
     heads = [SparseHead.from_scipy(matrix) for matrix in listed]
@@ -155,10 +120,8 @@ def from_scipy(
 
 
 def to_scipy(system: MultiHeadSystem) -> list[scipy.sparse.csr_array]:
-    """Return raw weights ``A_h[receiver, sender]``, one ``csr_array`` of float64 a head; O(edges).
+    """Return raw weights ``A_h[receiver, sender]``, a float64 ``csr_array`` per head; O(edges).
 
-    Examples
-    --------
     >>> import synergy_engine as engine
     >>> to_scipy(engine.topology("line", 3))[0].toarray().astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [0, 1, 1]]

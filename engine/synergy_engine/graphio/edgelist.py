@@ -1,4 +1,4 @@
-"""Edge lists: a line an edge, columns by comma, tab or blanks, with or without a header."""
+"""Edge lists: one line per edge, columns by comma, tab or blanks, with or without a header."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
 
 
 def _header(row: list[str]) -> list[str] | None:
-    """What each column is, when the first row says it."""
+    """What each column is, when the first row is a header."""
     fields = [_FIELDS.get(cell.strip().lower(), "") for cell in row]
     return fields if "sender" in fields and "receiver" in fields else None
 
@@ -66,7 +66,7 @@ def _header(row: list[str]) -> list[str] | None:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     text = read_text(path)
     if "\0" in text:
-        raise GraphFileError(f"{path}: holds zero bytes; this is no text")
+        raise GraphFileError(f"{path}: contains zero bytes; this is not text")
     delimiter = _delimiter(path, text)
     if delimiter is None:
         for number, line in enumerate(text.splitlines(), start=1):
@@ -92,13 +92,7 @@ def _delimiter(path: Path, text: str) -> str | None:
 
 
 def lines(names: list[str], rows: Iterator[EdgeRow], delimiter: str) -> Iterator[str]:
-    """Write an edge list with a header.
-
-    Raises
-    ------
-    GraphFileError
-        A name would not be read back as it is.
-    """
+    """Write an edge list with a header; refuses names that would not be read back as they are."""
     for name in names:
         if (
             not name

@@ -18,13 +18,7 @@ MEMORY_PER_BYTE = 12
 
 
 def size_of(path: Path) -> int:
-    """Size in bytes of something that can be read.
-
-    Raises
-    ------
-    GraphFileError
-        Where there is no such file, or it may not be read.
-    """
+    """Size of a file in bytes; `GraphFileError` where there is none, or it may not be read."""
     try:
         if not path.is_file():
             raise GraphFileError(f"{path}: there is no such file")
@@ -68,7 +62,7 @@ def write_text(path: Path, lines: Iterable[str]) -> None:
             try:
                 out.write(line.encode("utf-8"))
             except UnicodeEncodeError as error:
-                raise GraphFileError(f"{path}: the name {error.object!r} is no text") from None
+                raise GraphFileError(f"{path}: the name {error.object!r} is not text") from None
 
 
 def check_shape(path: Path, rows: int, columns: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.files import read_text
-from synergy_engine.graphio.graphml import DEEPEST, first_listed_first
+from synergy_engine.graphio.graphml import DEEPEST
 from synergy_engine.graphio.table import EdgeRow, EdgeTable, TableBuilder, shorten
 
 _TOKEN = re.compile(r'"[^"]*"|[\[\]]|[^\s\[\]"]+')
@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 def read(path: Path, undirected: str) -> EdgeTable:
     """Read a GML file; nodes go by their label, or their id when they have none."""
-    builder = TableBuilder()
+    builder = TableBuilder(undirected, 'add "directed 1" to the graph; ')
     nodes: list[dict[str, str]] = []
     edges: list[dict[str, str]] = []
     graphs, directed = 0, False
@@ -43,16 +43,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
         if "source" not in edge or "target" not in edge:
             builder.problem("edges without source and target", shorten(edge))
             continue
-        ends = (edge["source"], edge["target"])
-        if not directed and undirected == "error":
-            builder.problem(
-                'undirected edges, which say not where information flows (add "directed 1" to the '
-                'graph; undirected="order" sends it from the node listed first)',
-                " – ".join(ends),
-            )
-        elif not directed:
-            ends = first_listed_first(builder, ends)
-        builder.edge(*ends, edge)
+        builder.edge(edge["source"], edge["target"], edge, directed=directed)
     return builder.table()
 
 
@@ -116,7 +107,7 @@ def _quoted(name: str) -> str:
     if any(
         unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\t\n\r" for letter in name
     ):
-        raise GraphFileError(f"the name {name!r} holds control characters, which GML cannot")
+        raise GraphFileError(f"the name {name!r} holds control characters, which GML cannot hold")
     text = html.escape(name)
     for letter in "\t\n\r":
         text = text.replace(letter, f"&#{ord(letter)};")

@@ -13,7 +13,7 @@ from synergy_engine.graphio.table import EdgeRow, EdgeTable, TableBuilder
 from synergy_engine.limits import refuse_if_too_large
 
 DEEPEST = 32
-"""Deeper XML is no graph."""
+"""Deeper XML is not a graph."""
 
 _CHUNK = 1 << 20
 
@@ -22,12 +22,12 @@ class _Reader:
     """Handlers of the XML parser; everything of interest goes to a builder."""
 
     def __init__(self, path: Path, undirected: str) -> None:
-        self.path, self.undirected = path, undirected
-        self.builder = TableBuilder()
+        self.path = path
+        self.builder = TableBuilder(undirected)
         self.keys: dict[str, str] = {}
         self.defaults: dict[str, str] = {}
         self.depth = self.graphs = 0
-        self.directed = True
+        self.directed = self.edge_directed = True
         self.ends: tuple[str, str] | None = None
         self.data: dict[str, str] = {}
         self.data_key: str | None = None
@@ -75,7 +75,8 @@ class _Reader:
         elif name == "key":
             self.default_of = None
         elif name == "edge" and self.ends:
-            self.builder.edge(*self.ends, {**self.defaults, **self.data})
+            attributes = {**self.defaults, **self.data}
+            self.builder.edge(*self.ends, attributes, directed=self.edge_directed)
             self.ends = None
 
     def characters(self, text: str) -> None:
@@ -85,36 +86,22 @@ class _Reader:
     def _graph(self, attributes: dict[str, str]) -> None:
         self.graphs += 1
         if self.graphs > 1:
-            self.builder.problem("more than one graph", "write one graph a file, without nesting")
+            self.builder.problem("more than one graph", "one graph per file, without nesting")
         self.directed = attributes.get("edgedefault", "directed") != "undirected"
 
     def _edge(self, attributes: dict[str, str]) -> None:
-        directed = attributes.get("directed", "true" if self.directed else "false") == "true"
+        by_default = "true" if self.directed else "false"
+        self.edge_directed = attributes.get("directed", by_default) == "true"
         self.ends = (
             self._need(attributes, "source", "edge"),
             self._need(attributes, "target", "edge"),
         )
         self.data = {}
-        if not directed and self.undirected == "error":
-            self.builder.problem(
-                'undirected edges, which say not where information flows (undirected="order" '
-                "sends it from the node listed first)",
-                " – ".join(self.ends),
-            )
-        elif not directed:
-            self.ends = first_listed_first(self.builder, self.ends)
 
     def _need(self, attributes: dict[str, str], key: str, what: str) -> str:
         if key not in attributes:
             self.builder.problem(f"{what}s without {key}", str(attributes))
         return attributes.get(key, "")
-
-
-def first_listed_first(builder: TableBuilder, ends: tuple[str, str]) -> tuple[str, str]:
-    """Both ends of an undirected edge, the one listed first as the sender."""
-    for end in ends:
-        builder.names.setdefault(end, len(builder.names))
-    return ends if builder.names[ends[0]] <= builder.names[ends[1]] else (ends[1], ends[0])
 
 
 def read(path: Path, undirected: str) -> EdgeTable:
@@ -132,12 +119,12 @@ def read(path: Path, undirected: str) -> EdgeTable:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk, False)
         parser.Parse(b"", True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding nobody knows
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
         raise GraphFileError(f"{path}: not well-formed XML: {error}") from None
     except OSError as error:
         raise GraphFileError(f"{path}: {error.strerror or error}") from None
     if not reader.graphs:
-        raise GraphFileError(f"{path}: holds no <graph>")
+        raise GraphFileError(f"{path}: contains no <graph>")
     return reader.builder.table()
 
 
@@ -162,5 +149,5 @@ def lines(names: list[str], rows: Iterator[EdgeRow]) -> Iterator[str]:
 
 def _quoted(name: str) -> str:
     if any(ord(letter) < 32 and letter not in "\t\n\r" for letter in name):
-        raise GraphFileError(f"the name {name!r} holds control characters, which XML cannot")
+        raise GraphFileError(f"the name {name!r} holds control characters, which XML cannot hold")
     return quoteattr(name)

@@ -45,37 +45,27 @@ def read_graph(
     An edge ``a → b`` carries information from ``a`` to ``b``. Edges may have a ``weight`` (1
     otherwise; those of parallel edges add up), a ``head`` (one head otherwise) and a
     ``head_weight``. Matrices (``.mtx``, ``.npz``) are one head, rows receivers. Nodes are put in
-    topological order, as they are when already so; the last one is the sink.
+    topological order, as they are when already so; the last one is the sink. Heads are dense up to
+    512 nodes, sparse beyond. O(edges log edges) time, O(edges) for a matrix that is in order.
+    `GraphFileError` names everything that is wrong at once, a cycle by its nodes; what would not
+    fit in memory is refused before it is allocated.
 
     Parameters
     ----------
-    path : path or sequence of paths
+    path
         GraphML, GML, node-link JSON, edge list (``.csv .tsv .txt .edges``), Matrix Market or SciPy
         ``.npz``. Several files are heads over the same nodes, matched by name.
-    self_loops : {"add", "keep"}
-        [FF] assumes all self-loops: nodes without one get one of weight 1.
-    weights : "uniform" or (H,) array, optional
-        Head weights; those of the file, else uniform, when not given.
-    undirected : {"error", "order"}
-        What to do with undirected edges: refuse, or send information from the node listed first.
-    unreachable : {"allow", "error"}
-        Whether to refuse nodes without a way to the sink; :func:`engine.structure` names them.
+    self_loops
+        ``"add"`` gives nodes without a self-loop one of weight 1, as [FF] assumes; or ``"keep"``.
+    weights
+        ``"uniform"`` or H numbers; those of the file, else uniform, when not given.
+    undirected
+        What to do with undirected edges: ``"error"``, or ``"order"``: send information from the
+        node listed first.
+    unreachable
+        ``"error"`` refuses nodes without a way to the sink; ``"allow"`` keeps them
+        (`engine.structure` names them).
 
-    Returns
-    -------
-    MultiHeadSystem
-        Dense up to 512 nodes, sparse beyond. O(edges log edges) time, O(edges) for a matrix that
-        is in order.
-
-    Raises
-    ------
-    GraphFileError
-        Naming everything that is wrong at once, a cycle by its nodes.
-    TooLargeError
-        With the size, before it is allocated.
-
-    Examples
-    --------
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "example1.csv"
     >>> _ = file.write_text("source,target,head\\nu,v,1\\nv,τ,2\\n")
@@ -102,28 +92,16 @@ def read_graph(
 
 
 def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
-    """Write a system as its suffix says; :func:`read_graph` reads it back.
+    """Write a system in the format of the suffix; `read_graph` reads it back.
 
     Edges carry ``weight``, ``head`` (from 1) and ``head_weight``; weights keep every digit. Reading
     with ``self_loops="keep"`` gives the same heads, weights, names and order of nodes. Matrices
-    hold one head and no names. A self-loop of weight 0 is no edge: it keeps the place of a node or
-    a head that has no edges. O(edges) time, written in pieces beside the file, which is replaced
-    when all of it is there.
+    hold one head and no names. A self-loop of weight 0 is not an edge: it keeps the place of a node
+    or a head that has none. O(edges) time, written in pieces beside the file, which is replaced
+    when all of it is there. ``path`` ends in one of ``.graphml .xml .gml .json .csv .tsv .txt
+    .edges``, or ``.mtx .npz`` for one head. `GraphFileError` when it does not, when the format
+    cannot hold several heads or these names, or when writing failed.
 
-    Parameters
-    ----------
-    system : MultiHeadSystem
-    path : path
-        ``.graphml .xml .gml .json .csv .tsv .txt .edges``, or ``.mtx .npz`` for one head.
-
-    Raises
-    ------
-    GraphFileError
-        The suffix is not known, the format cannot hold several heads or these names, or writing
-        failed.
-
-    Examples
-    --------
     >>> import tempfile, pathlib, synergy_engine as engine
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "line.csv"
     >>> write_graph(engine.topology("line", 2), file)

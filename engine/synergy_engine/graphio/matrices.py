@@ -1,4 +1,4 @@
-"""One head as SciPy's sparse ``.npz``: rows are receivers, columns senders."""
+"""One head as SciPy's sparse ``.npz`` or Matrix Market: rows are receivers, columns senders."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from synergy_engine.errors import AttentionFileError, GraphFileError
 from synergy_engine.graphio.files import check_shape, size_of, written_aside
 from synergy_engine.graphio.table import EdgeTable
 from synergy_engine.graphio.tensors import TensorFile, load, open_tensors
+from synergy_engine.kernels.order import SORTED, check_rows
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead
 from synergy_engine.validation import FAINTEST, LARGEST
@@ -25,6 +26,12 @@ _PARTS = {
     "csc": ("indptr", "indices", "data"),
     "coo": ("row", "col", "data"),
 }
+"""Arrays of each format of ``scipy.sparse.save_npz``."""
+
+_LAYOUTS = ("coordinate", "array")
+_FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
+_SYMMETRIES = ("general", "symmetric", "skew-symmetric")
+_LONGEST_LINE = 1 << 16
 
 
 def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
@@ -38,7 +45,7 @@ def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
         format_name = _format(path, file)
         shape = np.asarray(load(path, file.tensors["shape"])).ravel().tolist()
         if len(shape) != 2 or not all(isinstance(length, int) for length in shape):
-            raise GraphFileError(f"{path}: says shape {shape}; a head is a square matrix")
+            raise GraphFileError(f"{path}: claims shape {shape}; a head is a square matrix")
         check_shape(path, shape[0], shape[1])
         parts = [load(path, file.tensors[name]) for name in _PARTS[format_name]]
     except AttentionFileError as error:
@@ -62,7 +69,7 @@ def table_of(matrix: scipy.sparse.coo_array) -> EdgeTable:
 
 
 def write_scipy(head: SparseHead, path: Path) -> None:
-    """Write a head as ``scipy.sparse.save_npz`` would; a uniform one with a byte an edge."""
+    """Write a head as ``scipy.sparse.save_npz`` would; a uniform one with one byte per edge."""
     values = np.ones(head.edges, dtype=np.int8) if head.weights is None else head.weights
     with written_aside(path) as out:
         np.savez(
@@ -87,14 +94,12 @@ def _format(path: Path, file: TensorFile) -> str:
         )
     missing = [part for part in (*_PARTS[name], "shape") if part not in file.tensors]
     if missing:
-        raise GraphFileError(f"{path}: holds no {', '.join(missing)}; it is no whole matrix")
+        raise GraphFileError(f"{path}: lacks {', '.join(missing)}; it is not a whole matrix")
     return name
 
 
 def _csr_head(parts: list[np.ndarray[Any, Any]], nodes: int) -> SparseHead | None:
     """The head, when rows are sorted and lower triangular already."""
-    from synergy_engine.kernels.order import SORTED, check_rows
-
     indptr, indices, data = parts
     if any(part.ndim != 1 for part in parts) or indptr.dtype.kind != "i":
         return None
@@ -144,12 +149,6 @@ def _coo(path: Path, matrix: Any) -> scipy.sparse.coo_array:
     return entries
 
 
-_LAYOUTS = ("coordinate", "array")
-_FIELDS = ("real", "double", "integer", "unsigned-integer", "pattern")
-_SYMMETRIES = ("general", "symmetric", "skew-symmetric")
-_LONGEST_LINE = 1 << 16
-
-
 @dataclass(frozen=True)
 class _Header:
     layout: str
@@ -160,13 +159,7 @@ class _Header:
 
 
 def read_market(path: Path) -> scipy.sparse.coo_array:
-    """Read a Matrix Market file; its header is believed only as far as the file is long.
-
-    Raises
-    ------
-    GraphFileError
-        It is not a whole, square, real matrix.
-    """
+    """Read a Matrix Market file; its header is believed only as far as the file is long."""
     from scipy import sparse
 
     try:
@@ -226,7 +219,7 @@ def _header(path: Path, file: BinaryIO) -> _Header:
     # A coordinate entry takes at least "1 1\n", an array entry at least "1\n".
     if entries > size:
         raise GraphFileError(
-            f"{path}: says it has {entries:,} entries, which {size:,} bytes cannot hold"
+            f"{path}: claims {entries:,} entries, which {size:,} bytes cannot hold"
         )
     refuse_if_too_large(72 * entries + 40 * rows, f"{path}: {entries:,} entries, read")
     return _Header(layout, field, symmetry, rows, entries)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.files import read_text
-from synergy_engine.graphio.graphml import first_listed_first
 from synergy_engine.graphio.table import EdgeRow, EdgeTable, TableBuilder, shorten
 
 
@@ -21,12 +20,12 @@ def read(path: Path, undirected: str) -> EdgeTable:
     except ValueError as error:
         raise GraphFileError(f"{path}: not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise GraphFileError(f"{path}: holds a {type(document).__name__}, not a graph object")
+        raise GraphFileError(f"{path}: contains a {type(document).__name__}, not a graph object")
     edges = document.get("edges", document.get("links"))
     nodes = document.get("nodes")
     if not isinstance(nodes, list) or not isinstance(edges, list):
         raise GraphFileError(f'{path}: needs lists "nodes" and "edges" (or "links")')
-    builder = TableBuilder()
+    builder = TableBuilder(undirected, 'set "directed": true; ')
     for node in nodes:
         if isinstance(node, dict) and _is_name(node.get("id")):
             builder.node(str(node["id"]))
@@ -39,16 +38,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
         ):
             builder.problem("edges without source and target", shorten(edge))
             continue
-        ends = (str(edge["source"]), str(edge["target"]))
-        if not directed and undirected == "error":
-            builder.problem(
-                'undirected edges, which say not where information flows (set "directed": true; '
-                'undirected="order" sends it from the node listed first)',
-                " – ".join(ends),
-            )
-        elif not directed:
-            ends = first_listed_first(builder, ends)
-        builder.edge(*ends, edge)
+        builder.edge(str(edge["source"]), str(edge["target"]), edge, directed=directed)
     return builder.table()
 
 
@@ -57,7 +47,7 @@ def _is_name(value: object) -> bool:
 
 
 def lines(names: list[str], rows: Iterator[EdgeRow]) -> Iterator[str]:
-    """Write node-link JSON, an edge a line."""
+    """Write node-link JSON, one edge per line."""
     yield '{"directed": true, "multigraph": true, "graph": {}, "nodes": [\n'
     for number, name in enumerate(names):
         yield f'{", " * bool(number)}{{"id": {json.dumps(name)}}}\n'

@@ -1,4 +1,4 @@
-"""What every graph file comes down to: named nodes, and edges that may belong to heads."""
+"""What every graph file is read into: named nodes, and edges that may belong to heads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import GraphFileError
 from synergy_engine.sparse import SparseHead
 from synergy_engine.system import MultiHeadSystem
@@ -21,30 +21,15 @@ WEIGHT_NAMES = ("weight", "value")
 
 @dataclass
 class EdgeTable:
-    """Edges ``senders[k] → receivers[k]`` between nodes numbered as the file lists them.
-
-    Parameters
-    ----------
-    names : list of str
-        Names of the nodes.
-    senders, receivers : (edges,) int64 arrays
-    weights : (edges,) float64 array, optional
-        ``None`` when no edge carries one.
-    heads : (edges,) int64 array, optional
-        Which of ``head_names`` each edge belongs to; ``None`` for one head.
-    head_names : list of str
-        In the order of the heads.
-    head_weights : (H,) float64 array, optional
-        Where the file gives them.
-    """
+    """Edges ``senders[k] → receivers[k]`` between nodes numbered as the file lists them."""
 
     names: list[str]
-    senders: npt.NDArray[np.int64]
-    receivers: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64] | None = None
-    heads: npt.NDArray[np.int64] | None = None
+    senders: Ints
+    receivers: Ints
+    weights: Floats | None = None  # None when no edge carries one
+    heads: Ints | None = None  # which of `head_names` each edge belongs to; None for one head
     head_names: list[str] = field(default_factory=lambda: ["1"])
-    head_weights: npt.NDArray[np.float64] | None = None
+    head_weights: Floats | None = None
 
     def edge_name(self, edge: int) -> str:
         """``"a → b"``, with the head where there are several."""
@@ -55,15 +40,17 @@ class EdgeTable:
 
 
 class TableBuilder:
-    """Collects nodes and edges as a parser meets them; notes what is wrong and goes on.
+    """Collects nodes and edges as a parser meets them; notes what is wrong and continues.
 
-    Nodes may be met in edges before they are listed. Problems are counted all and kept up to
-    :data:`KEPT` of a kind, so that a garbled file does not fill the memory with complaints.
+    Nodes may be met in edges before they are listed. All problems are counted and up to `KEPT` of
+    each kind are kept, so that a garbled file does not fill the memory with complaints.
+    ``undirected`` is the option of `read_graph`, ``directing`` how the format marks directed edges.
     """
 
     KEPT = 5
 
-    def __init__(self) -> None:
+    def __init__(self, undirected: str = "error", directing: str = "") -> None:
+        self._undirected, self._directing = undirected, directing
         self.names: dict[str, int] = {}
         self.labels: dict[str, str] = {}
         self._listed: set[str] = set()
@@ -76,7 +63,7 @@ class TableBuilder:
         self._counts: dict[str, int] = {}
 
     def problem(self, kind: str, what: str) -> None:
-        """Note that ``what`` is wrong in the way that ``kind`` says."""
+        """Note a problem of a ``kind``, shown with ``what``."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self.KEPT:
             self._problems.setdefault(kind, []).append(what)
@@ -91,9 +78,16 @@ class TableBuilder:
             self.labels[name] = label
 
     def edge(
-        self, sender: str, receiver: str, attributes: Mapping[str, object] | None = None
+        self,
+        sender: str,
+        receiver: str,
+        attributes: Mapping[str, object] | None = None,
+        *,
+        directed: bool = True,
     ) -> None:
         """An edge; ``attributes`` may hold weight (1 otherwise), head and head_weight."""
+        if not directed:
+            sender, receiver = self._direct(sender, receiver)
         given = attributes or {}
         weight = next((given[name] for name in WEIGHT_NAMES if name in given), None)
         head, head_weight = given.get("head"), given.get("head_weight")
@@ -113,19 +107,24 @@ class TableBuilder:
             if known != share and not math.isnan(share):
                 self.problem("head weights that differ within a head", f"head {label}")
 
+    def _direct(self, one: str, other: str) -> tuple[str, str]:
+        """Both ends of an undirected edge, the one listed first as the sender; or a problem."""
+        if self._undirected == "error":
+            self.problem(
+                f"undirected edges, which do not say where information flows ({self._directing}"
+                'undirected="order" sends it from the node listed first)',
+                f"{one} – {other}",
+            )
+            return one, other
+        for end in (one, other):
+            self.names.setdefault(end, len(self.names))
+        return (one, other) if self.names[one] <= self.names[other] else (other, one)
+
     def table(self, *, numeric_order: bool = False) -> EdgeTable:
-        """Everything collected.
+        """Everything collected; raises `GraphFileError` with every kind of problem.
 
-        Parameters
-        ----------
-        numeric_order : bool
-            Put nodes in the order of their names when all of these are numbers; for formats that
-            list no nodes.
-
-        Raises
-        ------
-        GraphFileError
-            Listing every kind of problem.
+        ``numeric_order`` puts nodes in the order of their names when all of these are numbers; for
+        formats that do not list nodes.
         """
         if not self.names:
             self.problem("no nodes", "the file lists neither nodes nor edges")
@@ -218,8 +217,8 @@ def sparse_heads(system: MultiHeadSystem) -> list[SparseHead]:
 def rows_of(system: MultiHeadSystem) -> Iterator[EdgeRow]:
     """Every edge of every head, by receiver.
 
-    One of several heads that has no edge says so by a self-loop of weight 0, which is no edge;
-    nothing else would say that the head is there.
+    A head without edges, one of several, gets a self-loop of weight 0, which is not an edge;
+    nothing else would show that the head is there.
     """
     for number, head in enumerate(sparse_heads(system)):
         share = float(system.weights[number])

@@ -29,26 +29,16 @@ _DTYPES = {
 }  # fmt: skip
 
 _NARROW = ("F8_", "F6_", "F4")
-"""Types of a byte and less: no attention, and no hindrance to reading what else a file holds."""
+"""Types of one byte or less: not attention, and skipped so that the rest of a file is read."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array that is in a file: what it is called, how large it is, and how to get it.
-
-    Parameters
-    ----------
-    name : str
-    shape : tuple of int
-    dtype : numpy dtype
-        As stored; bfloat16 as 16-bit integers.
-    load : callable
-        Reads it.
-    """
+    """An array that is in a file: what it is called, how large it is, and how to get it."""
 
     name: str
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    dtype: np.dtype[Any]  # as stored; bfloat16 as 16-bit integers
     load: Callable[[], npt.NDArray[Any]]
 
     def __str__(self) -> str:
@@ -57,7 +47,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """All arrays of a file, by name, and what else its header says."""
+    """All arrays of a file, by name, and the rest of its header."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
@@ -66,10 +56,7 @@ class TensorFile:
 def open_tensors(path: Path) -> TensorFile:
     """Look into a tensor file without loading anything.
 
-    Raises
-    ------
-    AttentionFileError
-        The file is cut off, garbled, pickled, or says sizes that cannot be.
+    `AttentionFileError` when it is cut off, garbled, pickled, or claims sizes that cannot be.
     """
     try:
         size = size_of(path)
@@ -114,12 +101,12 @@ def _header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dty
     if dtype.hasobject or dtype.kind not in "fiubSU":
         raise ValueError(f"holds {dtype}; only plain numbers are read, never pickled objects")
     if any(length < 0 for length in shape):
-        raise ValueError(f"says shape {shape}")
+        raise ValueError(f"claims shape {shape}")
     needed = math.prod(shape) * dtype.itemsize
     if stream.tell() + needed > size:
         raise ValueError(
-            f"says shape {shape} of {dtype}, {needed:,} bytes, "
-            f"but holds only {max(0, size - stream.tell()):,}"
+            f"claims shape {shape} of {dtype}, {needed:,} bytes, "
+            f"but has only {max(0, size - stream.tell()):,}"
         )
     return shape, fortran, dtype
 
@@ -169,15 +156,15 @@ def _safetensors_file(path: Path, size: int) -> TensorFile:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, HEADER_LIMIT):
             raise ValueError(
-                f"says its header has {length:,} bytes; the file has {size:,}, "
+                f"claims that its header has {length:,} bytes; the file has {size:,}, "
                 f"and headers up to {HEADER_LIMIT:,} are read"
             )
         header = json.loads(file.read(length).decode("utf-8"))
     if not isinstance(header, dict):
-        raise ValueError("the header is no JSON object")
+        raise ValueError("the header is not a JSON object")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
-        raise ValueError("the metadata is no JSON object")
+        raise ValueError("the metadata is not a JSON object")
     start = 8 + length
     tensors = {}
     for name, entry in header.items():

@@ -1,4 +1,4 @@
-"""Numba kernels: they compute and nothing else; their callers validate and allocate."""
+"""Numba kernels, the records they work on, and the threads that run them; callers validate."""
 
 from synergy_engine.kernels.cache import ensure_cache_folder, forget_stale_kernels
 

@@ -50,7 +50,7 @@ def forget_stale_kernels(folder: Path = Path(__file__).parent) -> None:
 
 
 def _writable(folder: Path) -> bool:
-    """Say whether files can be made in ``folder``, or the folder itself in what exists of it."""
+    """Whether files can be made in ``folder``, or the folder itself in what exists of it."""
     if not folder.is_absolute():
         return False
     while not os.path.lexists(folder):

@@ -3,7 +3,7 @@
 An operator is ``M[j, i] = row_scale[j] * matrix[j, i] * column_scale[i]`` for ``i <= j``: rows are
 receivers, columns are senders. A diffusion scales rows (``column_scale`` is 1), a walk scales
 columns, a mixture is stored already normalised. Scales are applied on the way, so that float32
-attention is read as it is stored and accumulated in float64. A scale of 0 says that the node
+attention is read as it is stored and accumulated in float64. A scale of 0 means that the node
 hears (rows) or sends (columns) nothing: it then keeps what it has, as if its self-loop were 1.
 
 Every function takes a range ``low..high-1`` of the stack, writes only there, and keeps its state
@@ -15,17 +15,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from synergy_engine.kernels.lanes import WIDTH
 from synergy_engine.kernels.panels import (
     FLUSH,
     STEPS,
     advance,
-    aligned,
-    on_lines,
+    begin,
+    copy,
     pack,
-    pack_mirrored,
-    padded,
     restart,
+    workspace,
 )
 
 
@@ -88,7 +86,7 @@ def mix(heads, weights, row_scale, column_scale, low, high, out):
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def row_times(v, matrix, out):
     """``out[:length] = v @ matrix[:length]`` for ``length = len(v)``: ``out[i] = Σ_{j>=i} v[j]
-    matrix[j, i]``, four rows a sweep, zero rows skipped.
+    matrix[j, i]``, four rows per sweep, zero rows skipped.
     """
     top = v.shape[0]
     out[:top] = 0.0
@@ -112,53 +110,33 @@ def row_times(v, matrix, out):
 
 
 @njit(cache=True, nogil=True)
-def trajectory(matrix, row_scale, column_scale, pulled, room, out):
+def trajectory(operators, k, pulled, room, out):
     """Fill ``out[t]`` (steps+1, n) from ``out[0]``: ``M v`` when ``pulled``, else ``v M``.
 
     ``room`` (`panels.room_for`) is scratch.
     """
-    n = matrix.shape[0]
-    size = padded(n)
-    packed = on_lines(room)
-    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
-    sums = aligned(STEPS * WIDTH)
-    _pack(matrix, row_scale, column_scale, pulled, packed)
-    block[:] = 0.0
-    _copy(out[0], pulled, block[0, :n])
-    end = restart(block, 0, size)
+    n = out.shape[1]
+    packed, block, sums = workspace(n, room)
+    pack(operators, k, pulled, packed)
+    end = begin(block, out[0], pulled)
     last = out.shape[0] - 1
     for t in range(0, last, STEPS):
         steps = min(STEPS, last - t)
         advance(packed, block, end, steps, -np.inf, sums)
-        for k in range(1, steps + 1):
-            _copy(block[k, :n], pulled, out[t + k])
+        for step in range(1, steps + 1):
+            copy(block[step, :n], pulled, out[t + step])
         end = restart(block, steps, end)
 
 
-@njit(cache=True, nogil=True)
-def _pack(matrix, row_scale, column_scale, pulled, packed):
-    if pulled:
-        pack_mirrored(matrix, row_scale, column_scale, packed)
-    else:
-        pack(matrix, row_scale, column_scale, packed)
-
-
-@njit(cache=True, nogil=True)
-def _copy(source, mirrored, target):
-    if mirrored:
-        target[:] = source[::-1]
-    else:
-        target[:] = source
-
-
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def hitting(matrices, row_scale, column_scale, low, high, out):
+def hitting(operators, low, high, out):
     """Expected steps to the last node: ``h_i = (1 + Σ_{j>i} P_ij h_j) / Σ_{j>i} P_ij``.
 
     ``P_ij = M[j, i]``. Row ``j`` is read once, when ``h_j`` is known, and adds its share to every
     ``i < j``. Off-diagonals are summed (the GTH way): ``1 - P_ii`` would lose every digit for the
     self-loops of trained heads. ``out`` (K, n) float64.
     """
+    matrices, row_scale, column_scale = operators
     n = matrices.shape[1]
     leave = np.empty(n)
     for k in range(low, high):
@@ -216,11 +194,12 @@ def hitting_of_raw(heads, low, high, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def hitting_backward(matrices, row_scale, column_scale, low, high, out):
+def hitting_backward(operators, low, high, out):
     """Expected steps of the reversed chain (rows ``M[j, :]``) to node 0.
 
     ``h_j = (1 + Σ_{i<j} M_ji h_i) / Σ_{i<j} M_ji``; ``out`` (K, n) float64.
     """
+    matrices, row_scale, column_scale = operators
     n = matrices.shape[1]
     for k in range(low, high):
         h = out[k]
@@ -241,46 +220,22 @@ def hitting_backward(matrices, row_scale, column_scale, low, high, out):
 
 
 @njit(cache=True, nogil=True)
-def survive(
-    matrices,
-    row_scale,
-    column_scale,
-    pulled,
-    survival,
-    clock,
-    last,
-    levels,
-    of_mean,
-    crossing,
-    cap,
-    capped,
-    room,
-    low,
-    high,
-):
-    """Advance survival curves and note when they first fall below each level.
+def survive(operators, curves, last, room, low, high):
+    """Advance survival curves (`states.Survival`) and note when they fall below each level.
 
-    ``survival[k]`` (n) is the probability not to have arrived after ``clock[k]`` steps, by start;
-    ``v M`` moves it (``M v`` when ``pulled``). ``crossing[k, c]`` becomes the first time at which
-    the mean (``of_mean[c]``) or the largest survival is strictly below ``levels[c]``; -1 until
-    then. ``capped[k]`` accumulates the mean survival over times before ``cap``: the mean of
-    min(steps, cap). A system stops when every level is crossed and its clock is at ``cap``, or
-    at ``last`` at the latest.
+    A system stops when every level is crossed and its clock is at ``cap``, or at ``last`` at the
+    latest. ``room`` (`panels.room_for`) is scratch.
     """
-    n = matrices.shape[1]
-    size = padded(n)
-    packed = on_lines(room)
-    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
-    sums = aligned(STEPS * WIDTH)
+    survival, clock, levels, of_mean, crossing, cap, capped, pulled = curves
+    n = survival.shape[1]
+    packed, block, sums = workspace(n, room)
     for k in range(low, high):
         mean, worst = _mean_and_largest(survival[k])
         pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
         if clock[k] >= last or not (pending or clock[k] < cap):
             continue
-        _pack(matrices[k], row_scale[k], column_scale[k], pulled, packed)
-        block[:] = 0.0
-        _copy(survival[k], pulled, block[0, :n])
-        end = restart(block, 0, size)
+        pack(operators, k, pulled, packed)
+        end = begin(block, survival[k], pulled)
         while clock[k] < last and (pending or clock[k] < cap):
             steps = min(STEPS, last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)
@@ -291,7 +246,7 @@ def survive(
                 mean, worst = _mean_and_largest(block[t, :n])
                 pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
             end = restart(block, steps, end)
-        _copy(block[0, :n], pulled, survival[k])
+        copy(block[0, :n], pulled, survival[k])
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "nnan"})
@@ -318,11 +273,12 @@ def _cross(t, mean, worst, levels, of_mean, crossing):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def leaving(matrices, row_scale, column_scale, low, high, out):
+def leaving(operators, low, high, out):
     """Off-diagonal column sums ``Σ_{j>i} M[j, i]``: the probability to move on from ``i``.
 
     ``out`` (K, n) float64; 0 at the last node.
     """
+    matrices, row_scale, column_scale = operators
     n = matrices.shape[1]
     for k in range(low, high):
         total = out[k]

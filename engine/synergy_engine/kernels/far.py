@@ -51,11 +51,13 @@ def _below(v, level, of_mean):
 
 
 @njit(cache=True, nogil=True)
-def _dense(matrix, row_scale, column_scale, pulled, out):
-    """The operator as a matrix that moves row vectors; transposed and mirrored when ``pulled``.
+def _dense(operators, k, pulled, out):
+    """Operator ``k`` as a matrix that moves row vectors; transposed and mirrored when ``pulled``.
 
     Mirroring (node i becomes n-1-i) keeps it lower triangular.
     """
+    matrices, row_scales, column_scales = operators
+    matrix, row_scale, column_scale = matrices[k], row_scales[k], column_scales[k]
     n = matrix.shape[0]
     out[:] = 0.0
     for j in range(n):
@@ -70,27 +72,15 @@ def _dense(matrix, row_scale, column_scale, pulled, out):
 
 
 @njit(cache=True, nogil=True)
-def survive_far(
-    matrices,
-    row_scale,
-    column_scale,
-    pulled,
-    survival,
-    clock,
-    last,
-    levels,
-    of_mean,
-    crossing,
-    low,
-    high,
-):
+def survive_far(operators, curves, last, low, high):
     """What `synergy_engine.kernels.dense.survive` does without a cap, by bisection over powers.
 
     For every level still open, the largest number of steps that does not cross it is built from
     powers of two, largest first; one step more crosses it. A level that self-loops alone keep open
     to the end needs no powers at all. ``survival`` and ``clock`` end at the last state looked at.
     """
-    n = matrices.shape[1]
+    survival, clock, levels, of_mean, crossing, _, _, pulled = curves
+    n = survival.shape[1]
     most = 1
     while (1 << most) <= last:
         most += 1
@@ -110,7 +100,7 @@ def survive_far(
             if crossing[k, c] >= 0:
                 continue
             if known == 0:
-                _dense(matrices[k], row_scale[k], column_scale[k], pulled, powers[0])
+                _dense(operators, k, pulled, powers[0])
                 known = 1
             if _stays_above(start, powers[0], remaining, levels[c], of_mean[c]):
                 continue
@@ -147,9 +137,9 @@ def survive_far(
 
 
 @njit(cache=True, nogil=True)
-def survival_at(matrices, row_scale, column_scale, survival, times, low, high, out):
+def survival_at(operators, survival, times, low, high, out):
     """Survival (v M^t) of each operator at rising ``times``: ``out`` (K, T, n)."""
-    n = matrices.shape[1]
+    n = survival.shape[1]
     most = 1
     for place in range(times.shape[0]):
         gap = times[place] - (times[place - 1] if place > 0 else 0)
@@ -159,7 +149,7 @@ def survival_at(matrices, row_scale, column_scale, survival, times, low, high, o
     state = np.empty(n)
     ahead = np.empty(n)
     for k in range(low, high):
-        _dense(matrices[k], row_scale[k], column_scale[k], False, powers[0])
+        _dense(operators, k, False, powers[0])
         known = 1
         state[:] = survival[k]
         t = 0

@@ -11,10 +11,10 @@ from synergy_engine.kernels.panels import (
     STEPS,
     advance,
     aligned,
-    on_lines,
+    begin,
     pack,
-    padded,
     restart,
+    workspace,
 )
 
 
@@ -61,48 +61,26 @@ def _note(v, clock, steps, peak, time):
 
 
 @njit(cache=True, nogil=True)
-def peaks(
-    matrices,
-    row_scale,
-    column_scale,
-    v,
-    clock,
-    last,
-    tolerance,
-    every_node,
-    peak,
-    peak_time,
-    interval,
-    closed,
-    room,
-    low,
-    high,
-):
-    """Advance ``v[k] ← v[k] M_k`` and keep the largest value of every node and its time.
+def peaks(operators, rows, last, room, low, high):
+    """Advance sink rows (`states.Peaks`), ``v[k] ← v[k] M_k``, until certified or ``last`` steps.
 
-    Stops at ``last`` steps, or when the certificate closes to the relative ``tolerance``
-    (``closed[k]``); ``interval[k]`` holds both ends for the minimum over all nodes but the sink.
-    A negative ``tolerance`` asks for all steps. The certificate is looked at whenever the clock is
-    a multiple of `STEPS`, however a run is cut into calls. ``room`` (`panels.room_for`) is scratch.
+    The certificate is looked at whenever the clock is a multiple of `STEPS`, however a run is cut
+    into calls. ``room`` (`panels.room_for`) is scratch.
     """
-    n = matrices.shape[1]
-    size = padded(n)
-    packed = on_lines(room)
-    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
-    sums = aligned(STEPS * WIDTH)
-    best = aligned(size)
-    when = aligned(size)
+    v, clock, tolerance, every_node, peak, peak_time, interval, closed = rows
+    n = v.shape[1]
+    packed, block, sums = workspace(n, room)
+    best = aligned(block.shape[1])
+    when = aligned(block.shape[1])
     best[n:] = 0.0
     when[n:] = 0.0
     for k in range(low, high):
         if closed[k]:
             continue
-        pack(matrices[k], row_scale[k], column_scale[k], packed)
-        block[:] = 0.0
-        block[0, :n] = v[k]
+        pack(operators, k, False, packed)
         best[:n] = peak[k]
         when[:n] = peak_time[k]
-        end = restart(block, 0, size)
+        end = begin(block, v[k], False)
         while clock[k] < last:
             steps = min(STEPS - clock[k] % STEPS, last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)

@@ -17,9 +17,9 @@ to a multiple of eight. Padding hears and sends nothing.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from synergy_engine.arrays import Floats
 from synergy_engine.kernels.lanes import (
     WIDTH,
     add,
@@ -64,14 +64,40 @@ def _panel(size, low):
     return low * size - low * (low - WIDTH) // 2
 
 
-def room_for(n: int) -> npt.NDArray[np.float64]:
+def room_for(n: int) -> Floats:
     """Room for a packed operator of ``n`` nodes wherever `on_lines` lets it start."""
     size = -(-n // WIDTH) * WIDTH
     return np.empty(size * (size + WIDTH) // 2 + WIDTH)
 
 
 @njit(cache=True, nogil=True)
-def pack(matrix, row_scale, column_scale, packed):
+def workspace(n, room):
+    """Where an operator of ``n`` nodes is packed in ``room``, a block of states, and scratch."""
+    size = padded(n)
+    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
+    return on_lines(room), block, aligned(STEPS * WIDTH)
+
+
+@njit(cache=True, nogil=True)
+def pack(operators, k, pulled, packed):
+    """Pack operator ``k`` to move row vectors, or column vectors when ``pulled``."""
+    matrices, row_scale, column_scale = operators
+    if pulled:
+        _pack_mirrored(matrices[k], row_scale[k], column_scale[k], packed)
+    else:
+        _pack_straight(matrices[k], row_scale[k], column_scale[k], packed)
+
+
+@njit(cache=True, nogil=True)
+def copy(source, mirrored, target):
+    if mirrored:
+        target[:] = source[::-1]
+    else:
+        target[:] = source
+
+
+@njit(cache=True, nogil=True)
+def _pack_straight(matrix, row_scale, column_scale, packed):
     """Pack ``M = diag(row_scale) matrix diag(column_scale)``, to move row vectors: ``v M``.
 
     Nodes of a scale of 0 keep what they have. Rows are read as they are stored, side by side.
@@ -97,7 +123,7 @@ def pack(matrix, row_scale, column_scale, packed):
 
 
 @njit(cache=True, nogil=True)
-def pack_mirrored(matrix, row_scale, column_scale, packed):
+def _pack_mirrored(matrix, row_scale, column_scale, packed):
     """Pack the same ``M`` to move column vectors: ``M v``, node ``i`` becoming ``n-1-i``.
 
     Transposed and mirrored, a lower triangle is one again.
@@ -175,6 +201,14 @@ def advance(packed, v, end, steps, least, sums):
         for t in range(steps):
             x = _add_rows(load(sums, t * WIDTH), x, packed, panel)
             store(v, (t + 1) * size + low, at_least(x, least))
+
+
+@njit(cache=True, nogil=True)
+def begin(v, start, mirrored):
+    """Lay ``start`` into ``v[0]`` and zero the rest; returns its ``end``, as `restart` does."""
+    v[:] = 0.0
+    copy(start, mirrored, v[0, : start.shape[0]])
+    return restart(v, 0, v.shape[1])
 
 
 @njit(cache=True, nogil=True)

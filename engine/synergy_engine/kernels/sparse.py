@@ -10,9 +10,9 @@ one pass over the edges: each node's short history is finished before the next n
 
 Histories lie in a ring of a power of two of at least ``reach + 1`` nodes, ``STEPS`` values each,
 scaled by ``inner``. Values below ``FLUSH`` become zero at the end of a block: in between, the test
-would lie on the longest chain of dependent instructions. Every
-function works on a range and keeps its state in the arrays it is given,
-so that callers can interleave ranges over threads, report progress and hear Ctrl-C.
+would lie on the longest chain of dependent instructions. Every function works on a range and keeps
+its state in the arrays it is given, so that callers can interleave ranges over threads, report
+progress and hear Ctrl-C.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def transpose(indptr, indices, weights, low, high, cursor, senders_indices, send
 def reach(starts, ends, indices, low, high):
     """How far the farthest of a row's nodes lies from it, over rows ``low..high-1``.
 
-    Rows are ordered from far to near, so the first entry tells.
+    Rows are ordered from far to near, so the first entry is the farthest.
     """
     longest = np.int64(0)
     for i in range(low, high):
@@ -167,7 +167,7 @@ def hitting(
             k = np.uintp(indices[e])
             if weighted:
                 weight = weights[e]
-                # Nothing times infinity would be no number.
+                # Zero times infinity would be NaN.
                 if weight > 0.0:
                     leave += weight * pairs[k, 0]
                     steps += weight * pairs[k, 1]
@@ -197,7 +197,7 @@ def leaving(starts, ends, indices, weights, inner, outer, low, high, out):
 
 @njit(cache=True, nogil=True)
 def reach_sink(indptr, indices, low, high, reaches):
-    """Mark whom rows ``high-1 .. low`` hear when the row itself reaches the sink."""
+    """Mark the nodes that rows ``high-1 .. low`` hear when the row itself reaches the sink."""
     for j in range(high - 1, low - 1, -1):
         if reaches[j]:
             for e in range(indptr[j], indptr[j + 1]):
@@ -276,8 +276,8 @@ def begin(
     """Gather for places ``low..high-1`` what comes from places before ``border``.
 
     Those are finished, so places may be shared between threads. ``sums`` (places, STEPS) and
-    ``resume`` (places) tell :func:`peaks` and :func:`survive`, which start from ``border``, what
-    has been summed and from which edge to go on: the order of the sum is the same.
+    ``resume`` (places) give :func:`peaks` and :func:`survive`, which start from ``border``, what
+    has been summed and the edge to continue from: the order of the sum is the same.
     """
     n = starts.shape[0]
     for place in range(low, high):

@@ -39,12 +39,7 @@ def set_threads(count: int | None) -> None:
     """Use ``count`` threads from now on; ``None`` returns to the default.
 
     The default is ``$NUMBA_NUM_THREADS``, else the cores this process may use. Results have the
-    same bits whatever the number.
-
-    Raises
-    ------
-    OptionError
-        ``count`` is not a whole number of at least 1.
+    same bits whatever the number. `OptionError` when it is not a whole number of at least 1.
     """
     global _threads, _pool
     if count is not None:
@@ -76,19 +71,11 @@ def over_ranges(
 ) -> None:
     """Call ``task(low, high)`` on ranges that cover ``0..count-1``, in threads when it pays.
 
-    Parameters
-    ----------
-    task
-        Computes the systems ``low..high-1``; they must be independent of the others.
-    count
-        How many systems there are.
-    work
-        Rough number of multiplications of all of them together. Below about a quarter of a
-        million (a tenth of a millisecond), handing work to a thread costs more than doing it.
-    pieces
-        Into how many ranges to cut; by default a few more than threads, so that one slow system
-        does not hold everything up, but none of less than two million multiplications: handing
-        over a range costs microseconds.
+    ``work`` is the rough number of multiplications of all systems together: below about a quarter
+    of a million (a tenth of a millisecond), handing work to a thread costs more than doing it.
+    ``pieces`` is how many ranges to cut; by default a few more than threads, so that one slow
+    system does not hold everything up, but none of less than two million multiplications: handing
+    over a range costs microseconds.
     """
     workers = min(threads(), count)
     if workers < 2 or work < 250_000:
@@ -106,7 +93,7 @@ def over_ranges(
     try:
         take()
     finally:
-        # After an error or Ctrl-C nobody starts another range; those under way must end before
+        # After an error or Ctrl-C no thread starts another range; those under way must end before
         # the caller's arrays may go.
         for _ in ranges:
             pass

@@ -1,1 +1,1 @@
-"""What is measured of a system: how soon, how clearly, along which paths, how diverse."""
+"""What is measured of a system, one module per question: how soon, how clearly, which paths."""

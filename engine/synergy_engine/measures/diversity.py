@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from synergy_engine.operators import dense as operators
+from synergy_engine.operators import dense, sparse
 from synergy_engine.system import MultiHeadSystem
 
 
@@ -42,9 +42,5 @@ def diversity(system: MultiHeadSystem) -> Diversity:
     Diversity(jensen_shannon=0.0, jaccard=0.0, cosine_disagreement=0.0)
     """
     if system.dense is not None:
-        found = operators.diversity(system.dense[None])[0].tolist()
-    else:
-        from synergy_engine.operators import sparse as sparse_operators
-
-        found = list(sparse_operators.diversity(system))
-    return Diversity(*found)
+        return Diversity(*dense.diversity(system.dense[None])[0].tolist())
+    return Diversity(*sparse.diversity(system))

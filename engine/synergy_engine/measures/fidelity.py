@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from synergy_engine.errors import EngineError, choose
+from synergy_engine.arrays import Bools, Floats, Ints
+from synergy_engine.errors import at_least, choose
+from synergy_engine.kernels.states import Peaks
 from synergy_engine.operators.door import heads, mixture
-from synergy_engine.operators.stack import Peaks, Stack
+from synergy_engine.operators.stack import Stack
 from synergy_engine.system import MultiHeadSystem
 
-Floats = npt.NDArray[np.float64]
 Sink = Literal["excluded", "included"]
 
 HORIZON = 100_000
@@ -51,7 +51,7 @@ class Fidelity:
     """
 
     node: Floats
-    time: npt.NDArray[np.int64]
+    time: Ints
     minimax: float
     normalised: float
     argmin: int
@@ -73,15 +73,15 @@ def fidelity(
     """Fidelity of every node and its minimum, certified.
 
     ``φ_j = max_t (D^t)[τ, j]`` over ``t >= 0`` from the row ``v_0 = e_τ``, ``v_{t+1} = v_t D``:
-    O(edges) a step, no matrix power. The row only moves to lower nodes, so node j can never exceed
-    the mass still at nodes ``>= j``, and ``φ_j`` is final once ``Σ_{k>=j} v_t[k] <= φ_j``.
+    O(edges) per step, no matrix power. The row only moves to lower nodes, so node j can never
+    exceed the mass still at nodes ``>= j``, and ``φ_j`` is final once ``Σ_{k>=j} v_t[k] <= φ_j``.
 
     Parameters
     ----------
     tolerance
         Relative gap at which a node counts as settled; all nodes are waited for.
     horizon
-        Steps at most (default `HORIZON`); a result that ends there says ``converged=False``.
+        Steps at most (default `HORIZON`); a result that ends there has ``converged=False``.
     sink
         ``"included"`` counts the sink's own fidelity over ``t = 1 … horizon`` in the minimum, as
         the published code does.
@@ -129,10 +129,9 @@ def head_fidelities(
 
 def run_peaks(stack: Stack, *, tolerance: float, horizon: int | None, every_node: bool) -> Peaks:
     """Take the steps that certify every operator of a stack, or ``horizon`` of them."""
-    if horizon is not None and horizon < 0:
-        raise EngineError(f"horizon is {horizon}; it must be 0 or more.")
+    last = HORIZON if horizon is None else at_least("horizon", horizon, 0)
     state = Peaks.start(stack.count, stack.nodes, tolerance=tolerance, every_node=every_node)
-    stack.peaks(state, HORIZON if horizon is None else horizon)
+    stack.peaks(state, last)
     return state
 
 
@@ -141,11 +140,11 @@ class Minima:
     """The smallest peaks of K operators: arrays (K,), as in `Fidelity`."""
 
     minimax: Floats
-    argmin: npt.NDArray[np.int64]
-    time: npt.NDArray[np.int64]
+    argmin: Ints
+    time: Ints
     lower: Floats
     upper: Floats
-    converged: npt.NDArray[np.bool_]
+    converged: Bools
     node: Floats
 
 

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from synergy_engine.errors import EngineError, choose
-from synergy_engine.measures.walks import Combine, survival_blocks
+from synergy_engine.arrays import Bools, Floats
+from synergy_engine.errors import EngineError, at_least, choose
+from synergy_engine.kernels.states import Survival
 from synergy_engine.operators.dense import raw_hitting
 from synergy_engine.operators.door import heads, mixture
-from synergy_engine.operators.stack import Kind, Stack, Survival
+from synergy_engine.operators.stack import Combine, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
-
 
 Distance = Literal["tv", "l1"]
 Aggregate = Literal["max", "mean"]
@@ -27,7 +24,7 @@ MAX_STEPS = 10_000
 SMALLEST_EPSILON = 1e-20
 """Survival below 1e-30 is cut to zero on the way; a distance this small still stands clear."""
 
-SUMMARIES: tuple[tuple[Distance, Aggregate], ...] = (
+MIXING_TIMES: tuple[tuple[Distance, Aggregate], ...] = (
     ("tv", "max"),
     ("tv", "mean"),
     ("l1", "max"),
@@ -61,9 +58,7 @@ class MixingTime:
     combine: Combine = "walks"
 
     def __str__(self) -> str:
-        if self.infinite:
-            return "inf"
-        return f"> {self.censored_at}" if self.steps is None else str(self.steps)
+        return str(self.value)
 
     def __float__(self) -> float:
         return float("inf") if self.steps is None else float(self.steps)
@@ -89,7 +84,7 @@ class ArrivalTimes:
         The same for a walk from a node drawn uniformly: the first ``t`` with mean ``a_i(t) >=
         share``.
     censored
-        (n,) bool: where ``inf`` only says ``> max_steps``. Elsewhere it means never: the node has
+        (n,) bool: where ``inf`` only means ``> max_steps``. Elsewhere it means never: the node has
         no way to the sink.
     share, max_steps, combine
         What was asked for.
@@ -97,14 +92,14 @@ class ArrivalTimes:
 
     steps: Floats
     from_anywhere: float
-    censored: npt.NDArray[np.bool_]
+    censored: Bools
     share: float
     max_steps: int
     combine: Combine
 
 
 def levels(epsilon: float) -> tuple[list[float], list[bool]]:
-    """Survival levels of the four `SUMMARIES` and whether the mean is meant.
+    """Survival levels of the four `MIXING_TIMES` and whether the mean is meant.
 
     L1 is twice total variation, so ``l1 < ε`` is ``survival < ε/2``.
     """
@@ -114,15 +109,15 @@ def levels(epsilon: float) -> tuple[list[float], list[bool]]:
             "the largest L1 distance."
         )
     return (
-        [epsilon if distance == "tv" else epsilon / 2 for distance, _ in SUMMARIES],
-        [aggregate == "mean" for _, aggregate in SUMMARIES],
+        [epsilon if distance == "tv" else epsilon / 2 for distance, _ in MIXING_TIMES],
+        [aggregate == "mean" for _, aggregate in MIXING_TIMES],
     )
 
 
 def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") -> Floats:
     """Arrival probabilities ``a_i(t) = (P^t)[i, τ]`` for t = 0 … steps: (steps+1, n) float64.
 
-    The distribution function of the arrival, one column a start; `arrival_times` has its median.
+    The distribution function of the arrival, one column per start; `arrival_times` has its median.
     Total variation distance to the stationary ``δ_τ`` is ``1 - a_i(t)``, L1 twice that. O(edges) a
     step; refused where that many numbers would not fit in memory. ``combine`` is as in
     `engine.walk`. Source: [FF].
@@ -132,11 +127,8 @@ def arrival(system: MultiHeadSystem, steps: int, *, combine: Combine = "walks") 
     >>> engine.arrival(line, 3)[:, 0]
     array([0.  , 0.  , 0.25, 0.5 ])
     """
-    if steps < 0:
-        raise EngineError(f"steps is {steps}; it must be 0 or more.")
-    start = np.ones(system.nodes)
-    start[-1] = 0.0
-    survival = mixture(system, "walk", combine).trajectory(start, steps, pulled=False)
+    stack = mixture(system, "walk", combine)
+    survival = stack.trajectory(stack.all_but_sink(), at_least("steps", steps, 0), pulled=False)
     return arrived(survival)
 
 
@@ -169,12 +161,11 @@ def arrival_times(
     """
     if not 0 < share <= 1:
         raise EngineError(f"share is {share}; it must lie above 0 and at most at 1.")
-    if max_steps < 0:
-        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
+    at_least("max_steps", max_steps, 0)
     stack = mixture(system, "walk", combine)
     lost = ~stack.reaching()[0]
     steps, from_anywhere = np.full(system.nodes, np.inf), np.inf
-    for first, survival in survival_blocks(stack, max_steps + 1):
+    for first, survival in stack.survival_blocks(max_steps + 1):
         passed = survival <= 1 - share
         new = passed.any(axis=0) & np.isinf(steps)
         steps[new] = first + passed[:, new].argmax(axis=0)
@@ -201,8 +192,7 @@ def mixing_times(
 ) -> list[dict[tuple[Distance, Aggregate], MixingTime]]:
     """All four mixing times of every operator of a stack, made with ``combine``."""
     where, of_mean = levels(epsilon)
-    if max_steps < 0:
-        raise EngineError(f"max_steps is {max_steps}; it must be 0 or more.")
+    at_least("max_steps", max_steps, 0)
     state = Survival.start(
         stack.count,
         stack.nodes,
@@ -226,15 +216,13 @@ def mixing_times(
                 direction,
                 combine,
             )
-            for c, (distance, aggregate) in enumerate(SUMMARIES)
+            for c, (distance, aggregate) in enumerate(MIXING_TIMES)
         }
         for crossing, infinite in zip(state.crossing, never, strict=True)
     ]
 
 
-def _never(
-    stack: Stack, where: list[float], of_mean: list[bool], direction: Direction
-) -> npt.NDArray[np.bool_]:
+def _never(stack: Stack, where: list[float], of_mean: list[bool], direction: Direction) -> Bools:
     """Which levels survival surely never falls below, (count, levels)."""
     if direction == "forward":
         lost, cut_off = np.isinf(stack.hitting()), ~stack.reaching()
@@ -263,8 +251,8 @@ def mixing_time(
     ``min{t : agg_i dist_i(t) < ε}``, strict, with ``dist`` total variation (``1 - a_i(t)``) or L1
     (twice that) and ``agg`` the worst or the mean over all n starts. The default is the textbook
     one; [FF] plots ``distance="l1", aggregate="mean"``. Never capped silently: beyond ``max_steps``
-    the answer says ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
-    no way to the target. O(edges) a step; dense systems of up to 320 nodes look far ahead by
+    the result is ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
+    no way to the target. O(edges) per step; dense systems of up to 320 nodes look far ahead by
     squaring. Distances within rounding of ``ε`` (1e-13 or so) may fall on either side.
 
     Parameters
@@ -308,7 +296,7 @@ def head_mixing_times(
 ) -> list[MixingTime]:
     """Mixing time of every head alone, computed together; options as in `mixing_time`.
 
-    O(H · edges) a step.
+    O(H · edges) per step.
 
     >>> import synergy_engine as engine
     >>> both = engine.MultiHeadSystem.from_edges(
@@ -361,10 +349,8 @@ def hitting_times(
     stack = mixture(system, "walk", combine)
     if cap is None:
         return stack.hitting()[0]
-    if cap < 0:
-        raise EngineError(f"cap is {cap}; it must be 0 or more.")
     total = np.zeros(system.nodes)
-    for _, survival in survival_blocks(stack, cap):
+    for _, survival in stack.survival_blocks(at_least("cap", cap, 0)):
         total += survival.sum(axis=0)
     return total
 
@@ -389,7 +375,7 @@ def backward_hitting_times(system: MultiHeadSystem) -> Floats:
     """Expected steps of the reversed chain from every node to node 0: (n,) float64, O(edges).
 
     The chain has rows ``D[j, :]`` and stops at node 0: ``h_0 = 0`` and ``h_j = (1 + Σ_{i<j} D_ji
-    h_i) / Σ_{i<j} D_ji``. ``inf`` where it may end at another node that hears nobody. Source: [RV].
+    h_i) / Σ_{i<j} D_ji``. ``inf`` where it may end at another node that hears none. Source: [RV].
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2), (2, 3)]])

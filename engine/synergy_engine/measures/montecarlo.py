@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Floats
 from synergy_engine.errors import EngineError, whole_number
 from synergy_engine.kernels import paths as kernels
 from synergy_engine.kernels.threads import over_ranges
-from synergy_engine.measures.walks import Combine, walk
+from synergy_engine.measures.walks import walk
+from synergy_engine.operators.stack import Combine
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import EngineError
 from synergy_engine.kernels import paths as kernels
 from synergy_engine.kernels.panels import FLUSH
 from synergy_engine.measures.fidelity import HORIZON, TOLERANCE, run_peaks
-from synergy_engine.measures.walks import check_node, refuse_large, trajectory_blocks
+from synergy_engine.measures.walks import check_node, refuse_large
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
 
 MASK_LIMIT = 4096
 """Sets of heads that the novel-path share follows at most."""
@@ -109,7 +108,7 @@ def cross_head_share(system: MultiHeadSystem, source: int) -> PathShare:
     for h in np.flatnonzero(system.weights).tolist():
         state = np.zeros(system.nodes)
         state[-1] = 1.0
-        for _, block in trajectory_blocks(stack, state, time, k=h):
+        for _, block in stack.trajectory_blocks(state, time, k=h):
             state = block[-1]
         alone += system.weights[h] ** time * state[source]
     return PathShare(float(min(1.0, max(0.0, 1.0 - alone / clarity))), time, clarity, settled)
@@ -123,12 +122,7 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     that no head has alone. Softmax attention is positive everywhere, so it is thresholded first:
     entries of each ``D_h`` at or below ``threshold`` are dropped and rows normalised again, and
     all of it, the best time included, is about that thresholded system. O(t · sets · n²) time;
-    refused beyond 8192 nodes. Source: the expansion of [BP].
-
-    Raises
-    ------
-    EngineError
-        When more than `MASK_LIMIT` sets of heads would have to be followed.
+    refused beyond 8192 nodes, and beyond `MASK_LIMIT` sets of heads. Source: the expansion of [BP].
 
     >>> import synergy_engine as engine
     >>> split = engine.MultiHeadSystem.from_edges([[(0, 1)], [(1, 2)]])
@@ -143,8 +137,7 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     time, clarity, settled = best_time(thresholded, source)
     if time == 0 or clarity == 0.0:
         return PathShare(0.0, time, clarity, settled, threshold)
-    stack = heads(thresholded, "diffusion")
-    diffusions = np.stack([stack.array(h) for h in range(system.heads)])
+    diffusions = _head_diffusions(thresholded)
     bits = np.zeros((system.nodes, system.nodes), dtype=np.uint64)
     kernels.edge_masks(diffusions, system.weights, bits)
     everyone = np.bitwise_or.reduce(bits, axis=None)
@@ -162,6 +155,12 @@ def novel_path_share(system: MultiHeadSystem, source: int, threshold: float = 0.
     return PathShare(novel / total if total > 0 else 0.0, time, clarity, settled, threshold)
 
 
+def _head_diffusions(system: MultiHeadSystem) -> Floats:
+    """``D_h`` of every head, (H, n, n)."""
+    stack = heads(system, "diffusion")
+    return np.stack([stack.array(h) for h in range(system.heads)])
+
+
 def threshold_heads(system: MultiHeadSystem, threshold: float) -> MultiHeadSystem:
     """Drop what each ``D_h`` holds at or below ``threshold``; dense systems only."""
     if not 0 <= threshold < 1:
@@ -169,15 +168,12 @@ def threshold_heads(system: MultiHeadSystem, threshold: float) -> MultiHeadSyste
     refuse_large(system)
     if system.heads > 64:
         raise EngineError(f"There are {system.heads} heads; sets of at most 64 are followed.")
-    stack = heads(system, "diffusion")
-    kept = np.stack([stack.array(h) for h in range(system.heads)])
+    kept = _head_diffusions(system)
     kept[kept <= threshold] = 0.0
     return MultiHeadSystem.from_weights(kept, system.weights, names=system.names)
 
 
-def _intersections(
-    bits: npt.NDArray[np.uint64], everyone: int
-) -> tuple[list[int], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _intersections(bits: npt.NDArray[np.uint64], everyone: int) -> tuple[list[int], Ints, Ints]:
     """All intersections of edge masks, how an edge moves one to another, and each edge's mask."""
     distinct, inverse = np.unique(bits, return_inverse=True)
     edges = [int(mask) for mask in distinct]
@@ -222,10 +218,10 @@ def strongest_paths(system: MultiHeadSystem, source: int, k: int = 5) -> list[Pa
         raise EngineError(f"k is {k}; ask for at least one path.")
     refuse_large(system)
     n, sink = system.nodes, system.sink
-    stack = heads(system, "diffusion")
+    diffusions = _head_diffusions(system)
     with np.errstate(divide="ignore"):
         # Logarithms: products over a hundred steps leave the range of a float.
-        logs = np.log(np.stack([system.weights[h] * stack.array(h) for h in range(system.heads)]))
+        logs = np.log(system.weights[:, None, None] * diffusions)
     best = np.full((n, k), -np.inf)
     came = np.full((n, k, 3), -1, dtype=np.int64)  # from node, its rank, head
     best[source, 0] = 0.0

@@ -1,12 +1,12 @@
-"""What [FF] assumes of a graph and random or drawn ones often break, flagged and named."""
+"""What [FF] assumes of graphs, and which nodes break it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools
 from synergy_engine.system import MultiHeadSystem
 
 _SHOWN = 10
@@ -19,10 +19,10 @@ class Structure:
     Attributes
     ----------
     sinks
-        Nodes besides the last that send to nobody else: what they hear is lost.
+        Nodes before the last that send to no other node: what they hear is lost.
     sources
-        Nodes besides the first that hear nobody else. Harmless, but the backward bounds assume
-        one source.
+        Nodes after the first that hear no other node. Harmless, but the backward bounds assume one
+        source.
     unreachable
         Nodes without a way to the sink: their mixing time is infinite, their fidelity 0.
     loopless
@@ -78,10 +78,8 @@ def structure(system: MultiHeadSystem) -> Structure:
     )
 
 
-def _contacts(
-    system: MultiHeadSystem,
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Who sends to another node, who hears one, in any head; who has a self-loop in all."""
+def _contacts(system: MultiHeadSystem) -> tuple[Bools, Bools, Bools]:
+    """Which nodes send to another, and hear another, in any head; which loop in all heads."""
     sends, hears = np.zeros(system.nodes, dtype=bool), np.zeros(system.nodes, dtype=bool)
     loops = np.ones(system.nodes, dtype=bool)
     if system.dense is not None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from synergy_engine.measures.fidelity import fidelity, head_fidelities
 from synergy_engine.measures.mixing import MAX_STEPS, Aggregate, Distance, mixing_times
-from synergy_engine.measures.walks import Combine
-from synergy_engine.operators.dense import merge_equal
+from synergy_engine.operators import dense, sparse
 from synergy_engine.operators.door import heads, mixture
+from synergy_engine.operators.stack import Combine
 from synergy_engine.system import MultiHeadSystem
 
 
@@ -17,10 +17,9 @@ def one_distinct_head(system: MultiHeadSystem) -> bool:
     if system.heads == 1:
         return True
     if system.dense is None:
-        from synergy_engine.operators.sparse import one_distinct_head as sparse_one
-
-        return sparse_one(system)
-    return int(np.count_nonzero(merge_equal(system.dense[None], system.weights[None]))) == 1
+        return sparse.one_distinct_head(system)
+    merged = dense.merge_equal(system.dense[None], system.weights[None])
+    return int(np.count_nonzero(merged)) == 1
 
 
 def amplification(system: MultiHeadSystem) -> float:
@@ -29,7 +28,7 @@ def amplification(system: MultiHeadSystem) -> float:
     Above 1 the mixture beats its own best head: synergy ([BP]). Heads of weight 0 count as heads.
     Identical heads (equal bit for bit) give exactly 1: they are recognised, not compared through
     rounding; other values within 1e-9 of 1 should be read as ties. ``inf`` when no head alone hears
-    every node but the mixture does; 1 when neither does. O(H · edges) a step.
+    every node but the mixture does; 1 when neither does. O(H · edges) per step.
 
     >>> import synergy_engine as engine
     >>> chain = [(0, 1), (1, 2)]
@@ -62,7 +61,7 @@ def mixing_gain(
 
     Options are those of `mixing_time`, forward. ``inf`` when every head alone is beyond
     ``max_steps`` and the mixture is not; 0 the other way round; ``nan`` when both are. Identical
-    heads give exactly 1. O(H · edges) a step. Source: [BP].
+    heads give exactly 1. O(H · edges) per step. Source: [BP].
 
     Two heads that are slow on opposite halves are quick together:
 

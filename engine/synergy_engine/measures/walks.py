@@ -1,20 +1,14 @@
-"""The walk and the diffusion of a system, as matrices and as movements."""
+"""The walk and the diffusion of a system, as matrices and step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
-
 import numpy as np
-import numpy.typing as npt
 
-from synergy_engine.errors import EngineError
+from synergy_engine.arrays import Floats
+from synergy_engine.errors import EngineError, at_least
 from synergy_engine.operators.door import mixture
-from synergy_engine.operators.stack import TRAJECTORY_VALUES, Stack
+from synergy_engine.operators.stack import Combine
 from synergy_engine.system import MultiHeadSystem
-
-Floats = npt.NDArray[np.float64]
-Combine = Literal["walks", "attention"]
 
 MATRIX_LIMIT = 8192
 """Nodes beyond which a dense n × n matrix (0.5 GB) is refused."""
@@ -70,7 +64,7 @@ def diffusion(system: MultiHeadSystem) -> Floats:
 def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """How much of every node's state is the source's: ``x_t = D^t e_source``.
 
-    (steps+1, n) float64, times 0 … steps; O(edges) a step. `clarity` is its last column. Refused
+    (steps+1, n) float64, times 0 … steps; O(edges) per step. `clarity` is its last column. Refused
     where that many numbers would not fit in memory.
 
     >>> import synergy_engine as engine
@@ -82,14 +76,14 @@ def spread(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """
     start = np.zeros(system.nodes)
     start[check_node(system, source)] = 1.0
-    return mixture(system, "diffusion").trajectory(start, _steps(steps), pulled=True)
+    return mixture(system, "diffusion").trajectory(start, at_least("steps", steps, 0), pulled=True)
 
 
 def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     """How clearly the sink hears the source after each step: ``(D^t)[τ, source]``.
 
     (steps+1,) float64, times 0 … steps; its maximum over all times is the source's fidelity
-    (`fidelity`). O(edges) a step. Source: [FF].
+    (`fidelity`). O(edges) per step. Source: [FF].
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -99,37 +93,7 @@ def clarity(system: MultiHeadSystem, source: int, steps: int) -> Floats:
     return spread(system, source, steps)[:, -1].copy()
 
 
-def trajectory_blocks(
-    stack: Stack, start: npt.ArrayLike, steps: int, *, k: int = 0
-) -> Iterator[tuple[int, Floats]]:
-    """``v, v M, …, v M^steps`` of operator ``k`` in blocks, so that long ones need little memory.
-
-    Yields ``(t, (m + 1, n))`` for times ``t … t + m``; a block begins where the last one ended.
-    """
-    most = max(1, TRAJECTORY_VALUES // stack.nodes)
-    for first in range(0, steps, most):
-        block = stack.trajectory(start, min(most, steps - first), pulled=False, k=k)
-        yield first, block
-        start = block[-1]
-
-
-def survival_blocks(stack: Stack, steps: int) -> Iterator[tuple[int, Floats]]:
-    """Survival of a walk, the chance not to have arrived, at times ``0 … steps - 1``, in blocks."""
-    start = np.ones(stack.nodes)
-    start[-1] = 0.0
-    for first, block in trajectory_blocks(stack, start, steps):
-        yield first, block[:-1]
-
-
 def check_node(system: MultiHeadSystem, node: int) -> int:
-    """Check a node number."""
     if not 0 <= node < system.nodes:
         raise EngineError(f"There is no node {node}; nodes are 0 to {system.nodes - 1}.")
     return node
-
-
-def _steps(steps: int) -> int:
-    """Check a number of steps."""
-    if steps < 0:
-        raise EngineError(f"steps is {steps}; it must be 0 or more.")
-    return steps

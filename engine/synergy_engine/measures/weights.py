@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Floats
 from synergy_engine.errors import choose, whole_number
+from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
-from synergy_engine.measures.walks import Combine
-from synergy_engine.operators.dense import dense_mixtures
-from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack, Survival
+from synergy_engine.operators import sparse
+from synergy_engine.operators.dense import mixture_stack
+from synergy_engine.operators.stack import COMBINATIONS, Combine, Kind, Stack
 from synergy_engine.system import MultiHeadSystem
 
-Floats = npt.NDArray[np.float64]
 Objective = Literal["fidelity", "mixing", "hitting"]
 
 SMALLEST_STEP = 1e-7
@@ -145,11 +145,9 @@ def _mixtures(system: MultiHeadSystem, weights: Floats, kind: Kind, combine: Com
     """The operators of the same heads under each of S head weights (S, H)."""
     if system.dense is not None:
         heads = np.broadcast_to(system.dense, (len(weights), *system.dense.shape))
-        return dense_mixtures(heads, weights, kind, combine)
-    from synergy_engine.operators.sparse import SparseStack, mixture
-
-    stacks = [mixture(system.with_weights(row), kind, combine) for row in weights]
-    return SparseStack([operator for stack in stacks for operator in stack.operators])
+        return mixture_stack(heads, weights, kind, combine)
+    stacks = [sparse.mixture_stack(system.with_weights(row), kind, combine) for row in weights]
+    return sparse.SparseStack([operator for stack in stacks for operator in stack.operators])
 
 
 def _operator_bytes(system: MultiHeadSystem) -> int:

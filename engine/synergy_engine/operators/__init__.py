@@ -1,1 +1,1 @@
-"""Walks and diffusions as operators, dense and sparse, behind one door."""
+"""Walks and diffusions as operators that measures step, dense or sparse behind one door."""

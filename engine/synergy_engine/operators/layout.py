@@ -8,15 +8,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.sparse_rows import AHEAD, STEPS
-from synergy_engine.sparse import NO_WEIGHTS, Longs, SparseHead, in_row_calls, row_bounds
-
-Floats = npt.NDArray[np.float64]
+from synergy_engine.sparse import NO_WEIGHTS, SparseHead, in_row_calls, offsets, row_bounds
 
 PIECE_EDGES = 1 << 17
 """Edges of a piece of work: with ``STEPS`` steps a few milliseconds, so Ctrl-C is heard."""
-
 
 NEAR_BYTES = 1 << 19
 """Histories up to this size stay in a core's cache; larger ones are fetched ahead of use."""
@@ -26,22 +24,13 @@ BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Senders:
-    """A head by sender: to whom each node sends, farthest first, self-loops apart."""
-
-    indptr: Longs
-    indices: npt.NDArray[np.int32]
-    weights: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class Sums:
     """What each node hears, sends, and keeps for itself, (n,) float64 each."""
 
     heard: Floats
     sent: Floats
     own: Floats
-    counts: Longs
+    counts: Ints
 
     @cached_property
     def hearing_scale(self) -> Floats:
@@ -89,11 +78,13 @@ class Laid:
         return Sums(heard, sent, own, counts)
 
     @cached_property
-    def senders(self) -> Senders:
-        """The head by sender; O(edges) time, another 4 (12 with weights) bytes an edge."""
+    def senders(self) -> tuple[Ints, npt.NDArray[np.int32], Floats]:
+        """The head by sender: ``indptr``, ``indices``, ``weights``; self-loops left out.
+
+        Farthest receivers first. O(edges) time, another 4 (12 with weights) bytes per edge.
+        """
         head = self.head
-        indptr = np.zeros(head.nodes + 1, dtype=np.int64)
-        np.cumsum(self.sums.counts, out=indptr[1:])
+        indptr = offsets(self.sums.counts)
         cursor = indptr[:-1].copy()
         indices = np.empty(indptr[-1], dtype=np.int32)
         weights = np.empty(indptr[-1] if head.weights is not None else 0)
@@ -105,15 +96,15 @@ class Laid:
             ),
             backwards=True,
         )
-        return Senders(indptr, indices, weights)
+        return indptr, indices, weights
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
     """One operator in push or pull order; its fields: `synergy_engine.kernels.sparse`."""
 
-    starts: Longs
-    ends: Longs
+    starts: Ints
+    ends: Ints
     indices: npt.NDArray[np.int32]
     weights: Floats
     inner: Floats
@@ -123,8 +114,12 @@ class Layout:
     reach: int
 
     @property
+    def rows(self) -> tuple[Ints, Ints, npt.NDArray[np.int32], Floats, Floats, Floats]:
+        """What every kernel on rows takes first."""
+        return self.starts, self.ends, self.indices, self.weights, self.inner, self.outer
+
+    @property
     def nodes(self) -> int:
-        """Number of nodes."""
         return len(self.starts)
 
     @cached_property
@@ -152,14 +147,12 @@ class Layout:
         return self.ahead(STEPS) != 0
 
     @cached_property
-    def pieces(self) -> Longs:
+    def pieces(self) -> Ints:
         """Cuts between pieces of work, as places."""
         lengths = self.ends - self.starts
         if self.descending:
             lengths = lengths[::-1]
-        indptr = np.zeros(self.nodes + 1, dtype=np.int64)
-        np.cumsum(lengths, out=indptr[1:])
-        return row_bounds(indptr, PIECE_EDGES)
+        return row_bounds(offsets(lengths), PIECE_EDGES)
 
     @cached_property
     def together(self) -> int:
@@ -171,7 +164,7 @@ class Layout:
 
     @cached_property
     def edges(self) -> int:
-        """Edges besides self-loops."""
+        """Edges, self-loops not counted."""
         return int((self.ends - self.starts).sum())
 
     def new_ring(self) -> Floats:
@@ -193,7 +186,7 @@ def lay_out(
 ) -> Layout:
     """The operator ``diag(row_scale) A diag(column_scale)`` of a head, in push or pull order.
 
-    ``None`` stands for scales of one. A scale of 0 says that the node hears (rows) or sends
+    ``None`` stands for scales of one. A scale of 0 means that the node hears (rows) or sends
     (columns) nothing: it keeps what it has.
     """
     head, sums = laid.head, laid.sums
@@ -203,9 +196,9 @@ def lay_out(
     diagonal = rows * sums.own * columns
     diagonal[(rows == 0) | (columns == 0)] = 1.0
     if push:
-        senders = laid.senders
-        starts, ends = senders.indptr[:-1], senders.indptr[1:]
-        indices, weights, inner, outer = senders.indices, senders.weights, rows, columns
+        indptr, indices, weights = laid.senders
+        starts, ends = indptr[:-1], indptr[1:]
+        inner, outer = rows, columns
     else:
         starts = head.indptr[:-1]
         ends = head.indptr[1:] - head.has_self_loop()

@@ -1,7 +1,7 @@
 """Walks and diffusions of sparse heads: the sparse side of :mod:`synergy_engine.operators.dense`.
 
 Single heads are never copied: scales beside the head make it a walk or a diffusion, so a uniform
-graph stays at 4 bytes an edge (8 with the copy by sender that walks towards the sink use).
+graph stays at 4 bytes per edge (8 with the copy by sender that walks towards the sink use).
 Mixtures of several heads are added up into one operator with weights.
 """
 
@@ -15,11 +15,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Bools, Floats
 from synergy_engine.kernels import sparse as kernels
+from synergy_engine.kernels.states import Peaks, Survival
 from synergy_engine.kernels.threads import over_ranges
-from synergy_engine.limits import refuse_if_too_large, report
-from synergy_engine.operators.layout import Floats, Laid, Layout, lay_out
-from synergy_engine.operators.stack import Kind, Peaks, Stack, Survival
+from synergy_engine.limits import report
+from synergy_engine.operators.layout import Laid, Layout, lay_out
+from synergy_engine.operators.stack import Kind, Stack
 from synergy_engine.operators.waves import hitting, peaks, survive
 from synergy_engine.reach import reaching
 from synergy_engine.sparse import SparseHead, added, in_row_calls, scaled
@@ -56,47 +58,38 @@ class SparseStack(Stack):
         self.nodes = self.operators[0].laid.head.nodes
 
     def hitting(self) -> Floats:
-        """See `Stack.hitting`; O(edges)."""
         return np.stack([hitting(each.push) for each in self.operators])
 
     def hitting_backward(self) -> Floats:
-        """See `Stack.hitting_backward`; O(edges)."""
         return np.stack([hitting(each.pull) for each in self.operators])
 
-    def reaching(self) -> npt.NDArray[np.bool_]:
-        """See `Stack.reaching`; O(edges)."""
+    def reaching(self) -> Bools:
         return np.stack([reaching(each.laid.head) for each in self.operators])
 
     def leaving(self) -> Floats:
-        """See `Stack.leaving`; O(edges)."""
         return np.stack([_leaving(each.push) for each in self.operators])
 
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
-        """See `Stack.trajectory`; O(steps · edges)."""
-        refuse_if_too_large(
-            8 * (steps + 1) * self.nodes, f"{steps:,} steps of {self.nodes:,} nodes"
-        )
+        out = self._trajectory_room(start, steps)
         layout = self.operators[k].pull if pulled else self.operators[k].push
-        out = np.empty((steps + 1, self.nodes))
-        out[0] = start
         for t in range(steps):
             report("following a diffusion", t, steps)
             step(layout, out[t], out[t + 1])
         return out
 
     def survive(self, state: Survival, last: int) -> None:
-        """See `Stack.survive`; a wave of steps may run past what was asked for."""
+        """A wave of steps may run past what was asked for."""
         for k, operator in enumerate(self.operators):
             survive(operator.pull if state.pulled else operator.push, state, k, last)
 
     def peaks(self, state: Peaks, last: int) -> None:
-        """See `Stack.peaks`; the certificate is looked at between waves of steps."""
+        """The certificate is looked at between waves of steps."""
         for k, operator in enumerate(self.operators):
             if not state.closed[k]:
                 peaks(operator.push, state, k, last)
 
     def array(self, k: int = 0) -> Floats:
-        """See `Stack.array`; refused above 1 GiB."""
+        """Refused above 1 GiB."""
         operator = self.operators[k]
         dense = operator.laid.head.to_array()
         if operator.row_scale is not None:
@@ -107,14 +100,14 @@ class SparseStack(Stack):
         return dense
 
 
-def heads(system: MultiHeadSystem, kind: Kind) -> SparseStack:
+def head_stack(system: MultiHeadSystem, kind: Kind) -> SparseStack:
     """The walk or diffusion of each head."""
     assert system.sparse is not None
     return SparseStack([_normalised(_lay(head), kind) for head in system.sparse])
 
 
-def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> SparseStack:
-    """The walk or diffusion of the whole system, like `dense.dense_mixtures`."""
+def mixture_stack(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> SparseStack:
+    """The walk or diffusion of the whole system, like `dense.mixture_stack`."""
     assert system.sparse is not None
     merged = _merge_equal(system.sparse, system.weights)
     if len(merged) == 1:
@@ -132,19 +125,7 @@ def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> Spar
 def step(layout: Layout, v: Floats, out: Floats) -> None:
     """One step ``v M`` or ``M v`` into ``out``, nodes shared between threads."""
     over_ranges(
-        lambda low, high: kernels.step(
-            layout.starts,
-            layout.ends,
-            layout.indices,
-            layout.weights,
-            layout.inner,
-            layout.outer,
-            layout.diagonal,
-            low,
-            high,
-            v,
-            out,
-        ),
+        lambda low, high: kernels.step(*layout.rows, layout.diagonal, low, high, v, out),
         layout.nodes,
         float(layout.edges),
     )
@@ -200,13 +181,10 @@ def _all_hearing(laid: Laid) -> Laid:
 def _leaving(layout: Layout) -> Floats:
     out = np.empty(layout.nodes)
     over_ranges(
-        lambda low, high: kernels.leaving(
-            layout.starts, layout.ends, layout.indices, layout.weights,
-            layout.inner, layout.outer, low, high, out,
-        ),
+        lambda low, high: kernels.leaving(*layout.rows, low, high, out),
         layout.nodes,
         float(layout.edges),
-    )  # fmt: skip
+    )
     return out
 
 

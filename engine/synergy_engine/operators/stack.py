@@ -1,91 +1,22 @@
-"""What operators have propagated so far: survival curves of walks, peaks of diffusions."""
+"""The abstract stack of operators that measures work with, dense or sparse."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass
-class Survival:
-    """Survival curves of K operators on the way down (`kernels.dense.survive`)."""
-
-    survival: Floats
-    levels: Floats
-    of_mean: npt.NDArray[np.bool_]
-    cap: int
-    pulled: bool
-    clock: npt.NDArray[np.int64] = field(init=False)
-    crossing: npt.NDArray[np.int64] = field(init=False)
-    capped: Floats = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.survival.shape[0]
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.crossing = np.full((count, len(self.levels)), -1, dtype=np.int64)
-        self.capped = np.zeros(count)
-
-    @classmethod
-    def start(
-        cls,
-        count: int,
-        nodes: int,
-        *,
-        levels: npt.ArrayLike,
-        of_mean: npt.ArrayLike,
-        cap: int = 0,
-        pulled: bool = False,
-    ) -> Survival:
-        """Nothing has arrived but the target itself: the sink, or node 0 when ``pulled``."""
-        survival = np.ones((count, nodes))
-        survival[:, 0 if pulled else -1] = 0.0
-        return cls(survival, np.asarray(levels, float), np.asarray(of_mean, bool), cap, pulled)
-
-    @property
-    def active(self) -> npt.NDArray[np.bool_]:
-        """Which operators still have a level to cross or a time before the cap to see."""
-        return (self.crossing < 0).any(axis=1) | (self.clock < self.cap)
-
-
-@dataclass
-class Peaks:
-    """Sink rows ``e_τ D^t`` of K operators and their largest values so far."""
-
-    state: Floats
-    tolerance: float
-    every_node: bool
-    peak: Floats = field(init=False)
-    time: npt.NDArray[np.int64] = field(init=False)
-    clock: npt.NDArray[np.int64] = field(init=False)
-    interval: Floats = field(init=False)
-    closed: npt.NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        count = self.state.shape[0]
-        self.peak = self.state.copy()
-        self.time = np.zeros(self.state.shape, dtype=np.int64)
-        self.clock = np.zeros(count, dtype=np.int64)
-        self.interval = np.zeros((count, 2))
-        self.closed = np.zeros(count, dtype=bool)
-
-    @classmethod
-    def start(cls, count: int, nodes: int, *, tolerance: float, every_node: bool) -> Peaks:
-        """At time 0 the sink's state is its own."""
-        state = np.zeros((count, nodes))
-        state[:, -1] = 1.0
-        return cls(state, tolerance, every_node)
-
+from synergy_engine.arrays import Bools, Floats, Ints
+from synergy_engine.kernels.states import Peaks, Survival
+from synergy_engine.limits import refuse_if_too_large
 
 Kind = Literal["walk", "diffusion"]
 
-
-COMBINATIONS = ("walks", "attention")
+Combine = Literal["walks", "attention"]
+COMBINATIONS = get_args(Combine)
 
 
 TRAJECTORY_VALUES = 4_000_000
@@ -107,7 +38,7 @@ class Stack(ABC):
         """(count, nodes) expected steps of the chain with rows ``M[j, :]`` to node 0."""
 
     @abstractmethod
-    def reaching(self) -> npt.NDArray[np.bool_]:
+    def reaching(self) -> Bools:
         """(count, nodes) which nodes have a way to the last one, however faint."""
 
     @abstractmethod
@@ -118,23 +49,52 @@ class Stack(ABC):
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         """(steps+1, nodes): ``v, v M, v M², …`` of operator ``k`` (``M v`` when ``pulled``)."""
 
+    def _trajectory_room(self, start: npt.ArrayLike, steps: int) -> Floats:
+        """(steps+1, nodes), the first row ``start``; refused where it would not fit in memory."""
+        refuse_if_too_large(
+            8 * (steps + 1) * self.nodes, f"{steps:,} steps of {self.nodes:,} nodes"
+        )
+        out = np.empty((steps + 1, self.nodes))
+        out[0] = start
+        return out
+
     @abstractmethod
     def survive(self, state: Survival, last: int) -> None:
         """Advance survival curves until settled or ``last`` steps (kernels.dense.survive)."""
 
-    def survival_at(self, times: npt.NDArray[np.int64]) -> Floats:
+    def all_but_sink(self) -> Floats:
+        """Survival of the walk at time 0, (nodes,): only the sink itself has arrived."""
+        start = np.ones(self.nodes)
+        start[-1] = 0.0
+        return start
+
+    def trajectory_blocks(
+        self, start: npt.ArrayLike, steps: int, *, k: int = 0
+    ) -> Iterator[tuple[int, Floats]]:
+        """``v, v M, …, v M^steps`` of operator ``k``, in blocks to save memory.
+
+        Yields ``(t, (m + 1, nodes))`` for times ``t … t + m``; each block begins where the one
+        before ended.
+        """
+        most = max(1, TRAJECTORY_VALUES // self.nodes)
+        for first in range(0, steps, most):
+            block = self.trajectory(start, min(most, steps - first), pulled=False, k=k)
+            yield first, block
+            start = block[-1]
+
+    def survival_blocks(self, steps: int) -> Iterator[tuple[int, Floats]]:
+        """Survival of the first walk at times ``0 … steps - 1``, in blocks."""
+        for first, block in self.trajectory_blocks(self.all_but_sink(), steps):
+            yield first, block[:-1]
+
+    def survival_at(self, times: Ints) -> Floats:
         """(count, T, nodes) survival of the walk after each of the rising ``times``."""
         out = np.empty((self.count, len(times), self.nodes))
-        most = max(1, TRAJECTORY_VALUES // self.nodes)
         for k in range(self.count):
-            state = np.ones(self.nodes)
-            state[-1] = 0.0
-            t = 0
-            for place, time in enumerate(times.tolist()):
-                while t < time:
-                    steps = min(most, time - t)
-                    state = self.trajectory(state, steps, pulled=False, k=k)[-1]
-                    t += steps
+            state = self.all_but_sink()
+            for place, gap in enumerate(np.diff(times, prepend=0).tolist()):
+                for _, block in self.trajectory_blocks(state, gap, k=k):
+                    state = block[-1]
                 out[k, place] = state
         return out
 

@@ -10,19 +10,32 @@ before, which also gives threads independent work.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from synergy_engine.arrays import Floats, Ints
 from synergy_engine.kernels import sparse as kernels
 from synergy_engine.kernels.fidelity import certificate
 from synergy_engine.kernels.sparse_rows import STEPS
+from synergy_engine.kernels.states import Peaks, Survival
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import report
-from synergy_engine.operators.layout import Floats, Layout
-from synergy_engine.operators.stack import Peaks, Survival
-from synergy_engine.sparse import Longs
+from synergy_engine.operators.layout import Layout
 
-Task = Callable[[int, int, int, int, Floats, Floats, Longs], object]
+
+class Block(NamedTuple):
+    """At most ``STEPS`` steps of the places of one piece, and what their kernels work in."""
+
+    number: int
+    piece: int
+    low: int
+    high: int
+    clock: int
+    steps: int
+    ring: Floats
+    sums: Floats
+    resume: Ints
 
 
 def hitting(layout: Layout) -> Floats:
@@ -31,10 +44,7 @@ def hitting(layout: Layout) -> Floats:
     pairs = np.empty((layout.nodes, 2))
     for low, high in zip(layout.pieces[:-1].tolist(), layout.pieces[1:].tolist(), strict=True):
         report("hitting times", low, layout.nodes)
-        kernels.hitting(
-            layout.starts, layout.ends, layout.indices, layout.weights,
-            layout.inner, layout.outer, layout.descending, layout.ahead(2), low, high, h, pairs,
-        )  # fmt: skip
+        kernels.hitting(*layout.rows, layout.descending, layout.ahead(2), low, high, h, pairs)
     return h
 
 
@@ -62,31 +72,38 @@ class Waves:
         cuts = self.layout.pieces
         return [first, *cuts[(cuts > first) & (cuts < end)].tolist(), end]
 
-    def run(self, bounds: list[int], blocks: int, task: Task, stage: str, clock: int) -> None:
-        """``task(block, piece, low, high, ring, sums, resume)`` for every block and piece.
+    def run(
+        self,
+        bounds: list[int],
+        lengths: list[int],
+        task: Callable[[Block], object],
+        stage: str,
+        clock: int,
+    ) -> None:
+        """``task(block)`` for blocks of these lengths over every piece.
 
         Histories of places before the first one are zero. Where histories are far from the
         processor, one block runs at a time, and threads share what a piece gathers from the pieces
-        before it; ``sums`` and ``resume`` hold that, and are empty elsewhere. The watcher hears of
-        ``stage`` and ``clock`` at every piece; when it stops the work, the state is left half done.
+        before it; ``sums`` and ``resume`` hold that, and are empty elsewhere. ``stage`` and
+        ``clock`` are reported at every piece; when the watcher stops the work, the state is left
+        half done.
         """
-        pieces = len(bounds) - 1
+        pieces, blocks = len(bounds) - 1, len(lengths)
         for ring in self.rings[:blocks]:
             self.layout.clear(ring, bounds[0])
         for diagonal in range(pieces + blocks - 1):
             report(stage, clock)
-            due = [
-                (block, diagonal - block)
-                for block in range(blocks)
-                if 0 <= diagonal - block < pieces
-            ]
+            due = range(max(0, diagonal - pieces + 1), min(blocks, diagonal + 1))
 
-            def some(low: int, high: int, due: list[tuple[int, int]] = due) -> None:
-                for block, piece in due[low:high]:
+            def some(low: int, high: int, due: range = due, diagonal: int = diagonal) -> None:
+                for number in due[low:high]:
+                    piece = diagonal - number
                     first, end = bounds[piece], bounds[piece + 1]
                     count = min(end - first, len(self._sums))
                     sums, resume = self._sums[:count], self._resume[:count]
-                    task(block, piece, first, end, self.rings[block], sums, resume)
+                    start, ring = clock + STEPS * number, self.rings[number]
+                    steps = lengths[number]
+                    task(Block(number, piece, first, end, start, steps, ring, sums, resume))
 
             if self.layout.far:
                 self._begin(bounds[diagonal], bounds[diagonal + 1], self._work(bounds))
@@ -97,9 +114,9 @@ class Waves:
 
         def gather(low: int, high: int) -> None:
             kernels.begin(
-                layout.starts, layout.ends, layout.indices, layout.weights, layout.descending,
-                layout.ahead(STEPS), border, border + low, border + high, self.rings[0],
-                layout.slots - 1, self._sums, self._resume,
+                *layout.rows[:4], layout.descending, layout.ahead(STEPS),
+                border, border + low, border + high,
+                self.rings[0], layout.slots - 1, self._sums, self._resume,
             )  # fmt: skip
 
         over_ranges(gather, end - border, work)
@@ -119,33 +136,21 @@ def peaks(layout: Layout, state: Peaks, k: int, last: int) -> None:
     n = layout.nodes
     v, peak, when = state.state[k], state.peak[k], state.time[k]
     waves = Waves(layout)
+
+    def task(block: Block) -> None:
+        kernels.peaks(
+            *layout.rows, layout.diagonal, layout.descending, layout.ahead(STEPS),
+            block.low, block.high, v, block.clock, block.steps,
+            block.ring, layout.slots - 1, block.sums, block.resume, peak, when,
+        )  # fmt: skip
+
     first, end = kernels.held(v, layout.descending, 0.0, 0, n)
     since_look = 0
     while state.clock[k] < last and first < end:
         clock = int(state.clock[k])
         blocks = waves.blocks(last - clock)
         end = min(n, end + layout.reach * sum(blocks))
-        bounds = waves.bounds(first, end)
-
-        def task(
-            block: int,
-            piece: int,
-            low: int,
-            high: int,
-            ring: Floats,
-            sums: Floats,
-            resume: Longs,
-            clock: int = clock,
-            blocks: list[int] = blocks,
-        ) -> None:
-            kernels.peaks(
-                layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
-                low, high, v, clock + STEPS * block, blocks[block],
-                ring, layout.slots - 1, sums, resume, peak, when,
-            )  # fmt: skip
-
-        waves.run(bounds, len(blocks), task, "following the sink's row", clock)
+        waves.run(waves.bounds(first, end), blocks, task, "following the sink's row", clock)
         state.clock[k] += sum(blocks)
         since_look += (end - first) * sum(blocks)
         reached = end
@@ -169,6 +174,15 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
     n = layout.nodes
     v = state.survival[k]
     waves = Waves(layout)
+
+    def task(block: Block) -> None:
+        kernels.survive(
+            *layout.rows, layout.diagonal, layout.descending, layout.ahead(STEPS),
+            block.low, block.high, v, block.steps,
+            block.ring, layout.slots - 1, block.sums, block.resume,
+            totals[block.piece, block.number], worst[block.piece, block.number],
+        )  # fmt: skip
+
     first, _ = kernels.held(v, layout.descending, 0.0, 0, n)
     _, end = kernels.held(v, layout.descending, 1.0, 0, n)
     means, worsts = np.array([v.mean()]), np.array([v.max()])
@@ -185,27 +199,7 @@ def survive(layout: Layout, state: Survival, k: int, last: int) -> None:
         bounds = waves.bounds(first, end)
         totals = np.zeros((len(bounds) - 1, len(blocks), STEPS))
         worst = np.zeros_like(totals)
-
-        def task(
-            block: int,
-            piece: int,
-            low: int,
-            high: int,
-            ring: Floats,
-            sums: Floats,
-            resume: Longs,
-            blocks: list[int] = blocks,
-            totals: Floats = totals,
-            worst: Floats = worst,
-        ) -> None:
-            kernels.survive(
-                layout.starts, layout.ends, layout.indices, layout.weights,
-                layout.inner, layout.outer, layout.diagonal, layout.descending, layout.ahead(STEPS),
-                low, high, v, blocks[block], ring, layout.slots - 1, sums, resume,
-                totals[piece, block], worst[piece, block],
-            )  # fmt: skip
-
-        waves.run(bounds, len(blocks), task, "following the walk", clock)
+        waves.run(bounds, blocks, task, "following the walk", clock)
         steps = sum(blocks)
         state.clock[k] += steps
         certain = n - end

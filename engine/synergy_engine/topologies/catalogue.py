@@ -20,29 +20,13 @@ MISSING = object()
 
 @dataclass(frozen=True)
 class Parameter:
-    """One knob of a family.
-
-    Parameters
-    ----------
-    name : str
-        Keyword by which it is given.
-    kind : type
-        ``int``, ``float``, ``bool`` or ``str``.
-    default : object
-        Its value when not given; :data:`MISSING` when it has to be.
-    low, high : float
-        Smallest and largest allowed number, both included.
-    choices : tuple of str
-        Allowed words, for ``str``.
-    text : str
-        What it does, in one line.
-    """
+    """One keyword of a family."""
 
     name: str
-    kind: type
-    default: object
+    kind: type  # int, float, bool or str
+    default: object  # MISSING when it has to be given
     text: str
-    low: float = -math.inf
+    low: float = -math.inf  # smallest and largest allowed number, both included
     high: float = math.inf
     choices: tuple[str, ...] = ()
 
@@ -75,41 +59,23 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Family:
-    """A named way to draw heads over ``n`` ordered nodes.
-
-    Parameters
-    ----------
-    name, text : str
-        Name in scenarios, and what the graph is in one line.
-    parameters : tuple of Parameter
-        Its knobs.
-    random : bool
-        Whether a seed changes it at diversity 0.
-    unique_sink : bool
-        Whether the last node is always the only sink. Where it is not, a node may never reach the
-        sink: its mixing time is infinite and its fidelity 0.
-    diversity : float
-        Share of rows redrawn between heads when none is asked for.
-    smallest : int
-        Fewest nodes it makes sense for.
-    """
+    """A named way to draw heads over ``n`` ordered nodes."""
 
     name: str
     text: str
     parameters: tuple[Parameter, ...] = ()
     random: bool = False
+    """Whether a seed changes it at diversity 0."""
     unique_sink: bool = True
+    """Whether the last node is always the only sink. Where it is not, a node may never reach the
+    sink: its mixing time is infinite and its fidelity 0."""
     diversity: float = 0.0
+    """Share of rows redrawn between heads when none is asked for."""
     smallest: int = 2
+    """Fewest nodes it makes sense for."""
 
     def resolve(self, nodes: int, given: Mapping[str, object]) -> dict[str, object]:
-        """Defaults filled in and everything checked.
-
-        Raises
-        ------
-        EngineError
-            Listing every unknown, missing or wrong parameter, with the nearest name for a typo.
-        """
+        """Defaults filled in and everything checked; `EngineError` lists all that is wrong."""
         problems = self.problems(nodes, given)
         if problems:
             raise EngineError([f"Topology {self.name}: {problem}." for problem in problems])
@@ -147,13 +113,7 @@ def nearest(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
 
 
 def family(name: str) -> Family:
-    """The family called ``name``.
-
-    Raises
-    ------
-    EngineError
-        Naming the nearest family and all of them.
-    """
+    """The family called ``name``; `EngineError` names the nearest one and all of them."""
     if name in FAMILIES:
         return FAMILIES[name]
     known = ", ".join(FAMILIES)

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead, first_of_each
+from synergy_engine.sparse import SparseHead, first_of_each, offsets
 
 BLOCK_EDGES = 1 << 20
 BYTES_AN_EDGE = 16
 """What drawing an edge takes at its peak: two copies of its index and its share of a block."""
 
-Ints = npt.NDArray[np.int64]
 Rows = Callable[[int, int], tuple[Ints, Ints]]
 
 
@@ -51,7 +51,7 @@ def erdos_renyi(nodes: int, rng: np.random.Generator, probability: float) -> Spa
     """``i → j`` with the same probability for every ``i < j``.
 
     Gaps between edges, counted along all pairs in row order, are geometric; having no memory, they
-    may start afresh with every block.
+    may start again with every block.
     """
     expected = np.arange(nodes, dtype=np.float64) * probability
     _refuse(nodes, expected.sum())
@@ -151,7 +151,7 @@ def learned(
     Node 0 hears itself.
     """
     order = np.arange(nodes, dtype=np.int64)
-    weights: npt.NDArray[np.floating]
+    weights: Reals
     if pattern == "uniform":
         _refuse(nodes, 2.0 * nodes * nodes)
         head = _band(nodes, order).with_self_loops()
@@ -190,10 +190,7 @@ def _funsearch_edges(
             yield np.tile(here, len(following)), np.repeat(following, len(here))
         for _ in range(matchings):
             longest = max(len(here), len(following))
-            yield (
-                rng.permutation(np.resize(here, longest)),
-                np.resize(following, longest),
-            )
+            yield (rng.permutation(np.resize(here, longest)), np.resize(following, longest))
         if recursive and middle - low > 1:
             yield from _funsearch_edges(int(low), int(middle - low), rng, matchings, recursive)
     last = int(bounds[-1] - bounds[-2])
@@ -215,7 +212,7 @@ def _regular_pairs(nodes: int, degree: int, rng: np.random.Generator) -> Ints:
         bad = np.union1d(np.delete(among, firsts), np.flatnonzero(one == other))
         if not len(bad):
             return ranked
-        # A good edge apiece: exchange one end where that makes two new edges.
+        # One good edge for each bad one: exchange an end where that makes two new edges.
         partner = rng.integers(len(keys), size=len(bad))
         usable = np.zeros(len(bad), dtype=bool)
         usable[np.unique(partner, return_index=True)[1]] = True
@@ -287,10 +284,10 @@ def _band(nodes: int, degrees: Ints) -> SparseHead:
     return _stack(nodes, degrees.astype(np.float64), rows)
 
 
-def _stack(nodes: int, expected: npt.NDArray[np.float64], rows: Rows) -> SparseHead:
+def _stack(nodes: int, expected: Floats, rows: Rows) -> SparseHead:
     """Draw blocks of rows and put them under one another.
 
-    ``expected`` says about how many edges each row draws; it sets the blocks, and nothing else.
+    ``expected`` is about how many edges each row draws; it only decides where blocks end.
     """
     counts = np.zeros(nodes, dtype=np.int64)
     parts = []
@@ -303,18 +300,14 @@ def _stack(nodes: int, expected: npt.NDArray[np.float64], rows: Rows) -> SparseH
         counts[low:high], senders = rows(low, high)
         parts.append(senders.astype(np.int32))
         low = high
-    indptr = np.zeros(nodes + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    return SparseHead(indptr, np.concatenate(parts))
+    return SparseHead(offsets(counts), np.concatenate(parts))
 
 
 def _from_counts(counts: Ints, senders: npt.NDArray[np.integer]) -> SparseHead:
-    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
-    return SparseHead(indptr, senders.astype(np.int32))
+    return SparseHead(offsets(counts), senders.astype(np.int32))
 
 
-def _without_zeros(head: SparseHead, rows: Ints, weights: npt.NDArray[np.float64]) -> SparseHead:
+def _without_zeros(head: SparseHead, rows: Ints, weights: Floats) -> SparseHead:
     kept = weights > 0
     counts = np.bincount(rows[kept], minlength=head.nodes)
     thinned = _from_counts(counts, head.indices[kept])

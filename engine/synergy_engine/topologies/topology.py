@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from synergy_engine.arrays import Bools
 from synergy_engine.errors import EngineError, whole_number
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.sparse import SparseHead
+from synergy_engine.sparse import SparseHead, offsets
+from synergy_engine.system import MultiHeadSystem
 from synergy_engine.topologies import draw as draw
 from synergy_engine.topologies.catalogue import family
-
-if TYPE_CHECKING:
-    from synergy_engine.system import MultiHeadSystem
 
 PATTERNS = ("previous", "first", "uniform", "local")
 """The learned patterns in the order in which heads take them."""
@@ -37,60 +34,37 @@ def topology(
     layout: str = "auto",
     **parameters: object,
 ) -> MultiHeadSystem:
-    """Draw a system of heads from a graph family.
+    """Draw a system of heads from one of the `FAMILIES`.
+
+    All families have all self-loops, which [FF] assumes; in random ones nodes may have no way to
+    the sink, which `engine.structure` names. O(H · edges) time, about 16 bytes per edge while
+    drawing. `EngineError` lists every parameter that is wrong; graphs that would not fit in memory
+    are refused before they are drawn. Source of most families: [FF].
 
     Parameters
     ----------
-    name : str
-        A name in :data:`synergy_engine.topologies.catalogue.FAMILIES`.
-    nodes : int
-        Number of nodes ``n``; the last one is the sink.
-    heads : int
-        Number of heads ``H``.
-    seed : int
+    nodes
+        How many nodes there are; the last one is the sink.
+    seed
         The same seed and NumPy give the same graphs, on every machine.
-    diversity : float, optional
+    diversity
         Share of rows in which a head differs from the first one, 0 (all alike) to 1 (drawn
         independently). A redrawn row is one of a fresh graph of the same family, or, for families
         that have one graph only, as many senders drawn uniformly from the earlier nodes. Rows that
-        a smaller diversity redraws are redrawn by a larger one too. The family says what it is
-        when not given.
-    weights : "uniform" or (H,) sequence
-        Head weights, normalised to sum to one.
-    layout : {"auto", "dense", "sparse"}
-        How heads are stored; ``"auto"`` is dense for few nodes or full graphs.
+        a smaller diversity redraws are redrawn by a larger one too. The family's own when not
+        given.
+    weights
+        Head weights, normalised to sum to one, or ``"uniform"``.
+    heads, layout
+        How many heads, and how they are stored: ``"dense"``, ``"sparse"``, or ``"auto"``: dense
+        for few nodes or full graphs.
     **parameters
-        The family's own; see :data:`synergy_engine.topologies.catalogue.FAMILIES`.
+        The family's own, such as ``window`` or ``degree``.
 
-    Returns
-    -------
-    MultiHeadSystem
-        All families have all self-loops, which [FF] assumes; :func:`engine.structure` names nodes
-        that cannot reach the sink, which happens in random families.
-
-    Raises
-    ------
-    EngineError
-        Listing every parameter that is wrong.
-    TooLargeError
-        Before drawing, for graphs that do not fit in memory.
-
-    Notes
-    -----
-    ``O(H · edges)`` time, vectorised; about 16 bytes an edge while drawing.
-
-    References
-    ----------
-    Families: [FF] Vitvitskyi et al., *What Makes a Good Feedforward Computational Graph?*, 2025.
-
-    Examples
-    --------
     >>> system = topology("line", 4)
     >>> system.head_array(0).astype(int).tolist()
     [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
-    from synergy_engine.system import MultiHeadSystem
-
     drawn = topology_heads(name, nodes, heads=heads, seed=seed, diversity=diversity, **parameters)
     if _is_dense(drawn, layout):
         return MultiHeadSystem.from_weights(np.stack([head.to_array() for head in drawn]), weights)
@@ -146,11 +120,10 @@ def _same_edges(one: SparseHead, other: SparseHead) -> bool:
     return np.array_equal(one.indptr, other.indptr) and np.array_equal(one.indices, other.indices)
 
 
-def _choose_rows(kept: SparseHead, redrawn: SparseHead, where: npt.NDArray[np.bool_]) -> SparseHead:
-    """Rows of ``redrawn`` where the mask says so, else of ``kept``."""
+def _choose_rows(kept: SparseHead, redrawn: SparseHead, where: Bools) -> SparseHead:
+    """Rows of ``redrawn`` where the mask is true, else of ``kept``."""
     counts = np.where(where, np.diff(redrawn.indptr), np.diff(kept.indptr))
-    indptr = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=indptr[1:])
+    indptr = offsets(counts)
     to = np.repeat(where, counts)
     old = np.repeat(~where, np.diff(kept.indptr))
     new = np.repeat(where, np.diff(redrawn.indptr))

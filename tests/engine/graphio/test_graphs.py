@@ -90,7 +90,7 @@ def test_anything_there_and_back(
     if refusal:
         assert named
         assert suffix != "json"
-        assert re.search("name .* (edge list|control characters|no text)", refusal, re.DOTALL)
+        assert re.search("name .* (edge list|control characters|not text)", refusal, re.DOTALL)
         return
     found = engine.read_graph(path, self_loops="keep")
     expected = None if system.names == tuple(map(str, range(n))) else system.names
@@ -116,7 +116,7 @@ def test_the_old_file_stays_when_writing_fails(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_name_that_is_no_text_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text_is_refused_with_a_message(tmp_path: Path) -> None:
     system = MultiHeadSystem.from_edges([[(0, 1)]], names=["a", "\ud800"])
     for suffix in ("csv", "graphml", "gml"):
         with pytest.raises(GraphFileError, match="name"):
@@ -285,7 +285,7 @@ def test_a_cycle_is_named(tmp_path: Path) -> None:
         engine.read_graph(path)
 
 
-def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_everything_wrong_is_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "graph.csv"
     path.write_text("source,target,weight\na,b,-1\nb,c,nan\nc,a,1\nc,d,1\n")
     with pytest.raises(GraphFileError) as caught:

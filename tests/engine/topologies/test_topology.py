@@ -192,7 +192,7 @@ def test_dense_and_sparse_layouts_hold_the_same_graph() -> None:
         assert np.array_equal(dense.head_array(head), sparse.head_array(head))
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(EngineError) as caught:
         topology_heads("sliding_window", 1, windw=3, window=0)
     assert len(caught.value.problems) == 3

@@ -13,17 +13,13 @@ import pytest
 
 import synergy_engine as engine
 from synergy_engine.kernels.threads import over_ranges
+from tests.engine.systems import attention
 
 
 @pytest.fixture(autouse=True)
 def restore_threads() -> Iterator[None]:
     yield
     engine.set_threads(None)
-
-
-def attention(*shape: int) -> np.ndarray:
-    weights = np.tril(np.random.default_rng(0).random(shape) ** 5)
-    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
 def test_the_same_bits_whatever_the_number_of_threads() -> None:
@@ -99,8 +95,8 @@ def test_kernels_stay_inside_their_arrays() -> None:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
-                *("tests/engine/test_examples.py", "tests/engine/test_analysis.py"),
-                *("tests/engine/test_paths.py", "tests/engine/test_system.py"),
+                *("tests/engine/test_examples.py", "tests/engine/test_system.py"),
+                *("tests/engine/analysis", "tests/engine/measures"),
             ],
             env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": cache},
             capture_output=True,

@@ -9,9 +9,9 @@ import pytest
 
 import synergy_engine as engine
 from synergy_engine.kernels.panels import FLUSH, STEPS
+from synergy_engine.kernels.states import Peaks, Survival
 from synergy_engine.measures.fidelity import run_peaks
-from synergy_engine.operators.dense import DenseStack, dense_heads
-from synergy_engine.operators.stack import Peaks, Survival
+from synergy_engine.operators.dense import DenseStack, head_stack
 
 SIZES = [1, 2, 7, 8, 9, 31, 64, 101]  # one panel, whole panels, one node more and less
 HORIZON = 5 * STEPS + 3
@@ -52,7 +52,7 @@ def steps_of(v: np.ndarray, step: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["walk", "diffusion"])
 @pytest.mark.parametrize("n", SIZES)
 def test_trajectories_are_products(n: int, kind: str) -> None:
-    stack = dense_heads(heads(n), kind)  # type: ignore[arg-type]
+    stack = head_stack(heads(n), kind)  # type: ignore[arg-type]
     start = np.random.default_rng(0).normal(size=n)  # a signed vector is propagated too
     for k in range(stack.count):
         step = operator(stack, k)
@@ -68,7 +68,7 @@ def test_trajectories_are_products(n: int, kind: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n", SIZES)
 def test_every_peak_is_the_largest_value_of_all_steps(n: int, dtype: type) -> None:
-    stack = dense_heads(heads(n, dtype), "diffusion")
+    stack = head_stack(heads(n, dtype), "diffusion")
     state = run_peaks(stack, tolerance=-1.0, horizon=HORIZON, every_node=True)
     sink = np.eye(n)[-1]
     for k in range(stack.count):
@@ -82,7 +82,7 @@ def test_every_peak_is_the_largest_value_of_all_steps(n: int, dtype: type) -> No
 @pytest.mark.parametrize("pulled", [False, True])
 @pytest.mark.parametrize("n", SIZES[1:])
 def test_levels_are_crossed_at_the_first_step_below_them(n: int, pulled: bool) -> None:
-    stack = dense_heads(heads(n)[:1], "walk")
+    stack = head_stack(heads(n)[:1], "walk")
     levels, of_mean = [0.9, 0.25, 0.25, 1e-3], [False, False, True, True]
     state = Survival.start(1, n, levels=levels, of_mean=of_mean, cap=5, pulled=pulled)
     step = operator(stack, 0)
@@ -96,7 +96,7 @@ def test_levels_are_crossed_at_the_first_step_below_them(n: int, pulled: bool) -
 
 @pytest.mark.parametrize("tolerance", [1e-12, -1.0])
 def test_the_same_bits_whatever_threads_and_however_cut(tolerance: float) -> None:
-    stack = dense_heads(np.tile(heads(101), (8, 1, 1)), "diffusion")
+    stack = head_stack(np.tile(heads(101), (8, 1, 1)), "diffusion")
 
     def run(horizons: list[int]) -> Peaks:
         state = Peaks.start(stack.count, 101, tolerance=tolerance, every_node=True)

@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 
 import synergy_engine as engine
-
-
-def attention(*shape: int, seed: int = 0, sharp: float = 3.0) -> np.ndarray:
-    logits = np.random.default_rng(seed).normal(0, sharp, shape)
-    weights = np.tril(np.exp(logits - logits.max(axis=-1, keepdims=True)))
-    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+from tests.engine.systems import attention
 
 
 def numbers(value: Any, path: str = "") -> dict[str, float]:

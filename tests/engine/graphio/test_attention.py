@@ -108,7 +108,7 @@ def test_published_attention(paper: Path) -> None:
     assert read.shape[-1] == read.shape[-2]
 
 
-def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+def test_everything_wrong_is_reported_at_once(tmp_path: Path) -> None:
     bad = attention(2, 4)
     bad[0, 1, 3] = 0.5
     bad[1, 2, 0] = -1
@@ -162,7 +162,7 @@ def test_lying_safetensors_headers(tmp_path: Path, header: object) -> None:
         engine.read_attention(tmp_path / "a.safetensors")
 
 
-def test_a_tensor_in_eight_bits_hinders_nobody(tmp_path: Path) -> None:
+def test_a_tensor_in_eight_bits_is_skipped(tmp_path: Path) -> None:
     header = {
         "quantised": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [16, 20]},
         "layer": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
@@ -202,7 +202,7 @@ def test_headers_that_claim_more_than_there_is(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", npy((10**6, 10**6)))
     for name in ("a.npy", "a.npz"):
-        with pytest.raises(AttentionFileError, match="holds only"):
+        with pytest.raises(AttentionFileError, match="has only"):
             engine.read_attention(tmp_path / name)
 
 
