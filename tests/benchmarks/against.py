@@ -53,6 +53,19 @@ def analysis() -> Callable[[], object]:
     return lambda: [engine.analyze_batch(attention) for _ in range(10)]
 
 
+def headline() -> Callable[[], object]:
+    engine = first_of("synergy_engine", "engine")
+    rows = np.tril(np.exp(np.random.default_rng(4).normal(0, 2, (16, 1, 8, 128, 128))))
+    attention = rows / rows.sum(axis=-1, keepdims=True)
+    return lambda: [engine.headline(attention) for _ in range(30)]
+
+
+def tiny() -> Callable[[], object]:
+    engine = first_of("synergy_engine", "engine")
+    system = engine.topology("line", 8, heads=2, seed=0)
+    return lambda: [engine.analyze(system) for _ in range(100)]
+
+
 def fidelity() -> Callable[[], object]:
     engine = first_of("synergy_engine", "engine")
     rng = np.random.default_rng(1)
@@ -146,6 +159,8 @@ SORT = {"task": "sort", "length": 33, "vocabulary": 16, "batch": 64, "layers": 1
 
 INSIDE: dict[str, Callable[[], Callable[[], object]]] = {
     "engine: analyze_batch (8, 2, 8, 64, 64)": analysis,
+    "engine: headline (16, 1, 8, 128, 128)": headline,
+    "engine: analyze, 8 nodes": tiny,
     "engine: fidelity (16, 100, 100)": fidelity,
     "engine: mixing and arrival, 512 nodes": mixing,
     "engine: hitting times, 10^6 edges": sparse_hitting,
