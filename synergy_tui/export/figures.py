@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synergy_tui.errors import UserError, require
-from synergy_tui.experiments.attention import Kept, kept_attention
+from synergy_tui.experiments.attention import Snapshot, find_snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import conventions, leaf
 from synergy_tui.experiments.state import ExperimentState, RunState
@@ -131,7 +131,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     figure, grid = _figure(columns, len(shown), width=2.3)
     for row, each in zip(grid, shown, strict=True):
         whole = engine.MultiHeadSystem.from_attention(
-            each.attention[0, 0], each.head_weights[0], rows="any", names=each.names
+            each.attention[0, 0], each.head_weights[0], rows="any", names=each.names or None
         )
         systems = [(f"head {h + 1}", whole.head(h)) for h in range(_alone(each))]
         systems.append((f"{each.run}: together" if systems else each.run, whole))
@@ -144,7 +144,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _alone(kept: Kept) -> int:
+def _alone(kept: Snapshot) -> int:
     """Return how many heads to draw alone: none when there is one, at most three."""
     heads = kept.attention.shape[2]
     return 0 if heads == 1 else min(heads, 3)
@@ -185,11 +185,11 @@ def heads(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _newest(experiment: Experiment, state: ExperimentState, run: RunState) -> Kept | None:
+def _newest(experiment: Experiment, state: ExperimentState, run: RunState) -> Snapshot | None:
     """Return a run's newest attention, ``None`` where none was kept."""
     if run.probe is None or run.probe.attention is None:
         return None
-    return kept_attention(experiment, state, run.name, None)
+    return find_snapshot(experiment, state, run.name, None)
 
 
 def _measured_by(state: ExperimentState) -> str:

@@ -28,16 +28,16 @@ def scenario_schema() -> Schema:
 
 def events_schema() -> Schema:
     """Return the JSON Schema of one line of ``events.jsonl`` and of ``synergy run --json``."""
-    from synergy_tui.schemas.events import build
+    from synergy_tui.schemas import described
 
-    return {"$schema": DIALECT, **build()}
+    return {"$schema": DIALECT, **described.events_schema()}
 
 
 def analysis_schema() -> Schema:
     """Return the JSON Schema of one line of ``synergy analyze --json``."""
-    from synergy_tui.schemas.analysis import build
+    from synergy_tui.schemas import described
 
-    return {"$schema": DIALECT, **build()}
+    return {"$schema": DIALECT, **described.analysis_schema()}
 
 
 SCHEMAS: dict[str, Callable[[], Schema]] = {
