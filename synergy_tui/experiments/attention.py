@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ class Snapshot:
         return about
 
     @property
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Any]:
         """The tensors of its file."""
         arrays = {"attention": self.attention, "head_weights": self.head_weights}
         return arrays if self.tokens is None else {**arrays, "tokens": self.tokens}

@@ -23,22 +23,6 @@ from synergy_tui.files import FILE_MODE
 
 VERSION = 1
 
-KINDS = (
-    "experiment_started",
-    "run_started",
-    "run_resumed",
-    "train_step",
-    "probe",
-    "simulated",
-    "checkpoint",
-    "expectation",
-    "resources",
-    "warning",
-    "run_finished",
-    "run_failed",
-    "run_stopped",
-    "experiment_finished",
-)
 SYNCED = frozenset(
     {"checkpoint", "run_finished", "run_failed", "run_stopped", "experiment_finished"}
 )

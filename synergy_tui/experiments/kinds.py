@@ -15,6 +15,7 @@ OpenText = Annotated[str, "open"]
 OpenNumber = Annotated[float | None, "open"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """An event without its time."""
 
@@ -174,4 +175,5 @@ _CLASSES: tuple[type[Kind], ...] = (
     RunStopped,
     ExperimentFinished,
 )
+ENDINGS = {"finished": RunFinished, "failed": RunFailed, "stopped": RunStopped}
 KINDS = {each.kind: each for each in _CLASSES}

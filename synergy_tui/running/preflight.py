@@ -29,10 +29,10 @@ def check_inputs(scenario: Scenario) -> None:
 
         try:
             if isinstance(run, LoadedRun):
-                loaded = load_run(run, scenario)
+                snapshot = load_run(run, scenario).snapshot
                 import synergy_engine as engine
 
-                for batch in loaded.attention:
+                for batch in snapshot.attention:
                     for layer in batch:
                         engine.MultiHeadSystem.from_attention(layer)
             else:

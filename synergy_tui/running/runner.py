@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.state import ExperimentState
@@ -99,7 +100,7 @@ class _Execution:
 
     def run(self) -> int:
         recorder = self._recorder
-        monitor = ResourceMonitor(lambda **fields: recorder.write("resources", **fields))
+        monitor = ResourceMonitor(lambda **used: recorder.write(kinds.Resources(**used)))
         code, reason, stopped = int(ExitCode.OK), "", False
         try:
             recorder.started()

@@ -104,13 +104,13 @@ def test_a_resume_without_a_checkpoint_begins_again() -> None:
 
 def test_the_state_at_a_step_is_what_was_known_then() -> None:
     state = ExperimentState.read(recording("sort") / "events.jsonl")
-    then = state.at(45).runs["single-head"]
     run = state.runs["single-head"]
-    assert then.probe is not None
-    assert then.probe.step == 40
-    assert then.loss == run.losses[44]
+    then = run.probe_at(45)
+    assert then is not None
+    assert then.step == 40
+    assert run.loss.at(45) == run.losses[44]
     assert run.probe_at(-1) is None
-    assert run.metrics_at(None).probe == run.probe
+    assert run.probe_at(None) == run.probe
 
 
 def test_events_of_the_future_and_of_enemies_are_skipped() -> None:
