@@ -95,6 +95,11 @@ class Simulated(Kind):
     attention: str | None = None
     """The attention file relative to the experiment, where one was kept."""
 
+    @property
+    def whole(self) -> Analysis:
+        """The mean over layers; of a single layer its own analysis, which says more."""
+        return self.layers[0] if len(self.layers) == 1 else self.overall
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(Simulated):

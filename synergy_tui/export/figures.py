@@ -6,7 +6,7 @@ one colour and one line style throughout, so that figures stand without colour t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,7 @@ def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _arrival(run: RunState) -> dict[str, list[float]] | None:
+def _arrival(run: RunState) -> Mapping[str, Any] | None:
     """Return the arrival curve of a run's first layer at its newest probe."""
     assert run.probe is not None
     layers = run.probe.layers

@@ -13,8 +13,8 @@ from typing import Any
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.settings import TASKS
 from synergy_tui.errors import did_you_mean
-from synergy_tui.experiments import metrics
 from synergy_tui.scenario import expect
+from synergy_tui.scenario.metrics import unknown_metric
 from synergy_tui.scenario.models import Train, run_kind
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
@@ -318,7 +318,7 @@ def _expectations(raw: Raw, runs: list[tuple[int, Raw]]) -> Iterator[Problem]:
                     f"(allowed: {', '.join(names) or 'none, there are no runs'})",
                     that,
                 )
-            if wrong := metrics.problem(each.name):
+            if wrong := unknown_metric(each.name):
                 yield Problem(at, wrong, that)
         for one, other in pairwise(parsed.sides):
             if isinstance(one, expect.Number) and isinstance(other, expect.Number):
