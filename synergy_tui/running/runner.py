@@ -18,7 +18,7 @@ from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import FILE_MODE
 from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.recorder import NO_ROOM, Recorder
-from synergy_tui.running.signals import Stopper, _Wrapped
+from synergy_tui.running.signals import AskingStopper, Stopper
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
 from synergy_tui.scenario.training import matches_of, training_of
 
@@ -37,35 +37,18 @@ def run_experiment(
     listener: Callable[[Event], None] | None = None,
     train: Train | None = None,
 ) -> int:
-    """Execute an experiment's scenario, or go on with it, and return its exit code.
+    """Execute an experiment's scenario, or resume it, and return its exit code.
 
-    Runs that are finished are not run again; trained ones go on from their newest checkpoints.
+    Runs that are finished are not run again; trained ones continue from their newest checkpoints.
+    ``should_stop`` is asked between steps; once true, runs are checkpointed and stop. A `Stopper`
+    also says why, and with which exit code. ``listener`` is called with every event after it is in
+    the log. ``train`` is called in place of :func:`synergy_trainer.train`, with the same arguments:
+    so several experiments train as one ensemble, and several processes on one batch.
 
-    Parameters
-    ----------
-    experiment
-        Made by :func:`~synergy_tui.experiments.experiment.create_experiment`.
-    device
-        Where to train: ``auto``, ``cpu``, ``cuda``, ``mps``.
-    should_stop
-        Asked between steps; once true, runs are checkpointed and stop. A :class:`Stopper` also
-        says why, and with which exit code.
-    threads
-        CPU threads for training and measuring; the libraries' own choice when ``None``.
-    listener
-        Called with every event after it is in the log.
-    train
-        Called in place of :func:`trainer.train`, with the same arguments: how several experiments
-        train as one ensemble, and several processes on one batch.
-
-    Raises
-    ------
-    UserError
-        Another process writes this experiment, or its scenario cannot be read.
+    A `UserError` says that another process writes this experiment, or that its scenario cannot be
+    read.
     """
-    stopper = should_stop if isinstance(should_stop, Stopper) else None
-    if stopper is None:
-        stopper = _Wrapped(should_stop)
+    stopper = should_stop if isinstance(should_stop, Stopper) else AskingStopper(should_stop)
     with experiment.lock():
         scenario = experiment.scenario()
         known = experiment.events_path.exists() and experiment.events_path.stat().st_size > 0
@@ -139,12 +122,12 @@ class _Execution:
                         recorder.end(how, run.name, state.step if state else 0, reason)
             return recorder.finish(code, reason, complete=not stopped)
         except OSError as error:
-            # Not even the closing word fits. What is in the log stays readable and resumable.
+            # Not even the closing event fits. What is in the log stays readable and resumable.
             with suppress(OSError):
                 log_exception(recorder.experiment)
             raise UserError(
                 f"Experiment {recorder.experiment.id}: {_explain(error)}",
-                hint=f"Make room, then go on with `synergy resume {recorder.experiment.id}`.",
+                hint=f"Make room, then continue with `synergy resume {recorder.experiment.id}`.",
                 exit_code=ExitCode.RUN_FAILED,
             ) from error
 
@@ -217,7 +200,7 @@ def append_log(experiment: Experiment, text: str) -> None:
 
 
 def log_exception(experiment: Experiment) -> None:
-    """Append the traceback of the exception under way to ``worker.log``, if that can be written."""
+    """Append the current exception's traceback to ``worker.log``, if that can be written."""
     with suppress(OSError):
         append_log(experiment, traceback.format_exc())
 
@@ -240,7 +223,7 @@ def _explain(error: OSError) -> str:
 
 
 def _classified(error: Exception) -> tuple[int, str]:
-    """Tell input that the libraries refuse from failures of the run."""
+    """Distinguish input that the libraries refuse from failures of the run."""
     from synergy_engine.errors import EngineError
     from synergy_trainer.errors import TrainerError
 

@@ -1,4 +1,4 @@
-"""Designed and loaded runs: from the tables of a scenario to something the engine measures."""
+"""Designed and loaded runs: from the tables of a scenario to what the engine measures."""
 
 from __future__ import annotations
 
