@@ -1,7 +1,6 @@
 """What must hold between the keys of a scenario; looked at even when single keys are wrong.
 
-Works on the raw tables, so every check has to bear values of the wrong type: it skips them, since
-the model has complained already.
+Works on the raw tables, so every check skips values of the wrong type, which the model reports.
 """
 
 from __future__ import annotations
@@ -195,9 +194,7 @@ def _designed(at: Key, run: Raw) -> Iterator[Problem]:
             own = {"topology", "edges", "file", "seed"}
             yield from _parameters(here, head, _count(names), own)
             if "topology" in head and names is None:
-                yield Problem(
-                    (*at, "nodes"), "a topology needs to know how many nodes there are", MISSING
-                )
+                yield Problem((*at, "nodes"), "a topology needs the number of nodes", MISSING)
         for place, edge in enumerate(_list(head.get("edges"))):
             ends, problem = _ends(edge, known, _count(names))
             if problem:

@@ -10,8 +10,8 @@
                 | ("min" | "max" | "abs") "(" sum ("," sum)* ")" | metric
     metric      = run "." name ("." name)*           multi-head.layer1.fidelity
 
-``==`` means equal within a relative 1e-9 (absolute 1e-12 at zero): numbers computed along
-different ways differ in their last bits. A run's name may hold ``-``; a metric's may not, so
+``==`` means equal within a relative 1e-9 (absolute 1e-12 at zero): numbers computed in
+different ways differ in their last bits. A run's name may contain ``-``; a metric's may not, so
 ``a.loss-b.loss`` is a difference. A chain holds when each of its comparisons does. Division by
 zero, a number that is missing or NaN, and a mixing time known only as "more than the step limit"
 where that does not decide: the expectation does not hold, and says why.
@@ -46,7 +46,7 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max, "abs": ab
 
 
 class ExpectationError(ValueError):
-    """The line is not an expectation; the message says where and what was expected there."""
+    """The line is not an expectation; says where, and what was expected there."""
 
 
 class UndecidedError(ArithmeticError):
@@ -64,7 +64,6 @@ class Metric:
     name: str
 
     def value(self, lookup: Lookup) -> Value:
-        """Ask for it."""
         return lookup(self.run, self.name)
 
 
@@ -75,7 +74,6 @@ class Number:
     number: float
 
     def value(self, lookup: Lookup) -> Value:
-        """Return it."""
         return self.number
 
 
@@ -88,7 +86,6 @@ class Call:
     arguments: tuple[Node, ...]
 
     def value(self, lookup: Lookup) -> Value:
-        """Compute it from its arguments."""
         numbers = []
         for argument in self.arguments:
             value = argument.value(lookup)
@@ -108,24 +105,16 @@ Node = Metric | Number | Call
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A parsed line.
-
-    Attributes
-    ----------
-    text
-        As written.
-    sides
-        What is compared, left to right; one more than there are comparisons.
-    comparisons
-        ``<``, ``<=``, ``>``, ``>=``, ``==`` or ``!=``.
-    """
+    """A parsed line."""
 
     text: str
     sides: tuple[Node, ...]
+    """One more than there are comparisons."""
     comparisons: tuple[str, ...]
+    """``<``, ``<=``, ``>``, ``>=``, ``==`` or ``!=``."""
 
     def metrics(self) -> Iterator[Metric]:
-        """Yield every metric that it asks for."""
+        """Yield every metric in it."""
         waiting: list[Node] = list(self.sides)
         while waiting:
             node = waiting.pop(0)
@@ -135,13 +124,7 @@ class Expectation:
                 waiting = [*node.arguments, *waiting]
 
     def evaluate(self, lookup: Lookup) -> Result:
-        """Decide it.
-
-        Parameters
-        ----------
-        lookup
-            ``(run, metric) → number``; raises :class:`UndecidedError` for one that is missing.
-        """
+        """Decide it; ``lookup`` raises `UndecidedError` for a number that is missing."""
         values: list[Value | None] = []
         reason = ""
         for side in self.sides:
@@ -169,15 +152,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an expectation came to.
+    """Whether an expectation holds.
 
-    Attributes
-    ----------
-    left, right
-        The sides of the first comparison that failed; of the whole line when it holds. ``None``
-        when a side could not be computed.
-    reason
-        Why it could not be decided, else empty.
+    The sides are those of the first comparison that failed; of the whole line when it holds.
+    ``None``: a side could not be computed.
     """
 
     that: str
@@ -185,15 +163,13 @@ class Result:
     left: Value | None
     right: Value | None
     reason: str
+    """Why it could not be decided."""
 
 
 def compare(one: Value, sign: str, other: Value) -> bool:
     """Decide ``one sign other``.
 
-    Raises
-    ------
-    UndecidedError
-        A side is NaN, or known only from below where that does not settle it.
+    An `UndecidedError`: a side is NaN, or known only from below where that does not settle it.
     """
     if isinstance(one, AtLeast) or isinstance(other, AtLeast):
         return _compare_censored(one, sign, other)
@@ -225,19 +201,8 @@ def _compare_censored(one: Value, sign: str, other: Value) -> bool:
 
 
 def parse(text: str) -> Expectation:
-    """Parse one line.
-
-    Raises
-    ------
-    ExpectationError
-        Saying where the line stops making sense.
-    """
+    """Parse one line; an `ExpectationError` says where it stops making sense."""
     return _Parser(text).expectation()
-
-
-def check_syntax(text: str) -> None:
-    """Raise :class:`ExpectationError` unless ``text`` is an expectation."""
-    parse(text)
 
 
 class _Parser:

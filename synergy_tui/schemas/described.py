@@ -56,8 +56,8 @@ _NAMED: dict[str, Schema | None] = {
 }
 
 
-def events_schema() -> Schema:
-    """Return the schema of one event. Kinds that are not listed are valid: readers skip them."""
+def event() -> Schema:
+    """One line of ``events.jsonl`` and of ``synergy run --json``; other kinds are valid, too."""
     kinds = [
         {"if": {"properties": {"kind": {"const": name}}}, "then": _record(kind)}
         for name, kind in KINDS.items()
@@ -78,8 +78,8 @@ def events_schema() -> Schema:
     }
 
 
-def analysis_schema() -> Schema:
-    """Return the schema of one analysis: a layer, or "overall" (the mean over layers)."""
+def analysis() -> Schema:
+    """One line of ``synergy analyze --json``: a layer, or "overall" (the mean over layers)."""
     return {**_analysis(), "$defs": _DEFINITIONS}
 
 
