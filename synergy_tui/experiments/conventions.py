@@ -1,4 +1,4 @@
-"""Which of several numbers for one thing is shown, and what it is called.
+"""Which of several numbers for one thing is shown, and its name.
 
 Mixing times exist in four conventions, steps to the sink and fidelity in those that a probe was
 measured under; none is hidden, one at a time is shown, always with its name.

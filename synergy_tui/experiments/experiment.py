@@ -99,31 +99,14 @@ class Experiment:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
+        self.id = self.path.name
+        self.events_path = self.path / EVENTS
+        self.scenario_path = self.path / SCENARIO
+        self.log_path = self.path / "worker.log"  # tracebacks, and what libraries print
+        self.checkpoints = self.path / "checkpoints"
 
     def __repr__(self) -> str:
         return f"Experiment({str(self.path)!r})"
-
-    @property
-    def id(self) -> str:
-        return self.path.name
-
-    @property
-    def events_path(self) -> Path:
-        return self.path / EVENTS
-
-    @property
-    def scenario_path(self) -> Path:
-        """The resolved scenario."""
-        return self.path / SCENARIO
-
-    @property
-    def log_path(self) -> Path:
-        """The worker's log: tracebacks, and what libraries print."""
-        return self.path / "worker.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
 
     def scenario(self) -> Scenario:
         """Read the resolved scenario; a `UserError` says that it is missing or damaged."""

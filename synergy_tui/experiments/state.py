@@ -119,6 +119,11 @@ class RunState:
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
+    def series(self) -> dict[str, Series]:
+        """What training steps report, by the names of `kinds.TrainStep`."""
+        return {"loss": self.loss, "accuracy": self.accuracy, "tokens_per_second": self.speed}
+
+    @property
     def steps(self) -> np.ndarray:
         return self.loss.steps
 
@@ -162,7 +167,7 @@ class RunState:
     def rewind(self, step: int) -> None:
         """Forget what came after ``step``: the run resumed from a checkpoint there."""
         self.ended_at = 0
-        for series in (self.loss, self.accuracy, self.speed):
+        for series in self.series.values():
             series.drop_after(step)
         while self.probes and self.probes[-1].step > step:
             self.probes.pop()
@@ -256,9 +261,8 @@ class ExperimentState:
         for name, table in tables.items():
             run = self._run({"run": name})
             steps = table[:, 0].astype(np.int64)
-            run.loss.extend(steps, table[:, 1])
-            run.accuracy.extend(steps, table[:, 2])
-            run.speed.extend(steps, table[:, 3])
+            for column, key in enumerate(_STEP_COLUMNS[1:], start=1):
+                run.series[key].extend(steps, table[:, column])
         self.elapsed = max(self.elapsed, elapsed)
         self.events += len(events)
 
@@ -332,9 +336,9 @@ class ExperimentState:
     def _on_train_step(self, event: Event) -> None:
         run = self._run(event)
         step = event["step"]
-        run.loss.append(step, event["loss"])
-        run.accuracy.append(step, event.get("accuracy"))
-        run.speed.append(step, event.get("tokens_per_second"))
+        loss = event["loss"]
+        for name, series in run.series.items():
+            series.append(step, loss if name == "loss" else event.get(name))
 
     def _on_probe(self, event: Event) -> None:
         if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):

@@ -1,9 +1,8 @@
-"""What the comparison shows right now, in one honest line.
+"""What the comparison shows right now, in one line.
 
 Words follow numbers: a difference is *clear* only where the 95 % intervals over inputs do not
-overlap; where they do, the line says that there is no clear difference; conventions that point the
-other way are named in the same breath. One input has no interval, and the line says how many there
-were.
+overlap; where they do, the line says that there is no clear difference, and it names conventions
+that point the other way. One input has no interval; the conventions name the number of inputs.
 """
 
 from __future__ import annotations

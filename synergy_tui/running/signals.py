@@ -53,7 +53,7 @@ def stop_on_signals(stopper: Stopper, *, detached: bool) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into requests to stop; put the old handlers back afterwards.
 
     A second one ends the process at once. A detached worker outlives its terminal, so it ignores
-    SIGHUP; a run in the foreground stops cleanly with its terminal, unless ``nohup`` said not to.
+    SIGHUP; a run in the foreground stops cleanly with its terminal, unless under ``nohup``.
     Outside the main thread, where Python allows no handlers, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():

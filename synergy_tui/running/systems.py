@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,24 +57,19 @@ def _designed(run: DesignedRun, scenario: Scenario) -> MultiHeadSystem:
     names = run.nodes if isinstance(run.nodes, list) else None
     count = len(names) if names else run.nodes if isinstance(run.nodes, int) else None
     number = {name: index for index, name in enumerate(names or [])}
-    heads: list[MultiHeadSystem] = []
+    from_edges = partial(
+        engine.MultiHeadSystem.from_edges,
+        nodes=count,
+        names=names,
+        self_loops=run.self_loops,
+        unreachable="allow",
+    )
     if all(head.edges is not None for head in run.heads):
-        return engine.MultiHeadSystem.from_edges(
-            [_numbered(head.edges or [], number) for head in run.heads],
-            nodes=count,
-            names=names,
-            self_loops=run.self_loops,
-            unreachable="allow",
-        )
+        return from_edges([_numbered(head.edges or [], number) for head in run.heads])
+    heads: list[MultiHeadSystem] = []
     for index, head in enumerate(run.heads):
         if head.edges is not None:
-            one = engine.MultiHeadSystem.from_edges(
-                [_numbered(head.edges, number)],
-                nodes=count,
-                names=names,
-                self_loops=run.self_loops,
-                unreachable="allow",
-            )
+            one = from_edges([_numbered(head.edges, number)])
         elif head.file is not None:
             require_file(head.file)
             one = engine.read_graph(head.file, self_loops=run.self_loops)

@@ -1,4 +1,4 @@
-"""What must hold between the keys of a scenario; looked at even when single keys are wrong.
+"""What must hold between the keys of a scenario; checked even when single keys are wrong.
 
 Works on the raw tables, so every check skips values of the wrong type, which the model reports.
 """

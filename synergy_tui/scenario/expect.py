@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from synergy_tui.words import AtLeast, Value
@@ -42,7 +42,10 @@ _TOKEN = re.compile(
 )
 _SAME = {"≤": "<=", "≥": ">=", "≠": "!=", "−": "-", "×": "*", "·": "*", "÷": "/"}
 _COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max, "abs": abs}
+Function = Callable[..., float]
+_FUNCTIONS: dict[str, Function] = {"min": min, "max": max, "abs": abs}
+_SUMS: dict[str, Function] = {"+": operator.add, "-": operator.sub}
+_PRODUCTS: dict[str, Function] = {"*": operator.mul, "/": operator.truediv}
 
 
 class ExpectationError(ValueError):
@@ -81,8 +84,7 @@ class Number:
 class Call:
     """An operation on numbers."""
 
-    function: Callable[..., float]
-    symbol: str
+    function: Function
     arguments: tuple[Node, ...]
 
     def value(self, lookup: Lookup) -> Value:
@@ -258,19 +260,16 @@ class _Parser:
         return Expectation(self.text, tuple(sides), tuple(comparisons))
 
     def sum(self) -> Node:
-        node = self.term()
-        while self.peek() in ("+", "-"):
-            symbol = self.take()[1]
-            function = operator.add if symbol == "+" else operator.sub
-            node = Call(function, symbol, (node, self.term()))
-        return node
+        return self.chain(self.term, _SUMS)
 
     def term(self) -> Node:
-        node = self.factor()
-        while self.peek() in ("*", "/"):
-            symbol = self.take()[1]
-            function = operator.mul if symbol == "*" else operator.truediv
-            node = Call(function, symbol, (node, self.factor()))
+        return self.chain(self.factor, _PRODUCTS)
+
+    def chain(self, part: Callable[[], Node], functions: Mapping[str, Function]) -> Node:
+        node = part()
+        while self.peek() in functions:
+            function = functions[self.take()[1]]
+            node = Call(function, (node, part()))
         return node
 
     def factor(self) -> Node:
@@ -289,7 +288,7 @@ class _Parser:
         if token in ("-", "+"):
             self.take()
             inner = self.factor()
-            return Call(operator.neg, "-", (inner,)) if token == "-" else inner
+            return Call(operator.neg, (inner,)) if token == "-" else inner
         if token == "(":
             self.take()
             node = self.sum()
@@ -326,7 +325,7 @@ class _Parser:
         function = _FUNCTIONS[name]
         if len(arguments) == 1 and name != "abs":
             return arguments[0]
-        return Call(function, name, tuple(arguments))
+        return Call(function, tuple(arguments))
 
     def close(self) -> None:
         if self.peek() != ")":

@@ -16,6 +16,7 @@ from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
+from synergy_tui.scenario.sweep import Override
 from synergy_tui.scenario.training import training_problems
 
 LARGEST = 16 * 2**20
@@ -262,22 +263,21 @@ def _at(raw: Any, path: Key) -> Any:
 
 def _allowed(raw: dict[str, Any], path: Key) -> list[str]:
     """Return the keys that the table at ``path`` may have."""
-    model: type[BaseModel] = Scenario
     if path[:1] == ("runs",):
-        model = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
-    elif path == ("train",):
-        model = models.Train
-    elif path == ("analysis",):
-        model = models.AnalysisTable
-    elif path[:1] == ("expect",):
-        model = models.Expect
-    elif path == ("sweep",):
-        model = models.SweepTable
+        model: type[BaseModel] = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
     elif path[:2] == ("sweep", "overrides"):
-        from synergy_tui.scenario.sweep import Override
-
         model = Override
+    else:
+        model = _TABLES.get(path[:1], Scenario)
     return list(model.model_fields)
+
+
+_TABLES: dict[Key, type[BaseModel]] = {
+    ("train",): models.Train,
+    ("analysis",): models.AnalysisTable,
+    ("expect",): models.Expect,
+    ("sweep",): models.SweepTable,
+}
 
 
 def _absolute(run: Any, folder: Path) -> Any:

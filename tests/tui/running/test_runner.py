@@ -58,8 +58,8 @@ def test_a_chosen_width_is_told_once(tmp_path: Path) -> None:
     experiment = make(tmp_path, {**raw, "expect": []})
     assert execute(experiment, should_stop=Stopper(deadline=0.0)) == 3
     assert execute(experiment) == 0
-    told = [message for _, _, message in experiment.fold().warnings]
-    assert [message.partition(" →")[0] for message in told] == ["two: mlp 8"]
+    warnings = [message for _, _, message in experiment.fold().warnings]
+    assert [message.partition(" →")[0] for message in warnings] == ["two: mlp 8"]
 
 
 def test_a_training_is_told_from_start_to_end(tmp_path: Path) -> None:

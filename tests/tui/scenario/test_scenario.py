@@ -1,4 +1,4 @@
-"""Scenario files: what they may say, and what is said about those that may not."""
+"""Scenario files: what they may contain, and the messages about what they may not."""
 
 from __future__ import annotations
 
