@@ -15,7 +15,7 @@ import numpy as np
 from synergy_tui.experiments.events import Event, EventReader, status_of
 from synergy_tui.experiments.kinds import KINDS, Probe as ProbeRecord, TrainStep
 
-_STEP_COLUMNS = tuple(each.name for each in fields(TrainStep) if each.name != "run")
+REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
 
 
@@ -112,16 +112,22 @@ class RunState:
     reason: str = ""
     ended_at: int = 0
     """Step at which the run finished, stopped or failed."""
-    loss: Series = field(default_factory=Series)
-    accuracy: Series = field(default_factory=Series)
-    speed: Series = field(default_factory=Series)
+    series: dict[str, Series] = field(default_factory=lambda: {name: Series() for name in REPORTED})
+    """What training steps report, by the names of `kinds.TrainStep`."""
     probes: list[ProbeRecord] = field(default_factory=list)
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
-    def series(self) -> dict[str, Series]:
-        """What training steps report, by the names of `kinds.TrainStep`."""
-        return {"loss": self.loss, "accuracy": self.accuracy, "tokens_per_second": self.speed}
+    def loss(self) -> Series:
+        return self.series["loss"]
+
+    @property
+    def accuracy(self) -> Series:
+        return self.series["accuracy"]
+
+    @property
+    def speed(self) -> Series:
+        return self.series["tokens_per_second"]
 
     @property
     def steps(self) -> np.ndarray:
@@ -246,7 +252,10 @@ class ExperimentState:
             # Column by column in C loops: a million steps fold in well under a second.
             runs = [event["run"] for event in events]
             table = np.column_stack(
-                [np.fromiter(map(itemgetter(key), events), np.float64) for key in _STEP_COLUMNS]
+                [
+                    np.fromiter(map(itemgetter(key), events), np.float64)
+                    for key in ("step", *REPORTED)
+                ]
             )
             for name in dict.fromkeys(runs):
                 tables[name] = table[np.fromiter(map(name.__eq__, runs), bool, len(runs))]
@@ -261,8 +270,8 @@ class ExperimentState:
         for name, table in tables.items():
             run = self._run({"run": name})
             steps = table[:, 0].astype(np.int64)
-            for column, key in enumerate(_STEP_COLUMNS[1:], start=1):
-                run.series[key].extend(steps, table[:, column])
+            for column, reported in enumerate(REPORTED, start=1):
+                run.series[reported].extend(steps, table[:, column])
         self.elapsed = max(self.elapsed, elapsed)
         self.events += len(events)
 
@@ -336,9 +345,10 @@ class ExperimentState:
     def _on_train_step(self, event: Event) -> None:
         run = self._run(event)
         step = event["step"]
-        loss = event["loss"]
+        if "loss" not in event:
+            return
         for name, series in run.series.items():
-            series.append(step, loss if name == "loss" else event.get(name))
+            series.append(step, event.get(name))
 
     def _on_probe(self, event: Event) -> None:
         if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
