@@ -6,7 +6,6 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from jsonschema import Draft202012Validator
 
 from synergy_tui.experiments.events import plain
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.experiments.kinds import KINDS
 from synergy_tui.schemas import SCHEMAS, render, schema_path
 from tests.places import ROOT
 
@@ -69,15 +67,6 @@ def test_the_scenario_schema_refuses(change: dict[str, Any]) -> None:
 def test_events_as_they_are_written_are_valid(finished: Experiment) -> None:
     for line in finished.events_path.read_text(encoding="utf-8").splitlines():
         assert problems("events", json.loads(line)) == []
-
-
-def test_events_are_written_with_every_key_in_the_described_order(finished: Experiment) -> None:
-    for line in finished.events_path.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        described = [each.name for each in fields(KINDS[event["kind"]])]
-        if event.get("run") is None:  # a warning about the whole experiment
-            described = [name for name in described if name != "run"]
-        assert list(event) == ["v", "t", "kind", *described]
 
 
 @pytest.mark.parametrize("log", RECORDINGS, ids=lambda path: path.parent.name)
