@@ -383,19 +383,12 @@ class ExperimentState:
         self.warnings.append((event["t"], event.get("run"), event["message"]))
 
     def _on_run_finished(self, event: Event) -> None:
-        self._end(event, "finished")
-
-    def _on_run_failed(self, event: Event) -> None:
-        self._end(event, "failed")
-
-    def _on_run_stopped(self, event: Event) -> None:
-        self._end(event, "stopped")
-
-    def _end(self, event: Event, status: str) -> None:
         run = self._run(event)
-        run.status = status
+        run.status = event["kind"].removeprefix("run_")
         run.reason = event.get("reason") or ""
         run.ended_at = max(0, int(event.get("step") or 0))
+
+    _on_run_failed = _on_run_stopped = _on_run_finished
 
     def _on_experiment_finished(self, event: Event) -> None:
         self.exit_code = event["exit_code"]

@@ -23,6 +23,8 @@ class Stopper:
     reason: str = ""
     """Empty until it was asked to end."""
     exit_code: int = int(ExitCode.TERMINATED)
+    asked: Callable[[], bool] | None = None
+    """A plain function to ask as well."""
 
     def request(self, reason: str, exit_code: int) -> None:
         """Ask to end; the first reason stays."""
@@ -30,22 +32,11 @@ class Stopper:
             self.reason, self.exit_code = reason, exit_code
 
     def __call__(self) -> bool:
+        if not self.reason and self.asked is not None and self.asked():
+            self.request("it was asked to stop", ExitCode.TERMINATED)
         if not self.reason and self.deadline is not None and time.monotonic() >= self.deadline:
             self.request("the time limit was reached", ExitCode.RUN_FAILED)
         return bool(self.reason)
-
-
-class AskingStopper(Stopper):
-    """A stopper around a plain function."""
-
-    def __init__(self, asked: Callable[[], bool] | None) -> None:
-        super().__init__()
-        self._asked = asked
-
-    def __call__(self) -> bool:
-        if self._asked is not None and not self.reason and self._asked():
-            self.request("it was asked to stop", ExitCode.TERMINATED)
-        return super().__call__()
 
 
 @contextmanager
