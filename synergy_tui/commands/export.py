@@ -117,10 +117,10 @@ def command(
                 for path in write_figures(figures, one, state, chosen):
                     click.echo(f"wrote {path}", err=True)
         if attention or graph:
-            from synergy_tui.experiments.attention import kept_attention
+            from synergy_tui.experiments.attention import find_snapshot
             from synergy_tui.export.attention import write_attention
 
-            kept = kept_attention(experiments[0], states[0], run, step)
+            kept = find_snapshot(experiments[0], states[0], run, step)
             if attention:
                 write_attention(attention, kept)
                 click.echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)

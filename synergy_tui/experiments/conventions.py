@@ -1,4 +1,4 @@
-"""Which of several numbers for one thing is shown, and what it is called.
+"""Which of several numbers for one thing is shown, and its name.
 
 Mixing times exist in four conventions, steps to the sink and fidelity in those that a probe was
 measured under; none is hidden, one at a time is shown, always with its name.
@@ -8,30 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from synergy_tui.experiments.analysis import Analysis
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """One way to read a probe.
-
-    Attributes
-    ----------
-    source
-        Name of the measuring convention (``theory``, ``paper-code``, …).
-    distance, aggregate
-        ``tv`` or ``l1``, and ``max`` or ``mean`` over starts: which mixing time.
-    """
+    """One way to read a probe: a measuring convention, and which of its mixing times."""
 
     source: str
     distance: str = "tv"
+    """``tv`` or ``l1``."""
     aggregate: str = "max"
+    """``max`` or ``mean``, over starts."""
 
     @property
     def key(self) -> str:
-        """Key of the mixing time in an analysis object."""
+        """The mixing time's key in an analysis object."""
         return f"mixing_time_{self.distance}_{self.aggregate}"
 
     @property
@@ -43,13 +38,13 @@ class Convention:
         """The arrival at which a start counts as mixed: 1 - ε, for L1 1 - ε/2."""
         return 1 - epsilon / (2 if self.distance == "l1" else 1)
 
-    def analysis(self, probe: ProbeRecord, layer: int | None) -> Mapping[str, Any]:
+    def analysis(self, probe: ProbeRecord, layer: int | None) -> Analysis:
         """The analysis object of ``probe`` for a layer (from 1), or over all layers."""
         if self.source != probe.overall.get("convention", self.source):
             # Measured over all layers only, and not at every probe: what was not measured is
             # missing, never another convention's number.
             other = probe.conventions.get(self.source) if layer is None else None
-            return {**_UNMEASURED, **(other or {})}
+            return cast("Analysis", {**_UNMEASURED, **(other or {})})
         if layer is None:
             return probe.overall
         return probe.layers[min(layer, len(probe.layers)) - 1]

@@ -1,4 +1,4 @@
-"""The event log: one JSON object a line, appended whole, read incrementally.
+"""The event log: one JSON object per line, appended whole, read incrementally.
 
 Every view of an experiment is a view of this log. A line is written by a single ``write`` on a
 descriptor opened for appending, so it survives ``kill -9`` of the worker once the call returns;
@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,30 +22,13 @@ import orjson
 from synergy_tui.files import FILE_MODE
 
 VERSION = 1
-
-KINDS = (
-    "experiment_started",
-    "run_started",
-    "run_resumed",
-    "train_step",
-    "probe",
-    "simulated",
-    "checkpoint",
-    "expectation",
-    "resources",
-    "warning",
-    "run_finished",
-    "run_failed",
-    "run_stopped",
-    "experiment_finished",
-)
 SYNCED = frozenset(
     {"checkpoint", "run_finished", "run_failed", "run_stopped", "experiment_finished"}
 )
 
 Event = dict[str, Any]
 
-# A line longer than this is not one of ours: the reader skips it instead of holding it in memory.
+# A line longer than this is not ours: the reader skips it instead of keeping it in memory.
 LONGEST_LINE = 64 * 2**20
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 # What people write stays as written, even when it reads like a number.
@@ -53,7 +36,7 @@ _TEXT_FIELDS = frozenset({"run", "message", "reason", "that", "id", "scenario", 
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as what JSON can hold: numpy becomes lists, non-finite floats strings."""
+    """Return ``value`` for JSON: numpy becomes lists, non-finite floats become strings."""
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)
@@ -68,7 +51,7 @@ def plain(value: Any) -> Any:
         return str(value)
     if hasattr(value, "tolist"):  # numpy arrays and scalars, without importing numpy
         return plain(value.tolist())
-    raise TypeError(f"an event cannot hold a {type(value).__name__}")
+    raise TypeError(f"an event cannot contain a {type(value).__name__}")
 
 
 def revive(value: Any) -> Any:
@@ -95,13 +78,7 @@ def _is_event(value: Any) -> bool:
 
 
 def decode(line: bytes) -> Event:
-    """Return the event of one line.
-
-    Raises
-    ------
-    ValueError
-        The line is not a JSON object with a ``kind``.
-    """
+    """Return the event of one line; a `ValueError` says that it is not an object with a kind."""
     event: Event = orjson.loads(line)
     if not _is_event(event):
         raise ValueError("not an event")
@@ -113,16 +90,10 @@ def decode(line: bytes) -> Event:
 class EventWriter:
     """Appends events to a log; safe to call from several threads.
 
-    Parameters
-    ----------
-    path
-        The log. An incomplete last line, left by a process that was killed, is cut off first, so
-        the caller must hold the experiment's lock.
-    listener
-        Called with each event after it is in the log.
-    clock
-        Seconds, monotonic. Event times go on from the last one in the log, whatever the wall clock
-        says, so they never decrease across resumes.
+    An incomplete last line, left by a process that was killed, is cut off first, so the caller must
+    hold the experiment's lock. ``listener`` is called with each event after it is in the log. Event
+    times continue from the last one in the log, whatever the wall clock says, so they never
+    decrease across resumes.
     """
 
     def __init__(
@@ -140,45 +111,33 @@ class EventWriter:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the experiment started, time between resumes not counted."""
+        """Seconds since the experiment started, without the time between resumes."""
         return self._clock() + self._offset
 
     def write(self, kind: str, *, run: str | None = None, **fields: Any) -> Event:
         """Append one event and return it.
 
-        Raises
-        ------
-        OSError
-            The line could not be written whole (a full disk); nothing of it is left in the log.
+        After an `OSError` (a full disk) nothing of the line is left in the log.
         """
         with self._guard:
             event: Event = {"v": VERSION, "t": round(self.elapsed, 4), "kind": kind}
             if run is not None:
                 event["run"] = run
             event.update(fields)
-            self._append(encode(event))
-            if kind in SYNCED:
-                os.fsync(self._descriptor)
+            self._append(event)
         if self._listener is not None:
             self._listener(event)
         return event
 
     def append(self, event: Mapping[str, Any]) -> None:
-        """Append an event that was made elsewhere (a worker on another machine), its time kept.
-
-        Raises
-        ------
-        OSError
-            The line could not be written whole; nothing of it is left in the log.
-        """
+        """Append an event that was made elsewhere (a worker on another machine), its time kept."""
         with self._guard:
-            self._append(encode(event))
-            if event["kind"] in SYNCED:
-                os.fsync(self._descriptor)
+            self._append(event)
         if self._listener is not None:
             self._listener(dict(event))
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, event: Mapping[str, Any]) -> None:
+        line = encode(event)
         before = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, line)
@@ -189,6 +148,8 @@ class EventWriter:
             # The disk filled up in the middle of the line; half a line must not stay behind.
             os.ftruncate(self._descriptor, before)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if event["kind"] in SYNCED:
+            os.fsync(self._descriptor)
 
     def _cut_torn_line(self) -> None:
         size = os.fstat(self._descriptor).st_size
@@ -234,19 +195,12 @@ class EventReader:
 
     Only whole lines are consumed: what follows the last newline is looked at again next time, so a
     torn line is never half read. Lines that are not events are skipped and counted.
-
-    Attributes
-    ----------
-    offset
-        Bytes consumed so far.
-    garbled
-        Lines skipped so far.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.offset = 0
-        self.garbled = 0
+        self.offset = 0  # bytes consumed
+        self.garbled = 0  # lines skipped
         self._skipping = False
 
     def read(self, limit_bytes: int = 4 * 2**20) -> list[Event]:
@@ -299,14 +253,18 @@ class EventReader:
                 batch = []
             if len(batch) == data.count(b"\n") and all(map(_is_event, batch)):
                 return batch
-        events: list[Event] = []
-        for line in data.split(b"\n"):
-            if line:
-                try:
-                    events.append(decode(line))
-                except ValueError:
-                    self.garbled += 1
+        lines = data[:-1].split(b"\n")
+        events = list(_decodable(lines))
+        self.garbled += sum(1 for line in lines if line) - len(events)
         return events
+
+
+def _decodable(lines: Iterable[bytes]) -> Iterator[Event]:
+    for line in lines:
+        try:
+            yield decode(line)
+        except ValueError:
+            continue
 
 
 def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
@@ -319,14 +277,7 @@ def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
             data = file.read(size)
     except FileNotFoundError:
         return []
-    lines = data.split(b"\n")[1 if start else 0 : -1]
-    events = []
-    for line in lines:
-        try:
-            events.append(decode(line))
-        except ValueError:
-            continue
-    return events
+    return list(_decodable(data.split(b"\n")[1 if start else 0 : -1]))
 
 
 def status_of(exit_code: int | None) -> str:

@@ -43,28 +43,19 @@ LOCK = ".lock"
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The process that writes an experiment.
-
-    Attributes
-    ----------
-    pid, created
-        Process id, and when that process was created (seconds since 1970): a later process with
-        the same id has another time, so it is not mistaken for the worker.
-    host
-        The machine it runs on.
-    uptime
-        How long the machine had been running when the process was created, in seconds, where that
-        can be told: setting the clock changes ``created`` as it is told later, but not this.
-    """
+    """The process that writes an experiment."""
 
     pid: int
     created: float
+    """Seconds since 1970. A later process with the same id was created at another time, so it is
+    not mistaken for the worker."""
     host: str
     uptime: float | None = None
+    """Seconds that the machine had been running when the process was created, where that is known:
+    setting the clock changes ``created`` as it is reported later, but not this."""
 
     @classmethod
     def this_process(cls) -> Worker:
-        """Describe the calling process."""
         import psutil
 
         process = psutil.Process()
@@ -72,7 +63,6 @@ class Worker:
 
     @property
     def here(self) -> bool:
-        """Whether it belongs to this machine."""
         return self.host == socket.gethostname()
 
     @property
@@ -105,60 +95,28 @@ class Worker:
 def _uptime(process: psutil.Process) -> float | None:
     """Return how long the machine had been running when a process was created."""
     if sys.platform != "linux":
-        return None  # the time of creation is kept there as the clock told it
+        return None  # there the time of creation stays as the clock showed it then
     import psutil
 
     return process.create_time() - psutil.boot_time()
 
 
 class Experiment:
-    """A directory that holds one execution of a scenario.
-
-    Parameters
-    ----------
-    path
-        The directory; nothing is read until it is asked for.
-    """
+    """A directory with one execution of a scenario; nothing is read until it is asked for."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
+        self.id = self.path.name
+        self.events_path = self.path / EVENTS
+        self.scenario_path = self.path / SCENARIO
+        self.log_path = self.path / "worker.log"  # tracebacks, and what libraries print
+        self.checkpoints = self.path / "checkpoints"
 
     def __repr__(self) -> str:
         return f"Experiment({str(self.path)!r})"
 
-    @property
-    def id(self) -> str:
-        """The directory's name."""
-        return self.path.name
-
-    @property
-    def events_path(self) -> Path:
-        """The event log."""
-        return self.path / EVENTS
-
-    @property
-    def scenario_path(self) -> Path:
-        """The resolved scenario."""
-        return self.path / SCENARIO
-
-    @property
-    def log_path(self) -> Path:
-        """The worker's log: tracebacks, and what libraries print."""
-        return self.path / "worker.log"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Where the trainer keeps its checkpoints."""
-        return self.path / "checkpoints"
-
     def scenario(self) -> Scenario:
-        """Read the resolved scenario.
-
-        Raises
-        ------
-        UserError
-            It is missing or was damaged.
-        """
+        """Read the resolved scenario; a `UserError` says that it is missing or damaged."""
         from synergy_tui.scenario import load_scenario
 
         return load_scenario(self.scenario_path)
@@ -179,10 +137,10 @@ class Experiment:
 
     @property
     def started(self) -> datetime.datetime:
-        """When it was made: told by the log, else by the directory's name or age; aware, UTC."""
-        told = (self.first_event or {}).get("started")
+        """When it was made, by its log, else by the directory's age; aware, UTC."""
+        started = (self.first_event or {}).get("started")
         try:
-            return datetime.datetime.fromisoformat(str(told)).astimezone(datetime.UTC)
+            return datetime.datetime.fromisoformat(str(started)).astimezone(datetime.UTC)
         except ValueError:
             made = self.path.stat().st_mtime
             return datetime.datetime.fromtimestamp(made, tz=datetime.UTC)
@@ -190,11 +148,11 @@ class Experiment:
     @property
     def scenario_name(self) -> str:
         """The scenario's name, from the log or from the directory's."""
-        told = (self.first_event or {}).get("scenario")
-        return str(told) if told else re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", self.id)
+        name = (self.first_event or {}).get("scenario")
+        return str(name) if name else re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", self.id)
 
     def ending(self) -> Event | None:
-        """Return the closing event, when it is the newest word on the experiment."""
+        """Return the closing event, unless the experiment was resumed after it."""
         for event in reversed(last_events(self.events_path, size=64 * 1024)):
             if event["kind"] == "experiment_finished":
                 return event
@@ -205,12 +163,12 @@ class Experiment:
     def worker(self) -> Worker | None:
         """Return the process that last took charge of this experiment."""
         try:
-            told = orjson.loads((self.path / WORKER).read_bytes())
-            uptime = told.get("uptime")
+            record = orjson.loads((self.path / WORKER).read_bytes())
+            uptime = record.get("uptime")
             return Worker(
-                int(told["pid"]),
-                float(told["created"]),
-                str(told["host"]),
+                int(record["pid"]),
+                float(record["created"]),
+                str(record["host"]),
                 None if uptime is None else float(uptime),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -219,8 +177,8 @@ class Experiment:
     def state(self) -> str:
         """Return ``running``, ``finished``, ``failed``, ``stopped``, ``dead`` or ``new``.
 
-        ``dead`` means that its worker went without closing the log (killed, or a power cut);
-        ``synergy resume`` goes on from the last checkpoint. A worker on another machine counts as
+        ``dead`` means that its worker ended without closing the log (killed, or a power cut);
+        ``synergy resume`` continues from the last checkpoint. A worker on another machine counts as
         running while the log was written to within the last minute.
         """
         worker = self.worker()
@@ -245,18 +203,10 @@ class Experiment:
 
     @contextmanager
     def lock(self, *, announce: bool = True) -> Iterator[None]:
-        """Hold the experiment for writing, and write down who does.
+        """Hold the experiment for writing; a `UserError` says that another process holds it.
 
-        Parameters
-        ----------
-        announce
-            Write down that this process is its worker; not for what only removes it, which must
-            work on a full disk too.
-
-        Raises
-        ------
-        UserError
-            Another process holds it, or there is no room to write down who does.
+        ``announce`` writes down that this process is its worker; not for removing it, which must
+        work on a full disk too.
         """
         import filelock
 
@@ -280,7 +230,7 @@ class Experiment:
                 self._announce()
             yield
         finally:
-            # A process may go on to other experiments; it is no longer the worker of this one.
+            # A process may continue with other experiments; it is not the worker of this one now.
             with suppress(OSError):
                 (self.path / WORKER).unlink(missing_ok=True)
             guard.release()
@@ -292,29 +242,12 @@ class Experiment:
         except OSError as error:
             raise UserError(
                 f"Experiment {self.id} cannot be written: {error.strerror or error}.",
-                hint=f"Make room, then go on with `synergy resume {self.id}`.",
+                hint=f"Make room, then continue with `synergy resume {self.id}`.",
                 exit_code=ExitCode.RUN_FAILED,
             ) from error
 
     def attention(self, path: str) -> dict[str, np.ndarray]:
-        """Read an attention file that an event names.
-
-        Parameters
-        ----------
-        path
-            As in the event, relative to the experiment.
-
-        Returns
-        -------
-        dict
-            ``attention`` (B, L, H, n, n) float32, ``head_weights`` (L, H) float64, and ``tokens``
-            (B, n) for trained runs.
-
-        Raises
-        ------
-        UserError
-            There is no such file, or it is not a whole safetensors file.
-        """
+        """Read the tensors of an attention file that an event names; see `load_snapshot`."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -330,21 +263,10 @@ class Experiment:
 def create_experiment(
     scenario: Scenario, out: str | Path | None = None, *, identity: str | None = None
 ) -> Experiment:
-    """Make an experiment directory for a scenario.
+    """Make an experiment directory in the folder ``out`` (see :func:`synergy_tui.files.home`).
 
-    Parameters
-    ----------
-    scenario
-        Resolved; it is written to ``scenario.toml`` with every default filled in.
-    out
-        Folder to make it in; see :func:`synergy_tui.files.home`.
-    identity
-        Name of the directory, which must not exist yet. Without one: date, time, scenario.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written, or the name is taken.
+    The scenario is written to ``scenario.toml`` with every default filled in. ``identity`` names
+    the directory, which must not exist yet; without one: date, time, scenario.
     """
     root = make_private(home(out))
     names = stamped(root, scenario.name or "experiment") if identity is None else [root / identity]
@@ -361,7 +283,7 @@ def create_experiment(
 
 
 def is_experiment(path: Path) -> bool:
-    """Whether a directory holds an experiment that this user may read."""
+    """Whether a directory is an experiment that this user may read."""
     try:
         return (path / EVENTS).is_file() or (path / SCENARIO).is_file()
     except PermissionError:
@@ -388,25 +310,15 @@ def list_experiments(out: str | Path | None = None) -> list[Experiment]:
 
 
 def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
-    """Return the one experiment that ``name`` means.
+    """Return the one experiment in the folder ``out`` that ``name`` means.
 
-    Parameters
-    ----------
-    name
-        A directory, an id, what is unique of an id (its beginning, else any part), or ``last``.
-    out
-        Folder to look in; see :func:`synergy_tui.files.home`.
-
-    Raises
-    ------
-    UserError
-        None or several match.
+    That is a directory, an id, what is unique of an id (its beginning, else any part), or ``last``.
     """
     if (os.sep in name or name in (".", "..")) or is_experiment(Path(name)):
         path = expand(name)
         if path.is_dir() and is_experiment(path):
             return Experiment(path)
-        raise UserError(f"{path} is not an experiment.", hint="`synergy ls` lists those there are.")
+        raise UserError(f"{path} is not an experiment.", hint="`synergy ls` lists all there are.")
     every = list_experiments(out)
     if name == "last" and every:
         return max(every, key=lambda experiment: experiment.started)
@@ -416,7 +328,7 @@ def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
     near = nearest(name, [each.id for each in every], cutoff=0.4)
     raise UserError(
         f"There is no experiment '{name}' in {home(out)}.",
-        hint=f"Did you mean '{near}'?" if near else "`synergy ls` lists those there are.",
+        hint=f"Did you mean '{near}'?" if near else "`synergy ls` lists all there are.",
     )
 
 
@@ -438,7 +350,7 @@ def match_id(name: str, ids: Sequence[str]) -> str | None:
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
-    """Return what ``synergy ls --json`` prints of an experiment."""
+    """Return what ``synergy ls --json`` prints for an experiment."""
     ending = experiment.ending() or {}
     return {
         "id": experiment.id,

@@ -4,50 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from synergy_tui.experiments.analysis import Analysis
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.scenario.metrics import (
-    _PLACE,
     ANALYSIS_METRICS,
     HEAD_METRICS,
     LAST_REPORTS,
+    PLACE,
     RUN_METRICS,
-    problem,
+    unknown_metric,
 )
 from synergy_tui.words import AtLeast, Value
 
-if TYPE_CHECKING:
-    from synergy_tui.experiments.state import RunState
+# Named as in expectations; `mixing_time` is there under its full name.
+MEASURES = tuple(name for name in ANALYSIS_METRICS if name != "mixing_time")
+
+# Heading → key of the record, in the order tables show them.
+COLUMNS: dict[str, str] = {
+    "heads": "heads",
+    "parameters": "parameters",
+    "step": "step",
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "steps to sink": "hitting_time",
+    "mixing time": "mixing_time_tv_max",
+    "fidelity": "fidelity",
+    "amplification": "amplification",
+    "mixing gain": "mixing_gain",
+}
 
 
 def metric(run: RunState, name: str, step: int | None = None) -> Value:
-    """Return a run's number.
+    """Return a run's number at a training step (``None``: the newest).
 
-    Parameters
-    ----------
-    run
-        As folded from the log.
-    name
-        A name of :data:`METRICS`, with ``layer2.`` or ``head3.`` before it where that is meant
-        (both count from 1).
-    step
-        As it was at this training step; the newest when ``None``.
-
-    Returns
-    -------
-    float or AtLeast
-        A mixing time beyond the step limit is an :class:`~synergy_tui.words.AtLeast`.
-
-    Raises
-    ------
-    UndecidedError
-        The run has no such number (yet).
+    ``name`` is one of `METRICS`, with ``layer2.`` or ``head3.`` before it where that is meant (both
+    count from 1). A mixing time beyond the step limit is an `AtLeast`; an `UndecidedError` says
+    that the run has no such number (yet).
     """
-    match = _PLACE.fullmatch(name)
-    if match is None or problem(name):
-        raise UndecidedError(f"{run.name}: {problem(name)}")
+    match = PLACE.fullmatch(name)
+    if match is None or unknown_metric(name):
+        raise UndecidedError(f"{run.name}: {unknown_metric(name)}")
     layer, head = match["layer"], match["head"]
     value: Any
     if match["name"] in RUN_METRICS and not head and not layer:
@@ -65,7 +64,7 @@ def metric(run: RunState, name: str, step: int | None = None) -> Value:
 
 
 def leaf(analysis: Any, path: tuple[str, ...]) -> Any:
-    """Return what an analysis object holds at ``path``, or ``None``."""
+    """Return the value at ``path`` of an analysis object, or ``None``."""
     for key in path:
         analysis = analysis.get(key) if isinstance(analysis, dict) else None
     return analysis
@@ -90,12 +89,12 @@ def as_number(value: Any) -> float | None:
         return math.inf if str(value).startswith(">") else math.nan
 
 
-def _analysis(run: RunState, layer: int | None, step: int | None) -> dict[str, Any]:
+def _analysis(run: RunState, layer: int | None, step: int | None) -> Analysis:
     probe = run.probe_at(step)
     if probe is None:
         raise UndecidedError(f"{run.name} was not measured")
     if layer is None:
-        return probe.overall if len(probe.layers) != 1 else probe.layers[0]
+        return probe.whole
     if layer > len(probe.layers):
         raise UndecidedError(f"{run.name} has {len(probe.layers)} layers, not {layer}")
     return probe.layers[layer - 1]
@@ -117,10 +116,6 @@ def _run_metric(run: RunState, name: str, step: int | None) -> float | None:
     return value
 
 
-# Named as in expectations; `mixing_time` is there under its full name.
-MEASURES = tuple(name for name in ANALYSIS_METRICS if name != "mixing_time")
-
-
 def measures(analysis: Mapping[str, Any]) -> dict[str, Any]:
     """Return the measures of an analysis object by name, ``None`` where one is missing."""
     return {name: leaf(analysis, ANALYSIS_METRICS[name]) for name in MEASURES}
@@ -132,10 +127,7 @@ def conventions(probe: ProbeRecord) -> dict[str, Any]:
 
 
 def run_record(run: RunState) -> dict[str, Any]:
-    """Return one run's newest numbers.
-
-    Loss in nats, accuracy in 0..1, times in diffusion steps; ``None`` for what was not measured.
-    """
+    """Return one run's newest numbers; ``None`` for what was not measured."""
     record: dict[str, Any] = {
         "run": run.name,
         "kind": run.kind,
@@ -175,18 +167,3 @@ def experiment_record(state: ExperimentState) -> dict[str, Any]:
             {"t": time, "run": run, "message": message} for time, run, message in state.warnings
         ],
     }
-
-
-# Heading → key of the record, in the order tables show them.
-COLUMNS: dict[str, str] = {
-    "heads": "heads",
-    "parameters": "parameters",
-    "step": "step",
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "steps to sink": "hitting_time",
-    "mixing time": "mixing_time_tv_max",
-    "fidelity": "fidelity",
-    "amplification": "amplification",
-    "mixing gain": "mixing_gain",
-}

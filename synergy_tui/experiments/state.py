@@ -1,11 +1,11 @@
-"""What an event log says: a pure fold of events, that every view reads."""
+"""The state that an event log amounts to: a pure fold of events, which every view reads."""
 
 from __future__ import annotations
 
 import bisect
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from synergy_tui.experiments.events import Event, EventReader, status_of
+from synergy_tui.experiments.kinds import KINDS, Probe as ProbeRecord, TrainStep
 
-_STEP_COLUMNS = ("step", "loss", "accuracy", "tokens_per_second")
+REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
 
 
@@ -33,17 +34,16 @@ class Series:
 
     @property
     def steps(self) -> np.ndarray:
-        """Steps so far, increasing; (size,) int64, a view."""
+        """Increasing; (size,) int64, a view."""
         return self._steps[: self._size]
 
     @property
     def values(self) -> np.ndarray:
-        """Values so far; (size,) float64, a view, NaN where an event gave none."""
+        """(size,) float64, a view, NaN where an event gave none."""
         return self._values[: self._size]
 
     @property
     def last(self) -> float | None:
-        """The newest value."""
         return float(self._values[self._size - 1]) if self._size else None
 
     def at(self, step: int) -> float | None:
@@ -84,64 +84,12 @@ class Series:
         self._size = needed
 
     def drop_after(self, step: int) -> None:
-        """Forget the points after ``step``."""
         self._size = int(np.searchsorted(self.steps, step, side="right"))
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRecord:
-    """One measurement of a run's attention (or of its designed graph).
-
-    Attributes
-    ----------
-    step
-        Training step; 0 for a designed or loaded run.
-    layers, overall
-        Analysis objects: one per layer, and their average.
-    attention
-        The attention file relative to the experiment, or ``None`` when none was kept.
-    inputs
-        How many inputs were measured.
-    conventions
-        Other conventions' name → their overall analysis, where they were measured too.
-    loss, accuracy
-        On the probe's held-out inputs, for trained runs.
-    """
-
-    step: int
-    layers: list[dict[str, Any]]
-    overall: dict[str, Any]
-    attention: str | None = None
-    inputs: int = 1
-    conventions: dict[str, Any] = field(default_factory=dict)
-    loss: float | None = None
-    accuracy: float | None = None
-
-
-@dataclass(slots=True)
-class Metrics:
-    """What is known of a run at one step."""
-
-    step: int
-    loss: float | None
-    accuracy: float | None
-    tokens_per_second: float | None
-    probe: ProbeRecord | None
 
 
 @dataclass(slots=True)
 class RunState:
-    """One run of an experiment as far as its events tell.
-
-    Attributes
-    ----------
-    status
-        ``waiting``, ``running``, ``finished``, ``failed`` or ``stopped``.
-    ended_at
-        Step at which the run finished, stopped or failed.
-    floor, ceiling
-        Loss that no model can go below and accuracy none can exceed, for the task.
-    """
+    """One run of an experiment, as far as its events say."""
 
     name: str
     index: int = 0
@@ -155,46 +103,58 @@ class RunState:
     seed: int | None = None
     note: str = ""
     floor: float | None = None
+    """Loss that no model can go below on this task."""
     ceiling: float | None = None
+    """Accuracy that no model can exceed on this task."""
     total_steps: int | None = None
     status: str = "waiting"
+    """``waiting``, ``running``, ``finished``, ``failed`` or ``stopped``."""
     reason: str = ""
     ended_at: int = 0
-    loss: Series = field(default_factory=Series)
-    accuracy: Series = field(default_factory=Series)
-    speed: Series = field(default_factory=Series)
+    """Step at which the run finished, stopped or failed."""
+    series: dict[str, Series] = field(default_factory=lambda: {name: Series() for name in REPORTED})
+    """What training steps report, by the names of `kinds.TrainStep`."""
     probes: list[ProbeRecord] = field(default_factory=list)
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
+    def loss(self) -> Series:
+        return self.series["loss"]
+
+    @property
+    def accuracy(self) -> Series:
+        return self.series["accuracy"]
+
+    @property
+    def speed(self) -> Series:
+        return self.series["tokens_per_second"]
+
+    @property
     def steps(self) -> np.ndarray:
-        """Steps that have a loss; (size,) int64."""
         return self.loss.steps
 
     @property
     def losses(self) -> np.ndarray:
-        """Training loss at :attr:`steps`; (size,) float64, nats."""
+        """At :attr:`steps`; nats."""
         return self.loss.values
 
     @property
     def accuracies(self) -> np.ndarray:
-        """Accuracy at :attr:`steps`; (size,) float64 in 0..1."""
+        """At :attr:`steps`; 0 to 1."""
         return self.accuracy.values
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The newest measured throughput."""
         return self.speed.last
 
     @property
     def step(self) -> int:
-        """The newest step that any event has told of."""
+        """The newest step of any event."""
         last = int(self.loss.steps[-1]) if len(self.loss) else 0
         return max(last, self.ended_at, self.probes[-1].step if self.probes else 0)
 
     @property
     def probe(self) -> ProbeRecord | None:
-        """The newest probe."""
         return self.probes[-1] if self.probes else None
 
     def probe_at(self, step: int | None) -> ProbeRecord | None:
@@ -204,18 +164,6 @@ class RunState:
         index = bisect.bisect_right(self.probes, step, key=lambda probe: probe.step)
         return self.probes[index - 1] if index else None
 
-    def metrics_at(self, step: int | None) -> Metrics:
-        """Return loss, accuracy, throughput and probe at ``step`` (``None``: the newest)."""
-        if step is None:
-            step = self.step
-        return Metrics(
-            step=step,
-            loss=self.loss.at(step),
-            accuracy=self.accuracy.at(step),
-            tokens_per_second=self.speed.at(step),
-            probe=self.probe_at(step),
-        )
-
     def add_probe(self, probe: ProbeRecord) -> None:
         """Keep a probe; one at the same step or later is superseded."""
         while self.probes and self.probes[-1].step >= probe.step:
@@ -223,45 +171,19 @@ class RunState:
         self.probes.append(probe)
 
     def rewind(self, step: int) -> None:
-        """Forget what came after ``step``: the run went on from a checkpoint there."""
+        """Forget what came after ``step``: the run resumed from a checkpoint there."""
         self.ended_at = 0
-        for series in (self.loss, self.accuracy, self.speed):
+        for series in self.series.values():
             series.drop_after(step)
         while self.probes and self.probes[-1].step > step:
             self.probes.pop()
 
 
-@dataclass(frozen=True, slots=True)
-class StateAt:
-    """An experiment as it was when its training stood at ``step``."""
-
-    step: int
-    runs: dict[str, Metrics]
-
-
 class ExperimentState:
-    """An experiment as its log tells it.
+    """An experiment as its log describes it.
 
-    Feed it events in order with :meth:`apply` or :meth:`apply_all`. Kinds and fields it does not
-    know are skipped, so logs of newer versions still show what both know.
-
-    Attributes
-    ----------
-    id, title, scenario
-        The experiment's id, its scenario's title, and the scenario's name.
-    runs
-        Run name → its state, in the scenario's order.
-    status
-        ``new``, ``running``, ``finished``, ``failed``, ``stopped`` or ``interrupted`` as the log
-        tells it; whether a worker is still alive is not in the log (``Experiment.state``).
-    warnings
-        ``(seconds since the start, run or None, message)``.
-    expectations
-        Events of kind ``expectation``, the newest for each ``that``.
-    resources
-        The newest ``resources`` event.
-    verdict
-        The closing verdict line, once the experiment has finished.
+    Feed it events in order with :meth:`apply` or :meth:`apply_all`. Kinds and fields that it does
+    not know are skipped, so logs of newer versions still show what both know.
     """
 
     def __init__(self) -> None:
@@ -272,20 +194,21 @@ class ExperimentState:
         self.convention = "theory"
         self.versions: dict[str, str] = {}
         self.runs: dict[str, RunState] = {}
+        """By name, in the scenario's order."""
         self.warnings: list[tuple[float, str | None, str]] = []
+        """Seconds since the start, run or ``None``, message."""
         self.expectations: list[Event] = []
+        """The newest event for each ``that``."""
         self.resources: Event | None = None
         self.status = "new"
+        """``new``, ``running``, ``finished``, ``failed`` or ``stopped``; whether a worker is still
+        alive is not in the log (``Experiment.state``)."""
         self.reason = ""
         self.verdict = ""
         self.exit_code: int | None = None
         self.elapsed = 0.0
         self.events = 0
-        self._handlers = {
-            name.removeprefix("_on_"): getattr(self, name)
-            for name in dir(self)
-            if name.startswith("_on_")
-        }
+        self._handlers = {kind: getattr(self, f"_on_{kind}") for kind in KINDS}
 
     @classmethod
     def read(cls, log: Path | str) -> ExperimentState:
@@ -296,22 +219,17 @@ class ExperimentState:
 
     @property
     def step(self) -> int:
-        """The newest step of any run."""
         return max((run.step for run in self.runs.values()), default=0)
 
     @property
     def total_steps(self) -> int | None:
-        """Steps the longest run will have taken, if any is trained."""
+        """Planned steps of the longest run, if any is trained."""
         return max((run.total_steps for run in self.runs.values() if run.total_steps), default=None)
 
     @property
     def live(self) -> bool:
         """Whether the log expects more events."""
         return self.status in LIVE
-
-    def at(self, step: int) -> StateAt:
-        """Return every run's numbers as they were at ``step``."""
-        return StateAt(step, {name: run.metrics_at(step) for name, run in self.runs.items()})
 
     def apply_all(self, events: Iterable[Event]) -> None:
         """Fold several events, in order; long stretches of training steps are taken at once."""
@@ -334,7 +252,10 @@ class ExperimentState:
             # Column by column in C loops: a million steps fold in well under a second.
             runs = [event["run"] for event in events]
             table = np.column_stack(
-                [np.fromiter(map(itemgetter(key), events), np.float64) for key in _STEP_COLUMNS]
+                [
+                    np.fromiter(map(itemgetter(key), events), np.float64)
+                    for key in ("step", *REPORTED)
+                ]
             )
             for name in dict.fromkeys(runs):
                 tables[name] = table[np.fromiter(map(name.__eq__, runs), bool, len(runs))]
@@ -349,9 +270,8 @@ class ExperimentState:
         for name, table in tables.items():
             run = self._run({"run": name})
             steps = table[:, 0].astype(np.int64)
-            run.loss.extend(steps, table[:, 1])
-            run.accuracy.extend(steps, table[:, 2])
-            run.speed.extend(steps, table[:, 3])
+            for column, reported in enumerate(REPORTED, start=1):
+                run.series[reported].extend(steps, table[:, column])
         self.elapsed = max(self.elapsed, elapsed)
         self.events += len(events)
 
@@ -389,9 +309,9 @@ class ExperimentState:
             if isinstance(item, Mapping):
                 run.heads = item.get("heads") or 0
                 run.kind = item.get("kind_of_run") or run.kind
-        self._go_on()
+        self._running()
 
-    def _go_on(self) -> None:
+    def _running(self) -> None:
         self.status = "running"
         self.exit_code = None
         self.reason = ""
@@ -413,33 +333,35 @@ class ExperimentState:
         run.total_steps = event.get("steps")
         run.status = "running"
         run.reason = ""
-        self._go_on()
+        self._running()
 
     def _on_run_resumed(self, event: Event) -> None:
         run = self._run(event)
         run.rewind(event["step"])
         run.status = "running"
         run.reason = ""
-        self._go_on()
+        self._running()
 
     def _on_train_step(self, event: Event) -> None:
         run = self._run(event)
         step = event["step"]
-        run.loss.append(step, event["loss"])
-        run.accuracy.append(step, event.get("accuracy"))
-        run.speed.append(step, event.get("tokens_per_second"))
+        if "loss" not in event:
+            return
+        for name, series in run.series.items():
+            series.append(step, event.get(name))
 
     def _on_probe(self, event: Event) -> None:
         if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
             raise TypeError("an analysis is an object")
         self._run(event).add_probe(
             ProbeRecord(
+                run=event["run"],
                 step=event["step"],
+                inputs=event.get("inputs") or 1,
                 layers=event["layers"],
                 overall=event["overall"],
-                attention=event.get("attention"),
-                inputs=event.get("inputs") or 1,
                 conventions=event.get("conventions") or {},
+                attention=event.get("attention"),
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
             )
@@ -461,19 +383,12 @@ class ExperimentState:
         self.warnings.append((event["t"], event.get("run"), event["message"]))
 
     def _on_run_finished(self, event: Event) -> None:
-        self._end(event, "finished")
-
-    def _on_run_failed(self, event: Event) -> None:
-        self._end(event, "failed")
-
-    def _on_run_stopped(self, event: Event) -> None:
-        self._end(event, "stopped")
-
-    def _end(self, event: Event, status: str) -> None:
         run = self._run(event)
-        run.status = status
+        run.status = event["kind"].removeprefix("run_")
         run.reason = event.get("reason") or ""
         run.ended_at = max(0, int(event.get("step") or 0))
+
+    _on_run_failed = _on_run_stopped = _on_run_finished
 
     def _on_experiment_finished(self, event: Event) -> None:
         self.exit_code = event["exit_code"]

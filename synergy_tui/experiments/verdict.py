@@ -1,9 +1,8 @@
-"""What the comparison shows right now, in one honest line.
+"""What the comparison shows right now, in one line.
 
 Words follow numbers: a difference is *clear* only where the 95 % intervals over inputs do not
-overlap; where they do, the line says that there is no clear difference; conventions that point the
-other way are named in the same breath. One input has no interval, and the line says how many there
-were.
+overlap; where they do, the line says that there is no clear difference, and it names conventions
+that point the other way. One input has no interval; the conventions name the number of inputs.
 """
 
 from __future__ import annotations
@@ -22,42 +21,25 @@ EXACT = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a comparison shows.
-
-    Attributes
-    ----------
-    line
-        One sentence.
-    details
-        Further sentences, most important first: contradictions, conditions, predictions.
-    convention
-        By which conventions the numbers were taken, and over how many inputs.
-    """
+    """What a comparison shows, in one sentence."""
 
     line: str
     details: list[str] = field(default_factory=list)
+    """Further sentences, most important first: contradictions, conditions, predictions."""
     convention: str = ""
+    """By which conventions the numbers were measured, and over how many inputs."""
 
 
 def verdict(state: ExperimentState, step: int | None = None, *, failures: bool = True) -> Verdict:
-    """Compare the runs of an experiment.
+    """Compare the runs of an experiment at a step (``None``: the newest).
 
     With several runs, the one with the most heads is compared with the one with the fewest (by the
-    scenario's order where they have equally many).
-
-    Parameters
-    ----------
-    state
-        The experiment.
-    step
-        As it was at this step; the newest when ``None``.
-    failures
-        Whether to begin with the runs that failed, and why.
+    scenario's order where they have equally many). ``failures``: begin with the runs that failed.
     """
     failed = [
         f"{run.name} failed: {run.reason}" for run in state.runs.values() if run.status == "failed"
     ]
-    told = failed if failures else []
+    first = failed if failures else []
     runs = [
         run
         for run in state.runs.values()
@@ -65,11 +47,11 @@ def verdict(state: ExperimentState, step: int | None = None, *, failures: bool =
     ]
     if not runs:
         nothing = "nothing is left to compare" if failed else "nothing measured yet"
-        return Verdict("; ".join(told[:1]) or nothing, told[1:])
+        return Verdict("; ".join(first[:1]) or nothing, first[1:])
     found = _compare(runs, step)
-    if not told:
+    if not first:
         return found
-    return Verdict(f"{told[0]}; {found.line}", [*told[1:], *found.details], found.convention)
+    return Verdict(f"{first[0]}; {found.line}", [*first[1:], *found.details], found.convention)
 
 
 def _compare(runs: list[RunState], step: int | None) -> Verdict:
@@ -104,35 +86,31 @@ def _probe(run: RunState, step: int | None) -> ProbeRecord:
     return probe
 
 
-def _analysis(run: RunState, step: int | None) -> dict[str, Any]:
-    probe = _probe(run, step)
-    return probe.layers[0] if len(probe.layers) == 1 else probe.overall
-
-
 def _interval(run: RunState, key: str, step: int | None) -> tuple[float, float] | None:
     """Return the 95 % interval over inputs, where there are several."""
-    found = (_analysis(run, step).get("intervals") or {}).get(key)
-    if _probe(run, step).inputs < 2 or not found or any(isinstance(end, str) for end in found):
+    probe = _probe(run, step)
+    found = (probe.whole.get("intervals") or {}).get(key)
+    if probe.inputs < 2 or not found or any(isinstance(end, str) for end in found):
         return None
     return float(found[0]), float(found[1])
 
 
 def _convention(run: RunState, step: int | None) -> str:
-    analysis = _analysis(run, step)
-    inputs = _probe(run, step).inputs
+    probe = _probe(run, step)
+    analysis, inputs = probe.whole, probe.inputs
     parts = [
         str(analysis.get("convention", "theory")),
         str(analysis.get("combine", "walks")),
         f"sink {analysis.get('sink', 'excluded')}",
     ]
     text = ", ".join(parts) + f", {analysis.get('weights', 'uniform')} head weights"
-    if len(_probe(run, step).layers) > 1:
-        text += f", mean of {len(_probe(run, step).layers)} layers"
+    if len(probe.layers) > 1:
+        text += f", mean of {len(probe.layers)} layers"
     return f"{text} · " + (f"{inputs} inputs, 95 % intervals" if inputs > 1 else "1 input, exact")
 
 
 def _alone(run: RunState, step: int | None) -> list[str]:
-    """Say how soon and how clearly a single run is heard."""
+    """How soon and how clearly a single run is heard."""
     parts = [f"{short_number(_number(run, 'hitting_time', step))} steps to the sink"]
     clear = _number(run, "fidelity", step)
     if isinstance(clear, float):
@@ -181,9 +159,10 @@ def _soon_metric(few: RunState, many: RunState, step: int | None) -> tuple[str, 
     """Choose the mean hitting time, or the capped one where a few walks take for ever."""
     for run in (few, many):
         value = _number(run, "hitting_time", step)
-        limit = (_analysis(run, step).get("mixing") or {}).get("max_steps") or 10_000
+        mixing = _probe(run, step).whole.get("mixing") or {}
+        limit = mixing.get("max_steps") or 10_000
         if isinstance(value, float) and value > float(limit):
-            cap = (_analysis(run, step).get("mixing") or {}).get("hitting_time_cap") or 100
+            cap = mixing.get("hitting_time_cap") or 100
             return "hitting_time_capped", "hitting_time_capped_mean", f", capped at {cap:g}"
     return "hitting_time", "hitting_time_mean", ""
 
@@ -256,7 +235,7 @@ def _contradictions(few: RunState, many: RunState, step: int | None) -> list[str
             ("how clearly", ("fidelity", "minimax"), False),
         ):
             before, after = _leaf(one[name], path), _leaf(other[name], path)
-            headline = (_leaf(_analysis(few, step), path), _leaf(_analysis(many, step), path))
+            headline = (_leaf(_probe(few, step).whole, path), _leaf(_probe(many, step).whole, path))
             values = [each for each in (before, after, *headline) if each is not None]
             if len(values) < 4:
                 continue
@@ -271,11 +250,10 @@ def _contradictions(few: RunState, many: RunState, step: int | None) -> list[str
 
 
 def _leaf(analysis: Any, path: tuple[str, ...]) -> float | None:
-    for key in path:
-        analysis = analysis.get(key) if isinstance(analysis, dict) else None
-    if isinstance(analysis, bool) or not isinstance(analysis, int | float):
+    value = metrics.leaf(analysis, path)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return None if math.isnan(analysis) else float(analysis)
+    return None if math.isnan(value) else float(value)
 
 
 def _sign(value: float) -> int:

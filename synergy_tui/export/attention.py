@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.attention import Kept
+from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.files import write_output, write_output_with
 
 if TYPE_CHECKING:
     import networkx as nx
 
 
-def write_attention(path: Path, kept: Kept) -> None:
+def write_attention(path: Path, kept: Snapshot) -> None:
     """Write attention, head weights and tokens to ``path``, as its suffix says."""
-    arrays: dict[str, Any] = {"attention": kept.attention, "head_weights": kept.head_weights}
-    if kept.tokens is not None:
-        arrays["tokens"] = kept.tokens
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
-        from safetensors.numpy import save
-
-        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        write_output(path, save(whole, kept.metadata))
+        write_output(path, kept.packed(**_origin(kept)))
     elif suffix == ".npz":
-        write_output_with(path, lambda target: np.savez_compressed(target, **arrays))
+        write_output_with(path, lambda target: np.savez_compressed(target, **kept.arrays))
     elif suffix == ".npy":
         write_output_with(path, lambda target: np.save(target, kept.attention))
     else:
         raise UserError(f"{path}: attention is written as .safetensors, .npz or .npy.")
 
 
-def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.MultiDiGraph:
+def _origin(kept: Snapshot) -> dict[str, str]:
+    return {
+        "experiment": kept.experiment,
+        "run": kept.run,
+        "step": str(kept.step),
+        "axes": "input, layer, head, query, key",
+    }
+
+
+def head_graph(kept: Snapshot, *, layer: int, example: int, threshold: float) -> nx.MultiDiGraph:
     """Return the heads of one layer (from 1) and input (from 0), edges in information's direction.
 
     Nodes have their token or name; there is an edge for each head that carries it, with ``head``
@@ -50,7 +53,8 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
     if not 0 <= example < inputs:
         raise UserError(f"--input {example}: inputs 0 to {inputs - 1} were kept.")
     graph = nx.MultiDiGraph(
-        **kept.metadata,
+        **kept.about,
+        **_origin(kept),
         layer=layer,
         input=example,
         heads=heads,
@@ -61,7 +65,7 @@ def head_graph(kept: Kept, *, layer: int, example: int, threshold: float) -> nx.
         known: dict[str, int | str] = {}
         if kept.tokens is not None:
             known["token"] = int(kept.tokens[example, node])
-        if kept.names is not None:
+        if kept.names:
             known["name"] = kept.names[node]
         graph.add_node(node, **known)
     for head, matrix in enumerate(kept.attention[example, layer - 1]):

@@ -6,7 +6,7 @@ one colour and one line style throughout, so that figures can be read without co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from synergy_tui.drawing import grid, paper_colour, render
 from synergy_tui.errors import UserError, require
-from synergy_tui.experiments.attention import Kept, kept_attention
+from synergy_tui.experiments.attention import Snapshot, find_snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, conventions, leaf
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
@@ -69,7 +69,7 @@ def convergence(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _arrival(run: RunState) -> dict[str, list[float]] | None:
+def _arrival(run: RunState) -> Mapping[str, Any] | None:
     """Return the arrival curve of a run's first layer at its newest probe."""
     layers = run.probe.layers if run.probe else []
     curve = layers[0].get("arrival") if layers else None
@@ -114,7 +114,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     figure, panels = _grid(max(_alone(each) + 1 for each in shown), len(shown), width=2.3)
     for row, each in zip(panels, shown, strict=True):
         whole = engine.MultiHeadSystem.from_attention(
-            each.attention[0, 0], each.head_weights[0], rows="any", names=each.names
+            each.attention[0, 0], each.head_weights[0], rows="any", names=each.names or None
         )
         systems = [(f"head {h + 1}", whole.head(h)) for h in range(_alone(each))]
         systems.append((f"{each.run}: together" if systems else each.run, whole))
@@ -127,7 +127,7 @@ def signal(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _alone(kept: Kept) -> int:
+def _alone(kept: Snapshot) -> int:
     """Return how many heads to draw alone: none when there is one, at most three."""
     heads = kept.attention.shape[2]
     return 0 if heads == 1 else min(heads, 3)
@@ -165,10 +165,10 @@ def heads(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _kept(experiment: Experiment, state: ExperimentState) -> list[Kept]:
+def _kept(experiment: Experiment, state: ExperimentState) -> list[Snapshot]:
     """Return the newest attention of every run that kept any."""
     kept = [
-        kept_attention(experiment, state, run.name, None)
+        find_snapshot(experiment, state, run.name, None)
         for run in state.runs.values()
         if run.probe is not None and run.probe.attention is not None
     ]

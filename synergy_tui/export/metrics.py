@@ -56,13 +56,8 @@ def rows(experiment: str, state: ExperimentState) -> Iterator[Row]:
 
 def _training(base: Row, run: RunState) -> Iterator[Row]:
     for index, step in enumerate(run.steps.tolist()):
-        yield {
-            **base,
-            "step": step,
-            "loss": float(run.losses[index]),
-            "accuracy": float(run.accuracies[index]),
-            "tokens_per_second": float(run.speed.values[index]),
-        }
+        values = {name: float(series.values[index]) for name, series in run.series.items()}
+        yield {**base, "step": step, **values}
 
 
 def _probe(base: Row, probe: ProbeRecord) -> Iterator[Row]:

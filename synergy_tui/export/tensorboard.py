@@ -50,10 +50,9 @@ def _times(experiment: Experiment) -> dict[tuple[str, int], float]:
 
 
 def _scalars(run: RunState) -> list[tuple[str, int, float]]:
-    series = {"loss": run.loss, "accuracy": run.accuracy, "tokens_per_second": run.speed}
     found = [
         (f"train/{name}", int(step), float(value))
-        for name, values in series.items()
+        for name, values in run.series.items()
         for step, value in zip(values.steps, values.values, strict=True)
     ]
     for probe in run.probes:

@@ -1,1 +1,1 @@
-"""Executing a scenario: the worker process, its signals, and what it records."""
+"""Executing a scenario: the worker process, its signals, and its records."""

@@ -1,4 +1,4 @@
-"""What can only be known by looking at the files that a scenario names, before anything runs."""
+"""Looks at the files that a scenario names, and for its device, before anything runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario
 def check_inputs(scenario: Scenario) -> None:
     """Read the attention, graphs and checkpoints that a scenario names.
 
-    Loads the engine only when there are such files.
-
-    Raises
-    ------
-    UserError
-        Naming every file that cannot be used, and why.
+    Loads the engine only when there are such files. A `UserError` names every file that cannot be
+    used, and why.
     """
     problems: list[str] = []
     for run in scenario.runs:
@@ -29,10 +25,10 @@ def check_inputs(scenario: Scenario) -> None:
 
         try:
             if isinstance(run, LoadedRun):
-                loaded = load_run(run, scenario)
+                snapshot = load_run(run, scenario).snapshot
                 import synergy_engine as engine
 
-                for batch in loaded.attention:
+                for batch in snapshot.attention:
                     for layer in batch:
                         engine.MultiHeadSystem.from_attention(layer)
             else:
@@ -48,15 +44,7 @@ def check_inputs(scenario: Scenario) -> None:
 
 
 def check_device(name: str) -> None:
-    """Make sure that this machine can train on the device ``name``.
-
-    Loads torch only for devices that not every machine has.
-
-    Raises
-    ------
-    UserError
-        There is no such device here.
-    """
+    """Refuse a device that is not here; loads torch only for those that not every machine has."""
     if name in ("auto", "cpu"):
         return
     from synergy_trainer.device import pick_device

@@ -8,17 +8,19 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import FILE_MODE
 from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.recorder import NO_ROOM, Recorder
-from synergy_tui.running.signals import Stopper, _Wrapped
-from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario, TrainedRun
+from synergy_tui.running.signals import Stopper
+from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, TrainedRun
 from synergy_tui.scenario.training import matches_of, training_of
 
 Train = Callable[..., Iterator[Any]]
@@ -36,35 +38,18 @@ def run_experiment(
     listener: Callable[[Event], None] | None = None,
     train: Train | None = None,
 ) -> int:
-    """Execute an experiment's scenario, or go on with it, and return its exit code.
+    """Execute an experiment's scenario, or resume it, and return its exit code.
 
-    Runs that are finished are not run again; trained ones go on from their newest checkpoints.
+    Runs that are finished are not run again; trained ones continue from their newest checkpoints.
+    ``should_stop`` is asked between steps; once true, runs are checkpointed and stop. A `Stopper`
+    also says why, and with which exit code. ``listener`` is called with every event after it is in
+    the log. ``train`` is called in place of :func:`synergy_trainer.train`, with the same arguments:
+    so several experiments train as one ensemble, and several processes on one batch.
 
-    Parameters
-    ----------
-    experiment
-        Made by :func:`~synergy_tui.experiments.experiment.create_experiment`.
-    device
-        Where to train: ``auto``, ``cpu``, ``cuda``, ``mps``.
-    should_stop
-        Asked between steps; once true, runs are checkpointed and stop. A :class:`Stopper` also
-        says why, and with which exit code.
-    threads
-        CPU threads for training and measuring; the libraries' own choice when ``None``.
-    listener
-        Called with every event after it is in the log.
-    train
-        Called in place of :func:`trainer.train`, with the same arguments: how several experiments
-        train as one ensemble, and several processes on one batch.
-
-    Raises
-    ------
-    UserError
-        Another process writes this experiment, or its scenario cannot be read.
+    A `UserError` says that another process writes this experiment, or that its scenario cannot be
+    read.
     """
-    stopper = should_stop if isinstance(should_stop, Stopper) else None
-    if stopper is None:
-        stopper = _Wrapped(should_stop)
+    stopper = should_stop if isinstance(should_stop, Stopper) else Stopper(asked=should_stop)
     with experiment.lock():
         scenario = experiment.scenario()
         known = experiment.events_path.exists() and experiment.events_path.stat().st_size > 0
@@ -81,33 +66,25 @@ def run_experiment(
             (experiment.path / RESERVE).unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
 class _Execution:
-    def __init__(
-        self,
-        recorder: Recorder,
-        device: str,
-        stopper: Stopper,
-        threads: int | None,
-        train: Train | None,
-    ) -> None:
-        self._recorder = recorder
-        self._scenario: Scenario = recorder.scenario
-        self._device = device
-        self._stopper = stopper
-        self._threads = threads
-        self._train_with = train
+    recorder: Recorder
+    device: str
+    stopper: Stopper
+    threads: int | None
+    train: Train | None
 
     def run(self) -> int:
-        recorder = self._recorder
-        monitor = ResourceMonitor(lambda **fields: recorder.write("resources", **fields))
+        recorder = self.recorder
+        monitor = ResourceMonitor(lambda **used: recorder.write(kinds.Resources(**used)))
         code, reason, stopped = int(ExitCode.OK), "", False
         try:
             recorder.started()
             monitor.start()
             self._runs()
-            stopped = any(self._unended(run.name) for run in self._scenario.runs)
-            if stopped and self._stopper():
-                code, reason = self._stopper.exit_code, self._stopper.reason
+            stopped = any(self._unended(run.name) for run in self.recorder.scenario.runs)
+            if stopped and self.stopper():
+                code, reason = self.stopper.exit_code, self.stopper.reason
         except UserError as error:
             code, reason = int(error.exit_code), error.message
         except OSError as error:
@@ -126,83 +103,83 @@ class _Execution:
         return self._close(code, reason, stopped)
 
     def _close(self, code: int, reason: str, stopped: bool) -> int:
-        recorder = self._recorder
+        recorder = self.recorder
         for line in recorder.details:
             append_log(recorder.experiment, line)
         try:
             if code != ExitCode.OK:
-                for run in self._scenario.runs:
+                for run in self.recorder.scenario.runs:
                     state = recorder.state.runs.get(run.name)
                     if state is None or state.status in ("running", "waiting"):
                         how = "stopped" if stopped else "failed"
                         recorder.end(how, run.name, state.step if state else 0, reason)
             return recorder.finish(code, reason, complete=not stopped)
         except OSError as error:
-            # Not even the closing word fits. What is in the log stays readable and resumable.
+            # Not even the closing event fits. What is in the log stays readable and resumable.
             with suppress(OSError):
                 log_exception(recorder.experiment)
             raise UserError(
                 f"Experiment {recorder.experiment.id}: {_explain(error)}",
-                hint=f"Make room, then go on with `synergy resume {recorder.experiment.id}`.",
+                hint=f"Make room, then continue with `synergy resume {recorder.experiment.id}`.",
                 exit_code=ExitCode.RUN_FAILED,
             ) from error
 
     def _runs(self) -> None:
-        trained = [run for run in self._scenario.trained if self._unfinished(run.name)]
+        trained = [run for run in self.recorder.scenario.trained if self._unfinished(run.name)]
         if trained:
             threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
-        if self._threads is not None:
+        if self.threads is not None:
             import synergy_engine as engine
 
-            engine.set_threads(self._threads)
-        for run in self._scenario.runs:
-            if self._stopper() or isinstance(run, TrainedRun) or not self._unfinished(run.name):
+            engine.set_threads(self.threads)
+        for run in self.recorder.scenario.runs:
+            if self.stopper() or isinstance(run, TrainedRun) or not self._unfinished(run.name):
                 continue
             self._measure(run)
-        if trained and not self._stopper():
+        if trained and not self.stopper():
             self._train()
 
     def _unfinished(self, name: str) -> bool:
-        run = self._recorder.state.runs.get(name)
+        run = self.recorder.state.runs.get(name)
         return run is None or run.status != "finished"
 
     def _unended(self, name: str) -> bool:
-        run = self._recorder.state.runs.get(name)
+        run = self.recorder.state.runs.get(name)
         return run is None or run.status not in ("finished", "failed")
 
     def _measure(self, run: DesignedRun | FamilyRun | LoadedRun) -> None:
         from synergy_tui.running.systems import build_system, load_run
 
         if isinstance(run, LoadedRun):
-            self._recorder.load(run.name, load_run(run, self._scenario), note=run.note)
+            self.recorder.load(run.name, load_run(run, self.recorder.scenario), note=run.note)
         else:
-            system = build_system(run, self._scenario)
-            self._recorder.simulate(run.name, system, note=run.note)
+            system = build_system(run, self.recorder.scenario)
+            self.recorder.simulate(run.name, system, note=run.note)
 
     def _train(self) -> None:
         import torch
 
         import synergy_trainer as trainer
 
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
-        settings, runs = training_of(self._scenario)
-        for match in matches_of(self._scenario):
-            if self._recorder.state.runs[match.run.name].total_steps is None:  # never started
-                self._recorder.warn(match.said)
-        train = self._train_with or trainer.train
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        settings, runs = training_of(self.recorder.scenario)
+        for match in matches_of(self.recorder.scenario):
+            if self.recorder.state.runs[match.run.name].total_steps is None:  # never started
+                self.recorder.warn(match.said)
+        train = self.train or trainer.train
         for event in train(
             settings,
             runs,
-            device=self._device,
-            directory=self._recorder.experiment.path,
-            resume=self._recorder.experiment.checkpoints.exists(),
-            should_stop=self._stopper,
+            device=self.device,
+            directory=self.recorder.experiment.path,
+            resume=self.recorder.experiment.checkpoints.exists(),
+            should_stop=self.stopper,
         ):
             if isinstance(event, trainer.RunStopped):
-                self._recorder.end("stopped", event.run, event.step, self._stopper.reason)
+                self.recorder.end("stopped", event.run, event.step, self.stopper.reason)
             else:
-                self._recorder.record(event)
+                self.recorder.record(event)
 
 
 def append_log(experiment: Experiment, text: str) -> None:
@@ -216,7 +193,7 @@ def append_log(experiment: Experiment, text: str) -> None:
 
 
 def log_exception(experiment: Experiment) -> None:
-    """Append the traceback of the exception under way to ``worker.log``, if that can be written."""
+    """Append the current exception's traceback to ``worker.log``, if that can be written."""
     with suppress(OSError):
         append_log(experiment, traceback.format_exc())
 
@@ -239,7 +216,7 @@ def _explain(error: OSError) -> str:
 
 
 def _classified(error: Exception) -> tuple[int, str]:
-    """Tell input that the libraries refuse from failures of the run."""
+    """Distinguish input that the libraries refuse from failures of the run."""
     from synergy_engine.errors import EngineError
     from synergy_trainer.errors import TrainerError
 

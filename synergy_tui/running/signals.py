@@ -1,4 +1,4 @@
-"""Signals that end a run cleanly: a checkpoint, a closing word in the log, and an exit code."""
+"""Signals that end a run cleanly: a checkpoint, a closing event in the log, and an exit code."""
 
 from __future__ import annotations
 
@@ -14,12 +14,37 @@ from typing import Any
 from synergy_tui.errors import ExitCode
 
 
+@dataclass
+class Stopper:
+    """Asked between steps whether to end early."""
+
+    deadline: float | None = None
+    """Time on :func:`time.monotonic` at which to end."""
+    reason: str = ""
+    """Empty until it was asked to end."""
+    exit_code: int = int(ExitCode.TERMINATED)
+    asked: Callable[[], bool] | None = None
+    """A plain function to ask as well."""
+
+    def request(self, reason: str, exit_code: int) -> None:
+        """Ask to end; the first reason stays."""
+        if not self.reason:
+            self.reason, self.exit_code = reason, exit_code
+
+    def __call__(self) -> bool:
+        if not self.reason and self.asked is not None and self.asked():
+            self.request("it was asked to stop", ExitCode.TERMINATED)
+        if not self.reason and self.deadline is not None and time.monotonic() >= self.deadline:
+            self.request("the time limit was reached", ExitCode.RUN_FAILED)
+        return bool(self.reason)
+
+
 @contextmanager
 def stop_on_signals(stopper: Stopper, *, detached: bool) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into requests to stop; put the old handlers back afterwards.
 
     A second one ends the process at once. A detached worker outlives its terminal, so it ignores
-    SIGHUP; a run in the foreground stops cleanly with its terminal, unless ``nohup`` said not to.
+    SIGHUP; a run in the foreground stops cleanly with its terminal, unless under ``nohup``.
     Outside the main thread, where Python allows no handlers, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -48,44 +73,3 @@ def stop_on_signals(stopper: Stopper, *, detached: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@dataclass
-class Stopper:
-    """Asked between steps whether to end early.
-
-    Attributes
-    ----------
-    deadline
-        Time on :func:`time.monotonic` at which to end, if any.
-    reason, exit_code
-        Why, once it has been asked to; ``reason`` is empty until then.
-    """
-
-    deadline: float | None = None
-    reason: str = ""
-    exit_code: int = int(ExitCode.TERMINATED)
-
-    def request(self, reason: str, exit_code: int) -> None:
-        """Ask to end; the first reason stays."""
-        if not self.reason:
-            self.reason, self.exit_code = reason, exit_code
-
-    def __call__(self) -> bool:
-        """Whether to end now."""
-        if not self.reason and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.request("the time limit was reached", ExitCode.RUN_FAILED)
-        return bool(self.reason)
-
-
-class _Wrapped(Stopper):
-    """A stopper around a plain function."""
-
-    def __init__(self, asked: Callable[[], bool] | None) -> None:
-        super().__init__()
-        self._asked = asked
-
-    def __call__(self) -> bool:
-        if self._asked is not None and not self.reason and self._asked():
-            self.request("it was asked to stop", ExitCode.TERMINATED)
-        return super().__call__()

@@ -1,56 +1,32 @@
-"""Designed and loaded runs: from the tables of a scenario to something the engine measures."""
+"""Designed and loaded runs: from the tables of a scenario to what the engine measures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from synergy_tui.errors import UserError
+from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.files import require_file
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, Scenario
 
 if TYPE_CHECKING:
     from synergy_engine import MultiHeadSystem
 
-# Attention files above this are left out: the log stays small, and the engine can draw the graph
-# again from the scenario.
-LARGEST_KEPT = 64 * 2**20
 
+class Loaded(NamedTuple):
+    """Attention that came from a file."""
 
-@dataclass(frozen=True)
-class Loaded:
-    """Attention that came from a file.
-
-    Attributes
-    ----------
-    attention
-        (B, L, H, n, n) float32.
-    weights
-        (L, H) float64, rows summing to 1.
-    label
-        ``learned``, ``uniform`` or ``given``.
-    tokens
-        (B, n) int64, for checkpoints.
-    """
-
-    attention: np.ndarray
-    weights: np.ndarray
-    label: str
+    snapshot: Snapshot
+    label: str  # of the head weights: learned, uniform or given
     parameters: int | None = None
-    tokens: np.ndarray | None = field(default=None)
 
 
 def build_system(run: DesignedRun | FamilyRun, scenario: Scenario) -> MultiHeadSystem:
-    """Return the system of a designed run.
-
-    Raises
-    ------
-    EngineError
-        Listing what is wrong with its graphs.
-    """
+    """Return the system of a designed run; an `EngineError` lists what is wrong with its graphs."""
     import synergy_engine as engine
 
     if isinstance(run, FamilyRun):
@@ -81,24 +57,19 @@ def _designed(run: DesignedRun, scenario: Scenario) -> MultiHeadSystem:
     names = run.nodes if isinstance(run.nodes, list) else None
     count = len(names) if names else run.nodes if isinstance(run.nodes, int) else None
     number = {name: index for index, name in enumerate(names or [])}
-    heads: list[MultiHeadSystem] = []
+    from_edges = partial(
+        engine.MultiHeadSystem.from_edges,
+        nodes=count,
+        names=names,
+        self_loops=run.self_loops,
+        unreachable="allow",
+    )
     if all(head.edges is not None for head in run.heads):
-        return engine.MultiHeadSystem.from_edges(
-            [_numbered(head.edges or [], number) for head in run.heads],
-            nodes=count,
-            names=names,
-            self_loops=run.self_loops,
-            unreachable="allow",
-        )
+        return from_edges([_numbered(head.edges or [], number) for head in run.heads])
+    heads: list[MultiHeadSystem] = []
     for index, head in enumerate(run.heads):
         if head.edges is not None:
-            one = engine.MultiHeadSystem.from_edges(
-                [_numbered(head.edges, number)],
-                nodes=count,
-                names=names,
-                self_loops=run.self_loops,
-                unreachable="allow",
-            )
+            one = from_edges([_numbered(head.edges, number)])
         elif head.file is not None:
             require_file(head.file)
             one = engine.read_graph(head.file, self_loops=run.self_loops)
@@ -134,10 +105,8 @@ def _numbered(edges: list[list[Any]], number: dict[str, int]) -> list[tuple[int,
 def load_run(run: LoadedRun, scenario: Scenario) -> Loaded:
     """Return the attention of a loaded run.
 
-    Raises
-    ------
-    UserError, EngineError, TrainerError
-        The file is missing, holds something else, or its numbers are no attention (NaN, …).
+    A `UserError`, `EngineError` or `TrainerError` says that the file is missing, contains something
+    else, or that its numbers are not attention (NaN, …).
     """
     return _from_checkpoint(run, scenario) if run.checkpoint else _from_tensor(run)
 
@@ -151,11 +120,11 @@ def _from_tensor(run: LoadedRun) -> Loaded:
     attention, stored = read.attention, read.head_weights
     if run.heads is not None and attention.shape[2] != run.heads:
         raise UserError(
-            f"{run.attention}: holds {attention.shape[2]} heads a layer, "
+            f"{run.attention}: contains {attention.shape[2]} heads per layer, "
             f"but run '{run.name}' says {run.heads}."
         )
     weights, label = _weights(run, attention.shape[1], attention.shape[2], stored)
-    return Loaded(attention, weights, label)
+    return Loaded(Snapshot(run.attention, attention, weights), label)
 
 
 def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
@@ -174,7 +143,8 @@ def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
     tokens = source.batch(1).inputs.numpy()
     attention = model.attention(tokens)
     weights, label = _weights(run, attention.shape[1], attention.shape[2], model.head_weights())
-    return Loaded(attention, weights, label, model.shape.parameters(), np.asarray(tokens))
+    snapshot = Snapshot(run.checkpoint, attention, weights, np.asarray(tokens))
+    return Loaded(snapshot, label, model.shape.parameters())
 
 
 def _weights(
@@ -189,8 +159,8 @@ def _weights(
     if wanted == "learned":
         if stored is None:
             raise UserError(
-                f"{run.attention}: holds no head weights, so run '{run.name}' cannot use learned "
-                "ones (allowed here: uniform, or a list)."
+                f"{run.attention}: contains no head weights, so run '{run.name}' cannot use "
+                "learned ones (allowed here: uniform, or a list)."
             )
         return np.broadcast_to(np.asarray(stored, dtype=np.float64), (layers, heads)), "learned"
     if wanted == "optimal":

@@ -26,13 +26,8 @@ def launch(
 ) -> int:
     """Start a worker for ``experiment`` in a session of its own and return its process id.
 
-    The worker neither reads nor holds the terminal: it goes on when the terminal closes. What
-    libraries print goes to ``worker.log``.
-
-    Raises
-    ------
-    UserError
-        A worker runs already.
+    The worker neither reads nor holds the terminal, and survives it. What libraries print goes to
+    ``worker.log``. A `UserError` says that a worker runs already.
     """
     if experiment.state() == "running":
         worker = experiment.worker()
@@ -82,28 +77,16 @@ def worker_options(
 
 
 def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
-    """Ask an experiment's worker to checkpoint and stop, and wait for it.
+    """Ask an experiment's worker to checkpoint and stop, and return the experiment's state.
 
-    Parameters
-    ----------
-    wait
-        Seconds; a worker that takes longer goes on stopping by itself.
-
-    Returns
-    -------
-    str
-        The experiment's state afterwards.
-
-    Raises
-    ------
-    UserError
-        No worker runs, or it runs on another machine or for another user.
+    A worker that takes longer than ``wait`` seconds stops by itself later. A `UserError` says that
+    no worker runs, or that it runs on another machine or for another user.
     """
     worker = experiment.worker()
     if worker is None or experiment.state() != "running":
         raise UserError(
             f"Experiment {experiment.id} is not running (it is {experiment.state()}).",
-            hint=f"Go on with it: `synergy resume {experiment.id}`.",
+            hint=f"Continue it: `synergy resume {experiment.id}`.",
         )
     if not worker.here:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Scenarios: TOML files that say what is run, compared and expected."""
+"""Scenarios: TOML files of what is run, compared and expected."""
 
 import lazy_loader
 

@@ -1,7 +1,6 @@
-"""What must hold between the keys of a scenario; looked at even when single keys are wrong.
+"""What must hold between the keys of a scenario; checked even when single keys are wrong.
 
-Works on the raw tables, so every check has to bear values of the wrong type: it skips them, since
-the model has complained already.
+Works on the raw tables, so every check skips values of the wrong type, which the model reports.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from typing import Any
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.settings import TASKS
 from synergy_tui.errors import did_you_mean
-from synergy_tui.scenario import expect, metrics
+from synergy_tui.scenario import expect
+from synergy_tui.scenario.metrics import unknown_metric
 from synergy_tui.scenario.models import Train, run_kind
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
@@ -194,9 +194,7 @@ def _designed(at: Key, run: Raw) -> Iterator[Problem]:
             own = {"topology", "edges", "file", "seed"}
             yield from _parameters(here, head, _count(names), own)
             if "topology" in head and names is None:
-                yield Problem(
-                    (*at, "nodes"), "a topology needs to know how many nodes there are", MISSING
-                )
+                yield Problem((*at, "nodes"), "a topology needs the number of nodes", MISSING)
         for place, edge in enumerate(_list(head.get("edges"))):
             ends, problem = _ends(edge, known, _count(names))
             if problem:
@@ -317,7 +315,7 @@ def _expectations(raw: Raw, runs: list[tuple[int, Raw]]) -> Iterator[Problem]:
                     f"(allowed: {', '.join(names) or 'none, there are no runs'})",
                     that,
                 )
-            if wrong := metrics.problem(each.name):
+            if wrong := unknown_metric(each.name):
                 yield Problem(at, wrong, that)
         for one, other in pairwise(parsed.sides):
             if isinstance(one, expect.Number) and isinstance(other, expect.Number):

@@ -10,8 +10,8 @@
                 | ("min" | "max" | "abs") "(" sum ("," sum)* ")" | metric
     metric      = run "." name ("." name)*           multi-head.layer1.fidelity
 
-``==`` means equal within a relative 1e-9 (absolute 1e-12 at zero): numbers computed along
-different ways differ in their last bits. A run's name may hold ``-``; a metric's may not, so
+``==`` means equal within a relative 1e-9 (absolute 1e-12 at zero): numbers computed in
+different ways differ in their last bits. A run's name may contain ``-``; a metric's may not, so
 ``a.loss-b.loss`` is a difference. A chain holds when each of its comparisons does. Division by
 zero, a number that is missing or NaN, and a mixing time known only as "more than the step limit"
 where that does not decide: the expectation does not hold, and says why.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from synergy_tui.words import AtLeast, Value
@@ -42,11 +42,14 @@ _TOKEN = re.compile(
 )
 _SAME = {"≤": "<=", "≥": ">=", "≠": "!=", "−": "-", "×": "*", "·": "*", "÷": "/"}
 _COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max, "abs": abs}
+Function = Callable[..., float]
+_FUNCTIONS: dict[str, Function] = {"min": min, "max": max, "abs": abs}
+_SUMS: dict[str, Function] = {"+": operator.add, "-": operator.sub}
+_PRODUCTS: dict[str, Function] = {"*": operator.mul, "/": operator.truediv}
 
 
 class ExpectationError(ValueError):
-    """The line is not an expectation; the message says where and what was expected there."""
+    """The line is not an expectation; says where, and what was expected there."""
 
 
 class UndecidedError(ArithmeticError):
@@ -64,7 +67,6 @@ class Metric:
     name: str
 
     def value(self, lookup: Lookup) -> Value:
-        """Ask for it."""
         return lookup(self.run, self.name)
 
 
@@ -75,7 +77,6 @@ class Number:
     number: float
 
     def value(self, lookup: Lookup) -> Value:
-        """Return it."""
         return self.number
 
 
@@ -83,12 +84,10 @@ class Number:
 class Call:
     """An operation on numbers."""
 
-    function: Callable[..., float]
-    symbol: str
+    function: Function
     arguments: tuple[Node, ...]
 
     def value(self, lookup: Lookup) -> Value:
-        """Compute it from its arguments."""
         numbers = []
         for argument in self.arguments:
             value = argument.value(lookup)
@@ -108,24 +107,16 @@ Node = Metric | Number | Call
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A parsed line.
-
-    Attributes
-    ----------
-    text
-        As written.
-    sides
-        What is compared, left to right; one more than there are comparisons.
-    comparisons
-        ``<``, ``<=``, ``>``, ``>=``, ``==`` or ``!=``.
-    """
+    """A parsed line."""
 
     text: str
     sides: tuple[Node, ...]
+    """One more than there are comparisons."""
     comparisons: tuple[str, ...]
+    """``<``, ``<=``, ``>``, ``>=``, ``==`` or ``!=``."""
 
     def metrics(self) -> Iterator[Metric]:
-        """Yield every metric that it asks for."""
+        """Yield every metric in it."""
         waiting: list[Node] = list(self.sides)
         while waiting:
             node = waiting.pop(0)
@@ -135,13 +126,7 @@ class Expectation:
                 waiting = [*node.arguments, *waiting]
 
     def evaluate(self, lookup: Lookup) -> Result:
-        """Decide it.
-
-        Parameters
-        ----------
-        lookup
-            ``(run, metric) → number``; raises :class:`UndecidedError` for one that is missing.
-        """
+        """Decide it; ``lookup`` raises `UndecidedError` for a number that is missing."""
         values: list[Value | None] = []
         reason = ""
         for side in self.sides:
@@ -169,15 +154,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an expectation came to.
+    """Whether an expectation holds.
 
-    Attributes
-    ----------
-    left, right
-        The sides of the first comparison that failed; of the whole line when it holds. ``None``
-        when a side could not be computed.
-    reason
-        Why it could not be decided, else empty.
+    The sides are those of the first comparison that failed; of the whole line when it holds.
+    ``None``: a side could not be computed.
     """
 
     that: str
@@ -185,15 +165,13 @@ class Result:
     left: Value | None
     right: Value | None
     reason: str
+    """Why it could not be decided."""
 
 
 def compare(one: Value, sign: str, other: Value) -> bool:
     """Decide ``one sign other``.
 
-    Raises
-    ------
-    UndecidedError
-        A side is NaN, or known only from below where that does not settle it.
+    An `UndecidedError`: a side is NaN, or known only from below where that does not settle it.
     """
     if isinstance(one, AtLeast) or isinstance(other, AtLeast):
         return _compare_censored(one, sign, other)
@@ -225,19 +203,8 @@ def _compare_censored(one: Value, sign: str, other: Value) -> bool:
 
 
 def parse(text: str) -> Expectation:
-    """Parse one line.
-
-    Raises
-    ------
-    ExpectationError
-        Saying where the line stops making sense.
-    """
+    """Parse one line; an `ExpectationError` says where it stops making sense."""
     return _Parser(text).expectation()
-
-
-def check_syntax(text: str) -> None:
-    """Raise :class:`ExpectationError` unless ``text`` is an expectation."""
-    parse(text)
 
 
 class _Parser:
@@ -293,19 +260,16 @@ class _Parser:
         return Expectation(self.text, tuple(sides), tuple(comparisons))
 
     def sum(self) -> Node:
-        node = self.term()
-        while self.peek() in ("+", "-"):
-            symbol = self.take()[1]
-            function = operator.add if symbol == "+" else operator.sub
-            node = Call(function, symbol, (node, self.term()))
-        return node
+        return self.chain(self.term, _SUMS)
 
     def term(self) -> Node:
-        node = self.factor()
-        while self.peek() in ("*", "/"):
-            symbol = self.take()[1]
-            function = operator.mul if symbol == "*" else operator.truediv
-            node = Call(function, symbol, (node, self.factor()))
+        return self.chain(self.factor, _PRODUCTS)
+
+    def chain(self, part: Callable[[], Node], functions: Mapping[str, Function]) -> Node:
+        node = part()
+        while self.peek() in functions:
+            function = functions[self.take()[1]]
+            node = Call(function, (node, part()))
         return node
 
     def factor(self) -> Node:
@@ -324,7 +288,7 @@ class _Parser:
         if token in ("-", "+"):
             self.take()
             inner = self.factor()
-            return Call(operator.neg, "-", (inner,)) if token == "-" else inner
+            return Call(operator.neg, (inner,)) if token == "-" else inner
         if token == "(":
             self.take()
             node = self.sum()
@@ -361,7 +325,7 @@ class _Parser:
         function = _FUNCTIONS[name]
         if len(arguments) == 1 and name != "abs":
             return arguments[0]
-        return Call(function, name, tuple(arguments))
+        return Call(function, tuple(arguments))
 
     def close(self) -> None:
         if self.peek() != ")":

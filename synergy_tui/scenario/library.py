@@ -1,8 +1,9 @@
-"""The scenarios that come with Synergy, by name."""
+"""The scenarios that come with Synergy, or lie in ``./scenarios``, by name."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,24 +11,49 @@ from synergy_tui.errors import UserError, did_you_mean
 from synergy_tui.files import expand
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# In an installation, and in a checkout.
+_INSTALLED = (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A scenario file, as far as choosing it needs."""
+
+    path: Path
+    title: str
+    description: str
+    runs: tuple[str, ...]
+    sweep: bool = False
+    problem: str = ""
+    """Why it cannot be read."""
 
 
 def bundled() -> dict[str, Path]:
     """Return name → file of every scenario that comes with the installation or the checkout."""
-    for folder in (_PACKAGE / "scenarios", _PACKAGE.parent / "scenarios"):
-        if folder.is_dir():
-            return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    return {}
+    return _files([place for place in _INSTALLED if place.is_dir()][:1])
+
+
+def folders() -> list[Path]:
+    """Where scenarios are offered from: ``./scenarios``, then what Synergy was installed with."""
+    places = [place.resolve() for place in (Path("scenarios"), *_INSTALLED) if place.is_dir()]
+    return list(dict.fromkeys(places))
+
+
+def scenarios(places: Iterable[Path] | None = None) -> list[Entry]:
+    """Return every scenario of the folders, by name; of equal names the first folder's."""
+    return [read(path) for path in _files(folders() if places is None else places).values()]
+
+
+def _files(places: Iterable[Path]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for place in places:
+        for path in sorted(place.glob("*.toml")):
+            files.setdefault(path.stem, path)
+    return files
 
 
 def find_scenario(name: str) -> Path:
-    """Return the file that ``name`` means: a path, or a bundled scenario's name.
-
-    Raises
-    ------
-    UserError
-        There is neither.
-    """
+    """Return the file that ``name`` means: a path, or a bundled scenario's name."""
     path = expand(name)
     known = bundled()
     if path.exists() or name not in known:
@@ -40,44 +66,6 @@ def find_scenario(name: str) -> Path:
             )
         return path
     return known[name]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A scenario file, as far as choosing it needs.
-
-    Attributes
-    ----------
-    problem
-        Why it cannot be read; empty when it can.
-    """
-
-    path: Path
-    title: str
-    description: str
-    runs: tuple[str, ...]
-    sweep: bool = False
-    problem: str = ""
-
-
-def folders() -> list[Path]:
-    """Where scenarios are looked for: ``./scenarios``, then what Synergy was installed with."""
-    places = [Path.cwd() / "scenarios", _PACKAGE / "scenarios", _PACKAGE.parent / "scenarios"]
-    found: list[Path] = []
-    for place in places:
-        if place.is_dir() and place.resolve() not in found:
-            found.append(place.resolve())
-    return found
-
-
-def scenarios(places: list[Path] | None = None) -> list[Entry]:
-    """Every scenario of the folders, by name; of equal names the first folder's."""
-    entries: dict[str, Entry] = {}
-    for place in folders() if places is None else places:
-        for path in sorted(place.glob("*.toml")):
-            if path.name not in entries:
-                entries[path.name] = read(path)
-    return list(entries.values())
 
 
 def read(path: Path) -> Entry:

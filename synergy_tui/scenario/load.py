@@ -1,4 +1,4 @@
-"""Reads scenario files, and says all that is wrong with one at once."""
+"""Reads scenario files, and reports all that is wrong with one at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
+from synergy_tui.scenario.sweep import Override
 from synergy_tui.scenario.training import training_problems
 
 LARGEST = 16 * 2**20
 DEEPEST_KEY = 64
-# Looking up the nearest name takes time; what has more problems is no scenario with typos.
+# Looking up the nearest name takes time; a file with more problems is not a scenario with typos.
 MOST_PROBLEMS = 1000
 
 # The parser's time grows with the square of a dotted key's parts. Possessive, and only from where a
@@ -32,27 +33,12 @@ _DEEP_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{DEEPEST_KEY - 1}}}")
 
 
 def load_scenario(
-    path: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    seed: int | None = None,
+    path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = None
 ) -> Scenario:
-    """Read, check and resolve a scenario file.
+    """Read, check and resolve a scenario file; a `ScenarioError` lists every problem.
 
-    Parameters
-    ----------
-    path
-        The TOML file. Paths that it names are taken from its folder.
-    overrides
-        ``key=value`` as given to ``--set``: a dotted key (``train.steps=100``,
-        ``runs.multi-head.heads=4``) and a TOML value; what is not TOML is text.
-    seed
-        Replaces the scenario's.
-
-    Raises
-    ------
-    ScenarioError
-        With every problem: file, line, key, value, what is allowed, and the nearest name.
+    Paths that it names are relative to its folder. ``overrides`` are as given to ``--set``: see
+    `apply_override`. ``seed`` replaces the scenario's.
     """
     file = str(path)
     text = _read(Path(path), file)
@@ -87,21 +73,10 @@ def load_scenario(
 def resolve(
     raw: dict[str, Any], *, folder: Path | None = None, name: str = ""
 ) -> tuple[Scenario | None, list[Problem]]:
-    """Check tables and fill in what they leave out.
+    """Check tables and fill in what they leave out; return everything that is wrong, too.
 
-    Parameters
-    ----------
-    raw
-        As :mod:`tomllib` reads them.
-    folder
-        Where relative paths start; they stay relative without one.
-    name
-        The scenario's, when it gives none.
-
-    Returns
-    -------
-    tuple
-        The scenario (``None`` when something is wrong), and everything that is wrong.
+    Relative paths start in ``folder``, and stay relative without one. ``name`` is for a scenario
+    that gives none. The scenario is ``None`` when something is wrong.
     """
     problems: list[Problem] = []
     scenario = None
@@ -129,13 +104,7 @@ def resolve(
 
 
 def parse_scenario(raw: dict[str, Any], *, name: str, origin: str) -> Scenario:
-    """Return the scenario of tables made by a program; ``origin`` names them in errors.
-
-    Raises
-    ------
-    ScenarioError
-        With every problem.
-    """
+    """Return the scenario of tables made by a program, which errors call ``origin``."""
     scenario, problems = resolve(raw, name=name)
     if scenario is None:
         raise ScenarioError(origin, problems)
@@ -143,15 +112,11 @@ def parse_scenario(raw: dict[str, Any], *, name: str, origin: str) -> Scenario:
 
 
 def apply_override(raw: dict[str, Any], override: str) -> Key:
-    """Set one key in raw tables, and return its path.
+    """Set one key in raw tables, and return its path; a `ValueError` says why it cannot be.
 
-    ``override`` is ``key=value``. In the key, a run is named or numbered from 0
-    (``runs.multi-head.heads``, ``runs.0.heads``), and ``runs.heads`` means every run.
-
-    Raises
-    ------
-    ValueError
-        There is no ``=``, or the key leads through something that is no table.
+    ``override`` is ``key=value``: a dotted key and a TOML value; what is not TOML is text. In the
+    key, a run is named or numbered from 0 (``runs.multi-head.heads``, ``runs.0.heads``), and
+    ``runs.heads`` means every run.
     """
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
@@ -175,7 +140,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any) -> Key:
             if index is None:
                 for each in table:
                     if not isinstance(each, dict):
-                        raise ValueError(f"{'.'.join(parts[:number])} holds no tables")
+                        raise ValueError(f"{'.'.join(parts[:number])} contains no tables")
                     set_key(each, parts[number:], value)
                 return path
             path = (*path, index)
@@ -184,7 +149,7 @@ def set_key(raw: dict[str, Any], parts: Sequence[str], value: Any) -> Key:
             table = table[index]
             continue
         if not isinstance(table, dict):
-            raise ValueError(f"{'.'.join(parts[:number])} is no table")
+            raise ValueError(f"{'.'.join(parts[:number])} is not a table")
         path = (*path, part)
         if last:
             table[part] = value
@@ -252,7 +217,7 @@ def _syntax_problem(error: Exception, source: str) -> Problem:
 
 
 def _problem(raw: dict[str, Any], error: Any) -> Problem:
-    """Turn pydantic's words into ours."""
+    """Reword pydantic's message."""
     path: Key = error["loc"]
     if path[:1] == ("runs",) and path[2:3] and path[2] in models.RUN_MODELS:
         path = path[:2] + path[3:]  # which kind of run pydantic took the table for
@@ -298,22 +263,21 @@ def _at(raw: Any, path: Key) -> Any:
 
 def _allowed(raw: dict[str, Any], path: Key) -> list[str]:
     """Return the keys that the table at ``path`` may have."""
-    model: type[BaseModel] = Scenario
     if path[:1] == ("runs",):
-        model = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
-    elif path == ("train",):
-        model = models.Train
-    elif path == ("analysis",):
-        model = models.AnalysisTable
-    elif path[:1] == ("expect",):
-        model = models.Expect
-    elif path == ("sweep",):
-        model = models.SweepTable
+        model: type[BaseModel] = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
     elif path[:2] == ("sweep", "overrides"):
-        from synergy_tui.scenario.sweep import Override
-
         model = Override
+    else:
+        model = _TABLES.get(path[:1], Scenario)
     return list(model.model_fields)
+
+
+_TABLES: dict[Key, type[BaseModel]] = {
+    ("train",): models.Train,
+    ("analysis",): models.AnalysisTable,
+    ("expect",): models.Expect,
+    ("sweep",): models.SweepTable,
+}
 
 
 def _absolute(run: Any, folder: Path) -> Any:

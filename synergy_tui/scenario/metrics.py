@@ -1,17 +1,20 @@
+"""The names of metrics, which expectations, tables and sweeps share.
+
+`synergy_tui.experiments.metrics` reads their values.
+"""
+
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from synergy_tui.errors import did_you_mean
 
-# Losses of single batches jump; what a run has come to is the mean over its last reports.
+# Losses of single batches jump; a run's loss is the mean over its last reports.
 LAST_REPORTS = 20
-
 
 RUN_METRICS = {
     "parameters": "trained numbers",
-    "heads": "heads a layer",
+    "heads": "heads per layer",
     "layers": "layers",
     "nodes": "tokens or nodes",
     "step": "newest step",
@@ -23,8 +26,7 @@ RUN_METRICS = {
     "ceiling": "highest accuracy that any model can reach",
     "tokens_per_second": "training throughput",
 }
-"""Metrics of a whole run, with what they are."""
-
+"""Metrics of a whole run, and what they are."""
 
 ANALYSIS_METRICS = {
     "hitting_time": ("mixing", "hitting_time_mean"),
@@ -54,7 +56,6 @@ ANALYSIS_METRICS = {
 }
 """Metrics of attention, averaged over layers or of one (``layer2.fidelity``)."""
 
-
 HEAD_METRICS = {
     "weight": "weight",
     "hitting_time": "hitting_time_mean",
@@ -63,20 +64,17 @@ HEAD_METRICS = {
 }
 """Metrics of one head (``head2.fidelity``, ``layer1.head2.fidelity``)."""
 
-
 METRICS = (*RUN_METRICS, *ANALYSIS_METRICS)
 
-
-_PLACE = re.compile(
+PLACE = re.compile(
     r"(?:layer(?P<layer>[1-9]\d{0,3})\.)?(?:head(?P<head>[1-9]\d{0,3})\.)?(?P<name>.+)"
 )
 
 
-def problem(name: str) -> str | None:
-    """Return what is wrong with a metric's name, with the nearest one, or ``None``."""
-    match = _PLACE.fullmatch(name)
+def unknown_metric(name: str) -> str | None:
+    """Return a sentence with the nearest name when no metric has this one."""
+    match = PLACE.fullmatch(name)
     assert match is not None
-    known: tuple[str, ...] | dict[str, Any]
     if match["head"]:
         known = tuple(HEAD_METRICS)
     else:

@@ -1,8 +1,9 @@
-"""What a scenario file may say. Light: ``synergy validate`` imports it without torch or numba."""
+"""What a scenario file may contain. Light: ``synergy validate`` loads neither torch nor numba."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +19,7 @@ from pydantic import (
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.settings import TASKS
 from synergy_tui.errors import did_you_mean
-from synergy_tui.scenario.expect import check_syntax
+from synergy_tui.scenario import expect
 from synergy_tui.scenario.sweep import SweepTable
 
 Convention = Literal["theory", "paper-code", "feedforward"]
@@ -29,7 +30,7 @@ RESERVED_NAMES = frozenset({"min", "max", "abs", "inf", "nan"})
 def _run_name(name: str) -> str:
     if not RUN_NAME.fullmatch(name) or len(name) > 64:
         raise ValueError(
-            "a run's name starts with a letter and goes on with letters, digits, '-' and '_', "
+            "a run's name starts with a letter and continues with letters, digits, '-' and '_', "
             "64 at most"
         )
     if name in RESERVED_NAMES:
@@ -39,28 +40,26 @@ def _run_name(name: str) -> str:
 
 def _task(name: str) -> str:
     if name not in TASKS:
-        raise ValueError(
-            f"there is no such task{did_you_mean(name, TASKS)} (allowed: {', '.join(TASKS)})"
-        )
+        raise ValueError(_no_such("task", name, TASKS))
     return name
 
 
 def _topology(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError(
-            f"there is no such topology{did_you_mean(name, FAMILIES)} "
-            f"(allowed: {', '.join(FAMILIES)})"
-        )
+        raise ValueError(_no_such("topology", name, FAMILIES))
     return name
 
 
+def _no_such(what: str, name: str, known: Collection[str]) -> str:
+    near = did_you_mean(name, known)
+    return f"there is no such {what}{near} (allowed: {', '.join(known)})"
+
+
 def _head_weights(value: Any) -> Any:
-    if isinstance(value, str):
-        if value not in WEIGHTS:
-            raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with a number a head")
+    if isinstance(value, str) and value in WEIGHTS:
         return value
     if not isinstance(value, list):
-        raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with a number a head")
+        raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with one number per head")
     numbers = [item for item in value if isinstance(item, int | float) and item >= 0]
     if len(numbers) < len(value) or not sum(numbers) > 0 or sum(numbers) == float("inf"):
         raise ValueError("weights are finite numbers of at least 0, not all of them 0")
@@ -86,7 +85,7 @@ def _edges(value: Any) -> Any:
 
 
 def _expectation(text: str) -> str:
-    check_syntax(text)
+    expect.parse(text)
     return text
 
 
@@ -174,37 +173,11 @@ class AnalysisTable(Table):
         default=10_000, description="Mixing times beyond are reported as greater."
     )
     also: list[Convention] = Field(
-        default=["paper-code"], description="Conventions to measure besides, layers averaged."
+        default=["paper-code"], description="Conventions to measure by as well, layers averaged."
     )
     kept_inputs: Annotated[int, Field(ge=0)] = Field(
         default=4, description="Inputs of each probe whose attention is written to disk."
     )
-
-
-class Graph(Table):
-    """A family of graphs and its parameters."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        json_schema_extra=lambda schema: _add_parameters(schema),
-    )
-
-    topology: Annotated[str, AfterValidator(_topology)] = Field(
-        description="Graph family.", json_schema_extra={"enum": list(FAMILIES)}
-    )
-    nodes: Annotated[int, Field(ge=2)] = Field(default=32, description="Nodes; the last: the sink.")
-    diversity: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="Share of rows redrawn between heads; the family's when absent."
-    )
-    seed: Seed | None = Field(default=None, description="Of the graph; the scenario's when absent.")
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The family's own parameters that were given."""
-        return dict(self.model_extra or {})
 
 
 def _add_parameters(schema: dict[str, Any]) -> None:
@@ -219,16 +192,32 @@ def _add_parameters(schema: dict[str, Any]) -> None:
     schema["additionalProperties"] = False
 
 
-class Head(Table):
-    """One head of a designed graph: an edge list, a file, or a topology with its parameters."""
+class FamilyTable(Table):
+    """A table that may have a graph family's own parameters, too."""
 
-    model_config = ConfigDict(
-        extra="allow",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        json_schema_extra=lambda schema: _add_parameters(schema),
+    model_config = ConfigDict(extra="allow", json_schema_extra=_add_parameters)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The family's own parameters that were given."""
+        return dict(self.model_extra or {})
+
+
+class Graph(FamilyTable):
+    """A family of graphs and its parameters."""
+
+    topology: Annotated[str, AfterValidator(_topology)] = Field(
+        description="Graph family.", json_schema_extra={"enum": list(FAMILIES)}
     )
+    nodes: Annotated[int, Field(ge=2)] = Field(default=32, description="Nodes; the last: the sink.")
+    diversity: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Share of rows redrawn between heads; the family's when absent."
+    )
+    seed: Seed | None = Field(default=None, description="Of the graph; the scenario's when absent.")
+
+
+class Head(FamilyTable):
+    """One head of a designed graph: an edge list, a file, or a topology with its parameters."""
 
     topology: Annotated[str, AfterValidator(_topology)] | None = Field(
         default=None, description="Graph family.", json_schema_extra={"enum": [*FAMILIES, None]}
@@ -241,11 +230,6 @@ class Head(Table):
         default=None, description="GraphML, GML, node-link JSON or edge list, from this file on."
     )
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The topology's own parameters that were given."""
-        return dict(self.model_extra or {})
-
 
 class Run(Table):
     """What every run has."""
@@ -257,7 +241,7 @@ class Run(Table):
 class TrainedRun(Run):
     """A Transformer that learns the task of ``[train]``; what it leaves out is taken from there."""
 
-    heads: Heads = Field(description="Attention heads a layer; they share the width.")
+    heads: Heads = Field(description="Attention heads per layer; they share the width.")
     seed: Seed | None = Field(default=None, description="The scenario's when absent.")
     embed: Positive | None = None
     mlp: Positive | Literal["match"] | None = Field(

@@ -1,4 +1,4 @@
-"""On which line of a TOML file each key stands: the standard library's parser does not tell.
+"""On which line of a TOML file each key stands: the standard library's parser does not say.
 
 The text must already be valid TOML; the scan only follows its structure.
 """
@@ -13,13 +13,7 @@ Key = tuple[str | int, ...]
 
 
 class Positions:
-    """Key path → line of a valid TOML text.
-
-    Parameters
-    ----------
-    text
-        The file's content, already accepted by :mod:`tomllib`.
-    """
+    """Key path → line of a TOML text that :mod:`tomllib` has accepted."""
 
     def __init__(self, text: str) -> None:
         self._text = text.replace("\r\n", "\n")

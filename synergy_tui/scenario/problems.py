@@ -9,33 +9,24 @@ from typing import Any
 from synergy_tui.errors import UserError
 from synergy_tui.scenario.positions import Key
 
-# Beyond these a file is not a scenario with mistakes, and nobody reads on.
+# Nobody reads on beyond these.
 MOST_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    path
-        Of the key, from the top of the file; list elements by number from 0.
-    message
-        What is wrong with it and what is allowed.
-    value
-        What stands there; ``MISSING`` when the key is absent.
-    line
-        Where, from 1; ``None`` for what did not come from the file (``--set``).
-    """
+    """One thing that is wrong, and what is allowed."""
 
     path: Key
+    """From the top of the file; list elements by number from 0."""
     message: str
     value: Any = None
+    """``MISSING`` when the key is absent."""
     line: int | None = None
+    """From 1; ``None`` for what did not come from the file (``--set``)."""
 
     def text(self, file: str) -> str:
-        """Return the line that people read: file, line, key path, value, what is wrong."""
+        """Return the line for people: file, line, key path, value, what is wrong."""
         place = f"{file}:{self.line}" if self.line else file
         key = dotted(self.path)
         if not key:
@@ -64,15 +55,7 @@ MISSING = _Missing()
 
 
 class ScenarioError(UserError):
-    """A scenario that cannot be used.
-
-    Attributes
-    ----------
-    file
-        Its path as the user gave it.
-    problems
-        All that is wrong, in the order of the file.
-    """
+    """A scenario that cannot be used: all that is wrong, in the order of the file."""
 
     def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.file = file

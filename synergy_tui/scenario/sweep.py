@@ -70,7 +70,7 @@ class SweepTable(BaseModel):
     )
     points: list[dict[str, Scalar]] = Field(
         default=[],
-        description="Points listed one by one: axis or scenario key → value, besides the grid.",
+        description="Points listed one by one: axis or scenario key → value; added to the grid.",
     )
     compare: str | None = Field(
         default=None,
@@ -84,7 +84,7 @@ class SweepTable(BaseModel):
         default=None, description="Points at a time; chosen from the machine when absent."
     )
     attempts: Annotated[int, Field(ge=1)] = Field(
-        default=3, description="How often a point whose worker was lost is tried in all."
+        default=3, description="How often in all a point whose worker was lost is tried."
     )
     gpus_per_point: Annotated[float, Field(ge=0.0)] | None = Field(
         default=None, description="Share of a GPU for each point on Ray; 0.25 puts four on one."
@@ -125,12 +125,11 @@ class SweepTable(BaseModel):
         return self
 
     def values(self, axis: str) -> list[Any]:
-        """The values given for a named axis or for a key of ``axes`` (none: an empty list)."""
+        """Return the values given for a named axis or for a key of ``axes``."""
         return list(getattr(self, axis)) if axis in AXES else list(self.axes.get(axis, []))
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds themselves."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
     @property

@@ -1,7 +1,7 @@
 """JSON Schemas (draft 2020-12) of scenarios, the event stream and analysis objects.
 
-The ``*.schema.json`` files beside this module are what editors and other programs use; a test keeps
-them equal to what is built here from the models the program itself validates with.
+The ``*.schema.json`` files in this folder are for editors and other programs; a test keeps them
+equal to what is built here from the program's own descriptions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def scenario_schema() -> Schema:
-    """Return the JSON Schema of scenario files, from the model that validates them."""
+    """Return the schema of scenario files, from the model that validates them."""
     from synergy_tui.scenario import Scenario
 
     schema = Scenario.model_json_schema()
@@ -27,17 +27,15 @@ def scenario_schema() -> Schema:
 
 
 def events_schema() -> Schema:
-    """Return the JSON Schema of one line of ``events.jsonl`` and of ``synergy run --json``."""
-    from synergy_tui.schemas.events import build
+    from synergy_tui.schemas import described
 
-    return {"$schema": DIALECT, **build()}
+    return {"$schema": DIALECT, **described.event()}
 
 
 def analysis_schema() -> Schema:
-    """Return the JSON Schema of one line of ``synergy analyze --json``."""
-    from synergy_tui.schemas.analysis import build
+    from synergy_tui.schemas import described
 
-    return {"$schema": DIALECT, **build()}
+    return {"$schema": DIALECT, **described.analysis()}
 
 
 SCHEMAS: dict[str, Callable[[], Schema]] = {

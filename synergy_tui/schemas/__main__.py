@@ -1,4 +1,4 @@
-"""``python -m synergy_tui.schemas``: write the shipped schema files anew."""
+"""``python -m synergy_tui.schemas``: write the shipped schema files."""
 
 from synergy_tui.schemas import SCHEMAS, render, schema_path
 

@@ -16,7 +16,7 @@ import pytest
 import tomli_w
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from synergy_tui.experiments.events import KINDS
+from synergy_tui.experiments.kinds import KINDS
 from synergy_tui.experiments.state import ExperimentState
 from tests.places import ROOT
 from tests.tui.commands.conftest import analysis, invoke

@@ -13,7 +13,7 @@ from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats, covering
 from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments.conventions import Convention
-from synergy_tui.experiments.metrics import metric
+from synergy_tui.experiments.metrics import leaf, metric
 from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
@@ -368,10 +368,7 @@ def track(
     probes = run.probes
     steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
     values = np.fromiter(
-        (
-            number((look.convention.analysis(probe, layer).get(path[0]) or {}).get(path[1]))
-            for probe in probes
-        ),
+        (number(leaf(look.convention.analysis(probe, layer), path)) for probe in probes),
         dtype=np.float64,
         count=len(probes),
     )
@@ -380,7 +377,7 @@ def track(
 
 def _arrival(probe: ProbeRecord, look: Look) -> Mapping[str, Any]:
     analysis = look.convention.analysis(probe, look.layer)
-    curve = analysis.get("arrival") or probe.overall.get("arrival") or {}
+    curve: Mapping[str, Any] = analysis.get("arrival") or probe.overall.get("arrival") or {}
     if not curve and probe.layers:
         curve = probe.layers[-1].get("arrival") or {}
     return curve

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
+from synergy_tui.experiments.metrics import leaf
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import cut, number
 
@@ -68,7 +69,7 @@ class Measure:
 
 def _probed(group: str, key: str) -> Callable[[RunState], npt.NDArray[np.float64]]:
     def curve(run: RunState) -> npt.NDArray[np.float64]:
-        values = [(probe.overall.get(group) or {}).get(key) for probe in run.probes]
+        values = [leaf(probe.overall, (group, key)) for probe in run.probes]
         return np.array(
             [float(v) if isinstance(v, int | float) else math.nan for v in values], dtype=np.float64
         )

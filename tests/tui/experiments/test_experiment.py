@@ -143,8 +143,8 @@ def test_a_resumed_experiment_has_not_ended(tmp_path: Path) -> None:
 
 def record_worker(experiment: Experiment, **fields: object) -> None:
     me = Worker.this_process()
-    told = {"pid": me.pid, "created": me.created, "host": me.host, **fields}
-    (experiment.path / "worker.json").write_text(json.dumps(told))
+    record = {"pid": me.pid, "created": me.created, "host": me.host, **fields}
+    (experiment.path / "worker.json").write_text(json.dumps(record))
 
 
 def test_a_living_worker_means_running(tmp_path: Path) -> None:

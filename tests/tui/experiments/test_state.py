@@ -1,4 +1,4 @@
-"""The fold of events: what a log says, also after resumes and with events nobody knows."""
+"""The fold of events: the state of a log, also after resumes and with unknown events."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_resume_supersedes_what_came_after_the_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_steps_told_again_supersede_even_without_a_resume(together: bool) -> None:
+def test_repeated_steps_supersede_even_without_a_resume(together: bool) -> None:
     state = ExperimentState()
     state.apply_all([step(number, loss=1.0) for number in range(1, 11)])
     again = [step(number, loss=2.0) for number in range(5, 8)]
@@ -104,16 +104,16 @@ def test_a_resume_without_a_checkpoint_begins_again() -> None:
 
 def test_the_state_at_a_step_is_what_was_known_then() -> None:
     state = ExperimentState.read(recording("sort") / "events.jsonl")
-    then = state.at(45).runs["single-head"]
     run = state.runs["single-head"]
-    assert then.probe is not None
-    assert then.probe.step == 40
-    assert then.loss == run.losses[44]
+    then = run.probe_at(45)
+    assert then is not None
+    assert then.step == 40
+    assert run.loss.at(45) == run.losses[44]
     assert run.probe_at(-1) is None
-    assert run.metrics_at(None).probe == run.probe
+    assert run.probe_at(None) == run.probe
 
 
-def test_events_of_the_future_and_of_enemies_are_skipped() -> None:
+def test_unknown_and_hostile_events_are_skipped() -> None:
     state = ExperimentState()
     state.apply_all(
         [
@@ -136,7 +136,7 @@ def test_a_missing_number_is_nan() -> None:
     assert math.isnan(state.runs["a"].accuracies[0])
 
 
-def test_an_expectation_told_twice_counts_once() -> None:
+def test_a_repeated_expectation_counts_once() -> None:
     state = ExperimentState()
     for holds in (False, True):
         state.apply(event("expectation", that="a.loss < 1", holds=holds, left=1.0, right=1.0))

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from synergy_tui.experiments.metrics import AtLeast, UndecidedError, metric
+from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.experiments.verdict import verdict
-from synergy_tui.scenario.metrics import problem
-from synergy_tui.words import fraction, short_number
+from synergy_tui.scenario.expect import UndecidedError
+from synergy_tui.scenario.metrics import unknown_metric
+from synergy_tui.words import AtLeast, fraction, short_number
 from tests.recordings import recording
 
 
@@ -185,6 +186,6 @@ def test_metrics_by_name() -> None:
 
 
 def test_an_unknown_metric_has_a_nearest_name() -> None:
-    assert problem("fidelity") is None
-    assert "'fidelity'" in str(problem("fidelty"))
-    assert "'weight'" in str(problem("head1.wieght"))
+    assert unknown_metric("fidelity") is None
+    assert "'fidelity'" in str(unknown_metric("fidelty"))
+    assert "'weight'" in str(unknown_metric("head1.wieght"))

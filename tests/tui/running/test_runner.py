@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.experiments.kinds import KINDS
 from synergy_tui.running.preflight import check_inputs
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper
@@ -46,7 +48,7 @@ def losses(experiment: Experiment) -> list[np.ndarray]:
     return [run.losses.copy() for run in experiment.fold().runs.values()]
 
 
-def test_a_chosen_width_is_told_once(tmp_path: Path) -> None:
+def test_a_chosen_width_is_reported_once(tmp_path: Path) -> None:
     raw = {
         **TINY,
         "train": {**TINY["train"], "parameter_difference": 50},
@@ -58,17 +60,20 @@ def test_a_chosen_width_is_told_once(tmp_path: Path) -> None:
     experiment = make(tmp_path, {**raw, "expect": []})
     assert execute(experiment, should_stop=Stopper(deadline=0.0)) == 3
     assert execute(experiment) == 0
-    told = [message for _, _, message in experiment.fold().warnings]
-    assert [message.partition(" →")[0] for message in told] == ["two: mlp 8"]
+    warnings = [message for _, _, message in experiment.fold().warnings]
+    assert [message.partition(" →")[0] for message in warnings] == ["two: mlp 8"]
 
 
-def test_a_training_is_told_from_start_to_end(tmp_path: Path) -> None:
+def test_a_training_is_logged_from_start_to_end(tmp_path: Path) -> None:
     experiment = make(tmp_path)
     heard: list[str] = []
     assert execute(experiment, listener=lambda event: heard.append(event["kind"])) == 0
     events = EventReader(experiment.events_path).read()
     assert [event["kind"] for event in events] == heard
     assert (heard[0], heard[-1]) == ("experiment_started", "experiment_finished")
+    for event in events:
+        described = [each.name for each in fields(KINDS[event["kind"]])]
+        assert list(event) == ["v", "t", "kind", *described]
     for run in ("one", "two"):
         own = [event for event in events if event.get("run") == run]
         assert [e["step"] for e in own if e["kind"] == "train_step"] == list(range(1, 13))

@@ -1,4 +1,4 @@
-"""Scenario files: what they may say, and what is said about those that may not."""
+"""Scenario files: what they may contain, and the messages about what they may not."""
 
 from __future__ import annotations
 
@@ -388,7 +388,7 @@ def test_overrides(write: Any) -> None:
         ("train.steps=-5", "greater than or equal to 1"),
         ("train.steps", "write key=value"),
         ("=5", "write key=value"),
-        ("title.x=5", "title is no table"),
+        ("title.x=5", "title is not a table"),
         ("runs.5.heads=5", "there is no element 5"),
         ("runs.0.name=multi-head", "has this name already"),
     ],

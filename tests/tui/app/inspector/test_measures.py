@@ -135,7 +135,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="multi-head-00000020"):
         load_snapshot(experiment, "attention/multi-head-00000020.safetensors")
     save_file({"attention": np.zeros((2, 2), dtype=np.float32)}, path)
-    with pytest.raises(UserError, match="holds no attention"):
+    with pytest.raises(UserError, match="contains no attention"):
         load_snapshot(experiment, "attention/multi-head-00000020.safetensors")
 
 

@@ -1,0 +1,99 @@
+"""The analysis object: what probes carry of a layer, or of all, and ``analyze --json`` prints.
+
+A plain dict at run time. The classes are for type checkers, and the schema follows from them; what
+a plain type does not say, ``Annotated`` names. `synergy_engine.Analysis` explains each number.
+Keys of logs may be missing.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+# Infinite and undefined numbers are strings in strict JSON, floats once they are read.
+Number = Annotated[float, "number"]
+Time = Annotated[float | str, "time"]
+Share = Annotated[float, "share"]
+Count = Annotated[int, "count"]
+Positive = Annotated[int, "positive"]
+MeanCount = Annotated[float, "mean count"]
+Interval = Annotated[list[float], "interval"]
+
+
+class MixingTimes(TypedDict):
+    mixing_time_tv_max: Time
+    mixing_time_tv_mean: Time
+    mixing_time_l1_max: Time
+    mixing_time_l1_mean: Time
+
+
+class Mixing(MixingTimes):
+    hitting_time_mean: Number
+    hitting_time_median: Number
+    hitting_time_capped_mean: NotRequired[Number]
+    hitting_time_cap: NotRequired[Annotated[float, "open"]]
+    arrival_median: NotRequired[Time]
+    max_steps: NotRequired[float]
+    backward: NotRequired[MixingTimes]
+
+
+class Fidelity(TypedDict):
+    minimax: Number
+    normalised: Number
+    lower: Number
+    upper: Number
+    argmin: NotRequired[int | None]
+    time: NotRequired[int | None]
+    unreachable: NotRequired[list[Any]]
+
+
+class Synergy(TypedDict):
+    fidelity_amplification: Number
+    mixing_gain: Number
+    best_head_fidelity: NotRequired[Annotated[float, "open"]]
+
+
+class HeadAlone(TypedDict):
+    hitting_time_mean: Number
+    fidelity_minimax: Number
+    head: NotRequired[Positive]
+    weight: NotRequired[Share]
+    mixing_time_tv_max: NotRequired[Time]
+
+
+class Arrival(TypedDict):
+    steps: list[Count]
+    mean: NotRequired[list[Share]]
+    median: NotRequired[list[Share]]
+    worst: NotRequired[list[Share]]
+
+
+class Path(TypedDict):
+    nodes: list[Count]
+    heads: list[Count]
+    strength: float
+
+
+class Paths(TypedDict):
+    source: Count
+    strongest: list[Path]
+
+
+class Analysis(TypedDict):
+    layer: Positive | Literal["overall"]
+    heads: MeanCount
+    nodes: MeanCount
+    inputs: MeanCount
+    head_weights: list[Share]
+    weights: str
+    convention: Literal["theory", "paper-code", "feedforward"]
+    combine: Literal["walks", "attention"]
+    epsilon: Annotated[float, "above 0"]
+    sink: Literal["excluded", "included"]
+    mixing: Mixing
+    fidelity: Fidelity
+    synergy: Synergy
+    diversity: dict[str, Number]
+    bounds: dict[str, Any]
+    file: NotRequired[str]
+    per_head: NotRequired[list[HeadAlone]]
+    arrival: NotRequired[Arrival]
+    intervals: NotRequired[dict[str, Interval]]
+    paths: NotRequired[Paths]
