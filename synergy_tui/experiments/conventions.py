@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from synergy_tui.experiments.analysis import Analysis
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord
+from synergy_tui.experiments.state import ExperimentState, Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Convention:
         """The arrival at which a start counts as mixed: 1 - ε, for L1 1 - ε/2."""
         return 1 - epsilon / (2 if self.distance == "l1" else 1)
 
-    def analysis(self, probe: ProbeRecord, layer: int | None) -> Analysis:
+    def analysis(self, probe: Probe, layer: int | None) -> Analysis:
         """The analysis object of ``probe`` for a layer (from 1), or over all layers."""
         if self.source != probe.overall.get("convention", self.source):
             # Measured over all layers only, and not at every probe: what was not measured is

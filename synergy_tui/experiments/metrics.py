@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synergy_tui.experiments.analysis import Analysis
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.scenario.metrics import (
     ANALYSIS_METRICS,
@@ -121,7 +121,7 @@ def measures(analysis: Mapping[str, Any]) -> dict[str, Any]:
     return {name: leaf(analysis, ANALYSIS_METRICS[name]) for name in MEASURES}
 
 
-def conventions(probe: ProbeRecord) -> dict[str, Any]:
+def conventions(probe: Probe) -> dict[str, Any]:
     """Return the conventions a probe was measured under, which no number is shown without."""
     return {key: probe.overall.get(key) for key in ("convention", "combine", "weights", "sink")}
 

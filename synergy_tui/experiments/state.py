@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from synergy_tui.experiments.events import Event, EventReader, status_of
-from synergy_tui.experiments.kinds import KINDS, Probe as ProbeRecord, TrainStep
+from synergy_tui.experiments.kinds import KINDS, Probe, TrainStep
 
 REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
@@ -114,7 +114,7 @@ class RunState:
     """Step at which the run finished, stopped or failed."""
     series: dict[str, Series] = field(default_factory=lambda: {name: Series() for name in REPORTED})
     """What training steps report, by the names of `kinds.TrainStep`."""
-    probes: list[ProbeRecord] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
@@ -154,17 +154,17 @@ class RunState:
         return max(last, self.ended_at, self.probes[-1].step if self.probes else 0)
 
     @property
-    def probe(self) -> ProbeRecord | None:
+    def probe(self) -> Probe | None:
         return self.probes[-1] if self.probes else None
 
-    def probe_at(self, step: int | None) -> ProbeRecord | None:
+    def probe_at(self, step: int | None) -> Probe | None:
         """Return the newest probe not after ``step`` (the newest of all for ``None``)."""
         if step is None:
             return self.probe
         index = bisect.bisect_right(self.probes, step, key=lambda probe: probe.step)
         return self.probes[index - 1] if index else None
 
-    def add_probe(self, probe: ProbeRecord) -> None:
+    def add_probe(self, probe: Probe) -> None:
         """Keep a probe; one at the same step or later is superseded."""
         while self.probes and self.probes[-1].step >= probe.step:
             self.probes.pop()
@@ -354,7 +354,7 @@ class ExperimentState:
         if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
             raise TypeError("an analysis is an object")
         self._run(event).add_probe(
-            ProbeRecord(
+            Probe(
                 run=event["run"],
                 step=event["step"],
                 inputs=event.get("inputs") or 1,

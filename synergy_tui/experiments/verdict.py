@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synergy_tui.experiments import metrics
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import AtLeast, Value, fraction, short_number
 
@@ -80,7 +80,7 @@ def _number(run: RunState, name: str, step: int | None) -> Value | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _probe(run: RunState, step: int | None) -> ProbeRecord:
+def _probe(run: RunState, step: int | None) -> Probe:
     probe = run.probe_at(step)
     assert probe is not None
     return probe

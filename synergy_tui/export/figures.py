@@ -18,7 +18,7 @@ from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.attention import Snapshot, find_snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, conventions, leaf
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import write_output
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def fidelity_by_layer(experiment: Experiment, state: ExperimentState) -> Figure:
     return figure
 
 
-def _series(probes: list[ProbeRecord], layer: int, group: str, name: str) -> list[float]:
+def _series(probes: list[Probe], layer: int, group: str, name: str) -> list[float]:
     values = [as_number(leaf(probe.layers[layer], (group, name))) for probe in probes]
     return [np.nan if value is None else value for value in values]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.metrics import MEASURES, as_number, conventions, leaf, measures
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import STDOUT, write_output, write_output_with
 from synergy_tui.scenario.metrics import HEAD_METRICS
 
@@ -60,7 +60,7 @@ def _training(base: Row, run: RunState) -> Iterator[Row]:
         yield {**base, "step": step, **values}
 
 
-def _probe(base: Row, probe: ProbeRecord) -> Iterator[Row]:
+def _probe(base: Row, probe: Probe) -> Iterator[Row]:
     shared = {**base, **conventions(probe), "inputs": probe.inputs}
     for analysis in [*probe.layers, probe.overall]:
         layer = {

@@ -18,7 +18,7 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, find_experiment, is_experiment
 from synergy_tui.experiments.metrics import as_number, leaf
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import expand
 from synergy_tui.report.statistics.observations import BoundCheck, Observation
 from synergy_tui.scenario import FamilyRun, Scenario
@@ -222,7 +222,7 @@ def _settings(scenario: Scenario) -> str:
     )
 
 
-def _by_convention(probe: ProbeRecord) -> dict[str, Mapping[str, Any]]:
+def _by_convention(probe: Probe) -> dict[str, Mapping[str, Any]]:
     main = str(probe.overall.get("convention", "theory"))
     # How different heads are does not depend on how they are combined.
     diversity = probe.overall.get("diversity")

@@ -14,7 +14,7 @@ from synergy_tui.app.widgets.axes import Axis, Floats, covering
 from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.metrics import leaf, metric
-from synergy_tui.experiments.state import ExperimentState, ProbeRecord, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
 
@@ -375,7 +375,7 @@ def track(
     return steps, values
 
 
-def _arrival(probe: ProbeRecord, look: Look) -> Mapping[str, Any]:
+def _arrival(probe: Probe, look: Look) -> Mapping[str, Any]:
     analysis = look.convention.analysis(probe, look.layer)
     curve: Mapping[str, Any] = analysis.get("arrival") or probe.overall.get("arrival") or {}
     if not curve and probe.layers:
@@ -383,7 +383,7 @@ def _arrival(probe: ProbeRecord, look: Look) -> Mapping[str, Any]:
     return curve
 
 
-def arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, Floats]:
+def arrival_curve(probe: Probe, look: Look, which: str) -> tuple[Floats, Floats]:
     """Arrival at the sink (``mean``, ``median`` or ``worst``): (k,) diffusion steps and shares."""
     curve = _arrival(probe, look)
     steps = np.asarray(curve.get("steps") or [], dtype=np.float64)
@@ -391,9 +391,7 @@ def arrival_curve(probe: ProbeRecord, look: Look, which: str) -> tuple[Floats, F
     return steps, values
 
 
-def _arrival_track(
-    probe: ProbeRecord, look: Look, axes: Scales, which: str
-) -> tuple[Floats, Floats]:
+def _arrival_track(probe: Probe, look: Look, axes: Scales, which: str) -> tuple[Floats, Floats]:
     """An arrival curve, drawn on to the end of the axis once it is within a dot of 1: it cannot
     fall, and another run's may take longer."""
     steps, values = arrival_curve(probe, look, which)
@@ -402,7 +400,7 @@ def _arrival_track(
     return steps, values
 
 
-def _earlier(probes: Sequence[ProbeRecord], newest: ProbeRecord) -> Iterable[ProbeRecord]:
+def _earlier(probes: Sequence[Probe], newest: Probe) -> Iterable[Probe]:
     """A few probes from the first on, closer together towards the newest."""
     past = [probe for probe in probes if probe.step < newest.step]
     if not past:
@@ -411,7 +409,7 @@ def _earlier(probes: Sequence[ProbeRecord], newest: ProbeRecord) -> Iterable[Pro
     return [past[index] for index in chosen if index >= 0]
 
 
-def _newest(runs: Sequence[RunState], look: Look) -> ProbeRecord:
+def _newest(runs: Sequence[RunState], look: Look) -> Probe:
     return next(probe for run in runs if (probe := run.probe_at(look.step)) is not None)
 
 

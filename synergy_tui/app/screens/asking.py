@@ -13,7 +13,7 @@ from synergy_tui.app.session import Session
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.app.widgets.views import ShadedPanel
-from synergy_tui.experiments.state import ProbeRecord, RunState
+from synergy_tui.experiments.state import Probe, RunState
 
 WARMING_UP = "warming up: the engine is being loaded, a second or two the first time"
 
@@ -111,7 +111,7 @@ class AskingScreen(LiveScreen):
         return self.state.runs.get(self.run_name or "")
 
     @property
-    def probe(self) -> ProbeRecord | None:
+    def probe(self) -> Probe | None:
         run = self.run_state
         return None if run is None else run.probe_at(self.shown_step)
 
