@@ -189,7 +189,7 @@ class _Execution:
         settings, runs = training_of(self._scenario)
         for match in matches_of(self._scenario):
             if self._recorder.state.runs[match.run.name].total_steps is None:  # never started
-                self._recorder.warn(match.said)
+                self._recorder.warn(match.message)
         train = self._train_with or trainer.train
         for event in train(
             settings,

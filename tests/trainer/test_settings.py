@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from synergy_trainer import (
@@ -25,20 +27,25 @@ def problems(runs: list[RunSettings], **changes: object) -> list[str]:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"length": 1}, "length: must be at least 2, got 1"),
         ({"task": "srt"}, "task: there is no task 'srt'; choose one of copy, cycle"),
         ({"task": "sort", "length": 3}, "length: task 'sort' needs at least 4 tokens, got 3"),
-        ({"vocabulary": 1}, "vocabulary: task 'copy' needs at least 2 values, got 1"),
+        ({"vocabulary": 1}, "vocabulary: must be at least 2, got 1"),
         ({"steps": 0}, "steps: must be at least 1, got 0"),
         ({"batch": -3}, "batch: must be at least 1, got -3"),
-        ({"sequences": 8}, "sequences: a set of 8 cannot fill a batch of 64"),
-        ({"probe_at": (601,)}, "probe_at: steps must be within 0 and 600, got 601"),
+        ({"sequences": 8}, "sequences: a set of 8 cannot fill a batch of 64; allowed: 0"),
+        (
+            {"probe_at": (601,)},
+            "probe_at: must be within 0 and 600, as there are only 600 steps, got 601",
+        ),
         ({"log_every": 0}, "log_every: must be at least 1, got 0"),
         ({"dropout": 1.0}, "dropout: must be at least 0 and below 1, got 1.0"),
         ({"precision": "fp8"}, "precision: must be one of float32, bf16, got 'fp8'"),
-        ({"embed": 0}, "one.embed: must be at least 1, got 0"),
-        ({"positions": "alibi"}, "one.positions: must be one of learned, sinusoidal, rotary"),
-        ({"activation": "tanh"}, "one.activation: must be one of relu, gelu, got 'tanh'"),
-        ({"learning_rate": float("nan")}, "one.learning_rate: must be positive and finite"),
+        ({"parameter_difference": -1}, "parameter_difference: must be at least 0, got -1"),
+        ({"embed": 0}, "embed: must be at least 1, got 0"),
+        ({"positions": "alibi"}, "positions: must be one of learned, sinusoidal, rotary"),
+        ({"activation": "tanh"}, "activation: must be one of relu, gelu, got 'tanh'"),
+        ({"learning_rate": float("nan")}, "learning_rate: must be above 0 and finite, got nan"),
     ],
     ids=str,
 )
@@ -47,13 +54,33 @@ def test_a_setting_that_cannot_be(changes: dict, told: str) -> None:
     assert problem.startswith(told)
 
 
+def test_a_runs_own_value_is_named_with_the_run() -> None:
+    runs = [RunSettings("one", 1, embed=0), RunSettings("two", 1, positions="alibi")]  # type: ignore[arg-type]
+    assert problems(runs) == [
+        "one.embed: must be at least 1, got 0",
+        "two.positions: must be one of learned, sinusoidal, rotary, got 'alibi'",
+    ]
+
+
+def test_a_billion_layers_are_counted_at_once() -> None:
+    one, many = (count_parameters(TrainSettings(layers=k), ONE) for k in (1, 10**9))
+    assert many - one == (10**9 - 1) * (count_parameters(TrainSettings(layers=2), ONE) - one)
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for settings in (TrainSettings, RunSettings):
+        for each in fields(settings):
+            assert each.metadata["description"]
+            assert f"    {each.name}\n        {each.metadata['description']}" in settings.__doc__
+
+
 def test_all_problems_at_once() -> None:
     runs = [RunSettings("a", heads=7), RunSettings("a", heads=-1), RunSettings("../b", heads=2)]
     found = problems(runs, steps=0, positions="rotary")
     assert found == [
         "steps: must be at least 1, got 0",
         "runs: the name 'a' is used more than once",
-        "a.heads: 7 heads do not divide the width embed = 64; use one of 1, 2, 4, 8, 16, 32, 64",
+        "a.heads: 7 heads do not divide the width embed = 64 (allowed: 1, 2, 4, 8, 16, 32, 64)",
         "a.heads: must be at least 1, got -1",
         "../b: a run's name becomes a file's name, so it must have no slash and no leading dot",
     ]
@@ -84,14 +111,14 @@ def test_matching_says_what_it_chose() -> None:
     one, narrow, same = match_parameters(settings, runs)
     assert (one.run, same.run) == (runs[0], runs[2])
     assert one.difference == same.difference == 0
-    assert same.said.endswith("parameters, as one")
+    assert same.message.endswith("parameters, as one")
     assert narrow.parameters == count_parameters(settings, narrow.run)
     unit = 2 * (2 * 48 + 1)
     assert abs(narrow.difference) <= unit / 2
     for mlp in (narrow.run.mlp - 1, narrow.run.mlp + 1):
         other = count_parameters(settings, RunSettings("narrow", 4, embed=48, mlp=mlp))
         assert abs(other - one.parameters) >= abs(narrow.difference)
-    assert f"narrow: mlp 128 → {narrow.run.mlp}, {narrow.parameters:,} parameters" in narrow.said
+    assert f"narrow: mlp 128 → {narrow.run.mlp}, {narrow.parameters:,} parameters" in narrow.message
 
 
 def test_matching_that_cannot_be() -> None:
