@@ -25,7 +25,7 @@ _MOST_DIVISORS = 4096  # that are looked for
 
 def heads_problem(heads: int, embed: int, positions: str) -> str | None:
     """Heads share the width evenly, and rotary positions turn pairs of a head's numbers."""
-    if embed % heads:
+    if heads < 1 or embed % heads:
         divisors = [k for k in range(1, min(embed, _MOST_DIVISORS) + 1) if embed % k == 0]
         return (
             f"{heads} heads do not divide the width embed = {embed} "
