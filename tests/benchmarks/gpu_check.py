@@ -150,7 +150,7 @@ def attention(device: torch.device) -> Report:
     A query that sees one key gives exactly 0 where that key is dropped.
     """
     found = {}
-    sequences = 4000 if device.type == "cuda" else 400
+    sequences = 4000 if device.type == "cuda" else 200
     for heads, kind in itertools.product(HEADS, (torch.float32, torch.bfloat16)):
         qkv = torch.randn(sequences, 100, 3, heads, 64 // heads, device=device, dtype=kind)
         qkv[:, :, 2] = 1.0
@@ -191,10 +191,10 @@ def steps(device: torch.device) -> Report:
 
 def protocol(device: torch.device) -> Report:
     """The paper's 8 runs of 20,000 steps: seconds, and how each ended, beside the published."""
-    count = PAPER.steps if device.type == "cuda" else 2
+    count, inputs = (PAPER.steps, PAPER.probe_inputs) if device.type == "cuda" else (2, 2)
     found: Report = {"steps": count, "runs": {}}
     for task in ("copy", "cycle"):
-        settings = replace(PAPER, task=task, steps=count)
+        settings = replace(PAPER, task=task, steps=count, probe_inputs=inputs)
         last: list[Probe] = []
         started = time.perf_counter()
         for event in train(settings, RUNS, device=str(device)):
@@ -223,7 +223,8 @@ def same_bits(device: torch.device) -> Report:
             length=length,
             deterministic=deterministic,
             steps=100 if device.type == "cuda" else 2,
-            batch=16,
+            batch=16 if device.type == "cuda" else 2,
+            probe_inputs=1,
             sequences=0,
             log_every=1,
         )
