@@ -60,7 +60,7 @@ class Updates:
         runs = [RunSettings(f"{h}-{s}", h, seed=s) for s in range(seeds) for h in HEADS]
         self.cohort = Cohort(replace(PAPER, **changes), runs, device)
         self.device = device
-        for _ in range(5):
+        for _ in range(5 if device.type == "cuda" else 1):
             self.cohort.update(measure=False)
 
     def wait(self) -> float:
