@@ -104,7 +104,7 @@ def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -
 def _ask() -> Answers:
     """Ask on the terminal, proposing an answer to every question."""
     from synergy_engine.topologies.catalogue import FAMILIES
-    from synergy_trainer.settings import TASKS
+    from synergy_trainer.tasks import TASKS
 
     train = click.confirm("Train Transformers? (else: graphs)", default=True, err=True)
     names = list(TASKS) if train else list(FAMILIES)
@@ -184,7 +184,7 @@ def _head(answers: Answers, title: str) -> str:
 
 
 def _trained(answers: Answers) -> str:
-    from synergy_trainer.settings import TASKS
+    from synergy_trainer.tasks import TASKS
 
     names = run_names(answers.heads)
     counts = " against ".join(map(str, answers.heads))

@@ -166,7 +166,7 @@ class _Execution:
         settings, runs = training_of(self.recorder.scenario)
         for match in matches_of(self.recorder.scenario):
             if self.recorder.state.runs[match.run.name].total_steps is None:  # never started
-                self.recorder.warn(match.said)
+                self.recorder.warn(match.message)
         train = self.train or trainer.train
         for event in train(
             settings,

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from synergy_engine.topologies.catalogue import FAMILIES
-from synergy_trainer.settings import TASKS
+from synergy_trainer.checks import heads_problem, probe_problem, sequences_problem
+from synergy_trainer.tasks import TASKS
 from synergy_tui.errors import did_you_mean
 from synergy_tui.scenario import expect
 from synergy_tui.scenario.metrics import unknown_metric
@@ -78,26 +79,22 @@ def _names(runs: list[tuple[int, Raw]]) -> Iterator[Problem]:
 
 def _training(train: Raw) -> Iterator[Problem]:
     task = TASKS.get(train["task"]) if isinstance(train.get("task"), str) else None
-    length = train.get("length", Train.model_fields["length"].default)
-    vocabulary = train.get("vocabulary", Train.model_fields["vocabulary"].default)
+    length, vocabulary = _shared(train, "length"), _shared(train, "vocabulary")
     if task and _whole(length, 2) and _whole(vocabulary, 2):
         for problem in task.problems(length, vocabulary):
             key, _, message = problem.partition(": ")
             yield Problem(("train", key), message, train.get(key, MISSING))
-    steps = train.get("steps", Train.model_fields["steps"].default)
+    steps = _shared(train, "steps")
     for number, step in enumerate(_list(train.get("probe_at"))):
-        if _whole(step, 0) and _whole(steps, 1) and step > steps:
-            yield Problem(
-                ("train", "probe_at", number), f"there are only {steps} steps (train.steps)", step
-            )
-    batch = train.get("batch", Train.model_fields["batch"].default)
-    sequences = train.get("sequences", 0)
-    if _whole(sequences, 1) and _whole(batch, 1) and sequences < batch:
-        yield Problem(
-            ("train", "sequences"),
-            f"fewer than a batch of {batch}; allowed: 0 (new ones at every step) or at least that",
-            sequences,
-        )
+        if _whole(step, 0) and _whole(steps, 1) and (late := probe_problem(step, steps)):
+            yield Problem(("train", "probe_at", number), late, step)
+    batch, sequences = _shared(train, "batch"), _shared(train, "sequences")
+    if _whole(sequences, 0) and _whole(batch, 1) and (few := sequences_problem(sequences, batch)):
+        yield Problem(("train", "sequences"), few, sequences)
+
+
+def _shared(train: Raw, key: str) -> Any:
+    return train.get(key, Train.model_fields[key].default)
 
 
 def _whole(value: Any, least: int) -> bool:
@@ -105,26 +102,15 @@ def _whole(value: Any, least: int) -> bool:
 
 
 def _widths(at: Key, run: Raw, train: Raw) -> Iterator[Problem]:
-    def setting(key: str) -> Any:
-        return run.get(key, train.get(key, Train.model_fields[key].default))
-
-    heads, embed = run.get("heads"), setting("embed")
-    if not isinstance(heads, int) or not _whole(heads, 1) or not _whole(embed, 1):
-        return
-    if embed % heads:
-        divisors = [count for count in range(1, min(embed, 4096) + 1) if embed % count == 0]
-        yield Problem(
-            (*at, "heads"),
-            f"{heads} heads do not divide the width embed = {embed} "
-            f"(allowed: {', '.join(map(str, divisors))})",
-            heads,
-        )
-    elif setting("positions") == "rotary" and (embed // heads) % 2:
-        yield Problem(
-            (*at, "heads"),
-            f"rotary positions turn pairs, so embed / heads = {embed // heads} must be even",
-            heads,
-        )
+    heads: Any = run.get("heads")
+    embed = run.get("embed", _shared(train, "embed"))
+    positions = run.get("positions", _shared(train, "positions"))
+    if (
+        _whole(heads, 1)
+        and _whole(embed, 1)
+        and (problem := heads_problem(heads, embed, positions))
+    ):
+        yield Problem((*at, "heads"), problem, heads)
 
 
 def _family(at: Key, run: Raw) -> Iterator[Problem]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Container
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -14,10 +15,12 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    create_model,
 )
 
 from synergy_engine.topologies.catalogue import FAMILIES
-from synergy_trainer.settings import TASKS
+from synergy_trainer.settings import RunSettings, TrainSettings
+from synergy_trainer.tasks import TASKS
 from synergy_tui.errors import did_you_mean
 from synergy_tui.scenario import expect
 from synergy_tui.scenario.sweep import SweepTable
@@ -96,8 +99,6 @@ Edges = Annotated[list[list[int | str | float]], BeforeValidator(_edges)]
 Heads = Annotated[int, Field(ge=1, le=4096)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[int, Field(ge=1)]
-Positions = Literal["learned", "sinusoidal", "rotary"]
-Activation = Literal["relu", "gelu"]
 
 
 class Table(BaseModel):
@@ -106,54 +107,31 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Train(Table):
-    """``[train]``: what all trained runs share. See :class:`trainer.TrainSettings`."""
+def _keys_of(settings: type, without: Container[str]) -> dict[str, Any]:
+    """Keys made of a dataclass of the trainer, whose metadata are in pydantic's words."""
+    hints = get_type_hints(settings)
+    return {
+        each.name: (hints[each.name], Field(default=each.default, **each.metadata))
+        for each in fields(settings)
+        if each.name not in without
+    }
+
+
+_SharedKeys: Any = create_model("_SharedKeys", __base__=Table, **_keys_of(TrainSettings, {"seed"}))
+
+
+class Train(_SharedKeys):
+    """``[train]``: what all trained runs share. See :class:`synergy_trainer.TrainSettings`."""
 
     task: Annotated[str, AfterValidator(_task)] = Field(
         description="What is learnt.", json_schema_extra={"enum": list(TASKS)}
     )
-    length: Annotated[int, Field(ge=2)] = Field(default=32, description="Tokens a sequence.")
-    vocabulary: Annotated[int, Field(ge=2)] = Field(default=16, description="Values of a token.")
-    steps: Positive = Field(default=600, description="Updates of the parameters.")
-    batch: Positive = Field(default=64, description="Sequences an update.")
-    sequences: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Size of a fixed training set; 0 draws new sequences at every step."
-    )
-    embed: Positive = Field(default=64, description="Width of the residual stream.")
-    mlp: Positive = Field(default=128, description="Width of the MLP.")
-    layers: Positive = Field(default=2, description="Transformer blocks.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(default=1e-3, description="Of Adam.")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Probability, on attention weights and the MLP."
-    )
-    positions: Positions = Field(default="learned", description="How a token knows its place.")
-    activation: Activation = Field(default="relu", description="Of the MLP.")
-    tie_weights: bool = Field(default=False, description="Token embedding as output matrix.")
-    precision: Literal["float32", "bf16"] = Field(
-        default="float32",
-        description="bf16 may round the factors of products to bfloat16; on a CPU only where "
-        "it gains by that.",
+    probe_at: list[Annotated[int, Field(ge=0)]] = Field(
+        default=[], description="Further steps to probe at."
     )
     parameter_difference: Annotated[int, Field(ge=0)] | Literal["any"] = Field(
         default=0, description="By how many parameters the runs may differ; any: by any number."
     )
-    probe_every: Annotated[int, Field(ge=0)] = Field(
-        default=20, description="Steps between probes of attention; 0: the start and the end."
-    )
-    probe_at: list[Annotated[int, Field(ge=0)]] = Field(
-        default=[], description="Further steps to probe at."
-    )
-    probe_inputs: Positive = Field(default=16, description="Held-out sequences a probe measures.")
-    checkpoint_every: Annotated[int, Field(ge=0)] = Field(
-        default=100, description="Steps between checkpoints; 0: the end and when stopped."
-    )
-    log_every: Positive | None = Field(
-        default=None, description="Steps between loss reports; chosen from `steps` when absent."
-    )
-    deterministic: bool = Field(default=False, description="The same bits every time.")
-    tf32: bool = Field(default=False, description="Allow TensorFloat-32 on CUDA.")
-    cuda_graphs: bool = Field(default=False, description="Replay the step as one CUDA graph.")
-    compile: bool = Field(default=False, description="Compile the model with torch.compile.")
 
 
 class AnalysisTable(Table):
@@ -238,22 +216,22 @@ class Run(Table):
     note: str = Field(default="", description="A remark, shown with the run.")
 
 
-class TrainedRun(Run):
+if TYPE_CHECKING:
+    _OwnKeys = Run
+else:
+    _OwnKeys = create_model("_OwnKeys", __base__=Run, **_keys_of(RunSettings, {"name"}))
+
+
+class TrainedRun(_OwnKeys):
     """A Transformer that learns the task of ``[train]``; what it leaves out is taken from there."""
 
     heads: Heads = Field(description="Attention heads per layer; they share the width.")
     seed: Seed | None = Field(default=None, description="The scenario's when absent.")
-    embed: Positive | None = None
     mlp: Positive | Literal["match"] | None = Field(
         default=None,
         description="Width of the MLP; match: as wide as brings the parameters nearest to those "
         "of the first run that does not say so.",
     )
-    layers: Positive | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    positions: Positions | None = None
-    activation: Activation | None = None
-    tie_weights: bool | None = None
 
 
 class DesignedRun(Run):

@@ -1,4 +1,4 @@
-"""From a scenario to what the trainer takes, and what the trainer says against it."""
+"""From a scenario to what the trainer takes, and what the trainer refuses in it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ from synergy_tui.scenario.problems import MISSING, Problem
 
 
 def training_of(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
-    """Return the settings of a scenario's training, and of each run that is trained.
+    """The settings of a scenario's training and of each run that is trained.
 
-    Raises
-    ------
-    TrainerError
-        No width of the MLP matches what a run is to match.
+    A TrainerError says that no width of an MLP matches what its run is to match.
     """
     settings, runs = _as_written(scenario)
     chosen = {match.run.name: match.run for match in matches_of(scenario)}
@@ -25,13 +22,7 @@ def training_of(scenario: Scenario) -> tuple[TrainSettings, list[RunSettings]]:
 
 
 def matches_of(scenario: Scenario) -> list[Match]:
-    """Choose the width of each MLP that is to match another run, and say it in words.
-
-    Raises
-    ------
-    TrainerError
-        There is no other run, or no width that does.
-    """
+    """Choose the width of each MLP that is to match another run, or raise TrainerError."""
     wanting = {run.name for run in scenario.trained if run.mlp == "match"}
     if not wanting:
         return []

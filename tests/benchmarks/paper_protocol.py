@@ -1,12 +1,12 @@
 """The whole published protocol, timed, measured, and held to the limit of the card or CPU.
 
 Run: `python -m tests.benchmarks.paper_protocol` on a machine with a GPU, where it takes minutes;
-`--steps 200` has a look, `--device cpu --steps 500 --look 2` makes a scaled one. It tells:
+`--steps 200` is a quick look, `--device cpu --steps 500 --look 2` is scaled down. It prints:
 
-1. the plain loop (`tests/trainer/plain.py`): tokens a second, one head count after another;
+1. the plain loop (`tests/trainer/plain.py`): tokens per second, one head count after another;
 2. what CUDA graphs, TF32, bf16 and compilation do to a step's time and to the losses;
-3. the protocol, 8 runs of 20,000 steps: its time, tokens a second, the ratio to the plain loop, and
-   what share of the card's measured float32 or TF32 rate its products reach;
+3. the protocol, 8 runs of 20,000 steps: its time, tokens per second, the ratio to the plain loop,
+   and what share of the card's measured float32 or TF32 rate its products reach;
 4. for each run loss and accuracy beside floor and ceiling, and steps to the sink and fidelity of
    its final attention in both conventions, averaged over the layers, beside the published ones.
 """
@@ -54,7 +54,7 @@ PUBLISHED = {
 
 
 def settle(device: torch.device) -> float:
-    """Wait for the device and tell the time."""
+    """Wait for the device and return the time."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -63,13 +63,13 @@ def settle(device: torch.device) -> float:
 def products(shape: ModelShape) -> int:
     """Multiply-adds in the matrix products of one model's update, forward and backward."""
     width, hidden, n = shape.embed, shape.mlp, PAPER.length
-    a_token = shape.layers * (4 * width**2 + 2 * width * hidden) + width * shape.tokens
+    per_token = shape.layers * (4 * width**2 + 2 * width * hidden) + width * shape.tokens
     attention = shape.layers * PAPER.batch * n**2 * width  # half of the square, two products
-    return 3 * (TOKENS * a_token + attention)
+    return 3 * (TOKENS * per_token + attention)
 
 
 def card_rate(device: torch.device, tf32: bool) -> float:
-    """Multiply-adds a second of one large product, by the library that the trainer uses."""
+    """Multiply-adds per second of one large product, by the library that the trainer uses."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = torch.randn(2, size, size, device=device)
     library = onednn() if device.type == "cpu" and onednn_serves(rounding=False) else nullcontext()
@@ -82,7 +82,7 @@ def card_rate(device: torch.device, tf32: bool) -> float:
 
 
 def plain_rate(device: torch.device, steps: int) -> float:
-    """Tokens a second of the plain loop, over all head counts."""
+    """Tokens per second of the plain loop, over all head counts."""
     task = make_task(PAPER)
     batch = Source(task, 0, PAPER.batch * steps).batch(1)
     seconds = 0.0
@@ -99,14 +99,14 @@ def plain_rate(device: torch.device, steps: int) -> float:
 
 def options(device: torch.device, steps: int) -> None:
     """Time a step of all four runs under each option, and compare losses without dropout."""
-    print("\n| option | ms a step of 4 runs | largest difference of losses to eager float32 |")
+    print("\n| option | ms per step of 4 runs | largest difference of losses to eager float32 |")
     print("| --- | --- | --- |")
     wanted: list[float] = []
     for name, changes in OPTIONS.items():
         settings = replace(PAPER, steps=steps, log_every=1, dropout=0.0, **changes)
-        told = [e.loss for e in train(settings, RUNS, device=str(device)) if type(e) is TrainStep]
-        wanted = wanted or told
-        apart = max(abs(one - other) for one, other in zip(wanted, told, strict=True))
+        found = [e.loss for e in train(settings, RUNS, device=str(device)) if type(e) is TrainStep]
+        wanted = wanted or found
+        apart = max(abs(one - other) for one, other in zip(wanted, found, strict=True))
         settings = replace(PAPER, steps=steps, log_every=max(1, steps // 2), **changes)
         *_, last = [e for e in train(settings, RUNS, device=str(device)) if type(e) is TrainStep]
         print(f"| {name} | {1e3 * TOKENS / last.tokens_per_second:.2f} | {apart:.1e} |", flush=True)
@@ -147,7 +147,6 @@ def attention_of(probe: Probe) -> list[float]:
 
 
 def main() -> None:
-    """Measure everything and print it."""
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--device", default="cuda")
     arguments.add_argument("--steps", type=int, default=PAPER.steps)
@@ -158,7 +157,7 @@ def main() -> None:
     print(f"{name}, torch {torch.__version__}")
 
     plain = plain_rate(device, look)
-    print(f"plain loop: {plain:,.0f} tokens a second")
+    print(f"plain loop: {plain:,.0f} tokens per second")
     options(device, look)
 
     seconds, probes = protocol(device, chosen.steps)
@@ -166,7 +165,7 @@ def main() -> None:
     rate = count * chosen.steps * TOKENS / seconds
     reached = count * chosen.steps * products(shape_of(PAPER, RUNS[0])) / seconds
     print(
-        f"\n{count} runs x {chosen.steps:,} steps: {seconds:.1f} s, {rate:,.0f} tokens a second, "
+        f"\n{count} runs x {chosen.steps:,} steps: {seconds:.1f} s, {rate:,.0f} tokens per second, "
     )
     print(f"{rate / plain:.1f} times the plain loop (aims: 180 s on an H100, 10 times)")
     for tf32 in (False, True) if device.type == "cuda" else (False,):

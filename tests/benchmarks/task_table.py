@@ -1,8 +1,8 @@
 """Every task trained at laptop size: loss and accuracy reached, beside floor and ceiling.
 
 Run: `python -m tests.benchmarks.task_table [TASK…]`. Each task trains one and eight heads, which
-have equal parameters, as one stack; what is told is measured on 256 held-out sequences. Prints a
-Markdown table, a row as soon as it is there.
+have equal parameters, as one stack, and is measured on 256 held-out sequences. Prints a Markdown
+table, each row as soon as it is known.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OWN = {
 
 
 def main(names: list[str]) -> None:
-    """Train the named tasks, or all, and print a row each."""
+    """Train the named tasks, or all, and print one row for each."""
     print("| task | length, values, steps | floor | loss, 1 / 8 heads | ceiling |", end=" ")
     print("accuracy, 1 / 8 heads | seconds |\n| --- | --- | --- | --- | --- | --- | --- |")
     for name in names or TASKS:

@@ -3,8 +3,8 @@
 Run: `OMP_NUM_THREADS=2 pytest -s tests/benchmarks/test_bench_trainer.py`. The plain way
 (`tests/trainer/plain.py`): explicit softmax attention, a DataLoader, Adam, `.item()` at each step,
 one model at a time. Times alternate (plain, ours, plain, …) and the median of the ratios counts,
-so what else the machine does weighs on both. Sizes of the paper: 4 layers, embedding 64, MLP 128,
-length 100, vocabulary 256, batch 50; its dropout is 0.1.
+so that other load on the machine falls on both. Sizes of the paper: 4 layers, embedding 64, MLP
+128, length 100, vocabulary 256, batch 50; its dropout is 0.1.
 
 Each test fails only when ours is slower (or a stated limit is passed), since how much faster
 depends on the machine; what was reached is printed beside what is aimed at.
@@ -54,7 +54,7 @@ def seconds(action: Callable[[], object]) -> float:
 def compare(
     what: str, slow: Callable[[], object], fast: Callable[[], object], aim: float, rounds: int = 9
 ) -> float:
-    """Median of paired ratios; tells medians in milliseconds too."""
+    """Median of paired ratios; prints medians in milliseconds too."""
     slow(), fast()
     pairs = [(seconds(slow), seconds(fast)) for _ in range(rounds)]
     ratio = statistics.median(one / other for one, other in pairs)
@@ -168,10 +168,10 @@ def test_trajectory_at_the_sizes_of_the_paper(heads: int) -> None:
     batches = [Source(cohort.task, 0, settings.batch).batch(step) for step in range(1, 31)]
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     wanted = [loss for loss, _ in train_plainly(plain, inputs, targets, 50, 1e-3)]
-    told = [
+    found = [
         event.loss for event in train(settings, runs, device="cpu") if isinstance(event, TrainStep)
     ]
-    apart = max(abs(one - other) for one, other in zip(wanted, told, strict=True))
+    apart = max(abs(one - other) for one, other in zip(wanted, found, strict=True))
     print(
         f"\n{heads} heads: 30 losses from {wanted[0]:.3f} to {wanted[-1]:.3f} differ by {apart:.1e}"
     )

@@ -92,7 +92,7 @@ def train_plainly(
     """One pass over the rows in their order: loss and accuracy of every step."""
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     device = model.out_proj.weight.device
-    told = []
+    found = []
     for tokens, wanted in DataLoader(TensorDataset(inputs, targets), batch_size=batch):
         tokens, wanted = tokens.to(device), wanted.to(device)
         logits = model(tokens)[:, -wanted.shape[1] :]
@@ -101,5 +101,5 @@ def train_plainly(
         loss.backward()
         optimiser.step()
         accuracy = (logits.argmax(-1) == wanted).float().mean().item()
-        told.append((loss.item(), accuracy))
-    return told
+        found.append((loss.item(), accuracy))
+    return found

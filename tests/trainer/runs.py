@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from synergy_trainer import RunSettings, TrainSettings
+from synergy_trainer import ModelShape, RunSettings, TrainSettings, TrainStep
 from synergy_trainer.events import Event
+from synergy_trainer.model import ModelStack, initial_state
 
 SMALL = TrainSettings(
     task="sort",
@@ -35,6 +36,19 @@ def small(**changes: object) -> TrainSettings:
 
 def of_kind(events: Iterable[Event], kind: type) -> list:
     return [event for event in events if isinstance(event, kind)]
+
+
+def losses(events: Iterable[Event], run: str | None = None) -> list[float]:
+    """Of every reported step, of one run or of all."""
+    return [event.loss for event in of_kind(events, TrainStep) if run in (None, event.run)]
+
+
+def make_stack(shape: ModelShape, heads: Sequence[int]) -> ModelStack:
+    """Models of these head counts, each from its own seed."""
+    stack = ModelStack(shape, heads)
+    for model in range(len(heads)):
+        stack.load(model, initial_state(shape, seed=model))
+    return stack
 
 
 def weights(directory: Path, run: str, step: int) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import synergy_engine as engine
 from synergy_trainer import Probe, RunSettings, TrainSettings, train
-from synergy_trainer.attend import step as cpu_step, tiles as cpu_tiles
+from synergy_trainer.attend import step, tiles
 from tests.trainer.runs import of_kind
 
 HEADS, SEEDS = (1, 2, 8), range(4)
@@ -29,19 +29,19 @@ def round_factors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count[0] += 1
         return [values.bfloat16().float() for values in tensors]
 
-    affine, product, add = cpu_step._affine, cpu_step._product, cpu_step._add_product
-    attention = cpu_tiles.TiledAttention._product
-    monkeypatch.setattr(cpu_step, "_affine", lambda x, w, b, out: affine(*rounded(x, w), b, out))
+    affine, product, add = step._affine, step._product, step._add_product
+    attention = tiles.TiledAttention._product
+    monkeypatch.setattr(step, "_affine", lambda x, w, b, out: affine(*rounded(x, w), b, out))
     monkeypatch.setattr(
-        cpu_step,
+        step,
         "_product",
         lambda left, right, out, scale=1.0: product(*rounded(left, right), out, scale),
     )
     monkeypatch.setattr(
-        cpu_step, "_add_product", lambda to, left, right: add(to, *rounded(left, right))
+        step, "_add_product", lambda to, left, right: add(to, *rounded(left, right))
     )
     monkeypatch.setattr(
-        cpu_tiles.TiledAttention,
+        tiles.TiledAttention,
         "_product",
         lambda self, name, left, right: attention(self, name, *rounded(left, right)),
     )

@@ -10,7 +10,7 @@ import torch
 from synergy_trainer import TASKS, Probe, RunFinished, RunSettings, RunStarted, TrainStep, train
 from synergy_trainer.cohort import Cohort
 from synergy_trainer.data import Source
-from tests.trainer.runs import PAIR, of_kind, small
+from tests.trainer.runs import PAIR, losses, of_kind, small
 
 pytestmark = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -19,9 +19,8 @@ needs_mps = pytest.mark.skipif(
 )
 
 
-def losses(device: str, **changes: object) -> list[float]:
-    events = train(small(**changes), PAIR, device=device)
-    return [event.loss for event in of_kind(events, TrainStep)]
+def losses_on(device: str, **changes: object) -> list[float]:
+    return losses(train(small(**changes), PAIR, device=device))
 
 
 @needs_cuda
@@ -50,34 +49,34 @@ def test_cuda_draws_the_same_data(name: str) -> None:
     ids=str,
 )
 def test_cuda_follows_the_cpu(option: dict, tolerance: float) -> None:
-    assert losses("cuda", **option) == pytest.approx(losses("cpu"), abs=tolerance)
+    assert losses_on("cuda", **option) == pytest.approx(losses_on("cpu"), abs=tolerance)
 
 
 @needs_cuda
 @pytest.mark.slow
 def test_cuda_compiles() -> None:
-    assert losses("cuda", compile=True) == pytest.approx(losses("cpu"), abs=1e-4)
+    assert losses_on("cuda", compile=True) == pytest.approx(losses_on("cpu"), abs=1e-4)
 
 
 @needs_cuda
-def test_cuda_graphs_with_dropout_drop_anew_at_every_step() -> None:
-    told = losses("cuda", cuda_graphs=True, dropout=0.5, learning_rate=1e-9, sequences=4)
-    assert len(set(told)) > 40
+def test_cuda_graphs_with_dropout_drop_differently_at_every_step() -> None:
+    found = losses_on("cuda", cuda_graphs=True, dropout=0.5, learning_rate=1e-9, sequences=4)
+    assert len(set(found)) > 40
 
 
 @needs_cuda
 def test_dropout_on_cuda_depends_on_seed_and_step_alone() -> None:
     """With or without a graph, whatever the caller drew before; and the caller's state is left."""
-    plainly = losses("cuda", dropout=0.1)
+    plainly = losses_on("cuda", dropout=0.1)
     torch.cuda.manual_seed(123)
     before = torch.cuda.get_rng_state()
-    assert losses("cuda", dropout=0.1, cuda_graphs=True) == pytest.approx(plainly, abs=1e-4)
+    assert losses_on("cuda", dropout=0.1, cuda_graphs=True) == pytest.approx(plainly, abs=1e-4)
     assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
 @needs_cuda
 @pytest.mark.parametrize("graphs", [False, True])
-def test_a_resume_on_cuda_goes_on_as_if_uninterrupted(graphs: bool, tmp_path: Path) -> None:
+def test_a_resume_on_cuda_continues_as_if_uninterrupted(graphs: bool, tmp_path: Path) -> None:
     settings = small(dropout=0.1, cuda_graphs=graphs)
     whole = of_kind(train(settings, PAIR, device="cuda"), TrainStep)
     asked = iter(range(100))
@@ -106,7 +105,7 @@ def test_a_step_waits_for_the_device_only_where_it_reports() -> None:
 
 
 @needs_cuda
-def test_auto_takes_cuda_and_probes_come_home() -> None:
+def test_auto_takes_cuda_and_probes_come_to_the_host() -> None:
     events = list(train(small(), [RunSettings("a", 4)]))
     assert of_kind(events, RunStarted)[0].device.startswith("cuda")
     assert of_kind(events, Probe)[-1].attention.shape == (3, 2, 4, 9, 9)
@@ -115,4 +114,4 @@ def test_auto_takes_cuda_and_probes_come_home() -> None:
 
 @needs_mps
 def test_mps_follows_the_cpu() -> None:
-    assert losses("mps") == pytest.approx(losses("cpu"), abs=1e-3)
+    assert losses_on("mps") == pytest.approx(losses_on("cpu"), abs=1e-3)

@@ -1,26 +1,17 @@
-"""The stack of models against the plain one, its options, and the published checkpoints."""
+"""The stack of models against the plain one, and its options."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from synergy_trainer import ModelShape, TrainerError, load_published
-from synergy_trainer.model import Stack, causal_softmax, initial_state, rotate
+from synergy_trainer import ModelShape, TrainerError
+from synergy_trainer.model import ModelStack, causal_softmax, initial_state, rotate
 from tests.trainer.plain import PlainTransformer
+from tests.trainer.runs import make_stack
 
 SHAPE = ModelShape(tokens=11, length=12, embed=16, mlp=24, layers=2)
-
-
-def make_stack(shape: ModelShape, heads: list[int]) -> Stack:
-    stack = Stack(shape, heads)
-    for model in range(len(heads)):
-        stack.load(model, initial_state(shape, seed=model))
-    return stack
 
 
 def tokens(models: int, batch: int = 3, length: int = 12) -> torch.Tensor:
@@ -81,7 +72,7 @@ def test_attention_of_each_model_belongs_to_it() -> None:
     inputs = tokens(1).expand(3, -1, -1)
     together, _ = make_stack(SHAPE, [2, 4, 4]).attention(inputs)
     for model, heads in enumerate((2, 4, 4)):
-        alone = Stack(SHAPE, [heads])
+        alone = ModelStack(SHAPE, [heads])
         alone.load(0, initial_state(SHAPE, seed=model))
         assert torch.allclose(alone.attention(inputs[:1])[0][0], together[model], atol=1e-6)
 
@@ -120,50 +111,14 @@ def test_head_weights_are_norms_of_the_projection_columns() -> None:
     assert np.allclose(stack.head_weights(0)[1], np.array(norms) / sum(norms), atol=1e-12)
 
 
-def test_state_dicts_that_do_not_fit_are_told_in_full() -> None:
+def test_state_dicts_that_do_not_fit_are_reported_in_full() -> None:
     state = initial_state(SHAPE, 0)
     state["extra"] = state.pop("pos_emb.weight")
     state["out_proj.bias"] = torch.zeros(3)
     with pytest.raises(TrainerError) as caught:
-        Stack(SHAPE, [1]).load(0, state)
+        ModelStack(SHAPE, [1]).load(0, state)
     assert caught.value.problems == [
         "pos_emb.weight: missing",
         "extra: not a parameter of this model",
         "out_proj.bias: has shape (3,), needs (11,)",
     ]
-
-
-@pytest.mark.parametrize("heads", [1, 8])
-def test_published_checkpoints(paper: Path, heads: int) -> None:
-    model = load_published(paper / f"{heads}_heads_copy.pt", heads)
-    reference = json.loads((paper / "reference.json").read_text(encoding="utf-8"))
-    assert model.shape.parameters() == 172_800
-    attention = model.attention(reference["input0"])
-    expected = np.load(paper / "attention.npz")
-    weights = model.head_weights()
-    records = [r for r in reference["records"] if r["heads"] == heads]
-    for layer in range(4):
-        wanted = expected[f"copy_h{heads}_l{layer + 1}"]
-        assert np.abs(attention[0, layer] - wanted).max() < 3e-6
-        assert np.allclose(weights[layer], records[layer]["head_weights"], atol=1e-6)
-    inputs = np.random.default_rng(0).integers(0, 256, (50, 100))
-    assert (model.predict(inputs) == inputs).mean() == 1.0
-
-
-def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match="there is no such file"):
-        load_published(tmp_path / "absent.pt", 1)
-    (tmp_path / "text.pt").write_text("hello", encoding="utf-8")
-    with pytest.raises(TrainerError, match="cannot be read as a checkpoint"):
-        load_published(tmp_path / "text.pt", 1)
-    torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
-    with pytest.raises(TrainerError, match="not a checkpoint of this Transformer"):
-        load_published(tmp_path / "other.pt", 1)
-    torch.save(initial_state(SHAPE, 0), tmp_path / "good.pt")
-    with pytest.raises(TrainerError, match="3 heads do not divide the width 16"):
-        load_published(tmp_path / "good.pt", 3)
-    model = load_published(tmp_path / "good.pt", 2)
-    with pytest.raises(TrainerError, match="within 0 and 10"):
-        model.predict([[11]])
-    with pytest.raises(TrainerError, match="with n up to 12"):
-        model.attention(np.zeros(13))

@@ -11,7 +11,7 @@ In a notebook, a training is a loop over typed events:
 2 (16, 2, 1, 8, 8)
 
 All runs of one call learn from the same batches and train as one stack of models where their
-shapes allow. Names are imported when first used (``__init__.pyi`` lists them), so that importing
+shapes allow. Names are imported when first used (`__init__.pyi` lists them), so that importing
 this package stays light: settings, tasks and events do not import torch.
 """
 

@@ -19,10 +19,9 @@ from .settings import (
     DEVICES as DEVICES,
     POSITIONS as POSITIONS,
     PRECISIONS as PRECISIONS,
-    TASKS as TASKS,
     ModelShape as ModelShape,
     RunSettings as RunSettings,
     TrainSettings as TrainSettings,
     count_parameters as count_parameters,
 )
-from .tasks import Task as Task
+from .tasks import TASKS as TASKS, Task as Task

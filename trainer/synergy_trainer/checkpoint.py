@@ -1,11 +1,10 @@
 """Checkpoints that survive a kill at any moment.
 
-One safetensors file a run and step, `checkpoints/<run>-<step>.safetensors`: the parameters under
+One safetensors file per run and step, `checkpoints/<run>-<step>.safetensors`: the parameters under
 their published names, Adam's two moments under `adam.exp_avg.` and `adam.exp_avg_sq.`, and JSON
 in the header for everything else. No generator has a state to be kept: data and dropout are
-functions of seed and step. A file is written aside, synced and renamed, so whatever bears
-the final name is whole; the newest two steps are kept, so one that the disk spoils later is not
-the end.
+functions of seed and step. A file is written aside, synced and renamed, so whatever has the final
+name is whole; the newest two steps are kept, in case the disk spoils one later.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from synergy_trainer.errors import TrainerError
 
 FORMAT = 1
 KEPT = 2
+ADAM = "adam."  # what the names of the optimiser's tensors start with
+MOMENTS = ("exp_avg", "exp_avg_sq")
 _NAME = re.compile(r"(?P<run>.+)-(?P<step>\d{8,})\.safetensors")
 
 
@@ -35,25 +36,15 @@ class DamagedCheckpoint(TrainerError):
 
 @dataclass(frozen=True)
 class Saved:
-    """What one file holds.
+    """What one file contains; the position in the data is the step itself."""
 
-    Attributes:
-        state: parameters by published name.
-        moments: Adam's moments, "exp_avg" and "exp_avg_sq", by published name.
-        about: step, run, seed, heads and settings: the position in the data is the step itself.
-    """
-
-    state: Mapping[str, torch.Tensor]
-    moments: Mapping[str, Mapping[str, torch.Tensor]]
-    about: Mapping[str, Any]
+    state: Mapping[str, torch.Tensor]  # parameters by published name
+    moments: Mapping[str, Mapping[str, torch.Tensor]]  # of each of MOMENTS, by published name
+    about: Mapping[str, Any]  # step, run, seed, heads and settings
 
 
 class CheckpointFolder:
-    """The `checkpoints` folder of a directory.
-
-    Args:
-        directory: where an experiment lives; the folder is made when first written to.
-    """
+    """The `checkpoints` folder of an experiment's directory, made when first written to."""
 
     def __init__(self, directory: str | Path) -> None:
         self.path = Path(directory) / "checkpoints"
@@ -68,29 +59,20 @@ class CheckpointFolder:
         return sorted(set.intersection(*sets), reverse=True) if sets else []
 
     def file(self, run: str, step: int) -> Path:
-        """Path of a run's checkpoint."""
         return self.path / f"{run}-{step:08d}.safetensors"
 
     def write(self, run: str, step: int, saved: Saved) -> Path:
-        """Write a checkpoint aside, sync it, and give it its name.
-
-        Raises:
-            OSError: the disk is full or not writable; nothing that was there before is touched.
-        """
+        """Write a checkpoint; an OSError leaves everything that was there before untouched."""
         tensors = {name: _plain(values) for name, values in saved.state.items()}
         for moment, values in saved.moments.items():
-            tensors |= {f"adam.{moment}.{name}": _plain(v) for name, v in values.items()}
+            tensors |= {f"{ADAM}{moment}.{name}": _plain(v) for name, v in values.items()}
         about = {"format": FORMAT, "run": run, "step": step, **saved.about}
         target = self.file(run, step)
         write_whole(target, save(tensors, {"synergy": json.dumps(about, sort_keys=True)}))
         return target
 
     def read(self, run: str, step: int) -> Saved:
-        """Read a checkpoint back.
-
-        Raises:
-            DamagedCheckpoint: the file is not whole, or from a newer version.
-        """
+        """Read a checkpoint; DamagedCheckpoint where it is not whole, or from a newer version."""
         path = self.file(run, step)
         try:
             with safe_open(path, framework="pt") as file:
@@ -101,10 +83,10 @@ class CheckpointFolder:
             raise DamagedCheckpoint(f"{path}: cannot be read as a checkpoint ({error})") from error
         if about.get("format") != FORMAT:
             raise DamagedCheckpoint(f"{path}: has format {about.get('format')}, need {FORMAT}")
-        moments: dict[str, dict[str, torch.Tensor]] = {"exp_avg": {}, "exp_avg_sq": {}}
+        moments: dict[str, dict[str, torch.Tensor]] = {moment: {} for moment in MOMENTS}
         state = {}
         for name, values in tensors.items():
-            if name.startswith("adam."):
+            if name.startswith(ADAM):
                 _, moment, parameter = name.split(".", 2)
                 moments[moment][parameter] = values
             else:
@@ -128,8 +110,8 @@ class CheckpointFolder:
         path = self.path / f"{run}.failed.json"
         if not path.is_file():
             return None
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return told["step"], told["reason"]
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return note["step"], note["reason"]
 
     def _files(self) -> Iterable[tuple[str, int]]:
         if self.path.is_dir():
@@ -139,7 +121,7 @@ class CheckpointFolder:
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write a file so that, whenever the power goes, the name holds the old or the new content."""
+    """Write a file so that, whenever the power fails, it has its old or its new content."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.stem}.partial")
     try:

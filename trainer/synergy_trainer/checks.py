@@ -1,112 +1,130 @@
-"""Everything about settings that can be checked before training. Does not import torch."""
+"""Everything about settings that can be checked before training. Does not import torch.
+
+The rules between settings are functions of their own, since a scenario's tables are held to the
+same ones, even while other keys of theirs are wrong.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.settings import (
-    ACTIVATIONS,
-    POSITIONS,
-    PRECISIONS,
-    TASKS,
     RunSettings,
     TrainSettings,
     count_parameters,
+    make_task,
     shape_of,
 )
 
-
-def _at_least(problems: list[str], where: str, value: float, least: float) -> bool:
-    if value < least:
-        problems.append(f"{where}: must be at least {least:g}, got {value!r}")
-        return False
-    return True
+_MOST_DIVISORS = 4096  # that are looked for
 
 
-def _among(problems: list[str], where: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        problems.append(f"{where}: must be one of {', '.join(allowed)}, got {value!r}")
-
-
-def _shared_problems(settings: TrainSettings) -> list[str]:
-    problems: list[str] = []
-    if settings.task not in TASKS:
-        problems.append(
-            f"task: there is no task {settings.task!r}; choose one of {', '.join(TASKS)}"
+def heads_problem(heads: int, embed: int, positions: str) -> str | None:
+    """Heads share the width evenly, and rotary positions turn pairs of a head's numbers."""
+    if heads < 1 or embed % heads:
+        divisors = [k for k in range(1, min(embed, _MOST_DIVISORS) + 1) if embed % k == 0]
+        return (
+            f"{heads} heads do not divide the width embed = {embed} "
+            f"(allowed: {', '.join(map(str, divisors))})"
         )
-    else:
-        problems += TASKS[settings.task].problems(settings.length, settings.vocabulary)
-    for name, least in (
-        ("steps", 1), ("batch", 1), ("sequences", 0), ("probe_every", 0),
-        ("probe_inputs", 1), ("checkpoint_every", 0),
-    ):  # fmt: skip
-        _at_least(problems, name, getattr(settings, name), least)
-    if settings.log_every is not None:
-        _at_least(problems, "log_every", settings.log_every, 1)
-    if settings.sequences and settings.sequences < settings.batch:
-        problems.append(
-            f"sequences: a set of {settings.sequences} cannot fill a batch of {settings.batch}; "
-            f"use 0 for new sequences at every step, or at least {settings.batch}"
+    if positions == "rotary" and (embed // heads) % 2:
+        return (
+            "rotary positions turn pairs of numbers, so the width of a head "
+            f"(embed / heads = {embed // heads}) must be even"
         )
-    late = [step for step in settings.probe_at if not 0 <= step <= settings.steps]
-    if late:
-        problems.append(
-            f"probe_at: steps must be within 0 and {settings.steps}, "
-            f"got {', '.join(map(str, late))}"
-        )
-    if not 0.0 <= settings.dropout < 1.0:
-        problems.append(f"dropout: must be at least 0 and below 1, got {settings.dropout!r}")
-    _among(problems, "precision", settings.precision, PRECISIONS)
-    return problems
+    return None
 
 
-def _run_problems(settings: TrainSettings, run: RunSettings) -> list[str]:
-    problems: list[str] = []
+def sequences_problem(sequences: int, batch: int) -> str | None:
+    """A fixed training set fills at least one batch."""
+    if 0 < sequences < batch:
+        return (
+            f"a set of {sequences} cannot fill a batch of {batch}; allowed: 0 (new sequences at "
+            f"every step), or at least {batch}"
+        )
+    return None
+
+
+def probe_problem(step: int, steps: int) -> str | None:
+    """Only steps that are made can be probed."""
+    if 0 <= step <= steps:
+        return None
+    return f"must be within 0 and {steps}, as there are only {steps} steps"
+
+
+def _choices(hint: Any) -> list[str]:
+    """The values of a Literal type, optional or not; empty for other types."""
+    literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    return [value for literal in literals for value in get_args(literal)]
+
+
+def _bound_problem(bounds: Mapping[str, Any], choices: Sequence[str], value: Any) -> str | None:
+    if choices and value not in choices:
+        return f"must be one of {', '.join(choices)}, got {value!r}"
+    if "gt" in bounds and not bounds["gt"] < value < math.inf:
+        return f"must be above {bounds['gt']} and finite, got {value!r}"
+    if "lt" in bounds and not bounds["ge"] <= value < bounds["lt"]:
+        return f"must be at least {bounds['ge']} and below {bounds['lt']}, got {value!r}"
+    if "ge" in bounds and not bounds["ge"] <= value:
+        return f"must be at least {bounds['ge']}, got {value!r}"
+    return None
+
+
+def _bound_problems(settings: TrainSettings | RunSettings) -> Iterator[tuple[str, str]]:
+    """Every setting that is out of its bounds, and how."""
+    hints = get_type_hints(type(settings))
+    for setting in fields(settings):
+        value = getattr(settings, setting.name)
+        choices = _choices(hints[setting.name])
+        if value is not None and (problem := _bound_problem(setting.metadata, choices, value)):
+            yield setting.name, problem
+
+
+def _shared_problems(settings: TrainSettings) -> Iterator[str]:
+    wrong = dict(_bound_problems(settings))
+    yield from (f"{name}: {problem}" for name, problem in wrong.items())
+    if not wrong.keys() & {"length", "vocabulary"}:
+        try:
+            make_task(settings)
+        except TrainerError as error:
+            yield from error.problems
+    if problem := sequences_problem(settings.sequences, settings.batch):
+        yield f"sequences: {problem}"
+    for step in settings.probe_at:
+        if problem := probe_problem(step, settings.steps):
+            yield f"probe_at: {problem}, got {step}"
+
+
+def _run_problems(settings: TrainSettings, run: RunSettings) -> Iterator[str]:
     if not run.name:
-        return ["name: every run needs one"]
+        yield "name: every run needs one"
+        return
     if "/" in run.name or "\\" in run.name or run.name.startswith("."):
-        problems.append(
+        yield (
             f"{run.name}: a run's name becomes a file's name, so it must have no slash and no "
             "leading dot"
         )
-    shape = shape_of(replace(settings, task="copy", length=2, vocabulary=2), run)
-    sound = all(
-        [
-            _at_least(problems, f"{run.name}.embed", shape.embed, 1),
-            _at_least(problems, f"{run.name}.mlp", shape.mlp, 1),
-            _at_least(problems, f"{run.name}.layers", shape.layers, 1),
-            _at_least(problems, f"{run.name}.heads", run.heads, 1),
-        ]
-    )
-    if sound and shape.embed % run.heads:
-        divisors = [k for k in range(1, shape.embed + 1) if shape.embed % k == 0]
-        problems.append(
-            f"{run.name}.heads: {run.heads} heads do not divide the width embed = {shape.embed}; "
-            f"use one of {', '.join(map(str, divisors))}"
-        )
-    elif sound and shape.positions == "rotary" and (shape.embed // run.heads) % 2:
-        problems.append(
-            f"{run.name}.positions: rotary positions turn pairs of numbers, so the width of a head "
-            f"(embed / heads = {shape.embed // run.heads}) must be even"
-        )
-    rate = settings.learning_rate if run.learning_rate is None else run.learning_rate
-    if not 0.0 < rate < math.inf:
-        problems.append(f"{run.name}.learning_rate: must be positive and finite, got {rate!r}")
-    _among(problems, f"{run.name}.positions", shape.positions, POSITIONS)
-    _among(problems, f"{run.name}.activation", shape.activation, ACTIVATIONS)
-    return problems
+    wrong = dict(_bound_problems(run))
+    yield from (f"{run.name}.{name}: {problem}" for name, problem in wrong.items())
+    own = run.over(settings)
+    sound = not wrong and own.embed >= 1
+    if sound and (problem := heads_problem(run.heads, own.embed, own.positions)):
+        yield f"{run.name}.heads: {problem}"
 
 
 def check(settings: TrainSettings, runs: Sequence[RunSettings]) -> None:
     """Check everything that can be checked before training.
 
-    Raises:
-        TrainerError: with every problem found, each naming the setting and what would do.
+    Raises
+    ------
+    TrainerError
+        With every problem found, each naming the setting and what is allowed.
     """
-    problems = _shared_problems(settings)
+    problems = [*_shared_problems(settings)]
     if not runs:
         problems.append("runs: there must be at least one")
     names = [run.name for run in runs]
@@ -124,17 +142,22 @@ def check(settings: TrainSettings, runs: Sequence[RunSettings]) -> None:
 class Match:
     """What was chosen for one run.
 
-    Attributes:
-        run: the run, with its `mlp` set where that was changed.
-        parameters: its count now.
-        difference: how many more than the reference has (negative: fewer).
-        said: the choice in words.
+    Attributes
+    ----------
+    run
+        The run, with its `mlp` set where that was changed.
+    parameters
+        Its count now.
+    difference
+        How many more than the reference has (negative: fewer).
+    message
+        The choice in words.
     """
 
     run: RunSettings
     parameters: int
     difference: int
-    said: str
+    message: str
 
 
 def match_parameters(
@@ -142,13 +165,19 @@ def match_parameters(
 ) -> list[Match]:
     """Give every run the MLP width that brings its count nearest to the reference's.
 
-    Args:
-        settings: what the runs share.
-        runs: the runs; those that already match are left as they are.
-        reference: name of the run to match; the first one by default.
+    Parameters
+    ----------
+    settings
+        What the runs share.
+    runs
+        The runs; those that already match are left as they are.
+    reference
+        Name of the run to match; the first one by default.
 
-    Raises:
-        TrainerError: no such reference, or a run exceeds it with an MLP of one unit.
+    Raises
+    ------
+    TrainerError
+        There is no such reference, or a run exceeds it with an MLP of one unit.
     """
     named = {run.name: run for run in runs}
     name = reference if reference is not None else runs[0].name
@@ -159,8 +188,8 @@ def match_parameters(
 
 
 def _match(settings: TrainSettings, run: RunSettings, reference: str, target: int) -> Match:
-    count = count_parameters(settings, run)
     shape = shape_of(settings, run)
+    count = shape.parameters()
     if count == target:
         return Match(run, count, 0, f"{run.name}: {count:,} parameters, as {reference}")
     unit = shape.layers * (2 * shape.embed + 1)
@@ -170,13 +199,14 @@ def _match(settings: TrainSettings, run: RunSettings, reference: str, target: in
             f"{run.name}: cannot have as few parameters as {reference} ({target:,}) with embed = "
             f"{shape.embed} and {shape.layers} layers; reduce embed or layers"
         )
-    chosen = replace(run, mlp=width)
-    now = count_parameters(settings, chosen)
-    more = f"{abs(now - target):,} {'more' if now > target else 'fewer'} than {reference}"
-    said = f"{run.name}: mlp {shape.mlp} → {width}, {now:,} parameters (before: {count:,}), " + (
-        more if now != target else f"as {reference}"
+    now = replace(shape, mlp=width).parameters()
+    apart = f"as {reference}"
+    if now != target:
+        apart = f"{abs(now - target):,} {'more' if now > target else 'fewer'} than {reference}"
+    message = (
+        f"{run.name}: mlp {shape.mlp} → {width}, {now:,} parameters (before: {count:,}), {apart}"
     )
-    return Match(chosen, now, now - target, said)
+    return Match(replace(run, mlp=width), now, now - target, message)
 
 
 def unfairness(settings: TrainSettings, runs: Sequence[RunSettings]) -> str | None:
@@ -186,8 +216,8 @@ def unfairness(settings: TrainSettings, runs: Sequence[RunSettings]) -> str | No
     apart = max(counts.values()) - min(counts.values())
     if allowed is None or apart <= allowed:
         return None
-    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     return (
-        f"parameters: the runs differ by {apart:,} ({told}); choose sizes that match "
+        f"parameters: the runs differ by {apart:,} ({listed}); choose sizes that match "
         f"(trainer.match_parameters does), or set parameter_difference = {apart} to allow it"
     )

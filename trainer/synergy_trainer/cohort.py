@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synergy_trainer.attend.step import CpuStep, cpu_steps, run_all
-from synergy_trainer.checkpoint import Saved
+from synergy_trainer.checkpoint import MOMENTS, Saved
 from synergy_trainer.data import Batch, Source
 from synergy_trainer.device import GraphedUpdate, Parallel, modes
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.events import Probe, RunStarted
-from synergy_trainer.model import Stack, initial_state, split_banks
-from synergy_trainer.settings import ModelShape, RunSettings, TrainSettings, make_task, shape_of
+from synergy_trainer.model import ModelStack, initial_state, split_banks
+from synergy_trainer.settings import RunSettings, TrainSettings, make_task, shape_of
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
-# Settings that a resume may change: they decide what is told and when it ends, not what is learnt.
+# Settings that a resume may change: they decide what is reported and when it ends, not what is
+# learnt.
 _FREE = (
     "steps", "probe_every", "probe_at", "probe_inputs", "checkpoint_every", "log_every",
     "cuda_graphs", "compile", "deterministic", "parameter_difference",
@@ -44,17 +44,10 @@ class Measured:
 
 
 class Cohort:
-    """One stack of models with its optimiser and data.
+    """One stack of models, whose shapes and learning rates agree, with its optimiser and data.
 
-    Args:
-        settings: what all runs share.
-        runs: the members; their shapes and learning rates must agree.
-        device: where they train.
-        parallel: processes that share every batch.
-
-    Attributes:
-        names: of the runs, in the stack's order: by head count.
-        alive: those of them that still train; the others keep their place in the stack.
+    `names` are in the stack's order, by head count; `alive` are those that still train: the others
+    keep their place in the stack.
     """
 
     def __init__(
@@ -69,12 +62,12 @@ class Cohort:
         self.runs = sorted(runs, key=lambda run: run.heads)
         self.names = [run.name for run in self.runs]
         self.alive = list(self.names)
-        self.seeds = [settings.seed if run.seed is None else run.seed for run in self.runs]
-        self.shape: ModelShape = shape_of(settings, self.runs[0])
-        self.learning_rate = _rate(settings, self.runs[0])
+        self.seeds = [run.over(settings).seed for run in self.runs]
+        self.shape = shape_of(settings, self.runs[0])
+        self.learning_rate = self.runs[0].over(settings).learning_rate
         self.task = make_task(settings)
         self.step = 0
-        self.stack = Stack(self.shape, [run.heads for run in self.runs], device)
+        self.stack = ModelStack(self.shape, [run.heads for run in self.runs], device)
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
@@ -107,8 +100,7 @@ class Cohort:
         }
         self._held_out: Batch | None = None
 
-    def started(self, device: torch.device) -> list[RunStarted]:
-        """Announce every run, from the step it is at."""
+    def started(self) -> list[RunStarted]:
         return [
             RunStarted(
                 run=run.name,
@@ -116,7 +108,7 @@ class Cohort:
                 heads=run.heads,
                 layers=self.shape.layers,
                 nodes=self.settings.length,
-                device=str(device),
+                device=str(self.device),
                 seed=seed,
                 task=self.task.name,
                 steps=self.settings.steps,
@@ -130,7 +122,7 @@ class Cohort:
         ]
 
     def update(self, measure: bool) -> Measured | None:
-        """Make one update of every model; report on its batch where `measure` asks for it."""
+        """Make one update of every model, and return what was measured if `measure`."""
         batch = self._batch(self.step + 1)
         losses: Tensor
         accuracies: Tensor | None
@@ -152,7 +144,6 @@ class Cohort:
         return Measured(losses, accuracies)
 
     def _apply(self) -> None:
-        """Update the parameters with the gradients at hand."""
         if self._parallel is not None:
             gradients = [bank.grad for bank in self.stack.banks.values()]
             self._parallel.average_([gradient for gradient in gradients if gradient is not None])
@@ -169,7 +160,7 @@ class Cohort:
         banks = list(self.stack.banks.values())
         state: list[Tensor] = list(banks)
         for bank in banks:
-            state += [self._moment(bank, moment) for moment in (*_MOMENTS, "step")]
+            state += [self._moment(bank, moment) for moment in (*MOMENTS, "step")]
 
         def update(batch: Batch) -> tuple[Tensor, Tensor]:
             losses, accuracies = self._by_autograd(batch, measure=True)
@@ -181,7 +172,7 @@ class Cohort:
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
-        """Let PyTorch's dropout depend on seeds and step alone, and the caller's generators be."""
+        """Let PyTorch's dropout depend on seeds and step alone; spare the caller's generators."""
         if not self.settings.dropout:
             yield
             return
@@ -215,8 +206,24 @@ class Cohort:
                 seed: Source(self.task, seed, count, self.device, split="held_out").batch(1)
                 for seed in self._sources
             }
-            self._held_out = stack_batches([drawn[seed] for seed in self.seeds])
-        return probe(self.stack, self.names, self.step, self._held_out)
+            self._held_out = _stacked([drawn[seed] for seed in self.seeds])
+        held_out = self._held_out
+        attention, logits = self.stack.attention(held_out.inputs, self.task.scored_from)
+        targets = held_out.targets.flatten(1)
+        losses = F.cross_entropy(logits.mT, targets, reduction="none").mean(1)
+        accuracies = (logits.argmax(-1) == targets).float().mean(1)
+        return [
+            Probe(
+                run=name,
+                step=self.step,
+                attention=attention[model].cpu().numpy(),
+                head_weights=self.stack.head_weights(model).cpu().numpy(),
+                tokens=held_out.inputs[model].cpu().numpy(),
+                loss=float(losses[model]),
+                accuracy=float(accuracies[model]),
+            )
+            for model, name in enumerate(self.names)
+        ]
 
     def broken(self) -> list[str]:
         """Names of living runs whose parameters are no longer all numbers."""
@@ -227,26 +234,12 @@ class Cohort:
         return [name for name in self.alive if not good[name]]
 
     def saved(self, name: str) -> Saved:
-        """Everything that going on with a run needs."""
+        """Everything that continuing a run needs."""
         model = self.names.index(name)
-        moments = {
-            moment: split_banks(
-                self.shape,
-                {
-                    bank: self._moment(values, moment)[model]
-                    for bank, values in self.stack.banks.items()
-                },
-            )
-            for moment in _MOMENTS
-        }
-        return Saved(self.stack.state(model), moments, self._about(model))
+        return Saved(self.stack.state(model), self._moments(model), self._about(model))
 
     def restore(self, step: int, saved: Mapping[str, Saved]) -> None:
-        """Go back to the state after `step` updates.
-
-        Raises:
-            TrainerError: a checkpoint is of another run than this.
-        """
+        """Go back to the state after `step` updates; TrainerError where the settings differ."""
         for model, name in enumerate(self.names):
             if name not in saved:
                 continue
@@ -260,26 +253,29 @@ class Cohort:
             if differing:
                 raise TrainerError(differing)
             self.stack.load(model, found.state)
-            for moment in _MOMENTS:
-                views = split_banks(
-                    self.shape,
-                    {
-                        bank: self._moment(values, moment)[model]
-                        for bank, values in self.stack.banks.items()
-                    },
-                )
+            for moment, views in self._moments(model).items():
                 for parameter, view in views.items():
                     view.copy_(found.moments[moment][parameter])
         for bank in self.stack.banks.values():
             self._optimiser.state[bank]["step"].fill_(float(step))
         self.step = step
 
+    def _moments(self, model: int) -> dict[str, dict[str, Tensor]]:
+        """Views of Adam's moments of one model, under the published names."""
+        banks = self.stack.banks.items()
+        return {
+            moment: split_banks(
+                self.shape, {name: self._moment(bank, moment)[model] for name, bank in banks}
+            )
+            for moment in MOMENTS
+        }
+
     def _moment(self, bank: Tensor, moment: str) -> Tensor:
         """One of Adam's moments, made where no update has been yet."""
         state = self._optimiser.state[bank]
         if not state:
             state["step"] = torch.zeros((), device=self.device)
-            for name in _MOMENTS:
+            for name in MOMENTS:
                 state[name] = torch.zeros_like(bank)
         return state[moment]
 
@@ -300,11 +296,7 @@ class Cohort:
         if self._parallel is not None:
             rows = slice(self._parallel.rank, None, self._parallel.size)
             drawn = {s: Batch(b.inputs[rows], b.targets[rows]) for s, b in drawn.items()}
-        return stack_batches([drawn[seed] for seed in self.seeds])
-
-
-def _rate(settings: TrainSettings, run: RunSettings) -> float:
-    return settings.learning_rate if run.learning_rate is None else run.learning_rate
+        return _stacked([drawn[seed] for seed in self.seeds])
 
 
 def gather(
@@ -316,39 +308,12 @@ def gather(
     """Sort runs into cohorts: those that agree in everything but heads and seed share one."""
     groups: dict[object, list[RunSettings]] = {}
     for run in runs:
-        groups.setdefault((shape_of(settings, run), _rate(settings, run)), []).append(run)
+        alike = shape_of(settings, run), run.over(settings).learning_rate
+        groups.setdefault(alike, []).append(run)
     return [Cohort(settings, members, device, parallel) for members in groups.values()]
 
 
-def probe(stack: Stack, names: list[str], step: int, held_out: Batch) -> list[Probe]:
-    """Measure every model of a stack on its held-out batch.
-
-    Args:
-        stack: the models.
-        names: of the runs, in the stack's order.
-        step: updates made so far.
-        held_out: inputs (M, B, n) and targets (M, B, scored positions).
-    """
-    scored_from = held_out.inputs.shape[-1] - held_out.targets.shape[-1]
-    attention, logits = stack.attention(held_out.inputs, scored_from)
-    targets = held_out.targets.flatten(1)
-    losses = F.cross_entropy(logits.mT, targets, reduction="none").mean(1)
-    accuracies = (logits.argmax(-1) == targets).float().mean(1)
-    return [
-        Probe(
-            run=name,
-            step=step,
-            attention=attention[model].cpu().numpy(),
-            head_weights=stack.head_weights(model).cpu().numpy(),
-            tokens=held_out.inputs[model].cpu().numpy(),
-            loss=float(losses[model]),
-            accuracy=float(accuracies[model]),
-        )
-        for model, name in enumerate(names)
-    ]
-
-
-def stack_batches(batches: list[Batch]) -> Batch:
+def _stacked(batches: list[Batch]) -> Batch:
     """Join the models' batches to (M, B, …); a batch that all share is not copied."""
     first = batches[0]
     if all(batch is first for batch in batches):

@@ -1,9 +1,7 @@
 """Data as a function of (seed, step), with the same bits on every device.
 
-Random integers come from a counter-based hash of integers, so no generator has a state: a batch
-needs nothing but its seed and its step, a resumed run continues with the very batch it would have
-seen, and a GPU draws what a CPU draws. The hash is the two-round xor-shift-multiply of
-Chris Wellons' search for low-bias 32-bit functions (`lowbias32`), keyed twice.
+No generator has a state (see `draws`): a batch needs nothing but its seed and its step, a resumed
+run continues with the very batch it would have seen, and a GPU draws what a CPU draws.
 """
 
 from __future__ import annotations
@@ -26,16 +24,11 @@ class Batch(NamedTuple):
 
 
 class Source:
-    """The batches of a task, drawn on a device from a seed.
+    """The batches of a task, of so many sequences each, drawn on a device from a seed.
 
-    Args:
-        task: what is drawn.
-        seed: any integer; equal seeds give equal batches.
-        batch: sequences a batch.
-        device: where the batches are made.
-        split: "train" or "held_out"; the two never share a stream.
-        sequences: 0 for new sequences at every step; a positive number for a fixed data set of
-            that many, visited in a new order every epoch, as the paper does with 5000.
+    The two `split`s, "train" and "held_out", never share a stream. With `sequences` 0 there are new
+    ones at every step; a positive number makes a fixed data set of that many, visited in a new
+    order every epoch, as the paper does with 5000.
     """
 
     def __init__(
@@ -57,7 +50,7 @@ class Source:
             self._set = Batch(*task.generate(Draw(key_of(self._key, 0), self.device), sequences))
 
     def batch(self, step: int) -> Batch:
-        """Return the batch that update number `step` (from 1) is made with."""
+        """The batch that update number `step` (from 1) is made with."""
         if self._set is None:
             return Batch(*self.task.generate(Draw(key_of(self._key, step), self.device), self.size))
         sequences = self._set.inputs.shape[0]

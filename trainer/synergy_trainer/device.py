@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -15,15 +13,11 @@ from torch import Tensor
 from synergy_trainer.attend.products import onednn_keeps_float32
 from synergy_trainer.data import Batch
 from synergy_trainer.errors import TrainerError
-from synergy_trainer.settings import TrainSettings
+from synergy_trainer.settings import DEVICES, TrainSettings
 
 
 def pick_device(name: str) -> torch.device:
-    """Resolve "auto", "cpu", "cuda", "cuda:1" or "mps".
-
-    Raises:
-        TrainerError: there is no such device here.
-    """
+    """Resolve "auto", "cpu", "cuda", "cuda:1" or "mps", or raise TrainerError."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,7 +25,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise TrainerError(f"device: {name!r} is none of auto, cpu, cuda, mps") from None
+        raise TrainerError(f"device: {name!r} is not one of {', '.join(DEVICES)}") from None
     available = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -40,16 +34,19 @@ def pick_device(name: str) -> torch.device:
     if not available.get(device.type, False):
         raise TrainerError(f"device: this machine has no {name!r}; use device 'auto' or 'cpu'")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise TrainerError(f"device: {name!r} is not there; {torch.cuda.device_count()} are")
+        raise TrainerError(
+            f"device: there is no {name!r}; this machine has {torch.cuda.device_count()}"
+        )
     return device
 
 
 def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
-    """What was asked for that this device cannot do, or does worse than one might think."""
+    """What was asked for that this device cannot do, or does worse than one might expect."""
     found = []
     if settings.deterministic and device.type == "mps":
         found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
-    if settings.deterministic and device.type == "cuda" and not _cublas_is_deterministic():
+    cublas_varies = os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8")
+    if settings.deterministic and device.type == "cuda" and cublas_varies:
         found.append(
             "deterministic: set CUBLAS_WORKSPACE_CONFIG=:4096:8 before starting, or products on "
             "CUDA may vary in their last bits"
@@ -63,10 +60,6 @@ def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
             if getattr(settings, option):
                 found.append(f"{option}: needs a CUDA device; ignored on {device.type}")
     return found
-
-
-def _cublas_is_deterministic() -> bool:
-    return os.environ.get("CUBLAS_WORKSPACE_CONFIG") in (":4096:8", ":16:8")
 
 
 @contextmanager
@@ -94,12 +87,10 @@ _WARM_UPS = 3
 
 
 class GraphedUpdate:
-    """Records an update once and replays it with new data.
+    """Records an update once, as a CUDA graph, and replays it with new data.
 
-    Args:
-        update: makes the whole update from a batch, with no wait for the device in it.
-        example: a batch of the right shape.
-        state: every tensor that the update changes; warming up leaves them as they were.
+    The update may not wait for the device. Warming up makes it a few times; `state`, every tensor
+    that it changes, is then put back.
     """
 
     def __init__(
@@ -133,57 +124,16 @@ class GraphedUpdate:
         return self._losses.clone(), self._accuracies.clone()
 
 
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A reason for a person and details for a log, as in :class:`trainer.RunFailed`."""
-
-    reason: str
-    details: str = ""
-
-
-def explain(error: BaseException, device: torch.device) -> Failure | None:
-    """Explain an exception that the machine, not the program, is to blame for; None for others."""
-    details = f"{type(error).__name__}: {error}"
-    if _is_memory(error):
-        return Failure(
-            f"out of memory on {device}: use a smaller batch or length, or fewer runs at a time",
-            details,
-        )
-    if isinstance(error, OSError) and error.errno is not None:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return Failure(
-                "the disk is full, so no checkpoint could be written; free some space and resume",
-                details,
-            )
-        return Failure(f"a checkpoint could not be written ({error.strerror})", details)
-    return None
-
-
-def _is_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        words in str(error).lower() for words in _MEMORY_WORDS
-    )
-
-
-def diverged(step: int, value: float, learning_rate: float) -> Failure:
-    """Explain a loss that is no longer a number."""
-    return Failure(
-        f"the loss became {value} at step {step}: training diverged; a smaller learning_rate than "
-        f"{learning_rate:g} usually helps",
-        f"loss {value} at step {step}",
-    )
-
-
 class Parallel(Protocol):
     """Processes that share every batch; whoever starts them provides this.
 
     Each takes rows rank, rank + size, … of the batch, and gradients are averaged before the
     update, so together they make the update that one process would.
+
+    Attributes
+    ----------
+    rank, size
+        This process's number, from 0, and the number of processes.
     """
 
     rank: int

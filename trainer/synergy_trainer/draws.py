@@ -1,3 +1,9 @@
+"""Random integers with the same bits on every device, from a counter-based hash of integers.
+
+The hash is the two-round xor-shift-multiply of Chris Wellons' search for low-bias 32-bit functions
+(`lowbias32`), keyed twice.
+"""
+
 from __future__ import annotations
 
 import math
@@ -33,9 +39,7 @@ def _mix(values: torch.Tensor) -> torch.Tensor:
 class Draw:
     """Random integers for one batch: the n-th request always gives the same numbers.
 
-    Args:
-        key: what the numbers depend on, from :func:`key_of`.
-        device: where they are made; it does not change them.
+    They depend on the key, from :func:`key_of`, alone, not on the device they are made on.
     """
 
     def __init__(self, key: int, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""What a training tells: one frozen dataclass for each kind of event.
+"""What a training reports: one frozen dataclass for each kind of event.
 
 Step k means: after k updates. Step 0 is before any.
 """
@@ -14,19 +14,30 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins, or goes on from `step` after a resume.
+    """A run starts, or continues from `step` after a resume.
 
-    Attributes:
-        run: its name.
-        parameters: count of trained numbers.
-        heads, layers, nodes: of its attention; `nodes` is the sequence length.
-        device: where it trains, as torch names it.
-        seed: of its initialisation and data.
-        task: the task's name.
-        steps: updates planned.
-        step: updates already made (0 unless resumed).
-        floor, ceiling: attainable loss in nats per scored position, and accuracy.
-        needs_attention, solvable: what the task asks of attention, and of the causal mask.
+    Attributes
+    ----------
+    run
+        Its name.
+    parameters
+        Count of trained numbers.
+    heads, layers, nodes
+        Of its attention; `nodes` is the sequence length.
+    device
+        Where it trains, as torch names it.
+    seed
+        Of its initialisation and data.
+    task
+        The task's name.
+    steps
+        Updates planned.
+    step
+        Updates already made (0 unless resumed).
+    floor, ceiling
+        Attainable loss in nats per scored position, and accuracy.
+    needs_attention, solvable
+        What the task asks of attention, and of the causal mask.
     """
 
     run: str
@@ -49,8 +60,8 @@ class RunStarted:
 class TrainStep:
     """Loss (nats per scored position) and accuracy of the batch that made update `step`.
 
-    `tokens_per_second` counts this run's input tokens since its last report; training time only,
-    probes and checkpoints left out. Runs of an ensemble train at the same time, each at this rate.
+    `tokens_per_second` counts this run's input tokens since its last report, over training time
+    without probes and checkpoints. Runs of an ensemble train at the same time, each at this rate.
     """
 
     run: str
@@ -64,12 +75,17 @@ class TrainStep:
 class Probe:
     """Attention on the fixed held-out inputs after `step` updates.
 
-    Attributes:
-        attention: float32 (B, L, H, n, n); [b, l, h, query, key], rows sum to 1.
-        head_weights: float64 (L, H), rows sum to 1: L2 norms of each head's columns of the
-            output projection, normalised.
-        tokens: int64 (B, n), the inputs.
-        loss, accuracy: on these inputs, without dropout.
+    Attributes
+    ----------
+    attention
+        float32 (B, L, H, n, n); [b, l, h, query, key], rows sum to 1.
+    head_weights
+        float64 (L, H), rows sum to 1: L2 norms of each head's columns of the output projection,
+        normalised.
+    tokens
+        int64 (B, n), the inputs.
+    loss, accuracy
+        On these inputs, without dropout.
     """
 
     run: str
@@ -83,7 +99,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything needed to go on from `step` is safely on disk at `path`."""
+    """Everything needed to continue from `step` is safely on disk at `path`."""
 
     run: str
     step: int
@@ -117,12 +133,16 @@ class RunStopped:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """The run cannot go on; its last good checkpoint is intact.
+    """The run cannot continue; its last good checkpoint is intact.
 
-    Attributes:
-        step: updates made.
-        reason: for a person: what happened, and what to do.
-        details: for a log: the exception's own words, or the offending numbers.
+    Attributes
+    ----------
+    step
+        Updates made.
+    reason
+        For a person: what happened, and what to do.
+    details
+        For a log: the exception's own words, or the offending numbers.
     """
 
     run: str

@@ -13,8 +13,8 @@ import torch
 from synergy_trainer.checkpoint import CheckpointFolder, DamagedCheckpoint
 from synergy_trainer.checks import check
 from synergy_trainer.cohort import Cohort, Measured, gather
-from synergy_trainer.device import Failure, Parallel, diverged, explain, pick_device, warnings_for
-from synergy_trainer.errors import TrainerError
+from synergy_trainer.device import Parallel, pick_device, warnings_for
+from synergy_trainer.errors import Failure, TrainerError, diverged, explain
 from synergy_trainer.events import (
     Checkpoint,
     Event,
@@ -45,23 +45,35 @@ def train(
     should_stop: Callable[[], bool] = _never,
     parallel: Parallel | None = None,
 ) -> Iterator[Event]:
-    """Train all runs in lockstep on the same batches and tell what happens.
+    """Train all runs in lockstep on the same batches and report what happens.
 
-    Args:
-        settings: what the runs share.
-        runs: the models; those that differ only in heads and seed train as one stack.
-        device: "auto" (CUDA, else mps, else CPU), "cpu", "cuda", "cuda:1" or "mps".
-        directory: checkpoints go to its `checkpoints` folder; None keeps nothing.
-        resume: go on from the newest checkpoints in `directory`, or begin where there are none.
-        should_stop: asked before every update; once true, the runs are checkpointed and stop.
-        parallel: processes that share every batch; None for this one alone.
+    Parameters
+    ----------
+    settings
+        What the runs share.
+    runs
+        The models; those that differ only in heads and seed train as one stack.
+    device
+        "auto" (CUDA, else mps, else CPU), "cpu", "cuda", "cuda:1" or "mps".
+    directory
+        Checkpoints go to its `checkpoints` folder; None keeps nothing.
+    resume
+        Continue from the newest checkpoints in `directory`, or start where there are none.
+    should_stop
+        Asked before every update; once true, the runs are checkpointed and stop.
+    parallel
+        Processes that share every batch; None for this one alone.
 
-    Yields:
-        Events, in order of steps and, within a step, of `runs`.
+    Yields
+    ------
+    Event
+        In order of steps and, within a step, of `runs`.
 
-    Raises:
-        TrainerError: settings, device or directory cannot be used; raised by the call itself,
-            before anything is built. What goes wrong later is told by :class:`RunFailed`.
+    Raises
+    ------
+    TrainerError
+        Settings, device or directory cannot be used; raised by the call itself, before anything is
+        built. What goes wrong later is a :class:`RunFailed`.
     """
     check(settings, runs)
     if parallel is not None and settings.batch % parallel.size:
@@ -71,21 +83,19 @@ def train(
         )
     folder = None if directory is None else CheckpointFolder(directory)
     if resume and folder is None:
-        raise TrainerError("resume: needs the directory that holds the checkpoints")
+        raise TrainerError("resume: needs the directory with the checkpoints")
     if folder is not None and not resume:
         old = [r.name for r in runs if folder.steps(r.name) or folder.failure(r.name)]
         if old:
             raise TrainerError(
-                f"directory: {folder.path} already holds checkpoints of {', '.join(old)}; resume, "
-                "or choose another directory"
+                f"directory: {folder.path} already has checkpoints of {', '.join(old)}; resume, or "
+                "choose another directory"
             )
     training = _Training(settings, runs, pick_device(device), folder, parallel)
     return training.events(resume, should_stop)
 
 
 class _Training:
-    """The state of one call of :func:`train`."""
-
     def __init__(
         self,
         settings: TrainSettings,
@@ -115,9 +125,7 @@ class _Training:
             return
         if resume:
             yield from self._restore()
-        yield from self._sorted(
-            event for cohort in self._cohorts for event in cohort.started(self._device)
-        )
+        yield from self._sorted(event for cohort in self._cohorts for event in cohort.started())
         yield from self._failed_before()
         if self._step == 0:
             yield from self._probe()
@@ -234,14 +242,14 @@ class _Training:
             return
 
     def _failed_before(self) -> Iterator[Event]:
-        """Tell again of runs that diverged before this resume; they keep their place in a stack."""
+        """Report runs that diverged before this resume; they keep their place in a stack."""
         if self._folder is None:
             return
         for cohort in self._cohorts:
             for name in list(cohort.alive):
-                if told := self._folder.failure(name):
+                if failure := self._folder.failure(name):
                     cohort.alive.remove(name)
-                    yield RunFailed(name, *told, details="failed before this resume")
+                    yield RunFailed(name, *failure, details="failed before this resume")
 
     def _explained(self, error: BaseException) -> Failure:
         failure = explain(error, self._device)
@@ -262,7 +270,7 @@ class _Training:
             try:
                 self._folder.write_failure(name, self._step, failure.reason)
             except OSError as error:
-                yield Warned(f"could not note that {name} failed ({error.strerror})", name)
+                yield Warned(f"could not record that {name} failed ({error.strerror})", name)
         yield from self._fail([name], failure)
 
 
@@ -272,20 +280,19 @@ class _Clock:
     def __init__(self) -> None:
         self._spent = 0.0
         self._since = 0
-        self._begun = 0.0
+        self._started = 0.0
 
     def start_at(self, step: int) -> None:
-        """Count from this step on."""
         self._since = step
 
     def __enter__(self) -> None:
-        self._begun = time.perf_counter()
+        self._started = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        self._spent += time.perf_counter() - self._begun
+        self._spent += time.perf_counter() - self._started
 
     def rate(self, step: int, tokens_per_step: int) -> float:
-        """Tokens a second since the last call."""
+        """Tokens per second since the last call."""
         rate = (step - self._since) * tokens_per_step / max(self._spent, 1e-9)
         self._spent, self._since = 0.0, step
         return rate

@@ -82,19 +82,13 @@ def causal_softmax(queries: Tensor, keys: Tensor) -> Tensor:
     return scores.masked_fill_(future, -math.inf).softmax(-1)
 
 
-class Stack:
+class ModelStack:
     """M Transformers of one shape, their parameters stacked in banks of shape (M, …).
 
-    Args:
-        shape: sizes all models share.
-        heads: head count of each model; equal counts must stand together (sort them).
-        device: where the banks live.
-
-    Attributes:
-        banks: name → parameters (M, …), leaves that ask for gradients. Queries, keys and values
-            share a bank `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints.
-        groups: models of equal head count, as (start, stop, heads).
-        fixed_positions: sinusoids (1, length, d) that are added to the embeddings, if any.
+    Models of equal head count must be adjacent (sort them): `groups` are such, as (start, stop,
+    heads). `banks` are leaves that require gradients. Queries, keys and values share a bank
+    `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints. `fixed_positions` are
+    sinusoids (1, length, d) that are added to the embeddings, if any.
     """
 
     def __init__(
@@ -105,7 +99,7 @@ class Stack:
         self.device = torch.device(device)
         self.groups = list(head_groups(self.heads))
         if len(self.groups) != len(set(self.heads)):
-            raise TrainerError("heads: models with equal head counts must stand together")
+            raise TrainerError("heads: models with equal head counts must be adjacent")
         sizes: dict[str, tuple[int, ...]] = {}
         for name, size in shape.parameter_shapes().items():
             bank, part = _bank_of(name)
@@ -128,11 +122,7 @@ class Stack:
         return split_banks(self.shape, {name: bank[model] for name, bank in self.banks.items()})
 
     def load(self, model: int, state: Mapping[str, Tensor]) -> None:
-        """Copy a state dict into one model.
-
-        Raises:
-            TrainerError: names or shapes do not fit; all of them are listed.
-        """
+        """Copy a state dict into one model; a TrainerError lists all that does not fit."""
         expected = self.shape.parameter_shapes()
         problems = [f"{name}: missing" for name in expected if name not in state]
         problems += [f"{name}: not a parameter of this model" for name in state.keys() - expected]
@@ -147,7 +137,7 @@ class Stack:
             values.copy_(state[name])
 
     def head_weights(self, model: int) -> Tensor:
-        """How much each head weighs in each layer, (L, H) float64, rows summing to 1.
+        """Weight of each head in each layer, (L, H) float64, rows summing to 1.
 
         The L2 norm of the columns h·d/H..(h+1)·d/H of the layer's output projection, the part
         that reads head h, normalised over heads.
@@ -168,16 +158,10 @@ class Stack:
         dropout: float = 0.0,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Predict at every position from `scored_from` on, never materialising attention.
+        """Logits (M, B·(n - scored_from), V) of tokens (M, B, n), never materialising attention.
 
-        Args:
-            inputs: tokens (M, B, n), int64.
-            scored_from: first position to answer at.
-            dropout: probability, on attention weights and on the MLP's output.
-            dtype: of the matrix products; the residual stream stays float32.
-
-        Returns:
-            Logits (M, B·(n - scored_from), V), in `dtype`.
+        `dtype` is that of the matrix products and the logits; the residual stream stays float32.
+        Dropout falls on attention weights and on the MLP's output.
         """
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -189,11 +173,7 @@ class Stack:
 
     @torch.no_grad()
     def attention(self, inputs: Tensor, scored_from: int = 0) -> tuple[list[Tensor], Tensor]:
-        """Compute every head's attention explicitly, without dropout, in float32.
-
-        Returns:
-            For each model its attention (B, L, H, n, n), and the logits as in :meth:`logits`.
-        """
+        """Attention (B, L, H, n, n) of each model, in float32 without dropout, and the logits."""
         found: list[list[Tensor]] = [[] for _ in self.groups]
         layers_seen = iter(range(self.shape.layers * len(self.groups)))
 
@@ -287,7 +267,7 @@ def head_groups(heads: Sequence[int]) -> Iterator[tuple[int, int, int]]:
 
 
 def _bank_of(name: str) -> tuple[str, int | None]:
-    """Bank that holds a parameter, and which third of it (None: all)."""
+    """Bank that contains a parameter, and which third of it (None: all)."""
     for part, product in enumerate(_QKV):
         if f".{product}." in name:
             return name.replace(product, "qkv"), part

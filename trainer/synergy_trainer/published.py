@@ -13,12 +13,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 
+from synergy_trainer.checkpoint import ADAM
+from synergy_trainer.checks import heads_problem
 from synergy_trainer.errors import TrainerError
-from synergy_trainer.model import Stack
+from synergy_trainer.model import ModelStack
 from synergy_trainer.settings import ModelShape
-
-# Of a checkpoint written by `train`: what only training needs.
-_ASIDE = "adam."
 
 # What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
 _UNREADABLE = (
@@ -35,16 +34,20 @@ _UNREADABLE = (
 
 
 class LoadedModel:
-    """A trained Transformer, ready to be looked at.
+    """A trained Transformer, ready to be inspected.
 
-    Attributes:
-        shape: its sizes.
-        heads: its head count.
-        about: what a checkpoint written by `train` says of itself (task, seed, step and so on);
-            empty for other files.
+    Attributes
+    ----------
+    shape
+        Its sizes.
+    heads
+        Its head count.
+    about
+        What a checkpoint written by `train` records (task, seed, step and so on); empty for other
+        files.
     """
 
-    def __init__(self, stack: Stack, about: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, stack: ModelStack, about: Mapping[str, Any] | None = None) -> None:
         self._stack = stack
         self.about = dict(about or {})
         self.shape = stack.shape
@@ -53,17 +56,13 @@ class LoadedModel:
     def attention(self, tokens: ArrayLike) -> NDArray[np.float32]:
         """Attention (B, L, H, n, n) on tokens (B, n) or (n,), each row a distribution over keys.
 
-        Raises:
-            TrainerError: a token or the length is out of the model's range.
+        Raises
+        ------
+        TrainerError
+            A token or the length is out of the model's range.
         """
         attention, _ = self._stack.attention(self._inputs(tokens))
         return attention[0].numpy()
-
-    def predict(self, tokens: ArrayLike) -> NDArray[np.int64]:
-        """Most likely token at every position of tokens (B, n) or (n,), as (B, n)."""
-        inputs = self._inputs(tokens)
-        with torch.no_grad():
-            return self._stack.logits(inputs).argmax(-1).view(inputs.shape[1:]).numpy()
 
     def head_weights(self) -> NDArray[np.float64]:
         """Head weights (L, H), rows summing to 1, from the output projections."""
@@ -85,16 +84,21 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
     """Load a `.pt` state dict or a `.safetensors` file under the published parameter names.
 
     Nothing in the file is executed (`weights_only=True`). A checkpoint written by `train` loads
-    as well; its optimiser state is left aside.
+    as well, without its optimiser state.
 
-    Args:
-        path: the file.
-        heads: head count, which must divide the embedding width; a checkpoint written by `train`
-            says its own.
+    Parameters
+    ----------
+    path
+        The file.
+    heads
+        Head count, which must divide the embedding width; a checkpoint written by `train` records
+        its own.
 
-    Raises:
-        TrainerError: the file is missing, damaged or holds something else, it does not say how
-            many heads there are, or they do not divide the width.
+    Raises
+    ------
+    TrainerError
+        The file is missing, damaged or contains something else, it does not record how many heads
+        there are, or they do not divide the width.
     """
     path = Path(path)
     if not path.is_file():
@@ -104,19 +108,17 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 about = json.loads((file.metadata() or {}).get("synergy", "{}"))
-                names = [name for name in file.keys() if not name.startswith(_ASIDE)]  # noqa: SIM118
+                names = [name for name in file.keys() if not name.startswith(ADAM)]  # noqa: SIM118
                 state = {name: file.get_tensor(name) for name in names}
         else:
             state = _unpickled(path)
         shape = _shape_of_state(path, state, about)
         count = heads or about.get("heads")
         if not isinstance(count, int):
-            raise TrainerError(f"heads: {path} does not say how many heads the model has; give it")
-        if count < 1 or shape.embed % count:
-            raise TrainerError(
-                f"heads: {count} heads do not divide the width {shape.embed} of {path}"
-            )
-        stack = Stack(shape, [count])
+            raise TrainerError(f"heads: {path} does not say how many heads the model has; state it")
+        if problem := heads_problem(count, shape.embed, shape.positions):
+            raise TrainerError(f"{path}: heads: {problem}")
+        stack = ModelStack(shape, [count])
         stack.load(0, state)
     except TrainerError:
         raise
@@ -126,10 +128,7 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
 
 
 def _unpickled(path: Path) -> Any:
-    """Load a pickle of tensors; nothing in it is executed.
-
-    torch names no error for a damaged file: any may come out of its reader.
-    """
+    """Load a pickle of tensors; torch documents no error for a damaged file: any may come."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -138,7 +137,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> ModelShape:
-    """Read the sizes off a state dict's shapes, and the rest off what the file says of itself."""
+    """Sizes from a state dict's shapes, and the rest from what the file records."""
     needed = ["token_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias"]
     positions = about.get("positions", "learned")
     if positions == "learned":

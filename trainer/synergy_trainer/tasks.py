@@ -1,8 +1,8 @@
 """Sequence tasks whose best possible loss and accuracy are known.
 
-A task draws input tokens and the target at every scored position. Each is one small class: what
-it is called, what a perfect causal model could reach, and how a batch is made. Importing this
-module does not import torch; drawing a batch does.
+A task draws input tokens and the target at every scored position. Each is one small class: its
+name, what a perfect causal model could reach, and how a batch is made. Importing this module does
+not import torch; drawing a batch does.
 
 The loss floor is in nats per scored position and the accuracy ceiling is a share of the scored
 positions, both in expectation over the data, for the best model that sees only positions up to
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from synergy_trainer.errors import TrainerError
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
     from synergy_trainer.draws import Draw
 
@@ -25,14 +25,25 @@ if TYPE_CHECKING:
 class Task:
     """A family of sequences; subclasses say how they are drawn and what can be reached.
 
-    Attributes:
-        name: what scenarios call it.
-        summary: the rule, in a few words.
-        solvable: whether, and where not, the causal mask lets the target be known.
-        needs_attention: what attention is needed for; starts with "no" when a model without any
-            attention can be perfect.
-        minimum_length: the shortest length that leaves something to answer.
-        minimum_vocabulary: the fewest token values.
+    Attributes
+    ----------
+    name
+        What scenarios call it.
+    summary
+        The rule, in a few words.
+    solvable
+        Whether, and where not, the causal mask lets the target be known.
+    needs_attention
+        What attention is needed for; starts with "no" when a model without any attention can be
+        perfect.
+    minimum_length, minimum_vocabulary
+        The shortest length that leaves something to answer, and the fewest token values.
+
+    Raises
+    ------
+    TrainerError
+        On construction: the task does not exist at this length (tokens per sequence) or with this
+        vocabulary (values of a token).
     """
 
     name: ClassVar[str]
@@ -43,11 +54,6 @@ class Task:
     minimum_vocabulary: ClassVar[int] = 2
 
     def __init__(self, length: int, vocabulary: int) -> None:
-        """Fix the number of tokens a sequence and the number of values a token takes.
-
-        Raises:
-            TrainerError: the task does not exist at this size.
-        """
         problems = self.problems(length, vocabulary)
         if problems:
             raise TrainerError(problems)
@@ -90,30 +96,36 @@ class Task:
         """Highest attainable share of scored positions answered rightly."""
         return 1.0
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw `batch` sequences.
+    def generate(self, draw: Draw, batch: int) -> tuple[Tensor, Tensor]:
+        """Draw sequences: here, of uniform tokens.
 
-        Args:
-            draw: the source of random integers; the only thing the result depends on.
-            batch: number of sequences B.
+        Parameters
+        ----------
+        draw
+            The source of random integers; the only thing the result depends on.
+        batch
+            Number of sequences B.
 
-        Returns:
+        Returns
+        -------
+        tuple
             Inputs (B, length) and targets (B, length - scored_from), int64.
         """
+        inputs = draw.integers(self.vocabulary, (batch, self.length))
+        return inputs, self.targets(inputs)
+
+    def targets(self, inputs: Tensor) -> Tensor:
+        """Targets (B, length - scored_from) of uniform inputs (B, length)."""
         raise NotImplementedError
 
 
 class Copy(Task):
-    """The target is the input itself."""
-
     name = "copy"
     summary = "answer each token with itself"
     needs_attention = "no: each answer is the token at the same position"
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens; the targets are the inputs."""
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
-        return inputs, inputs
+    def targets(self, inputs: Tensor) -> Tensor:
+        return inputs
 
 
 class Cycle(Task):
@@ -134,10 +146,8 @@ class Cycle(Task):
         """1 - (1 - 1/V)/n: 1 - 1/n, and the lucky guess at position 0."""
         return 1.0 - (1.0 - 1.0 / self.vocabulary) / self.length
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens; the targets are rolled right by one."""
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
-        return inputs, inputs.roll(1, dims=1)
+    def targets(self, inputs: Tensor) -> Tensor:
+        return inputs.roll(1, dims=1)
 
 
 class _Rewrite(Task):
@@ -161,11 +171,10 @@ class _Rewrite(Task):
         """The separator's position, k = length // 2."""
         return self.length // 2
 
-    def _answer(self, values: torch.Tensor) -> torch.Tensor:
+    def _answer(self, values: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform values and append their answer."""
+    def generate(self, draw: Draw, batch: int) -> tuple[Tensor, Tensor]:
         import torch
 
         count = self.length // 2
@@ -176,24 +185,20 @@ class _Rewrite(Task):
 
 
 class Reverse(_Rewrite):
-    """The answer is the values backwards."""
-
     name = "reverse"
     summary = "repeat the values backwards after the separator"
     needs_attention = "yes: to a place that moves back by two at each answer"
 
-    def _answer(self, values: torch.Tensor) -> torch.Tensor:
+    def _answer(self, values: Tensor) -> Tensor:
         return values.flip(1)
 
 
 class Sort(_Rewrite):
-    """The answer is the values in ascending order."""
-
     name = "sort"
     summary = "repeat the values in ascending order after the separator"
     needs_attention = "yes: to all values, and to how far the answer has come"
 
-    def _answer(self, values: torch.Tensor) -> torch.Tensor:
+    def _answer(self, values: Tensor) -> Tensor:
         return values.sort(dim=1, stable=True).values
 
 
@@ -211,40 +216,30 @@ class OffsetSum(Task):
         """The first position with all its summands."""
         return max(self.offsets)
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens and add up the earlier ones."""
+    def targets(self, inputs: Tensor) -> Tensor:
         import torch
 
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
         start = self.scored_from
         earlier = [inputs[:, start - back : self.length - back] for back in self.offsets]
-        return inputs, torch.stack(earlier).sum(0).remainder(self.vocabulary)
+        return torch.stack(earlier).sum(0).remainder(self.vocabulary)
 
 
 class Parity(Task):
-    """The target is 1 where an odd number of odd tokens was seen so far, else 0."""
-
     name = "parity"
     summary = "answer with the parity of the number of odd tokens so far"
     needs_attention = "yes: to every token so far, each of which flips the answer"
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens and count the odd ones."""
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
-        return inputs, inputs.remainder(2).cumsum(1).remainder(2)
+    def targets(self, inputs: Tensor) -> Tensor:
+        return inputs.remainder(2).cumsum(1).remainder(2)
 
 
 class Maximum(Task):
-    """The target is the largest token so far."""
-
     name = "maximum"
     summary = "answer with the largest token so far"
     needs_attention = "yes: to the largest token so far"
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens and take the running maximum."""
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
-        return inputs, inputs.cummax(1).values
+    def targets(self, inputs: Tensor) -> Tensor:
+        return inputs.cummax(1).values
 
 
 class SecondMaximum(Task):
@@ -259,24 +254,20 @@ class SecondMaximum(Task):
         """The first position that has seen two tokens."""
         return 1
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens and take the running second maximum.
-
-        The second largest so far is the running maximum of min(token, largest before it).
-        """
+    def targets(self, inputs: Tensor) -> Tensor:
+        """The running maximum of min(token, largest before it)."""
         import torch
 
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
         largest = inputs.cummax(1).values
         beaten = torch.minimum(inputs[:, 1:], largest[:, :-1])
-        return inputs, beaten.cummax(1).values
+        return beaten.cummax(1).values
 
 
 class AssociativeRecall(Task):
     """Pairs of a key and its value, then keys asked for their values.
 
     With p = length // 4 pairs, positions 0..2p-1 hold `key, value` p times, keys distinct, and
-    every later position holds one of those keys, drawn anew each time; its target is the value.
+    every later position holds one of those keys, drawn independently; its target is the value.
     Keys are tokens 0..V-1 and values V..2V-1.
     """
 
@@ -306,8 +297,7 @@ class AssociativeRecall(Task):
         """The first question, after the pairs."""
         return 2 * (self.length // 4)
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw distinct keys, their values, and which keys are asked."""
+    def generate(self, draw: Draw, batch: int) -> tuple[Tensor, Tensor]:
         import torch
 
         pairs = self.length // 4
@@ -327,7 +317,7 @@ class Induction(Task):
     """
 
     name = "induction"
-    summary = "go on with a repeated stretch of unknown period"
+    summary = "continue a repeated stretch of unknown period"
     needs_attention = "yes: to the token after the same context earlier, by two layers"
     minimum_length = 8
     minimum_vocabulary = 4
@@ -337,8 +327,7 @@ class Induction(Task):
         """The last quarter, by when at least a quarter of the sequence is repetition."""
         return self.length - self.length // 4
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw a stretch and a period for each sequence and repeat it."""
+    def generate(self, draw: Draw, batch: int) -> tuple[Tensor, Tensor]:
         import torch
 
         shortest, longest = math.ceil(self.length / 4), self.length // 2
@@ -350,13 +339,34 @@ class Induction(Task):
 
 
 class Zero(Task):
-    """The target is always token 0: the control that needs nothing from the input."""
-
     name = "zero"
     summary = "answer 0 whatever the input"
     needs_attention = "no: the answer is always the same"
 
-    def generate(self, draw: Draw, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw uniform tokens; the targets are zeros."""
-        inputs = draw.integers(self.vocabulary, (batch, self.length))
-        return inputs, inputs.new_zeros(inputs.shape)
+    def targets(self, inputs: Tensor) -> Tensor:
+        return inputs.new_zeros(inputs.shape)
+
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (
+        Copy,
+        Cycle,
+        Reverse,
+        Sort,
+        OffsetSum,
+        Parity,
+        Maximum,
+        SecondMaximum,
+        AssociativeRecall,
+        Induction,
+        Zero,
+    )
+}
+
+
+def find_task(name: str) -> type[Task]:
+    """The task of this name, or a TrainerError that lists them."""
+    if name not in TASKS:
+        raise TrainerError(f"task: there is no task {name!r}; choose one of {', '.join(TASKS)}")
+    return TASKS[name]

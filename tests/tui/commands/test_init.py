@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from synergy_engine.topologies.catalogue import FAMILIES
-from synergy_trainer.settings import TASKS
+from synergy_trainer.tasks import TASKS
 from synergy_tui.commands.init import Answers, _ask
 from synergy_tui.scenario import load_scenario
 

@@ -260,7 +260,7 @@ def test_an_mlp_is_made_as_wide_as_brings_the_parameters_nearest(write: Any) -> 
     assert 0 < abs(one - other) <= 100
     (match,) = matches_of(scenario)
     assert match.run == runs[1]
-    assert f"mlp {settings.mlp} → {runs[1].mlp}" in match.said
+    assert f"mlp {settings.mlp} → {runs[1].mlp}" in match.message
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 PyTorch draws a CPU's masks one number after the other from a Mersenne twister, which takes longer
 than the attention they are for. Here bytes come from NumPy's SFC64, keyed by what the mask is for:
-masks need no state to be saved, and a model drops the same entries whether it trains alone or in a
-stack. An entry is dropped where its byte is below a threshold. A probability that is no multiple of
-1/256 lies between two thresholds, and each mask draws which of them it takes, so that every entry
-is dropped with that very probability.
+masks have no state to be saved, and a model drops the same entries whether it trains alone or in a
+stack. An entry is dropped where its byte is below a threshold. A probability that is not a multiple
+of 1/256 lies between two thresholds, and each mask draws which of them it takes, so that every
+entry is dropped with exactly that probability.
 """
 
 from __future__ import annotations
@@ -25,13 +25,7 @@ PART = 2**19
 
 
 class Masks:
-    """Random masks for the models of a stack.
-
-    Args:
-        seeds: of each model.
-        probability: that an entry is dropped.
-        stream: tells apart processes that share a batch.
-    """
+    """Random masks for models of these seeds; processes that share a batch differ in `stream`."""
 
     def __init__(self, seeds: Sequence[int], probability: float, stream: int = 0) -> None:
         self._seeds = tuple(seeds)
@@ -45,13 +39,8 @@ class Masks:
     ) -> torch.Tensor:
         """Draw uint8 (len(models), *shape): 1 for entries that are kept, 0 for dropped ones.
 
-        They live until the same place asks again: fresh memory costs more than drawing.
-
-        Args:
-            step: number of the update.
-            place: where in the model the mask is used: layer, site, part.
-            models: which models of the stack.
-            shape: of one model's mask.
+        `place` is where in the model the mask is used: layer, site, part. A mask lives until the
+        same place asks again: fresh memory costs more than drawing.
         """
         size = (len(models), math.prod(shape))
         kept = self._buffers.get((*place, models.start))

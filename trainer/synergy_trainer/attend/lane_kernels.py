@@ -1,16 +1,16 @@
 """Numba kernels: causal attention of sixteen heads at a time, forward and backward.
 
 A head 4 to 16 wide fills no vector register, and its products are too short for a matrix library.
-Here one register holds one number of each of sixteen *pairs* of sequence and head, a lane a pair,
-and every pair runs the scalar algorithm. Nothing is summed across lanes, and attention is never
-stored but for the rows at work. Rows go two by two, so that what is loaded of a key or value serves
-both; an odd number of tokens is followed by a row of zeros. Of the future, only the score of a
-row's next token is computed, for the sake of the other row, and thrown away.
+Here one register holds one number of each of sixteen *pairs* of sequence and head, one lane per
+pair, and every pair runs the scalar algorithm. Nothing is summed across lanes, and attention is
+never stored except for the rows at work. Rows go in twos, so that what is loaded of a key or value
+serves both; an odd number of tokens is followed by a row of zeros. Of the future, only the score of
+a row's next token is computed, for the sake of the other row, and thrown away.
 
 One file, since Numba compiles a cached kernel again when its own file changes, but not when that
 of a function it calls does.
 
-Shapes: S sequences, n tokens, H heads, w numbers a head; a group is `LANES` pairs of one model,
+Shapes: S sequences, n tokens, H heads, w numbers per head; a group is `LANES` pairs of one model,
 the last one filled up with copies. With R = n rounded up to even, a group's attention has
 R (R + 1) / 2 entries, those of row i from i (i + 1) / 2 on.
 """
@@ -139,7 +139,7 @@ def over(typing: Any, x: Any, y: Any) -> Any:
 
 @intrinsic
 def larger(typing: Any, x: Any, y: Any) -> Any:
-    """The larger of both; ``y`` where ``x`` is no number."""
+    """The larger of both; ``y`` where ``x`` is not a number."""
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
         return b.select(b.fcmp_ordered(">", *args), *args)
@@ -159,7 +159,7 @@ def where_kept(typing: Any, x: Any, kept: Any, place: Any) -> Any:
     return lanes(lanes, kept, types.int64), generate
 
 
-_BIG = 1.5 * 2**23  # a sum with it is rounded to a whole number, which stands in the lowest bits
+_BIG = 1.5 * 2**23  # a sum with it is rounded to a whole number, which its lowest bits contain
 _POLYNOMIAL = (  # of 2^x on [-1/2, 1/2], through the seven Chebyshev points: to 2.6e-9
     1.0, 0.6931472067028329, 0.24022650922289554, 0.05550327226669895,
     0.00961805667843204, 0.0013400428177711937, 0.00015461444724808513,
@@ -170,8 +170,8 @@ _POLYNOMIAL = (  # of 2^x on [-1/2, 1/2], through the seven Chebyshev points: to
 def exp2(typing: Any, x: Any) -> Any:
     """2 to the ``x``, for x of at most 127; 2^-96 below x = -96.
 
-    Beside the 1 of a row's largest score, both are nothing; but products with the smaller one would
-    fall below 2^-126, where processors are tens of times as slow.
+    Beside the 1 of a row's largest score, either is nothing; but products with anything smaller
+    would fall below 2^-126, where processors are tens of times as slow.
     """
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
@@ -191,7 +191,7 @@ def exp2(typing: Any, x: Any) -> Any:
 
 
 def compiled(kernel: Any) -> Any:
-    """Compile a kernel that releases the interpreter's lock, and keep it on disk where one can."""
+    """Compile a kernel that releases the interpreter's lock, cached on disk where possible."""
     try:
         return njit(kernel, cache=True, nogil=True)
     except RuntimeError:  # neither the installation nor the home can be written
@@ -247,7 +247,7 @@ def _scale(x, factor):
 
 @njit(nogil=True)
 def _padded(width):
-    """Numbers of a head, filled up to whole parts."""
+    """Numbers of a head, padded to whole parts."""
     return (width + _PART - 1) // _PART * _PART
 
 
@@ -262,7 +262,7 @@ def _sizes(x, sequences):
 
 @njit(nogil=True)
 def _group(rows, row):
-    """Room for a group; zero where its heads are filled up, and for good."""
+    """Room for a group; where its heads are padded, it stays zero."""
     return np.zeros(rows * row, np.float32)
 
 
@@ -280,7 +280,7 @@ def _gather(x, start, pairs, first, factor, to):
         for token in range(tokens):
             for c in range(width):
                 to[(token * padded + c) * LANES + lane] = x[sequence, token, head, c] * factor
-    to[tokens * padded * LANES :] = np.float32(0.0)  # results may stand there
+    to[tokens * padded * LANES :] = np.float32(0.0)  # there may be results of the last group
 
 
 @njit(nogil=True)
@@ -298,7 +298,7 @@ def _scatter(group, start, pairs, first, factor, x):
 
 @njit(nogil=True)
 def _exponentials(scores, count, top, kept, kept_at):
-    """Make scores exponentials of what they lack to the top; sum all, and leave what is kept."""
+    """Replace scores by 2^(score - top), dropped ones by 0; return the sum before dropping."""
     total = spread(np.float32(0.0))
     for j in range(0, count * LANES, LANES):
         x = exp2(minus(load(scores, j), top))
@@ -311,7 +311,7 @@ def _exponentials(scores, count, top, kept, kept_at):
 
 @njit(nogil=True)
 def _mix(weights, others, values, i, row, c):
-    """Sum part ``c`` of values by the weights of row ``i``, which ends there, and of the next."""
+    """Sum part ``c`` of values by the weights of row ``i`` (up to key i) and of the next row."""
     zero = spread(np.float32(0.0))
     totals = other_totals = (zero, zero, zero, zero)
     for j in range(i + 1):
@@ -324,7 +324,7 @@ def _mix(weights, others, values, i, row, c):
 
 @njit(nogil=True)
 def _spill(weights, others, part, other, totals, i, row, c):
-    """Add to part ``c`` of totals what row ``i`` and the next hold, by their weights."""
+    """Add to part ``c`` of totals the parts of row ``i`` and of the next, by their weights."""
     for j in range(i + 1):
         at = j * row + c
         sums = _grow(_load_part(totals, at), load(weights, j * LANES), part)
@@ -336,22 +336,13 @@ def _spill(weights, others, part, other, totals, i, row, c):
 
 @compiled
 def forward(first, last, qkv, sequences, kept, out, normalisers):
-    """Mix values by attention, for groups ``first`` to ``last - 1`` of all models.
+    """Mix values by attention into ``out`` (S, n, H, w), groups ``first`` to ``last - 1``.
 
-    Parameters
-    ----------
-    qkv
-        Queries (already divided by √w), keys and values, float32 (S, n, 3, H, w), contiguous.
-    sequences
-        Of one model, a divisor of S.
-    kept
-        What dropout keeps of the attention, uint8, flat: groups × entries × `LANES`; empty for
-        none.
-    out
-        Written to, (S, n, H, w).
-    normalisers
-        Written to, for `backward`: the largest score of each row, times log2 e, and 1 / its sum of
-        exponentials, flat: groups × R × 2 × `LANES`.
+    ``qkv`` are queries (already divided by √w), keys and values, float32 (S, n, 3, H, w),
+    contiguous; one model has so many ``sequences``, a divisor of S. ``kept`` is what dropout keeps,
+    uint8, flat: groups × entries × `LANES`; empty without dropout. ``normalisers`` are written for
+    `backward`: the largest score of each row, times log2 e, and 1 / its sum of exponentials, flat:
+    groups × R × 2 × `LANES`.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
     pairs, groups, rows, row = _sizes(queries, sequences)
@@ -383,8 +374,8 @@ def forward(first, last, qkv, sequences, kept, out, normalisers):
             total = _exponentials(p, i + 1, top, kept, kept_at)
             total_next = _exponentials(p_next, i + 2, top_next, kept, kept_next)
             share, share_next = over(one, total), over(one, total_next)
-            told = (group * rows + i) * 2 * LANES
-            _store_part(normalisers, told, (top, share, top_next, share_next))
+            at_normalisers = (group * rows + i) * 2 * LANES
+            _store_part(normalisers, at_normalisers, (top, share, top_next, share_next))
             for c in range(0, row, _STEP):
                 mixed, mixed_next = _mix(p, p_next, v, i, row, c)
                 _store_part(q, at + c, _scale(mixed, share))  # the queries are done with
@@ -394,20 +385,12 @@ def forward(first, last, qkv, sequences, kept, out, normalisers):
 
 @compiled
 def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
-    """Propagate a gradient through the attention of groups ``first`` to ``last - 1``.
+    """Write the gradient of ``qkv`` into ``to``, groups ``first`` to ``last - 1``.
 
-    With attention p, dropout's mask m and the gradient g of the output, a row's scores have the
-    gradient p (m g·v - g·out): g·out is what g·v comes to on average, so that nothing has to be
-    summed over the row first.
-
-    Parameters
-    ----------
-    qkv, sequences, kept, out, normalisers
-        As `forward` had and left them.
-    gradient
-        Of ``out``.
-    to
-        Written to, the gradient of ``qkv``.
+    ``gradient`` is that of ``out``; the other arguments are as `forward` took and left them. With
+    attention p, dropout's mask m and the gradient g of the output, a row's scores have the gradient
+    p (m g·v - g·out): g·out is the mean of g·v, so that nothing has to be summed over the row
+    first.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
     pairs, groups, rows, row = _sizes(queries, sequences)
@@ -432,8 +415,8 @@ def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
             for c in range(0, row, _STEP):
                 mean = _dot(mean, _load_part(g, at + c), _load_part(o, at + c))
                 mean_next = _dot(mean_next, _load_part(g, at_next + c), _load_part(o, at_next + c))
-            told = (group * rows + i) * 2 * LANES
-            top, share, top_next, share_next = _load_part(normalisers, told)
+            at_normalisers = (group * rows + i) * 2 * LANES
+            top, share, top_next, share_next = _load_part(normalisers, at_normalisers)
             kept_at = (group * entries + i * (i + 1) // 2) * LANES
             kept_next = kept_at + (i + 1) * LANES
             for j in range(i + 2):

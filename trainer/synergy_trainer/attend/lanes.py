@@ -1,8 +1,8 @@
-"""Causal attention for CPUs of narrow heads, by compiled kernels, sixteen heads at a time.
+"""Causal attention of narrow heads on CPUs, by compiled kernels, sixteen heads at a time.
 
-The kernels (`lane_kernels`) need Numba. Without it, and for wide heads, whose products
-a matrix library does better, there is `tiles`. Both compute the same up to
-rounding, but take dropout's random numbers in another order.
+The kernels (`lane_kernels`) need Numba. Without it, and for wide heads, whose products a matrix
+library does better, there is `tiles`. Both compute the same up to rounding, but take dropout's
+random numbers in a different order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 from synergy_trainer.attend.threads import over_ranges
 from synergy_trainer.attend.workspace import Workspace
 
-WIDEST = 16  # numbers a head, up to which these kernels are faster than a matrix library
-THREADED = 2**18  # operations on registers, below which waking a thread costs more than it brings
+WIDEST = 16  # numbers per head up to which these kernels are faster than a matrix library
+THREADED = 2**18  # register operations below which waking a thread costs more than it gains
 
 
 @cache
@@ -36,11 +36,7 @@ def compiled_kernels() -> ModuleType | None:
 class LaneAttention:
     """The attention of narrow heads, of all sequences of all models.
 
-    Takes the same arguments as :class:`synergy_trainer.attend.tiles.TiledAttention`.
-
-    Args:
-        workspace: where buffers come from.
-        kernels: from `compiled_kernels`.
+    Its methods take the same arguments as `TiledAttention`'s; `kernels` are `compiled_kernels()`.
     """
 
     def __init__(self, workspace: Workspace, kernels: ModuleType) -> None:
@@ -48,20 +44,12 @@ class LaneAttention:
         self._kernels = kernels
 
     def kept_shapes(self, sequences: int, length: int, heads: int) -> list[tuple[int, ...]]:
-        """Shape of what dropout keeps for one model: groups of pairs, causal entries, lanes."""
+        """Shape of one model's dropout mask: groups of pairs, causal entries, lanes."""
         rows = _rows(length)
         return [(self._groups(sequences, heads), rows * (rows + 1) // 2, self._kernels.LANES)]
 
     def forward(self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
-        """Mix values by attention.
-
-        Args:
-            name: of this attention, for `backward`.
-            qkv: queries (already divided by √w), keys and values, (M, S, n, 3, H, w).
-            out: written to, (M, S, n, H, w).
-            kept: for dropout, uint8 (M, groups, entries, lanes); empty for none. Values must
-                already be divided by the share that is kept.
-        """
+        """As `TiledAttention.forward`."""
         arguments = self._arguments(name, qkv, out, kept)
 
         def work(first: int, last: int) -> None:
@@ -78,13 +66,7 @@ class LaneAttention:
         to: Tensor,
         kept: Sequence[Tensor] = (),
     ) -> None:
-        """Propagate a gradient through the attention.
-
-        Args:
-            name, qkv, out, kept: as :meth:`forward` had and left them.
-            gradient: of the output.
-            to: written to, the gradient of `qkv`.
-        """
+        """As `TiledAttention.backward`."""
         arguments = self._arguments(name, qkv, out, kept)
         more = _sequences(gradient), _sequences(to)
 
@@ -96,10 +78,10 @@ class LaneAttention:
     def _arguments(
         self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor]
     ) -> tuple[object, ...]:
-        """What both kernels take behind the range of groups."""
+        """What both kernels take after the range of groups."""
         models, sequences, length, _, heads, _ = qkv.shape
-        told = models * self._groups(sequences, heads) * _rows(length) * 2 * self._kernels.LANES
-        normalisers = self._workspace.take(f"lanes.{name}.normalisers", told)
+        size = models * self._groups(sequences, heads) * _rows(length) * 2 * self._kernels.LANES
+        normalisers = self._workspace.take(f"lanes.{name}.normalisers", size)
         masks = kept[0] if kept else torch.empty(0, dtype=torch.uint8)
         return (
             _sequences(qkv),
@@ -110,10 +92,7 @@ class LaneAttention:
         )
 
     def _over_groups(self, work: Callable[[int, int], None], qkv: Tensor) -> None:
-        """Call `work` on ranges of groups.
-
-        Every group is computed by the same serial code: the bits do not depend on the threads.
-        """
+        """Every group is computed by the same serial code: the bits do not depend on threads."""
         models, sequences, length, _, heads, width = qkv.shape
         groups = models * self._groups(sequences, heads)
         over_ranges(work, groups, threaded=groups * length**2 * (width + 4) > THREADED)
@@ -131,5 +110,5 @@ def _sequences(x: Tensor) -> NDArray[np.float32]:
 
 
 def _rows(length: int) -> int:
-    """Rows that the kernels compute: two by two."""
+    """The kernels compute rows in pairs."""
     return length + length % 2

@@ -1,10 +1,10 @@
 """Which library multiplies float32 matrices on a CPU.
 
 PyTorch gives such products to its BLAS, MKL on x86, which leaves half of an AMD processor's vector
-width unused; oneDNN, which PyTorch carries too, uses all of it and reaches twice the speed. PyTorch
+width unused; oneDNN, which PyTorch ships too, uses all of it and reaches twice the speed. PyTorch
 turns to oneDNN where it may round the factors to bfloat16. oneDNN makes use of that permission only
 on processors with matrix units for it (Intel's AMX), so elsewhere granting it changes the library
-and no factor; whether it does is found by multiplying.
+and not the factors; whether it does is found by multiplying.
 """
 
 from __future__ import annotations
@@ -30,19 +30,16 @@ def onednn() -> Iterator[None]:
 
 
 def onednn_serves(rounding: bool) -> bool:
-    """Say whether products are better given to oneDNN.
-
-    Args:
-        rounding: whether factors may be rounded to bfloat16.
-    """
+    """Whether products are better given to oneDNN, if `rounding` factors to bfloat16 is allowed."""
     return _is_there() and (rounding or onednn_keeps_float32())
 
 
 @cache
 def onednn_keeps_float32() -> bool:
-    """Say whether products keep float32's digits even where they may be rounded.
+    """Whether products keep float32's digits even where they may be rounded.
 
-    Multiplies, in each of the ways that the trainer does, by one what bfloat16 cannot hold.
+    Found by multiplying by one, in each of the ways that the trainer does, what bfloat16 cannot
+    represent.
     """
     if not _is_there():
         return True
@@ -59,7 +56,7 @@ def onednn_keeps_float32() -> bool:
 
 
 def _setting() -> Any:
-    """What holds the precision of oneDNN's products; PyTorch has it since 2.9."""
+    """Where the precision of oneDNN's products is set; PyTorch has it since 2.9."""
     return getattr(torch.backends.mkldnn, "matmul", None)
 
 

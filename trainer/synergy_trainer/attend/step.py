@@ -1,11 +1,10 @@
 """Loss and gradients of a stack on a CPU, written out by hand.
 
-The same mathematics as `Stack.logits` followed by `backward()`, which the tests
-hold it to. Written out because a small Transformer on a CPU spends most of its time beside the
-matrix products: here every large intermediate lives in a buffer that the next step uses again,
-scales are folded into matrices, the residual stream and its gradient are updated in place, and
-attention runs by kernels of its own, one for narrow heads (`lanes`) and one for
-wide ones (`tiles`).
+The same mathematics as `ModelStack.logits` followed by `backward()`, which the tests hold it to.
+Written out because a small Transformer on a CPU spends most of its time outside the matrix
+products: here every large intermediate lives in a buffer that the next step uses again, scales are
+folded into matrices, the residual stream and its gradient are updated in place, and attention has
+kernels of its own, for narrow heads (`lanes`) and for wide ones (`tiles`).
 
 Shapes: M models, B sequences, n tokens, T = B·n, d = embed, m = mlp, H heads, w = d/H, V tokens.
 """
@@ -25,7 +24,7 @@ from synergy_trainer.attend.products import onednn, onednn_serves
 from synergy_trainer.attend.tiles import TiledAttention
 from synergy_trainer.attend.workspace import Workspace
 from synergy_trainer.data import Batch
-from synergy_trainer.model import RMS_EPSILON, Stack, head_groups, token_offsets
+from synergy_trainer.model import RMS_EPSILON, ModelStack, head_groups, token_offsets
 
 _ATTENTION, _MLP = 0, 1  # where a layer drops
 
@@ -40,19 +39,12 @@ class _Normed:
 
 @dataclass
 class _Mixed:
-    """What attention keeps until the backward pass.
+    """What attention keeps until the backward pass."""
 
-    Attributes:
-        weight: of queries, keys and values (M, 3d, d), norm and scales folded in.
-        qkv: (M, T, 3d).
-        out: (M, T, d).
-        kept: what dropout keeps, for each group of models with equal head counts.
-    """
-
-    weight: Tensor
-    qkv: Tensor
-    out: Tensor
-    kept: list[list[Tensor]]
+    weight: Tensor  # of queries, keys and values (M, 3d, d), norm and scales folded in
+    qkv: Tensor  # (M, T, 3d)
+    out: Tensor  # (M, T, d)
+    kept: list[list[Tensor]]  # what dropout keeps, by group of models with equal head counts
 
 
 # Tokens of several models that are worked on together: beyond, their activations leave the cache.
@@ -60,7 +52,7 @@ TOGETHER = 2**13
 
 
 def cpu_steps(
-    stack: Stack,
+    stack: ModelStack,
     tokens: int,
     scored_from: int,
     seeds: Sequence[int],
@@ -70,14 +62,9 @@ def cpu_steps(
 ) -> list[CpuStep]:
     """Steps for all models of a stack, small ones many at a time.
 
-    Args:
-        stack: the models.
-        tokens: of one model in one batch.
-        scored_from: first position with a target.
-        seeds: of each model's dropout.
-        dropout: its probability.
-        stream: tells apart processes that share a batch.
-        rounding: whether products may round their factors to bfloat16.
+    `tokens` are those of one model in one batch, `seeds` of each model's dropout, which also
+    depends on `stream` so that processes that share a batch differ. With `rounding`, products may
+    round their factors to bfloat16.
     """
     workspace, by_onednn = Workspace(stack.device), onednn_serves(rounding)
     together = max(1, TOGETHER // tokens)
@@ -103,20 +90,15 @@ def run_all(
 
 
 class CpuStep:
-    """Computes losses and writes gradients for one stack.
+    """Computes losses and writes gradients for some models of a stack that it `serves`.
 
-    Args:
-        stack: float32 models on the CPU, with learned or sinusoidal positions and ReLU.
-        models: those of the stack that this step is for.
-        scored_from: first position with a target.
-        workspace: where buffers come from; steps that run one after another may share it.
-        masks: of these models' dropout; None for none.
-        by_onednn: whether oneDNN multiplies, which whoever runs the step sees to.
+    Steps that run one after another may share a workspace. `by_onednn` says whether oneDNN
+    multiplies, which the caller of `run` has to switch on.
     """
 
     def __init__(
         self,
-        stack: Stack,
+        stack: ModelStack,
         models: slice,
         scored_from: int,
         workspace: Workspace,
@@ -142,8 +124,8 @@ class CpuStep:
         self._lanes = LaneAttention(workspace, kernels) if kernels else None
 
     @staticmethod
-    def serves(stack: Stack) -> bool:
-        """Say whether this step knows the stack's options."""
+    def serves(stack: ModelStack) -> bool:
+        """Whether this step knows the stack's options."""
         shape = stack.shape
         return (
             stack.device.type == "cpu"
@@ -153,12 +135,10 @@ class CpuStep:
 
     @torch.no_grad()
     def run(self, batch: Batch, step: int, measure: bool) -> tuple[Tensor, Tensor | None]:
-        """Compute mean losses (M,), write every bank's gradient, and say the accuracies (M,).
+        """Write every bank's gradient; return mean losses (M,) and, if `measure`, accuracies (M,).
 
-        Args:
-            batch: inputs (M, B, n) and targets (M, B, scored positions).
-            step: number of the update, which dropout depends on.
-            measure: whether accuracies are wanted; None otherwise.
+        Inputs of the batch are (M, B, n), targets (M, B, scored positions). Dropout depends on the
+        step's number.
         """
         models, sequences, length = batch.inputs.shape
         width = self._shape.embed
@@ -372,8 +352,8 @@ class CpuStep:
         weight, targets = self._banks[name], batch.targets.flatten(1)[:, :, None]
         logits = self._take("logits", *scored.shape[:2], weight.shape[1])
         _affine(scored, weight, self._banks["out_proj.bias"], logits)
-        # Only the answers' places are read off the logits and their softmax: -log p of an answer is
-        # what it lacks to the largest logit, plus -log of the largest p.
+        # Only the answers' entries are read from the logits and their softmax: -log p of an answer
+        # is the largest logit minus its own, plus -log of the largest p.
         largest, answers = logits.amax(-1, keepdim=True), logits.gather(-1, targets)
         accuracies = (answers == largest).float().mean((1, 2)) if measure else None
         to_logits = torch.softmax(logits, -1, out=logits)

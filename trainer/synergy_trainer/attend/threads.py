@@ -1,12 +1,12 @@
 """Work in the threads that PyTorch computes in.
 
-After each of its operations, a thread of GNU's OpenMP watches for the next one for milliseconds
-before it sleeps. Threads of one's own would have to share the cores with those watchers: on two
-cores, they would get a half to three quarters of the time. So what is to run beside PyTorch's
-operations is handed to its own team, which takes it up at once. That team is reached through
-libgomp's `GOMP_parallel_start` and `GOMP_parallel_end`, between which the caller does its own
-share, as compilers made of `#pragma omp parallel` for many years. Where PyTorch came with another
-OpenMP, threads of Python's do the work.
+After each operation, a thread of GNU's OpenMP watches for the next one for milliseconds before it
+sleeps. Threads of our own would have to share the cores with those watchers: on two cores, they
+would get a half to three quarters of the time. So what is to run beside PyTorch's operations is
+handed to its own team, which takes it up at once. That team is reached through libgomp's
+`GOMP_parallel_start` and `GOMP_parallel_end`, between which the caller does its own share: what
+compilers made of `#pragma omp parallel` for many years. Where PyTorch came with another OpenMP,
+Python threads do the work.
 """
 
 from __future__ import annotations
@@ -23,25 +23,19 @@ from typing import Any
 import torch
 
 PIECES = 2
-"""For each thread: a slow core then does one while a fast one does three. More would only hand the
-interpreter's lock to and fro."""
+"""Per thread: a slow core then does one while a fast one does three. More would only pass the
+interpreter's lock back and forth."""
 
 
 def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool = True) -> None:
     """Call `work(first, last)` on ranges that cover 0..count-1, in as many threads as PyTorch uses.
 
-    Returns, or raises, when no thread works any more. Not to be called by `work`.
+    What `work` computes of one number may not depend on the range, and it may not call this. It
+    should release the interpreter's lock; in other threads, it finds neither the caller's `no_grad`
+    nor NumPy's error state. Threads pay from a tenth of a millisecond of work on.
 
-    Args:
-        work: what it computes of one number may not depend on the range; it should release the
-            interpreter's lock. In other threads, it finds neither the caller's `no_grad` nor
-            NumPy's error state.
-        count: of numbers.
-        threaded: whether there is enough to do for it to pay; below a tenth of a millisecond it
-            does not.
-
-    Raises:
-        BaseException: the first that any call raised; other ranges may be computed nevertheless.
+    Returns, or raises the first exception of any call, when no thread works any more; other ranges
+    may have been computed nevertheless.
     """
     threads = torch.get_num_threads()
     if threads == 1 or count < 2 or not threaded:
@@ -83,7 +77,7 @@ def _beside_openmp(
         take()
         openmp.GOMP_parallel_end()
     finally:
-        # Ctrl-C can be heard on either side of the start and of the end; the level tells which.
+        # Ctrl-C can arrive on either side of the start and of the end; the level shows which.
         if openmp.omp_get_level() > level:
             openmp.GOMP_parallel_end()
 
@@ -96,7 +90,7 @@ def _beside_python(take: Callable[[], None], take_too: Callable[[], None], threa
         take()
         wait(helping)
     finally:
-        wait(helping)  # Ctrl-C can be heard while waiting, too
+        wait(helping)  # Ctrl-C can arrive while waiting, too
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -105,8 +99,8 @@ _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 @cache
 def _gnu_openmp() -> Any:
     """GNU's OpenMP as PyTorch has loaded it; None if it has another."""
-    brought = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-    for name in (*brought, "libgomp.so.1"):
+    shipped = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
+    for name in (*shipped, "libgomp.so.1"):
         try:
             library = ctypes.CDLL(str(name), mode=os.RTLD_NOLOAD)
             library.GOMP_parallel_start.argtypes = (_Body, ctypes.c_void_p, ctypes.c_uint)

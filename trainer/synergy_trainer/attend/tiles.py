@@ -6,7 +6,7 @@ So all heads of many sequences are multiplied at once; a tile is a block of quer
 no key beyond its last row, and as many sequences as the cache takes; what a product reads is copied
 together first; and the backward pass computes the attention again instead of keeping it.
 
-Shapes: S sequences, n tokens, H heads, w numbers a head, P = S·H pairs of sequence and head.
+Shapes: S sequences, n tokens, H heads, w numbers per head, P = S·H pairs of sequence and head.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from synergy_trainer.attend.workspace import Workspace
 
 _softmax_backward = torch.ops.aten._softmax_backward_data.out
 
-ROWS = 64  # query rows a block: rows of keys then end where vectors do, which exponentials like
-TILE = 2**21  # attention entries a tile, on a full square: 8 MiB of float32
-
-WIDE = 32  # numbers a head, from which on a product streams along them; below, along the tokens
+ROWS = 64  # per block: rows of keys then end where vectors do, which makes exponentials fast
+TILE = 2**21  # attention entries per tile, on a full square: 8 MiB of float32
+WIDE = 32  # numbers per head from which on a product streams along them; below, along the tokens
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,16 @@ class Tile:
 
     @property
     def rows(self) -> slice:
-        """Rows first..last."""
         return slice(self.first, self.last)
 
 
 def row_blocks(length: int) -> list[tuple[int, int]]:
-    """Cut the query rows into blocks of `ROWS` and what is left, as (first, last)."""
+    """Cut the query rows into blocks of `ROWS` and a rest, as (first, last)."""
     return [(first, min(first + ROWS, length)) for first in range(0, length, ROWS)]
 
 
 def tiles(sequences: int, length: int, heads: int) -> Iterator[Tile]:
-    """Cut the attention of all sequences; of the same ones, the last rows come first."""
+    """Cut the attention of all sequences; the last rows of a sequence come first."""
     blocks = list(enumerate(row_blocks(length)))
     step = max(1, TILE // (heads * length**2))
     for start in range(0, sequences, step):
@@ -62,9 +60,8 @@ def tiles(sequences: int, length: int, heads: int) -> Iterator[Tile]:
 class TiledAttention:
     """The attention of one layer for all sequences and heads.
 
-    Args:
-        workspace: where buffers come from; what the backward pass needs stays with the caller.
-        onednn: whether oneDNN multiplies; it and MKL are fast in different layouts.
+    What the backward pass needs stays with the caller. oneDNN and MKL are fast in different
+    layouts, so it matters which multiplies.
     """
 
     def __init__(self, workspace: Workspace, onednn: bool = False) -> None:
@@ -73,18 +70,15 @@ class TiledAttention:
         self._future: dict[int, Tensor] = {}
 
     def kept_shapes(self, sequences: int, length: int, heads: int) -> list[tuple[int, ...]]:
-        """Shape of what dropout keeps of each row block for one model: pairs, rows, keys."""
+        """Shapes of one model's dropout mask by row block: pairs, rows, keys."""
         return [(sequences * heads, last - first, last) for first, last in row_blocks(length)]
 
     def forward(self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
-        """Mix values by attention.
+        """Mix values (M, S, n, H, w) by attention, into `out`; `backward` takes the same `name`.
 
-        Args:
-            name: of this attention, for `backward`.
-            qkv: queries (already divided by √w), keys and values, (M, S, n, 3, H, w).
-            out: written to, (M, S, n, H, w).
-            kept: for dropout, uint8 of `kept_shapes`, of all models; empty for none. Values must
-                already be divided by the share that is kept.
+        `qkv` are queries (already divided by √w), keys and values, (M, S, n, 3, H, w); `kept` is
+        what dropout keeps, uint8 of `kept_shapes` for all models, empty without dropout. Values
+        must already be divided by the share that is kept.
         """
         qkv, out, kept = qkv.flatten(0, 1), out.flatten(0, 1), [part.flatten(0, 1) for part in kept]
         for tile in tiles(qkv.shape[0], qkv.shape[1], qkv.shape[3]):
@@ -104,12 +98,9 @@ class TiledAttention:
         to: Tensor,
         kept: Sequence[Tensor] = (),
     ) -> None:
-        """Propagate a gradient through the attention.
+        """Write the gradient of `qkv` into `to`, from that of the output.
 
-        Args:
-            name, qkv, out, kept: as :meth:`forward` had and left them.
-            gradient: of the output.
-            to: written to, the gradient of `qkv`.
+        The other arguments are as :meth:`forward` took and left them.
         """
         qkv, gradient, to = qkv.flatten(0, 1), gradient.flatten(0, 1), to.flatten(0, 1)
         kept = [part.flatten(0, 1) for part in kept]

@@ -1,10 +1,12 @@
 """Buffers that live as long as a training, so that a step asks the system for no memory.
 
-Fresh large tensors cost a CPU more than filling them: the kernel maps and zeroes every page anew
+Fresh large tensors cost a CPU more than filling them: the system maps and zeroes every page again
 at each step, about a fifth of the time of a product of this size.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 
@@ -21,10 +23,8 @@ class Workspace:
         self._buffers: dict[str, torch.Tensor] = {}
 
     def take(self, name: str, *shape: int) -> torch.Tensor:
-        """Return the buffer `name` as a contiguous tensor of this shape."""
-        size = 1
-        for extent in shape:
-            size *= extent
+        """The buffer of this name as a contiguous tensor of this shape."""
+        size = math.prod(shape)
         buffer = self._buffers.get(name)
         if buffer is None or buffer.numel() < size:
             buffer = self._buffers[name] = torch.empty(size, device=self._device)

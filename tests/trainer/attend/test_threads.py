@@ -32,7 +32,7 @@ def _two_threads() -> Iterator[None]:
 
 
 def test_this_pytorch_shares_its_threads() -> None:
-    """On Linux, its wheels bring libgomp; should they stop to, training slows down unnoticed."""
+    """On Linux, its wheels bring libgomp; should they stop, training slows down unnoticed."""
     if "OpenMP" not in torch.__config__.parallel_info() or not torch.__config__.show().count("GCC"):
         pytest.skip("PyTorch was not built by GCC")
     assert threads._gnu_openmp() is not None
@@ -124,10 +124,10 @@ assert sorted(found) == list(range(50)), found
 
 
 def test_a_team_that_is_refused_its_second_thread() -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", ALONE],
         env={**os.environ, "OMP_THREAD_LIMIT": "1"},
         capture_output=True,
         text=True,
     )
-    assert not told.returncode, told.stderr
+    assert not done.returncode, done.stderr

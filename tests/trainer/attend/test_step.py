@@ -10,24 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synergy_trainer import ModelShape
-from synergy_trainer.attend import dropout as cpu_dropout, step as cpu_step, tiles as cpu_tiles
+from synergy_trainer.attend import step, tiles
 from synergy_trainer.attend.dropout import Masks
 from synergy_trainer.data import Batch
-from synergy_trainer.model import Stack, initial_state
-from tests.trainer.runs import torch_threads
+from synergy_trainer.model import ModelStack
+from tests.trainer.runs import make_stack
 
 
 def in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention as on a machine without Numba."""
-    monkeypatch.setattr(cpu_step, "compiled_kernels", lambda: None)
+    monkeypatch.setattr(step, "compiled_kernels", lambda: None)
 
 
-def make_stack(heads: list[int], tied: bool = False, positions: str = "learned") -> Stack:
-    shape = ModelShape(13, 40, 16, 24, 2, positions, "relu", tied)
-    stack = Stack(shape, heads)
-    for model in range(len(heads)):
-        stack.load(model, initial_state(shape, seed=model))
-    return stack
+def stack_of(heads: list[int], tied: bool = False, positions: str = "learned") -> ModelStack:
+    return make_stack(ModelShape(13, 40, 16, 24, 2, positions, "relu", tied), heads)
 
 
 def make_batch(models: int, scored_from: int) -> Batch:
@@ -36,7 +32,7 @@ def make_batch(models: int, scored_from: int) -> Batch:
     return Batch(inputs, torch.randint(13, (models, 3, 40 - scored_from), generator=generator))
 
 
-def differentiate(stack: Stack, losses: Tensor) -> dict[str, Tensor]:
+def differentiate(stack: ModelStack, losses: Tensor) -> dict[str, Tensor]:
     banks = stack.banks
     return dict(zip(banks, torch.autograd.grad(losses.sum(), list(banks.values())), strict=True))
 
@@ -66,20 +62,20 @@ def test_losses_and_gradients(
     by: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cpu_tiles, "WIDE", 8)
+    monkeypatch.setattr(tiles, "WIDE", 8)
     if by != "lanes":
         in_tiles(monkeypatch)
     if by == "blas":
-        monkeypatch.setattr(cpu_step, "onednn_serves", lambda rounding: False)
-    monkeypatch.setattr(cpu_step, "TOGETHER", together)
-    monkeypatch.setattr(cpu_tiles, "TILE", 3 * 40**2)
-    monkeypatch.setattr(cpu_tiles, "ROWS", 15)
-    stack, batch = make_stack(heads, tied, positions), make_batch(len(heads), scored_from)
+        monkeypatch.setattr(step, "onednn_serves", lambda rounding: False)
+    monkeypatch.setattr(step, "TOGETHER", together)
+    monkeypatch.setattr(tiles, "TILE", 3 * 40**2)
+    monkeypatch.setattr(tiles, "ROWS", 15)
+    stack, batch = stack_of(heads, tied, positions), make_batch(len(heads), scored_from)
     logits = stack.logits(batch.inputs, scored_from)
     wanted = differentiate(stack, mean_losses(logits, batch))
-    steps = cpu_step.cpu_steps(stack, 120, scored_from, range(len(heads)), 0.0, 0)
+    steps = step.cpu_steps(stack, 120, scored_from, range(len(heads)), 0.0, 0)
     for _ in range(2):  # the second time in used buffers
-        losses, accuracies = cpu_step.run_all(steps, batch, 1, measure=True)
+        losses, accuracies = step.run_all(steps, batch, 1, measure=True)
     assert torch.allclose(losses, mean_losses(logits, batch), atol=1e-6)
     assert accuracies is not None
     right = logits.argmax(-1) == batch.targets.flatten(1)
@@ -92,7 +88,7 @@ def test_losses_and_gradients(
 
 def kept_in_tiles(masks: Masks, step: int, layer: int, pairs: int) -> Tensor:
     mask = torch.zeros(pairs, 40, 40)
-    for block, (first, last) in enumerate(cpu_tiles.row_blocks(40)):
+    for block, (first, last) in enumerate(tiles.row_blocks(40)):
         kept = masks.kept(step, (layer, 0, block), range(1), (pairs, last - first, last))
         mask[:, first:last, :last] = kept[0]
     return mask
@@ -107,7 +103,7 @@ def kept_in_lanes(masks: Masks, step: int, layer: int, pairs: int) -> Tensor:
 
 
 def with_masks(
-    stack: Stack,
+    stack: ModelStack,
     batch: Batch,
     masks: Masks,
     step: int,
@@ -139,53 +135,14 @@ def test_dropout_drops_the_same_in_both_directions(
 ) -> None:
     if kept is kept_in_tiles:
         in_tiles(monkeypatch)
-    stack, batch = make_stack([4]), make_batch(1, 0)
+    stack, batch = stack_of([4]), make_batch(1, 0)
     masks = Masks([5], 0.3)
     logits = with_masks(stack, batch, masks, 7, kept)
     wanted = differentiate(stack, mean_losses(logits, batch))
-    steps = cpu_step.cpu_steps(stack, 120, 0, [5], 0.3, 0)
-    losses, _ = cpu_step.run_all(steps, batch, 7, measure=False)
+    steps = step.cpu_steps(stack, 120, 0, [5], 0.3, 0)
+    losses, _ = step.run_all(steps, batch, 7, measure=False)
     assert torch.allclose(losses, mean_losses(logits, batch), atol=1e-6)
     for name, gradient in wanted.items():
         found = stack.banks[name].grad
         assert found is not None
         assert torch.allclose(found, gradient, atol=2e-7, rtol=1e-4), name
-
-
-def test_masks_keep_the_share_they_say_and_depend_on_everything() -> None:
-    masks = Masks([1, 2], 0.1)
-    assert masks.kept_share == 0.9
-    shares = [
-        masks.kept(step, (0, 1), range(2), (1000, 50)).float().mean((1, 2)) for step in range(200)
-    ]
-    told = torch.stack(shares)
-    assert told.mean().item() == pytest.approx(0.9, abs=5e-4)
-    assert 0.89 < told.min() < told.max() < 0.91
-    kept = masks.kept(3, (0, 1), range(2), (1000, 50)).clone()
-    assert not torch.equal(kept[0], kept[1])
-    assert torch.equal(kept[1:], masks.kept(3, (0, 1), range(1, 2), (1000, 50)))
-    for other in (
-        masks.kept(4, (0, 1), range(2), (1000, 50)),
-        masks.kept(3, (1, 1), range(2), (1000, 50)),
-        Masks([1, 2], 0.1, stream=1).kept(3, (0, 1), range(2), (1000, 50)),
-    ):
-        assert not torch.equal(kept, other)
-
-
-def test_masks_are_drawn_in_parts_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_dropout, "PART", 64)
-    kept = Masks([1, 2], 0.5).kept(3, (0, 1), range(2), (10, 25)).flatten(1)
-    first, second, third, rest = kept.split(64, 1)
-    assert rest.shape == (2, 58)
-    assert not torch.equal(first, second)
-    assert not torch.equal(second, third)
-    with torch_threads(1):
-        alone = Masks([1, 2], 0.5).kept(3, (0, 1), range(2), (10, 25)).flatten(1)
-    assert torch.equal(kept, alone)
-
-
-@pytest.mark.parametrize("probability", [0.001, 0.5, 0.999])
-def test_masks_of_extreme_probabilities(probability: float) -> None:
-    masks = Masks([1], probability)
-    kept = [masks.kept(step, (0,), range(1), (5000,)).float().mean() for step in range(400)]
-    assert torch.stack(kept).mean().item() == pytest.approx(1 - probability, abs=1e-3)

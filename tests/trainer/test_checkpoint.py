@@ -28,7 +28,7 @@ from synergy_trainer.checkpoint import CheckpointFolder, DamagedCheckpoint, writ
 from tests.places import ROOT
 from tests.trainer.runs import PAIR, SMALL, of_kind, same, small, torch_threads, weights
 
-# Trains in a process of its own, telling each step, and kills itself at a moment of its choice.
+# Trains in a process of its own, which kills itself at a chosen moment.
 CHILD = """
 import os, signal, sys
 import torch
@@ -66,7 +66,7 @@ for event in events:
 """
 
 
-def child(directory: Path, moment: str, resume: str = "begin") -> int:
+def child(directory: Path, moment: str, resume: str = "start") -> int:
     return subprocess.run(
         [sys.executable, "-c", CHILD, str(directory), moment, resume],
         cwd=ROOT,
@@ -100,14 +100,14 @@ def test_kill_and_resume_ends_with_the_same_bits(
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again(uninterrupted: Path, tmp_path: Path) -> None:
-    for moment, how in (("12", "begin"), ("13", "resume"), ("25", "resume")):
+    for moment, how in (("12", "start"), ("13", "resume"), ("25", "resume")):
         assert child(tmp_path, moment, how) == -signal.SIGKILL
     list(train(small(dropout=0.1), PAIR, device="cpu", directory=tmp_path, resume=True))
     assert same(weights(tmp_path, "multi", 30), weights(uninterrupted, "multi", 30))
 
 
 @pytest.mark.parametrize("sequences", [0, 20])
-def test_what_a_resume_tells(sequences: int, tmp_path: Path) -> None:
+def test_what_a_resume_reports(sequences: int, tmp_path: Path) -> None:
     settings = small(sequences=sequences)
     whole = list(train(settings, PAIR, device="cpu"))
     asked = iter(range(100))
@@ -148,13 +148,13 @@ def test_other_settings_cannot_resume(tmp_path: Path) -> None:
         list(train(small(batch=8, mlp=24), PAIR, device="cpu", directory=tmp_path, resume=True))
     assert "single: batch is 8, in the checkpoint 4" in caught.value.problems
     assert "single: mlp is 24, in the checkpoint 16" in caught.value.problems
-    with pytest.raises(TrainerError, match="already holds checkpoints of multi, single"):
+    with pytest.raises(TrainerError, match="already has checkpoints of multi, single"):
         train(SMALL, PAIR, device="cpu", directory=tmp_path)
     with pytest.raises(TrainerError, match="needs the directory"):
         train(SMALL, PAIR, device="cpu", resume=True)
 
 
-def test_the_newest_two_are_kept_and_say_what_they_are(tmp_path: Path) -> None:
+def test_the_newest_two_are_kept_and_describe_themselves(tmp_path: Path) -> None:
     list(train(SMALL, PAIR, device="cpu", directory=tmp_path))
     folder = CheckpointFolder(tmp_path)
     assert folder.steps("multi") == [20, 30]

@@ -13,7 +13,7 @@ from numba import njit
 from torch import Tensor
 
 from synergy_trainer import RunSettings, TrainSettings
-from synergy_trainer.attend import lane_kernels, lanes as cpu_lanes, step as cpu_step, threads
+from synergy_trainer.attend import lane_kernels, lanes, step, threads
 from synergy_trainer.attend.lanes import LaneAttention
 from synergy_trainer.attend.workspace import Workspace
 from synergy_trainer.cohort import Cohort
@@ -40,7 +40,7 @@ def test_powers_of_two_are_as_exact_as_float32() -> None:
     assert np.array_equal(found, np.ldexp(1.0, whole))
 
 
-def test_powers_of_two_that_are_nothing_and_of_no_number() -> None:
+def test_powers_of_two_that_vanish_and_of_not_a_number() -> None:
     x = np.full(LANES, -96.5, dtype=np.float32)
     x[1:4] = -1e30, -np.inf, np.nan
     found = np.empty_like(x)
@@ -50,13 +50,7 @@ def test_powers_of_two_that_are_nothing_and_of_no_number() -> None:
 
 
 class Case:
-    """Random attention, through the kernels.
-
-    Args:
-        shape: of queries, keys and values: models, sequences, tokens, 3, heads, numbers a head.
-        dropout: share that is dropped.
-        scale: of the numbers.
-    """
+    """Random attention through the kernels: models, sequences, tokens, 3, heads, head width."""
 
     def __init__(self, shape: tuple[int, ...], dropout: float = 0.0, scale: float = 1.0) -> None:
         random = torch.Generator().manual_seed(0)
@@ -105,7 +99,7 @@ class Case:
     [
         (1, 1, 1, 3, 1, 1),  # one token sees itself
         (1, 3, 2, 3, 5, 4),  # 15 pairs: one lane is left over
-        (1, 4, 7, 3, 4, 3),  # 16 pairs; an odd number of rows; three numbers a head
+        (1, 4, 7, 3, 4, 3),  # 16 pairs; an odd number of rows; three numbers per head
         (1, 17, 8, 3, 1, 8),  # 17 pairs: one in a group of its own
         (3, 5, 9, 3, 4, 6),  # models end within a group
         (2, 3, 33, 3, 16, 16),
@@ -135,7 +129,7 @@ def test_a_later_token_changes_nothing_before() -> None:
 @pytest.mark.parametrize("length", [8, 7])
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["queries", "keys", "values"])
 @pytest.mark.parametrize("what", [torch.nan, torch.inf])
-def test_no_number_stays_in_its_head_and_after_its_token(
+def test_not_a_number_stays_in_its_head_and_after_its_token(
     length: int, part: int, what: float
 ) -> None:
     """As a diverged model must leave those that train beside it alone."""
@@ -155,7 +149,7 @@ def test_no_number_stays_in_its_head_and_after_its_token(
 
 @pytest.mark.parametrize("openmp", [True, False])
 def test_bits_do_not_depend_on_threads(openmp: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cpu_lanes, "THREADED", 0)
+    monkeypatch.setattr(lanes, "THREADED", 0)
     if not openmp:
         monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
     case, found = Case((2, 9, 15, 3, 8, 8), 0.1), []
@@ -167,7 +161,7 @@ def test_bits_do_not_depend_on_threads(openmp: bool, monkeypatch: pytest.MonkeyP
         assert torch.equal(to, found[0][1])
 
 
-def losses(settings: TrainSettings, heads: int) -> list[float]:
+def losses_of(settings: TrainSettings, heads: int) -> list[float]:
     cohort = Cohort(settings, [RunSettings("a", heads)], torch.device("cpu"))
     found = []
     for _ in range(5):
@@ -186,10 +180,10 @@ def test_trained_by_either_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         LaneAttention, "forward", lambda self, *given: (used.append(1), forward(self, *given))[1]
     )
-    by_lanes = losses(SMALL, 4)
+    by_lanes = losses_of(SMALL, 4)
     assert len(used) == 10
-    monkeypatch.setattr(cpu_step, "compiled_kernels", lambda: None)
-    by_tiles = losses(SMALL, 4)
+    monkeypatch.setattr(step, "compiled_kernels", lambda: None)
+    by_tiles = losses_of(SMALL, 4)
     assert len(used) == 10
     assert by_lanes == pytest.approx(by_tiles, abs=1e-5)
 
@@ -198,8 +192,8 @@ def test_wide_heads_are_left_to_the_matrix_library(monkeypatch: pytest.MonkeyPat
     def not_asked() -> None:
         raise AssertionError
 
-    monkeypatch.setattr(cpu_step, "compiled_kernels", not_asked)
-    losses(SMALL, 1)
+    monkeypatch.setattr(step, "compiled_kernels", not_asked)
+    losses_of(SMALL, 1)
 
 
 WITHOUT = """
@@ -209,8 +203,8 @@ import synergy_trainer as trainer
 settings = trainer.TrainSettings(task="copy", length=8, steps=3, batch=4, embed=8, mlp=8)
 events = list(trainer.train(settings, [trainer.RunSettings("one", heads=2)], device="cpu"))
 trainer.warm_up()
-from synergy_trainer.attend import lanes as cpu_lanes
-assert cpu_lanes.compiled_kernels() is None
+from synergy_trainer.attend import lanes
+assert lanes.compiled_kernels() is None
 print([event.loss for event in events if isinstance(event, trainer.TrainStep)])
 """
 
@@ -221,13 +215,13 @@ print([event.loss for event in events if isinstance(event, trainer.TrainStep)])
     ids=["not installed", "compiles nothing"],
 )
 def test_training_needs_no_numba(before: str) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(before=before)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert len(told.stdout.split(",")) == 3, told.stderr
+    assert len(done.stdout.split(",")) == 3, done.stderr
 
 
 def test_kernels_compile_where_nothing_can_be_kept() -> None:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from synergy_trainer import TrainStep, train
-from synergy_trainer.attend import products as cpu_products
+from synergy_trainer.attend import products
 from synergy_trainer.attend.products import onednn, onednn_keeps_float32, onednn_serves
 from tests.trainer.runs import PAIR, of_kind, small
 
-there = pytest.mark.skipif(not cpu_products._is_there(), reason="oneDNN gains nothing here")
+there = pytest.mark.skipif(not products._is_there(), reason="oneDNN gains nothing here")
 
 
 @there

@@ -1,0 +1,347 @@
+"""Everything that only a GPU can show, once, in at most six minutes, as one JSON file.
+
+Run: `python -m tests.benchmarks.gpu_check` on a machine with a GPU; the exact command and what the
+machine needs are in `trainer/README.md`. The most valuable check comes first, each has a small
+budget, and the file is written again after each, so that a kill loses nothing. `--table FILE`
+prints the tables of a file instead; tables are made from files, never typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import platform
+import re
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+try:
+    import lazy_loader  # noqa: F401
+except ImportError:
+    sys.exit(
+        "gpu_check: needs lazy_loader, which is one small package of pure Python: pip install "
+        "lazy_loader, or, where there is no network, add a folder with a copy of it to PYTHONPATH."
+    )
+
+from synergy_trainer import Probe, RunSettings, TrainStep, train
+from synergy_trainer.cohort import Cohort
+from tests.benchmarks.paper_protocol import HEADS, PAPER, PUBLISHED, RUNS, attention_of
+
+Report = dict[str, Any]
+RESULTS = Path(__file__).parent / "results"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "graph tf32": {},
+    "graph fp32": {"tf32": False},
+    "graph bf16": {"precision": "bf16"},
+    "eager tf32": {"cuda_graphs": False},
+}
+PROFILED = [torch.profiler.ProfilerActivity.CUDA, torch.profiler.ProfilerActivity.CPU]
+
+
+def on_device(profile: torch.profiler.profile) -> list[Any]:
+    return [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
+
+
+class Updates:
+    """The paper's four models, from so many seeds each, as one stack that is timed."""
+
+    def __init__(self, device: torch.device, seeds: int, **changes: Any) -> None:
+        runs = [RunSettings(f"{h}-{s}", h, seed=s) for s in range(seeds) for h in HEADS]
+        self.cohort = Cohort(replace(PAPER, **changes), runs, device)
+        self.device = device
+        for _ in range(5 if device.type == "cuda" else 1):
+            self.cohort.update(measure=False)
+
+    def wait(self) -> float:
+        """Wait for the device and return the time."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def milliseconds(self, steps: int) -> dict[str, float]:
+        """Per update, until the device is done and until the host has asked for it."""
+        started = self.wait()
+        for _ in range(steps):
+            self.cohort.update(measure=False)
+        host = time.perf_counter() - started
+        return {"step": 1e3 * (self.wait() - started) / steps, "host": 1e3 * host / steps}
+
+    def kernels(self) -> Report:
+        """What one update launches: how many kernels, busy time, and the longest by name."""
+        with torch.profiler.profile(activities=PROFILED) as profile:
+            self.cohort.update(measure=False)
+            self.wait()
+        found: dict[str, list[float]] = {}
+        for event in on_device(profile):
+            found.setdefault(event.name[:90], []).append(event.device_time)
+        longest = sorted(found.items(), key=lambda item: -sum(item[1]))[:25]
+        return {
+            "launches": sum(map(len, found.values())),
+            "busy_ms": sum(map(sum, found.values())) / 1e3,
+            "top": [{"name": n, "count": len(t), "us": round(sum(t), 1)} for n, t in longest],
+        }
+
+
+def output_of(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def machine(device: torch.device) -> Report:
+    """Names, versions, and the two limits: bytes and products per second."""
+    found: Report = {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": date.today().isoformat(),
+        "commit": output_of("git", "rev-parse", "HEAD"),
+        "gpu": "CPU",
+    }
+    if device.type != "cuda":
+        return found
+    found |= {
+        "gpu": torch.cuda.get_device_name(device),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "arch": torch.cuda.get_arch_list(),
+        "smi": output_of(
+            "nvidia-smi",
+            "--query-gpu=driver_version,clocks.sm,clocks.max.sm",
+            "--format=csv,noheader",
+        ),
+    }
+
+    def seconds(work: Callable[[], object]) -> float:
+        work()
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(10):
+            work()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - started) / 10
+
+    there, back = torch.empty(2, 2**28, device=device)
+    found["copy_TBps"] = 8 * 2**28 / seconds(lambda: there.copy_(back)) / 1e12
+    matmul = torch.backends.cuda.matmul
+    for name, kind, precision in (
+        ("bf16", torch.bfloat16, "ieee"),
+        ("tf32", torch.float32, "tf32"),
+        ("fp32", torch.float32, "ieee"),
+    ):
+        left, right = torch.randn(2, 8192, 8192, device=device, dtype=kind)
+        matmul.fp32_precision = precision
+        found[f"{name}_TFLOPs"] = 2 * 8192**3 / seconds(lambda a=left, b=right: a @ b) / 1e12
+    matmul.fp32_precision = "none"
+    return found
+
+
+def attention(device: torch.device) -> Report:
+    """Kernel of F.scaled_dot_product_attention for each width and type, and the share it drops.
+
+    A query that sees one key gives exactly 0 where that key is dropped.
+    """
+    found = {}
+    sequences = 4000 if device.type == "cuda" else 200
+    for heads, kind in itertools.product(HEADS, (torch.float32, torch.bfloat16)):
+        qkv = torch.randn(sequences, 100, 3, heads, 64 // heads, device=device, dtype=kind)
+        qkv[:, :, 2] = 1.0
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        with torch.profiler.profile(activities=PROFILED) as profile:
+            out = F.scaled_dot_product_attention(q, k, v, dropout_p=0.1, is_causal=True)
+            dropped = (out[:, :, 0, 0] == 0).float().mean().item()
+        names = [event.name[:80] for event in on_device(profile)]
+        found[f"{heads} heads {kind}"] = {"dropped": round(dropped, 4), "kernels": names[:6]}
+    return found
+
+
+def tests(device: torch.device) -> Report:
+    """`tests/trainer/test_gpu.py` without compilation; what failed, in pytest's words."""
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--maxfail=20", "-c", "/dev/null"),
+        *("--rootdir=.", "--import-mode=importlib", "-m", "not slow"),
+        *("-p", "no:cacheprovider", "tests/trainer/test_gpu.py"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    return {"rc": done.returncode, "tail": done.stdout[-3000:]}
+
+
+def steps(device: torch.device) -> Report:
+    """Milliseconds per step of 4, 8, 20 and 40 models by option; kernels of one graphed step."""
+    found: Report = {}
+    on_gpu = device.type == "cuda"
+    for seeds, (name, changes) in itertools.product((1, 2, 5, 10), OPTIONS.items()):
+        most = 1 if not on_gpu else 2 if name.startswith("eager") else 10
+        if seeds > most:
+            continue
+        updates = Updates(device, seeds, **changes)
+        found[f"{4 * seeds} models, {name}"] = updates.milliseconds(100 if on_gpu else 1)
+        if on_gpu and name == "graph tf32":
+            found[f"{4 * seeds} models, kernels"] = updates.kernels()
+        del updates
+    return found
+
+
+def protocol(device: torch.device) -> Report:
+    """The paper's 8 runs of 20,000 steps: seconds, and how each ended, beside the published."""
+    count, inputs = (PAPER.steps, PAPER.probe_inputs) if device.type == "cuda" else (2, 2)
+    found: Report = {"steps": count, "runs": {}}
+    for task in ("copy", "cycle"):
+        settings = replace(PAPER, task=task, steps=count, probe_inputs=inputs)
+        last: list[Probe] = []
+        started = time.perf_counter()
+        for event in train(settings, RUNS, device=str(device)):
+            if isinstance(event, Probe) and event.step == count:
+                last.append(event)
+            elif isinstance(event, TrainStep) and event.step == count:
+                found[f"{task} reported tokens/s"] = event.tokens_per_second
+        found[f"{task} seconds"] = time.perf_counter() - started
+        for at, probe in enumerate(last):
+            row: Report = {"loss": probe.loss, "accuracy": probe.accuracy, "attention": []}
+            row["published"] = [float(numbers.split()[at]) for numbers in PUBLISHED[task]]
+            found["runs"][f"{task}, {probe.run} heads"] = row
+            try:
+                row["attention"] = attention_of(probe)
+            except Exception:  # the training, which took minutes, is kept
+                row["attention failed"] = traceback.format_exc()[-1000:]
+    return found
+
+
+def same_bits(device: torch.device) -> Report:
+    """Whether a training repeats to the bit: lengths on either side of one block of keys."""
+    found = {}
+    for length, deterministic in itertools.product((100, 300), (False, True)):
+        settings = replace(
+            PAPER,
+            length=length,
+            deterministic=deterministic,
+            steps=100 if device.type == "cuda" else 2,
+            batch=16 if device.type == "cuda" else 2,
+            probe_inputs=1,
+            sequences=0,
+            log_every=1,
+        )
+        once, again = (
+            [
+                event.loss
+                for event in train(settings, [RunSettings("4", 4)], device=str(device))
+                if isinstance(event, TrainStep)
+            ]
+            for _ in range(2)
+        )
+        found[f"length {length}, deterministic {deterministic}"] = once == again
+    return found
+
+
+def fused(device: torch.device) -> Report:
+    """Attention in one Triton kernel (`attention_kernel`) beside PyTorch's, forward and backward.
+
+    100 sequences, as of two models; microseconds, and the relative difference of the gradients.
+    """
+    from tests.benchmarks.attention_kernel import launch
+
+    found: Report = {}
+    count = 100 if device.type == "cuda" else 2
+    for heads, precision in itertools.product(HEADS, ("tf32", "tf32x3")):
+        qkv = torch.randn(count, 100, 3, heads, 64 // heads, device=device, requires_grad=True)
+        gradient = torch.randn(count, 100, heads, 64 // heads, device=device)
+        key = torch.tensor([5], device=device)
+
+        def ours(
+            drop: float = 0.1,
+            qkv: torch.Tensor = qkv,
+            gradient: torch.Tensor = gradient,
+            key: torch.Tensor = key,
+            precision: str = precision,
+        ) -> torch.Tensor:
+            return launch(qkv.detach(), gradient, drop, precision, key)[1]
+
+        def theirs(
+            drop: float = 0.1, qkv: torch.Tensor = qkv, gradient: torch.Tensor = gradient
+        ) -> torch.Tensor:
+            qkv.grad = None
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # here, so that a capture has its backward too
+            made = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=True)
+            made.transpose(1, 2).backward(gradient)
+            assert qkv.grad is not None
+            return qkv.grad
+
+        wanted = theirs(0.0)
+        apart = ((ours(0.0) - wanted).norm() / wanted.norm()).item()
+        row = found[f"{heads} heads, {precision}"] = {"apart": apart}
+        if device.type == "cuda":
+            from triton.testing import do_bench_cudagraph
+
+            row["triton_us"] = 1e3 * do_bench_cudagraph(ours)
+            row["sdpa_us"] = 1e3 * do_bench_cudagraph(theirs)
+    return found
+
+
+def compiled(device: torch.device) -> Report:
+    """What `compile` gains, and the time it takes itself."""
+    started = time.perf_counter()
+    updates = Updates(device, 1, compile=True)
+    first = updates.wait() - started
+    return {"first": first, **updates.milliseconds(100 if device.type == "cuda" else 1)}
+
+
+CHECKS = (machine, attention, tests, steps, protocol, same_bits, fused, compiled)
+
+
+def tables(found: Report) -> str:
+    """Markdown of a result's main numbers."""
+    about = found["machine"]
+    lines = [f"{about['gpu']}, torch {about['torch']}, {about['date']}", ""]
+    lines += ["| models, option | ms per step | ms on the host |", "| --- | ---: | ---: |"]
+    for name, row in found.get("steps", {}).items():
+        if isinstance(row, dict) and "step" in row:
+            lines.append(f"| {name} | {row['step']:.2f} | {row['host']:.2f} |")
+    columns = ("steps, paper-code", "steps, proper", "fidelity %, paper-code", "fidelity %, proper")
+    lines += ["", f"| run | loss | accuracy | {' (published) | '.join(columns)} (published) |"]
+    lines += ["| --- " * 7 + "|"]
+    for name, row in found.get("protocol", {}).get("runs", {}).items():
+        pairs = zip(row["attention"] or [float("nan")] * 4, row["published"], strict=True)
+        cells = " | ".join(f"{ours:.3g} ({theirs:g})" for ours, theirs in pairs)
+        lines.append(f"| {name} | {row['loss']:.4f} | {row['accuracy']:.4f} | {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--device", default="cuda")
+    arguments.add_argument("--out", type=Path, help="default: results/<card>-<date>.json here")
+    arguments.add_argument("--only", nargs="*", choices=[check.__name__ for check in CHECKS])
+    arguments.add_argument("--table", type=Path, help="print the tables of this file")
+    chosen = arguments.parse_args()
+    if chosen.table:
+        print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))
+        return
+    device = torch.device(chosen.device)
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    name = re.sub(r"\W+", "-", card.removeprefix("NVIDIA ")).lower()
+    out = chosen.out or RESULTS / f"{name}-{date.today().isoformat()}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found: Report = {}
+    for check in CHECKS:
+        if chosen.only and check.__name__ not in chosen.only:
+            continue
+        started = time.perf_counter()
+        try:
+            report = check(device)
+        except Exception:  # whatever goes wrong is a finding, too
+            report = {"failed": traceback.format_exc()[-3000:]}
+        found[check.__name__] = {"seconds": round(time.perf_counter() - started, 1), **report}
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{check.__name__}: {json.dumps(found[check.__name__])[:1500]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Devices: which there are, what they cannot do, and modes that are set back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from synergy_trainer import (
+    RunFinished,
+    TrainerError,
+    Warned,
+    train,
+)
+from synergy_trainer.attend.products import onednn_keeps_float32
+from synergy_trainer.device import modes, warnings_for
+from tests.trainer.runs import PAIR, SMALL, of_kind, small
+
+
+def test_devices_that_are_not_there() -> None:
+    with pytest.raises(TrainerError, match="'tpu' is not one of auto, cpu, cuda, mps"):
+        train(SMALL, PAIR, device="tpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainerError, match="this machine has no 'cuda'"):
+            train(SMALL, PAIR, device="cuda")
+
+
+def test_wishes_a_device_cannot_grant_are_warned_about() -> None:
+    cpu = torch.device("cpu")
+    assert not warnings_for(SMALL, cpu)
+    wishes = small(cuda_graphs=True, tf32=True)
+    assert len(warnings_for(wishes, cpu)) == 2
+    assert of_kind(train(replace(wishes, steps=1), PAIR, device="cpu"), Warned)
+    gains_nothing = any(
+        "bf16 gains nothing" in m for m in warnings_for(small(precision="bf16"), cpu)
+    )
+    assert gains_nothing == onednn_keeps_float32()
+    mps = warnings_for(small(deterministic=True), torch.device("mps"))
+    assert mps == ["deterministic: Apple's mps offers no deterministic mode; results may vary"]
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
+@pytest.mark.parametrize("set_before", ["none", "ieee", "tf32"])
+def test_modes_are_set_back_whichever_api_the_caller_used(set_before: str) -> None:
+    matmul = torch.backends.cuda.matmul
+    old = matmul.fp32_precision
+    matmul.fp32_precision = set_before
+    try:
+        assert of_kind(train(small(steps=1), PAIR, device="cpu"), RunFinished)
+        for tf32 in (True, False):
+            with modes(small(tf32=tf32, deterministic=True), torch.device("cuda")):
+                assert matmul.fp32_precision == ("tf32" if tf32 else "ieee")
+                assert torch.are_deterministic_algorithms_enabled()
+            assert matmul.fp32_precision == set_before
+            assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        matmul.fp32_precision = old
