@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import importlib
 from collections.abc import Iterable, Iterator
@@ -76,6 +75,8 @@ def require(module: str, extra: str) -> Any:
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known name most like ``word``, or ``None`` when none is near."""
+    import difflib
+
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), None)
 
 

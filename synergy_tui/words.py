@@ -6,7 +6,6 @@ import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 
@@ -66,6 +65,8 @@ def fraction(value: float, largest: int = 1000) -> str:
     """
     if not math.isfinite(value):
         return short_number(value)
+    from fractions import Fraction  # with decimal, 2 ms that --help need not wait for
+
     near = Fraction(value).limit_denominator(largest)
     if near.denominator > 1 and math.isclose(float(near), value, rel_tol=1e-12):
         return f"{near.numerator}/{near.denominator}"

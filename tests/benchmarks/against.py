@@ -230,6 +230,7 @@ class Tree:
             **os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "SYNERGY_HOME": home,
             "COLUMNS": "120", "LINES": "40",
         }  # fmt: skip
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody waits for that twice
         self.worker = subprocess.Popen(
             [sys.executable, "-P", __file__, "--worker"], env=self.environment, cwd=home,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
@@ -270,7 +271,7 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("workloads", nargs="*", help="parts of names; all without")
     parser.add_argument("--blocks", type=int, default=15)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     chosen = [
         name
         for name in (*INSIDE, *OUTSIDE)
