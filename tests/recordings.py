@@ -1,6 +1,6 @@
 """Experiments recorded once, which tests replay without training anything.
 
-``python -m tests.recordings [NAME…]`` records them anew, after events have changed.
+``python -m tests.recordings [NAME…]`` records them again, after events have changed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def copy_recording(name: str, folder: Path) -> Path:
 
 
 def record(name: str) -> int:
-    """Execute a recording's scenario anew and return its exit code."""
+    """Execute a recording's scenario again and return its exit code."""
     from synergy_tui.experiments.experiment import create_experiment
     from synergy_tui.running.runner import run_experiment
     from synergy_tui.scenario import parse_scenario

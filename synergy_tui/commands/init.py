@@ -193,7 +193,7 @@ def _trained(answers: Answers) -> str:
         [train]                         # what all runs share; the same batches for each
         # Tasks: {", ".join(TASKS)}
         task = {_quoted(str(answers.task))}
-        length = {answers.length}                     # tokens a sequence
+        length = {answers.length}                     # tokens per sequence
         vocabulary = {_VOCABULARY}                 # values a token takes
         layers = {answers.layers}
         embed = 64                      # width of the residual stream: heads share it

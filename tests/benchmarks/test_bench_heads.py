@@ -74,7 +74,7 @@ async def test_a_key_redraws(heads: int, nodes: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("heads", "nodes", "most"), [(8, 33, 50.0), (16, 100, 2000.0)])
 def test_the_engine_answers(heads: int, nodes: int, most: float, tmp_path: Path) -> None:
-    """A head switched off, measured anew each time; in a thread, so that keys do not wait."""
+    """A head switched off, measured again each time; in a thread, so that keys do not wait."""
     experiment = write_trained(tmp_path / "made", heads=heads, nodes=nodes)
     bench = Bench(load_snapshot(experiment, "attention/multi-head-00000040.safetensors"))
     question = Question(source=3)

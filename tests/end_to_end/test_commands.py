@@ -100,7 +100,7 @@ def test_a_reader_that_leaves_ends_the_run(shell: Shell) -> None:
     assert process.stdout is not None
     assert "experiment_started" in process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) == 143, "what was not finished is no success"
+    assert process.wait(timeout=60) == 143, "what was not finished is not a success"
     assert process.stderr is not None
     assert "synergy resume" in process.stderr.read()
     assert shell.experiment().state() == "stopped"

@@ -66,7 +66,7 @@ def scenario(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> ExperimentState:
-    """What an undisturbed run comes to."""
+    """The result of an undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "small.toml").write_text(SCENARIO, encoding="utf-8")
     done = run(*("run", "--no-ui", "-q", folder / "small.toml", "--set", STEPS), home=folder)

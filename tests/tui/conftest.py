@@ -41,7 +41,7 @@ def make(text: str, folder: Path, name: str = "tiny") -> Sweep:
 
 
 def run_here(sweep: Sweep, workers: int = 1) -> ExitCode:
-    """Run what is not finished of a sweep, on one thread a process."""
+    """Run what is not finished of a sweep, on one thread per process."""
     pool = PoolExecutor(Backend("pool", workers, device="cpu"), sweep.log_path)
     with sweep.lock():
         return run_sweep(sweep, pool, origin={"backend": "test", "machine": "a machine"})

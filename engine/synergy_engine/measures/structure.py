@@ -50,7 +50,7 @@ def structure(system: MultiHeadSystem) -> Structure:
     >>> branch = engine.MultiHeadSystem.from_edges(
     ...     [[(0, 1), (0, 2)]], nodes=3, unreachable="allow")
     >>> structure(branch).notes[0]
-    '1 sink besides the last node: 1'
+    '1 sink other than the last node: 1'
     """
     sends, hears, loops = _contacts(system)
     sinks = np.flatnonzero(~sends[:-1])
@@ -59,8 +59,8 @@ def structure(system: MultiHeadSystem) -> Structure:
     unreachable = system.unreachable()
     notes = []
     for what, nodes in (
-        ("sink{} besides the last node", sinks.tolist()),
-        ("source{} besides the first node", sources.tolist()),
+        ("sink{} other than the last node", sinks.tolist()),
+        ("source{} other than the first node", sources.tolist()),
         ("node{} without a way to the sink: mixing time infinite, fidelity 0", unreachable),
         ("node{} without a self-loop in some head", loopless.tolist()),
     ):

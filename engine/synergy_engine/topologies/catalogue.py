@@ -122,7 +122,7 @@ def family(name: str) -> Family:
     )
 
 
-_DEGREE = Parameter("degree", int, 4, "nodes that each node hears besides itself", low=1)
+_DEGREE = Parameter("degree", int, 4, "other nodes that each node hears", low=1)
 
 FAMILIES: dict[str, Family] = {
     each.name: each

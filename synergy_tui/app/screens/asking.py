@@ -64,7 +64,7 @@ class AskingScreen(LiveScreen):
         self._desk = self.new_desk()
 
     def new_desk(self) -> Desk[Answered]:
-        """A thread for requests; what it answers comes to :meth:`take`."""
+        """A thread for requests; its answers go to :meth:`take`."""
         desk: Desk[Answered] = Desk(
             self.post_message, lambda error: self.post_message(Refused(reason(error)))
         )

@@ -338,8 +338,8 @@ def test_nodes_cut_off_are_named(tmp_path: Path) -> None:
     path.write_text("source,target\na,b\na,c\nx,c\n")
     found = engine.structure(engine.read_graph(path))
     assert found.notes == (
-        "1 sink besides the last node: b",
-        "1 source besides the first node: x",
+        "1 sink other than the last node: b",
+        "1 source other than the first node: x",
         "1 node without a way to the sink: mixing time infinite, fidelity 0: b",
     )
     with pytest.raises(UnreachableError, match="b"):

@@ -52,8 +52,8 @@ def test_a_torn_line_waits_for_its_end(recording: Recording) -> None:
 
 
 def test_every_change_has_a_new_version_and_is_told(recording: Recording) -> None:
-    told: list[int] = []
-    tail = Tail(recording, grown=lambda: told.append(1))
+    grew: list[int] = []
+    tail = Tail(recording, grown=lambda: grew.append(1))
     tail.poll()
     before = tail.version
     tail.poll()
@@ -63,7 +63,7 @@ def test_every_change_has_a_new_version_and_is_told(recording: Recording) -> Non
     assert before >= 1
     assert tail.poll() is False
     assert tail.version == quiet
-    assert len(told) == quiet
+    assert len(grew) == quiet
 
 
 def test_a_dead_worker_is_noticed_without_new_lines(recording: Recording) -> None:

@@ -123,17 +123,17 @@ async def test_each_experiment_has_its_state_age_and_what_can_be_done(home: Path
         synthetic.write(events, home / name)
     async with picking(home) as pilot:
         listed = pilot.app.screen.query_one(OptionList)
-        told = {}
+        shown = {}
         for place in range(listed.option_count - 3, listed.option_count):
             listed.highlighted = place
             await pilot.pause()
             text = screen_text(pilot.app)
-            told[text.partition("2026-11-23-")[2].split()[0]] = text
-        assert "enter replays it" in told["one"]
-        assert "an expectation failed; enter replays it" in told["two"]
-        assert "took 1:15" in told["two"]
-        assert "synergy resume 2026-11-23-three" in told["three"]
-        assert all("finished" in text and "ago" in text for text in told.values())
+            shown[text.partition("2026-11-23-")[2].split()[0]] = text
+        assert "enter replays it" in shown["one"]
+        assert "an expectation failed; enter replays it" in shown["two"]
+        assert "took 1:15" in shown["two"]
+        assert "synergy resume 2026-11-23-three" in shown["three"]
+        assert all("finished" in text and "ago" in text for text in shown.values())
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])
