@@ -73,11 +73,14 @@ def fraction(value: float, largest: int = 1000) -> str:
     return short_number(value)
 
 
-def show_value(value: Value | str | None, *, exact: bool = True) -> str:
-    """One side of a comparison in five digits, with its fraction where it has one."""
+def show_value(value: Any, *, exact: bool = True) -> str:
+    """One side of a comparison in five digits, with its fraction where it has one.
+
+    What is not a number, as a damaged log may have it, is shown as `number` does.
+    """
     if isinstance(value, AtLeast):
         return short_number(value)
-    if value is None or isinstance(value, str | bool) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return number(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"

@@ -142,7 +142,7 @@ def print_runs(
         return
 
     def cell(record: Mapping[str, Any], key: str) -> str:
-        return show_value(record.get(key), exact=record["kind"] == "designed")
+        return clean(show_value(record.get(key), exact=record["kind"] == "designed"))
 
     shown = {
         heading: key

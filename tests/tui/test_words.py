@@ -42,3 +42,12 @@ def test_counted_things() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
+
+
+def test_what_a_damaged_log_calls_a_number_is_shown_as_it_is() -> None:
+    assert [words.show_value(each) for each in ([], {"a": 1}, "x", None)] == [
+        "[]",
+        "{'a': 1}",
+        "x",
+        "–",
+    ]
