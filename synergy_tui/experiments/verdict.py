@@ -243,9 +243,10 @@ def _contradictions(few: RunState, many: RunState, step: int | None) -> list[str
             if _sign(values[1] - values[0]) == -_sign(values[3] - values[2]) != 0:
                 better = (values[1] < values[0]) == lower_is_better
                 word = "better" if better else "worse"
-                found.insert(0, f"but by {name} {question} gets {word} ({shown})")
+                found.insert(0, f"but under {name} {question} gets {word} ({shown})")
             else:
-                found.append(f"{name} says {shown} for {question}")
+                unit = "steps to sink" if lower_is_better else "minimax fidelity"
+                found.append(f"under {name}: {shown} {unit}")
     return found
 
 

@@ -117,8 +117,8 @@ def test_another_convention_that_says_the_opposite_is_in_the_line() -> None:
     one = measured("one", 1, fidelity=0.6, conventions=other(0.001))
     many = measured("many", 8, fidelity=0.2, conventions=other(0.004))
     found = verdict(state_of(one, many))
-    assert "but by paper-code how clearly gets better (0.001 → 0.004)" in found.line
-    assert any("paper-code says 4 → 4 for how soon" in detail for detail in found.details)
+    assert "but under paper-code how clearly gets better (0.001 → 0.004)" in found.line
+    assert any("under paper-code: 4 → 4 steps to sink" in detail for detail in found.details)
 
 
 def test_conventions_and_inputs_are_named() -> None:
