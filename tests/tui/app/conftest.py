@@ -66,6 +66,16 @@ async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 
     raise AssertionError(f"it never came true; the screen:\n{screen_text(pilot.app)}")
 
 
+async def pressed(pilot: Pilot[None], *keys: str) -> str:
+    """Type ``keys`` on the inspector or the stepper; the screen once all is measured."""
+    for key in keys:
+        await pilot.press(key)
+    await pilot.pause()
+    await until(lambda: bool(getattr(pilot.app.screen, "settled", False)), pilot)
+    await pilot.pause()
+    return screen_text(pilot.app)
+
+
 async def resized(pilot: Pilot[None], size: tuple[int, int], drawn: Callable[[], bool]) -> None:
     """Give the terminal another size, and wait until it is ``drawn`` at that size.
 

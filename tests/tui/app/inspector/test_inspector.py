@@ -22,22 +22,13 @@ from synergy_tui.app.widgets.views import ShadedPanel
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from tests.places import ROOT
-from tests.tui.app.conftest import replaying, resized, screen_text, until
+from tests.tui.app.conftest import pressed, replaying, resized, screen_text, until
 from tests.tui.app.heads import write_trained
 
 
 def screen(pilot: Pilot[None]) -> InspectorScreen:
     assert isinstance(pilot.app.screen, InspectorScreen)
     return pilot.app.screen
-
-
-async def pressed(pilot: Pilot[None], *keys: str) -> str:
-    for key in keys:
-        await pilot.press(key)
-    await pilot.pause()
-    await until(lambda: screen(pilot).settled, pilot)
-    await pilot.pause()
-    return screen_text(pilot.app)
 
 
 @asynccontextmanager

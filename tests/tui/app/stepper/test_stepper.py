@@ -16,21 +16,12 @@ from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.stepper.screen import StepperScreen
 from synergy_tui.app.widgets.views import ShadedPanel
 from synergy_tui.experiments.experiment import Experiment
-from tests.tui.app.conftest import replaying, resized, screen_text, until
+from tests.tui.app.conftest import pressed, replaying, resized, screen_text, until
 
 
 def screen(pilot: Pilot[None]) -> StepperScreen:
     assert isinstance(pilot.app.screen, StepperScreen)
     return pilot.app.screen
-
-
-async def pressed(pilot: Pilot[None], *keys: str) -> str:
-    for key in keys:
-        await pilot.press(key)
-    await pilot.pause()
-    await until(lambda: screen(pilot).settled, pilot)
-    await pilot.pause()
-    return screen_text(pilot.app)
 
 
 @asynccontextmanager
