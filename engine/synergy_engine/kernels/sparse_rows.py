@@ -1,7 +1,7 @@
 """The inner loop of sparse propagation: one row, :data:`STEPS` times at once.
 
 A row is gathered from the *histories* of the nodes it hears: ``STEPS`` successive values that lie
-side by side, so that one cache line serves eight steps where one step at a time would fetch it
+side by side, so that each cache line serves eight steps where one step at a time would fetch it
 eight times. Numba's loop vectoriser does not see that the steps are independent, so the loop is
 written here as vector instructions.
 """

@@ -38,7 +38,11 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     rest, _, inputs = found.convention.rpartition(" · ")
     notes = []
     if inputs:
-        notes = [f"{mixing_rule(state, look)} (c changes) · {inputs}", f"measured as: {rest}"]
+        where = f"; in the table: layer {look.layer}" if table and look.layer else ""
+        notes = [
+            f"{mixing_rule(state, look)} (c changes) · {inputs}",
+            f"measured as: {rest}{where}",
+        ]
     line = found.line.replace("∞", "inf") if look.ascii_only else found.line
     return Summary(alert, line, [*notes, *found.details, *held], table, failed)
 

@@ -136,7 +136,9 @@ class PickerScreen(Screen[None]):
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
         self._found = {f"experiment:{each['path']}": each for each in found}
         self._problem = problem
-        self._entitle(f"{len(entries)} scenarios · {len(found)} experiments")
+        self._entitle(
+            f"{words.counted(len(entries), 'scenario')} · {words.counted(len(found), 'experiment')}"
+        )
         names = [entry.path.stem for entry in entries] + [each["scenario"] for each in found]
         width = min(max(map(len, names), default=0), LONGEST)
         listed = self.query_one("#list", OptionList)
