@@ -193,7 +193,7 @@ def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> 
         "mixing time: worst start, total variation ≤ ¼ (c changes) · 16"
     )
     assert content.notes[1].startswith("measured as: theory, walks, sink excluded")
-    assert "layer" not in content.notes[1]
+    assert "in the table" not in content.notes[1]
     chosen = summarise(state, look(state, layer=1))
     assert chosen.notes[1].endswith("; in the table: layer 1")
     assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
