@@ -41,7 +41,7 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def short_number(value: Value | None) -> str:
-    """A number for sentences, in three significant digits: ``12.3``, ``1e-5``, ``>10000``."""
+    """A number for sentences, in three significant digits: ``12.3``, ``1.0e-5``, ``>10000``."""
     if value is None:
         return "–"
     if isinstance(value, AtLeast):
@@ -227,6 +227,6 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def clean(text: str) -> str:
-    """Text from a file without control characters, which would steer the terminal."""
-    return "".join(each if each.isprintable() else "�" for each in text)
+def clean(text: Any) -> str:
+    """What a file has in a text's place, without control characters, which steer a terminal."""
+    return "".join(each if each.isprintable() else "�" for each in str(text))

@@ -163,12 +163,12 @@ def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) ->
 
 
 def _node(system: MultiHeadSystem, given: str) -> int:
-    """Return the number of a node; where nodes have names, a name goes before a number."""
+    """Return the number of a node that is given by number or, where nodes have names, by name."""
     names = system.names or ()
-    if given in names:
-        return names.index(given)
     if re.fullmatch(r"[0-9]{1,18}", given) and int(given) < system.nodes:
         return int(given)
+    if given in names:
+        return names.index(given)
     listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
     raise UserError(
         f"--source {given}: nodes are numbered from 0 to {system.sink}, which is the sink.",

@@ -97,7 +97,7 @@ _CONVENTIONS = ("theory", "paper-code", "feedforward")
     help="The K strongest paths to the sink, with the head of each step.",
 )
 @click.option(
-    "--source", metavar="NODE", help="From this node (name or number), else the faintest."
+    "--source", metavar="NODE", help="From this node (number or name), else the faintest."
 )
 @click.option("--details", is_flag=True, help="Also print every head and every bound.")
 @json_option

@@ -168,7 +168,7 @@ def closing(state: ExperimentState, *, quiet: bool = False) -> None:
     """Write the closing table, the expectations and the verdict to stderr; only what failed when
     ``quiet``.
     """
-    failed = [event for event in state.expectations if not event["holds"]]
+    failed = [event for event in state.expectations if not event.get("holds")]
     if quiet:
         if failed:
             print_expectations(failed, err=True)
@@ -197,7 +197,8 @@ def _record(run: RunState) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    print(clean(text), file=sys.stderr, flush=True)
+    for line in text.splitlines() or [""]:  # some reasons have several
+        print(clean(line), file=sys.stderr, flush=True)
 
 
 def _incident(event: Event) -> str:

@@ -190,8 +190,8 @@ def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False
         ["", "expectation", "left", "right", "because"],
         [
             [
-                holds if event["holds"] else fails,
-                clean(str(event["that"])),
+                holds if event.get("holds") else fails,
+                clean(event.get("that", "")),
                 show_value(event.get("left")),
                 show_value(event.get("right")),
                 clean(str(event.get("reason") or event.get("because") or "")),

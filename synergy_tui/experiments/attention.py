@@ -98,8 +98,11 @@ class Snapshot:
         return save(arrays, {**self.about, **about})
 
 
-def load_snapshot(experiment: Experiment, path: str) -> Snapshot:
-    """Read the attention file that a probe names; a `UserError` says why it cannot be used."""
+def load_snapshot(experiment: Experiment, path: str, *, weighted: bool = False) -> Snapshot:
+    """Read the attention file that a probe names; a `UserError` says why it cannot be used.
+
+    A file without head weights is read as if all were 1, unless it must be ``weighted``.
+    """
     from safetensors import safe_open
 
     arrays = experiment.attention(path)
@@ -107,6 +110,8 @@ def load_snapshot(experiment: Experiment, path: str) -> Snapshot:
     if attention is None or attention.ndim != 5 or attention.shape[-1] != attention.shape[-2]:
         raise UserError(f"{path} contains no attention of shape (inputs, layers, heads, n, n).")
     heads = attention.shape[1:3]
+    if weighted and "head_weights" not in arrays:
+        raise UserError(f"{path} contains no tensor named 'head_weights'.")
     weights = np.asarray(arrays.get("head_weights", np.ones(heads)), dtype=np.float64)
     if weights.shape != heads:
         raise UserError(f"{path}: head weights have shape {weights.shape}, not {heads}.")
@@ -145,5 +150,5 @@ def find_snapshot(
         raise UserError(f"The attention of {chosen.name} was not measured by step {step or 0}.")
     if probe.attention is None:
         raise UserError(f"The attention of {chosen.name} at step {probe.step} was not kept.")
-    found = load_snapshot(experiment, probe.attention)
+    found = load_snapshot(experiment, probe.attention, weighted=True)
     return replace(found, experiment=experiment.id, run=chosen.name, step=probe.step)

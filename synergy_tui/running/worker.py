@@ -1,4 +1,7 @@
-"""Starts workers that outlive the terminal, and ends them."""
+"""An experiment's worker (``python -m synergy_tui.running.worker DIR``): start, work, stop.
+
+A worker has a session of its own, so that it outlives the terminal.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_a_training_interrupted_before_the_move_resumes(tmp_path: Path) -> None:
     """It ends as an undisturbed one does.
 
     Up to rounding, since the interrupted half was trained on another processor; on one machine the
-    bits are equal (tests/trainer/test_resume.py).
+    bits are equal (tests/trainer/test_checkpoint.py).
     """
     folder = shutil.copytree(DATA / "interrupted", tmp_path / "2026-11-27-221619-interrupted")
     interrupted = Experiment(Path(folder))

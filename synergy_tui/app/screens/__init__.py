@@ -1,1 +1,1 @@
-"""Screens of the Textual app."""
+"""What all screens share, and the smaller ones: picker, log, help, sweep."""

@@ -15,7 +15,6 @@ from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.estimate import PROCESS_BYTES, cost
 from synergy_tui.words import counted
 
-EXECUTORS = ("auto", "ensemble", "pool", "ray")
 # Beyond this a stack of models no longer fits a core's cache, and one failure costs too much.
 LARGEST_BATCH = 8
 SHARE_OF_MEMORY = 0.7
@@ -71,7 +70,7 @@ class Executor(Protocol):
 class Backend:
     """How a sweep is run."""
 
-    executor: str  # one of EXECUTORS but `auto`
+    executor: str  # as in `[sweep]`, but never `auto`
     workers: int  # batches at a time; 0 lets the cluster decide
     threads: int = 1  # of each worker (with several processes: of each process)
     together: int = 1  # points at most that train as one ensemble

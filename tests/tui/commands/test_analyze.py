@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 from click.testing import Result
@@ -234,6 +235,14 @@ def test_paths_start_from_a_node_of_a_graph_by_its_name(call: Call, tmp_path: Pa
     found = [path["names"] for path in layer["paths"]["strongest"]]
     assert sorted(found) == [["u", "v", "w"], ["u", "w"]]
     assert "strongest paths from node" in call("analyze", *arguments).stdout
+
+
+def test_a_number_is_a_nodes_number_before_it_is_a_name(call: Call, tmp_path: Path) -> None:
+    graph = nx.DiGraph([(2, 0), (0, 1), (1, 3), (2, 3)])
+    file = tmp_path / "graph.json"
+    file.write_text(json.dumps(nx.node_link_data(graph)), encoding="utf-8")
+    [layer, _] = records(call("analyze", file, "--top-paths", "1", "--source", "0", "--json"))
+    assert layer["paths"]["source"] == 0
 
 
 def test_infinite_times_are_strings_and_mixing_times_say_how_far_was_looked(

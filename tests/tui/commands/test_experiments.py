@@ -78,6 +78,18 @@ def test_show_has_runs_expectations_warnings_and_the_verdict(
     assert "convention  theory, walks" in shown
 
 
+@pytest.mark.parametrize("verdict", [2.5, 3, [3], "inf", {"a": None}, "two\nlines"])
+def test_show_bears_what_is_not_text_in_a_log(call: Call, make: Make, verdict: object) -> None:
+    make(
+        "odd",
+        {"kind": "expectation", "that": "one.loss < 1"},
+        {"kind": "experiment_finished", "exit_code": 0, "verdict": verdict},
+    )
+    shown = call("show", "odd")
+    assert shown.exit_code == 0, shown.stderr
+    assert "✗ fails" in shown.stdout
+
+
 def test_show_json_has_the_newest_numbers(call: Call, finished: Experiment) -> None:
     [record] = objects(call("show", "2026-11-23", "--json"))
     one, many = record["runs"]

@@ -24,6 +24,19 @@ def export(call: Call, *arguments: str | Path) -> None:
     assert result.stdout == ""
 
 
+def test_attention_without_head_weights_is_not_given_any(
+    call: Call, finished: Experiment, tmp_path: Path
+) -> None:
+    from safetensors.numpy import save_file
+
+    name = "attention/many-00000020.safetensors"
+    attention = finished.attention(name)["attention"]
+    save_file({"attention": np.ascontiguousarray(attention)}, finished.path / name)
+    result = call("export", "last", "--attention", tmp_path / "a.npz", "--run", "many")
+    assert result.exit_code == 2
+    assert "contains no tensor named 'head_weights'" in result.stderr
+
+
 def test_csv_has_training_layers_heads_and_overall(
     call: Call, finished: Experiment, tmp_path: Path
 ) -> None:

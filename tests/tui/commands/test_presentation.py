@@ -45,3 +45,10 @@ def test_conventions_are_printed_once(capsys: pytest.CaptureFixture[str]) -> Non
     assert print_conventions([one, one | {"weights": "learned"}, {}]) == 1
     [line] = lines_of(capsys)
     assert "theory, walks, learned or uniform head weights" in line
+
+
+def test_a_reason_of_several_lines_is_printed_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    from synergy_tui.commands.headless import _say
+
+    _say("out of memory\n\x1b[2Jtried to allocate")
+    assert capsys.readouterr().err == "out of memory\n�[2Jtried to allocate\n"
