@@ -2,7 +2,8 @@
 
 A class is a kind. Its fields are the keys that follow ``v``, ``t`` and ``kind`` in the log, in the
 order in which they are written; the schema requires those without a default. What ``Annotated``
-names, the schema spells out; version 1 of it leaves ``open`` keys open.
+names, the schema spells out; version 1 of it leaves ``open`` keys open. What a training yields has
+classes of the same names (`synergy_trainer.events`); the recorder turns them into these.
 """
 
 import re

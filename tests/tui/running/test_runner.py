@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from synergy_tui.errors import UserError
+from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.experiments.kinds import KINDS
@@ -308,3 +309,14 @@ def test_files_that_cannot_be_used_are_refused_before_anything_runs(
         check_inputs(scenario)
     assert int(caught.value.exit_code) == 2
     assert "cannot be run" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "added"), [("RunStarted", {"kind_of_run", "note"}), ("TrainStep", set())]
+)
+def test_the_log_has_every_key_that_the_trainer_gives(kind: str, added: set[str]) -> None:
+    """The recorder copies fields by name: one that is renamed on one side must not get lost."""
+    from synergy_trainer import events
+
+    logged = {each.name for each in fields(getattr(kinds, kind))}
+    assert logged - {each.name for each in fields(getattr(events, kind))} == added
