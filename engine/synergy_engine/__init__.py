@@ -11,7 +11,8 @@ Sources named in the docstrings:
   arXiv 2502.06751.
 - [RV] Tjandra et al., *Feedforward Mixing is as Sharp as it is Slow in Reverse*, CTB@ICML 2026.
 
-No module is called as a function is: `engine.fidelity` must stay the function when its module
+Docstrings call this package `engine`, as after ``import synergy_engine as engine``. No module at
+its top is called as a function is: `engine.fidelity` must stay the function when its module
 (`synergy_engine.measures.fidelity`) has been imported.
 
 Importing this package is free; Numba and the kernels load with the first name that needs them.
