@@ -62,7 +62,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from synergy_tui.commands.presentation import write_exit_codes
+        from synergy_tui.commands.helptext import write_exit_codes
 
         write_exit_codes(formatter, ExitCode)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from synergy_tui.commands.arguments import Real, json_option, whole_option
-from synergy_tui.commands.presentation import Examples, json_line, print_table
+from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import clean, counted, number
 

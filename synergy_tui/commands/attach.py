@@ -8,7 +8,7 @@ import click
 
 from synergy_tui.commands.arguments import ascii_option, experiment_argument, out_option
 from synergy_tui.commands.execution import watch
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 
 
 @click.command(

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
-from synergy_tui.commands.presentation import Examples, json_line, print_conventions, print_runs
+from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.presentation import json_line, print_conventions, print_runs
 from synergy_tui.errors import UserError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 
 
 @click.command(

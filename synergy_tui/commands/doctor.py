@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import json_option
-from synergy_tui.commands.presentation import Examples, json_line
+from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.presentation import json_line
 from synergy_tui.errors import ExitCode
 
 _GLYPHS = {"ok": "✓", "note": "·", "warning": "!", "broken": "✗"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import Real, experiments_argument, out_option, whole_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import UserError, as_user_errors
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)

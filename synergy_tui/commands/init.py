@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from synergy_tui.commands.arguments import whole_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import UserError
 from synergy_tui.schemas import schema_path
 

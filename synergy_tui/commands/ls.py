@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import json_option, out_option
-from synergy_tui.commands.presentation import Examples, json_line, print_table
+from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.words import ago, clean
 
 _STATES = ("running", "finished", "failed", "stopped", "dead", "new")

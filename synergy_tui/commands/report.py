@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import experiments_argument, out_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import require
 
 

@@ -9,7 +9,7 @@ import click
 
 from synergy_tui.commands.arguments import experiment_argument, out_option, run_options
 from synergy_tui.commands.execution import execute
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import ExitCode, UserError
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from synergy_tui.commands.arguments import experiments_argument, out_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from synergy_tui.commands.arguments import out_option, run_options, set_option, whole_option
 from synergy_tui.commands.execution import execute, prepare
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import ExitCode
 
 

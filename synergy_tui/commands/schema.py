@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 
 
 @click.command(

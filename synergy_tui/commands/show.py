@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import experiment_argument, json_option, out_option
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import (
-    Examples,
     json_line,
     print_conventions,
     print_expectations,

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from synergy_tui.commands.arguments import Real, experiment_argument, out_option
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import ExitCode
 
 

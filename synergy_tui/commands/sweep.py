@@ -18,7 +18,7 @@ from synergy_tui.commands.arguments import (
     whole_option,
 )
 from synergy_tui.commands.execution import terminal_is_interactive
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import ExitCode, UserError, require
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 from synergy_tui import __version__
 from synergy_tui.commands.arguments import ascii_option, device_option, out_option
 from synergy_tui.commands.execution import prepare, show_in_app
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 
 
 @click.command(

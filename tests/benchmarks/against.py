@@ -16,6 +16,7 @@ import math
 import os
 import pty
 import select
+import shutil
 import statistics
 import subprocess
 import sys
@@ -224,10 +225,15 @@ class Tree:
     """A checkout, and one worker in it."""
 
     def __init__(self, root: Path, home: str) -> None:
-        inner = [root / each for each in ("engine", "trainer")]
-        paths = [*(path for path in inner if not (path / "__init__.py").exists()), root]
+        # One folder on the path, as of an installation: each more costs every import a look.
+        packages = [root / "engine/synergy_engine", root / "trainer/synergy_trainer"]
+        if not packages[0].exists():  # before they were called so
+            packages = [root / "engine", root / "trainer"]
+        self.folder = Path(tempfile.mkdtemp())
+        for package in (*packages, root / "synergy_tui"):
+            (self.folder / package.name).symlink_to(package)
         self.environment = {
-            **os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "SYNERGY_HOME": home,
+            **os.environ, "PYTHONPATH": str(self.folder), "SYNERGY_HOME": home,
             "COLUMNS": "120", "LINES": "40",
         }  # fmt: skip
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # nobody waits for that twice
@@ -299,6 +305,7 @@ def main() -> None:
             )
         for tree in trees:
             tree.worker.kill()
+            shutil.rmtree(tree.folder)
 
 
 if __name__ == "__main__":

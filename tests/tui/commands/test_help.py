@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from synergy_tui.cli import COMMANDS, synergy
-from synergy_tui.commands.presentation import Examples
+from synergy_tui.commands.helptext import Examples
 from synergy_tui.errors import ExitCode
 
 Call = Callable[..., Result]
