@@ -353,6 +353,7 @@ class ExperimentState:
     def _on_probe(self, event: Event) -> None:
         if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
             raise TypeError("an analysis is an object")
+        attention = event.get("attention")
         self._run(event).add_probe(
             Probe(
                 run=event["run"],
@@ -361,7 +362,7 @@ class ExperimentState:
                 layers=event["layers"],
                 overall=event["overall"],
                 conventions=event.get("conventions") or {},
-                attention=event.get("attention"),
+                attention=attention if isinstance(attention, str) else None,
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
             )
