@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from synergy_engine.analysis.convention import ConventionName
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from synergy_tui.analyze.sources import Inputs, Source
 
 Record = dict[str, Any]
-_CONVENTIONS = ("theory", "paper-code", "feedforward")
+_CONVENTIONS = get_args(ConventionName)
 
 
 @click.command(

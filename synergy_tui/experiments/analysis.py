@@ -7,6 +7,8 @@ Keys of logs may be missing.
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from synergy_engine.analysis.convention import ConventionName
+
 # Infinite and undefined numbers are strings in strict JSON, floats once they are read.
 Number = Annotated[float, "number"]
 Time = Annotated[float | str, "time"]
@@ -83,7 +85,7 @@ class Analysis(TypedDict):
     inputs: MeanCount
     head_weights: list[Share]
     weights: str
-    convention: Literal["theory", "paper-code", "feedforward"]
+    convention: ConventionName
     combine: Literal["walks", "attention"]
     epsilon: Annotated[float, "above 0"]
     sink: Literal["excluded", "included"]

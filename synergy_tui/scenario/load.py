@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from synergy_tui.errors import UserError, did_you_mean
+from synergy_tui.errors import UserError, did_you_mean, nearest
 from synergy_tui.files import expand
 from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
@@ -187,8 +187,9 @@ def _read(path: Path, file: str) -> str:
             raise UserError(f"{file}: a key of {DEEPEST_KEY} parts or more; not a scenario.")
         return text.replace("\r\n", "\n")
     except FileNotFoundError as error:
-        near = did_you_mean(path.name, _siblings(path)).removeprefix("; ").capitalize()
-        raise UserError(f"{file}: there is no such file.", hint=near or None) from error
+        near = nearest(path.name, _siblings(path))
+        hint = f"Did you mean '{near}'?" if near else None
+        raise UserError(f"{file}: there is no such file.", hint=hint) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not a TOML file (it is not UTF-8 text).") from error
     except OSError as error:

@@ -18,6 +18,7 @@ from pydantic import (
     create_model,
 )
 
+from synergy_engine.analysis.convention import ConventionName
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.settings import RunSettings, TrainSettings
 from synergy_trainer.tasks import TASKS
@@ -25,7 +26,6 @@ from synergy_tui.errors import did_you_mean
 from synergy_tui.scenario import expect
 from synergy_tui.scenario.sweep import SweepTable
 
-Convention = Literal["theory", "paper-code", "feedforward"]
 RUN_NAME = re.compile(r"[^\W\d][\w-]*")
 RESERVED_NAMES = frozenset({"min", "max", "abs", "inf", "nan"})
 
@@ -137,7 +137,7 @@ class Train(_SharedKeys):
 class AnalysisTable(Table):
     """``[analysis]``: by which conventions attention is measured."""
 
-    convention: Convention = Field(default="theory", description="Bundle of conventions.")
+    convention: ConventionName = Field(default="theory", description="Bundle of conventions.")
     combine: Literal["walks", "attention"] = Field(
         default="walks", description="Mix normalised walks, or attention before normalising."
     )
@@ -150,7 +150,7 @@ class AnalysisTable(Table):
     max_steps: Positive = Field(
         default=10_000, description="Mixing times beyond are reported as greater."
     )
-    also: list[Convention] = Field(
+    also: list[ConventionName] = Field(
         default=["paper-code"], description="Conventions to measure by as well, layers averaged."
     )
     kept_inputs: Annotated[int, Field(ge=0)] = Field(

@@ -360,12 +360,12 @@ def test_files_that_are_no_scenario(tmp_path: Path, content: bytes, message: str
 
 
 def test_a_path_that_does_not_exist(tmp_path: Path) -> None:
-    (tmp_path / "diverse.toml").write_text(TRAINED)
+    (tmp_path / "Diverse.toml").write_text(TRAINED)
     with pytest.raises(UserError) as caught:
-        load_scenario(tmp_path / "divers.toml")
+        load_scenario(tmp_path / "Divers.toml")
     assert "no such file" in caught.value.message
     assert caught.value.hint is not None
-    assert "diverse.toml" in caught.value.hint
+    assert "Diverse.toml" in caught.value.hint
 
 
 def test_overrides(write: Any) -> None:
