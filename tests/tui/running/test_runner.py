@@ -181,6 +181,8 @@ def test_a_diverging_run_is_exit_code_3_and_the_others_end_well(tmp_path: Path) 
     assert "learning_rate" in state.runs["two"].reason
     assert state.runs["one"].status == "finished"
     assert "Traceback" not in state.reason
+    decided = [(event["that"], event["holds"]) for event in state.expectations]
+    assert decided == [("one.parameters == two.parameters", True)]
 
 
 def test_a_device_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
