@@ -17,8 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synergy_trainer.attend.attention import attend, dropout
@@ -133,20 +135,18 @@ class ModelStack:
         for name, values in self.state(model).items():
             values.copy_(state[name])
 
-    def head_weights(self, model: int) -> Tensor:
-        """Weight of each head in each layer, (L, H) float64, rows summing to 1.
+    def head_weights(self, model: int) -> NDArray[np.float64]:
+        """Weight of each head in each layer, (L, H), rows summing to 1.
 
         The L2 norm of the columns h·d/H..(h+1)·d/H of the layer's output projection, the part
         that reads head h, normalised over heads.
         """
-        heads = self.heads[model]
-        rows = []
-        for layer in range(self.shape.layers):
-            projection = self.banks[f"layers.{layer}.attn.out_proj.weight"][model].detach()
-            slices = projection.double().view(self.shape.embed, heads, -1)
-            norms = slices.square().sum(dim=(0, 2)).sqrt()
-            rows.append(norms / norms.sum())
-        return torch.stack(rows)
+        names = (f"layers.{layer}.attn.out_proj.weight" for layer in range(self.shape.layers))
+        banks = [self.banks[name][model].detach().cpu().numpy() for name in names]
+        slices = np.reshape(banks, (len(banks), self.shape.embed, self.heads[model], -1))
+        norms = np.sqrt(np.square(slices, dtype=np.float64).sum(axis=(1, 3)))
+        weights: NDArray[np.float64] = norms / norms.sum(axis=1, keepdims=True)
+        return weights
 
     def logits(
         self,
