@@ -255,7 +255,11 @@ class _Normalise(torch.autograd.Function):
 
 
 def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and accuracy (M,) of logits (M, T, V) for targets (M, T)."""
+    """Mean cross-entropy and accuracy (M,) of logits (M, T, V) for targets (M, T).
+
+    Spoils the logits, and can be differentiated once: fresh memory of their size costs a CPU more
+    than computing.
+    """
     return _Answered.apply(logits, targets)
 
 
@@ -269,7 +273,8 @@ class _Answered(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         targets = targets[:, :, None]
         largest, answers = logits.amax(-1, keepdim=True), logits.gather(-1, targets)
-        shares = torch.softmax(logits, -1, dtype=torch.float32)
+        own = logits if logits.dtype == torch.float32 else None
+        shares = torch.softmax(logits, -1, dtype=torch.float32, out=own)
         ctx.save_for_backward(shares, targets)
         losses = largest - answers - shares.amax(-1, keepdim=True).log()
         accuracies = (answers == largest).float().mean((1, 2))
@@ -280,7 +285,7 @@ class _Answered(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
         shares, targets = ctx.saved_tensors
         scale = gradient[:, None, None] / targets.shape[1]
-        to = shares * scale
+        to = shares.mul_(scale)
         return to.scatter_add_(-1, targets, (-scale).expand(targets.shape)), None
 
 
