@@ -14,9 +14,9 @@ Change = Callable[[Tensor], Tensor]
 
 def causal_softmax(queries: Tensor, keys: Tensor, change: Change | None = None) -> Tensor:
     """Attention (S, H, n, n) of each query (rows) to the keys up to its place, float32."""
-    scores = queries.float() @ keys.float().mT / math.sqrt(queries.shape[-1])
+    scores = (queries.float() / math.sqrt(queries.shape[-1])) @ keys.float().mT
     if change is not None:
         scores = change(scores)
     length = scores.shape[-1]
-    future = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
-    return scores.masked_fill(future, -math.inf).softmax(-1)
+    future = torch.full((length, length), -math.inf, device=scores.device).triu(1)
+    return (scores + future).softmax(-1)
