@@ -33,6 +33,10 @@ from .graphio.convert import (
 )
 from .kernels.threads import set_threads as set_threads
 from .limits import watch as watch
+from .measures.contributions import (
+    Contributions as Contributions,
+    contributions as contributions,
+)
 from .measures.diversity import Diversity as Diversity, diversity as diversity
 from .measures.fidelity import (
     Fidelity as Fidelity,
