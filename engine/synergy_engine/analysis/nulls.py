@@ -20,7 +20,7 @@ from synergy_engine import validation
 from synergy_engine.analysis.batch import fidelities, ratio
 from synergy_engine.analysis.convention import CONVENTIONS
 from synergy_engine.arrays import Floats, Ints, Reals
-from synergy_engine.errors import EngineError, InvalidSystemError, whole_number
+from synergy_engine.errors import EngineError, InvalidSystemError, at_least, whole_number
 
 Weights = str | npt.ArrayLike
 
@@ -264,9 +264,11 @@ def _networks(attention: npt.ArrayLike, weights: Weights) -> tuple[Reals, Floats
 
 def _fidelity(heads: Reals, weights: Floats, depth: int | None) -> Floats:
     """Minimax fidelity (K,) of K systems: heads (K, H, n, n), weights (K, H)."""
-    return fidelities(
-        heads, weights, horizon=depth or CONVENTIONS["theory"].fidelity_steps(heads.shape[-1])
-    )
+    if depth is None:
+        horizon = CONVENTIONS["theory"].fidelity_steps(heads.shape[-1])
+    else:
+        horizon = at_least("depth", depth, 1)
+    return fidelities(heads, weights, horizon=horizon)
 
 
 def _log_ratio(joint: Floats, null: Floats) -> Floats:
