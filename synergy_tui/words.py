@@ -228,5 +228,23 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def clean(text: Any) -> str:
-    """What a file has in a text's place, without control characters, which steer a terminal."""
-    return "".join(each if each.isprintable() else "�" for each in str(text))
+    """Text from a file, on one line and unable to steer a terminal.
+
+    White space becomes blanks; controls, marks that turn the direction of writing, characters
+    without width and halves of surrogate pairs become ``�``.
+    """
+    return _replaced(str(text), "")
+
+
+def clean_lines(text: Any) -> str:
+    """As `clean`, for text of several lines: line breaks and tabs stay."""
+    return _replaced(str(text), "\n\t")
+
+
+def _replaced(text: str, kept: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else " " if each.isspace() else "�"
+        for each in text
+    )

@@ -48,7 +48,7 @@ FLOORS = {
     """,
     "synergy_tui": """
         drawing errors words
-        files
+        console files
         machine scenario
         experiments
         running

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.events import Event
 from synergy_tui.experiments.experiment import Experiment, create_experiment
@@ -80,7 +79,7 @@ def _execute_in_foreground(
     """Run the worker in this process and show it without the app."""
     if style in ("plain", "progress"):
         # The imports below take seconds; show at once that something happens.
-        click.echo(f"starting {experiment.id} …", err=True)
+        echo(f"starting {experiment.id} …", err=True)
     from synergy_tui.commands import headless
     from synergy_tui.running.runner import run_experiment
     from synergy_tui.running.signals import Stopper, stop_on_signals
@@ -121,11 +120,11 @@ def _execute_in_foreground(
     if style != "json":
         headless.closing(view.state, quiet=style == "quiet")
         if style != "quiet":
-            click.echo(f"experiment  {experiment.path}", err=True)
+            echo(f"experiment  {experiment.path}", err=True)
     if code == ExitCode.BAD_INPUT:
         raise UserError(view.state.reason)
     for line in headless.next_steps(experiment, code, view.state):
-        click.echo(line, err=True)
+        echo(line, err=True)
     return code
 
 

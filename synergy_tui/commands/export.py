@@ -8,6 +8,7 @@ import click
 
 from synergy_tui.commands.arguments import Real, experiments_argument, out_option, whole_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
@@ -102,20 +103,20 @@ def command(
             table = (row for one, state in pairs for row in rows(one.id, state))
             count = write_metrics(metrics, table)
             if metrics != STDOUT:
-                click.echo(f"wrote {metrics}: {count} rows", err=True)
+                echo(f"wrote {metrics}: {count} rows", err=True)
         if tensorboard:
             from synergy_tui.export.tensorboard import write_tensorboard
 
             for one, state in zip(experiments, states, strict=True):
                 count = write_tensorboard(tensorboard, one, state)
-                click.echo(f"wrote {tensorboard / one.id}: {count} scalars", err=True)
+                echo(f"wrote {tensorboard / one.id}: {count} scalars", err=True)
         if figures:
             from synergy_tui.export.figures import write_figures
 
             chosen = _formats(formats)
             for one, state in zip(experiments, states, strict=True):
                 for path in write_figures(figures, one, state, chosen):
-                    click.echo(f"wrote {path}", err=True)
+                    echo(f"wrote {path}", err=True)
         if attention or graph:
             from synergy_tui.experiments.attention import find_snapshot
             from synergy_tui.export.attention import write_attention
@@ -123,13 +124,13 @@ def command(
             kept = find_snapshot(experiments[0], states[0], run, step)
             if attention:
                 write_attention(attention, kept)
-                click.echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
+                echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
             if graph:
                 from synergy_tui.export.attention import head_graph, write_graph
 
                 made = head_graph(kept, layer=layer, example=example, threshold=threshold)
                 write_graph(graph, made)
-                click.echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
+                echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
 
 
 def _formats(given: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import click
 from synergy_tui.commands.arguments import json_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 
 
@@ -41,11 +42,11 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
             message, hint = error.message, error.hint
         bad += bool(problems)
         if as_json:
-            click.echo(json_line({"file": file, "valid": not problems, "problems": problems}))
+            echo(json_line({"file": file, "valid": not problems, "problems": problems}))
         elif problems:
-            click.echo(message, err=True)
+            echo(message, err=True)
             if hint:
-                click.echo(f"  {hint}", err=True)
+                echo(f"  {hint}", err=True)
         else:
-            click.echo(f"{file}: valid", err=True)
+            echo(f"{file}: valid", err=True)
     return int(ExitCode.BAD_INPUT if bad else ExitCode.OK)

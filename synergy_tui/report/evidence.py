@@ -92,8 +92,8 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
 
 def _find(name: str, out: str | Path | None) -> Sweep | Experiment:
     path = expand(name)
-    if path.is_dir() and is_experiment(path):
-        return Experiment(path)
+    if is_experiment(path):
+        return find_experiment(str(path.absolute()))
     try:
         return find_sweep(name, out)
     except UserError as no_sweep:

@@ -44,7 +44,7 @@ def load_scenario(
     text = _read(Path(path), file)
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ScenarioError(file, [_syntax_problem(error, text)]) from error
     positions = Positions(text)
     changed: set[Key] = set()
@@ -172,7 +172,7 @@ def _index(table: list[Any], part: str) -> int | None:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
 
 
@@ -207,6 +207,8 @@ def _siblings(path: Path) -> list[str]:
 
 def _syntax_problem(error: Exception, source: str) -> Problem:
     text = str(error)
+    if not isinstance(error, tomllib.TOMLDecodeError | RecursionError):
+        return Problem((), "contains a number of more than 4,300 digits")
     if text.endswith(" (at end of document)"):
         last = source.rstrip().count("\n") + 1
         return Problem((), f"not valid TOML: {text}", line=last)
