@@ -37,15 +37,16 @@ def prepare(
     out: str | Path | None = None,
 ) -> Experiment:
     """Check a scenario, the files that it names and the device, and make its experiment."""
-    from synergy_tui.running.preflight import check_device, check_inputs
+    from synergy_tui.running.preflight import check_device, input_problems
     from synergy_tui.scenario import find_scenario, load_scenario
 
-    scenario = load_scenario(find_scenario(name), overrides=overrides, seed=seed)
+    scenario = load_scenario(
+        find_scenario(name), overrides=overrides, seed=seed, inputs=input_problems
+    )
     if scenario.sweep is not None:
         raise UserError(
             f"{name} describes many experiments ([sweep]).", hint=f"Run it: `synergy sweep {name}`."
         )
-    check_inputs(scenario)
     check_device(device)
     from synergy_tui.running.recorder import versions
 

@@ -26,14 +26,14 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
     Every problem of every file is listed, with line, key, value and what is allowed. JSON objects,
     one per file, have the keys file, valid and problems (line, key, value, message).
     """
-    from synergy_tui.running.preflight import check_inputs
+    from synergy_tui.running.preflight import input_problems
     from synergy_tui.scenario import ScenarioError, find_scenario, load_scenario
 
     bad = 0
     for file in files:
         problems: list[dict[str, object]] = []
         try:
-            check_inputs(load_scenario(find_scenario(file)))
+            load_scenario(find_scenario(file), inputs=input_problems)
         except ScenarioError as error:
             problems = [problem.as_dict() for problem in error.problems]
             message, hint = error.message, error.hint

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.errors import ExitCode, UserError, for_commands
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.experiments.experiment import RESERVE, Experiment
@@ -220,7 +220,7 @@ def _classified(error: Exception) -> tuple[int, str]:
     from synergy_trainer.errors import TrainerError
 
     if isinstance(error, EngineError | TrainerError):
-        return int(ExitCode.BAD_INPUT), "; ".join(error.problems)
+        return int(ExitCode.BAD_INPUT), for_commands("; ".join(error.problems))
     return int(ExitCode.RUN_FAILED), f"{type(error).__name__}: {error} (see worker.log)"
 
 

@@ -73,7 +73,8 @@ def covering(
         return Axis(*empty, scale=scale, label=label)
     low, high = float(data.min()), float(data.max())
     if scale == "log":
-        low, high = 10 ** math.floor(math.log10(low) + 1e-9), 10 ** math.ceil(math.log10(high))
+        low = 10.0 ** math.floor(math.log10(low) + 1e-9)
+        high = 10.0 ** min(math.ceil(math.log10(high)), 308)
         return Axis(low, high if high > low else low * 10, scale=scale, label=label)
     if high <= low:
         pad = abs(high) * 0.1 or 0.5
