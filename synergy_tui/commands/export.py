@@ -113,7 +113,8 @@ def command(
             (graph, GRAPHS),
         ):
             if file is not None and file.suffix.lower() not in suffixes:
-                raise UserError(f"{file}: this is written as {', '.join(suffixes)}.")
+                known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+                raise UserError(f"{file}: this is written as {known}.")
         if metrics and metrics.suffix.lower() == ".parquet":
             require("pyarrow", "parquet")
         if tensorboard:

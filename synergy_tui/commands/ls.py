@@ -11,7 +11,7 @@ from synergy_tui.commands.arguments import json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
-from synergy_tui.experiments.experiment import STATES, list_experiments, summary
+from synergy_tui.experiments.experiment import STATES
 from synergy_tui.words import ago
 
 
@@ -40,6 +40,7 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
     id, scenario, state, started, path, exit_code, verdict, elapsed (seconds) and problem.
     """
+    from synergy_tui.experiments.experiment import list_experiments, summary
     from synergy_tui.files import home
 
     found = [summary(each) for each in list_experiments(out)]

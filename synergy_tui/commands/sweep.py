@@ -124,10 +124,12 @@ def _existing(name: str, out: Path | None) -> Sweep | None:
     from synergy_tui.sweep.directory import find_sweep
 
     try:
-        return find_sweep(name, out)
+        found = find_sweep(name, out, damaged=True)
     except UserError:
         find_scenario(name)  # its error lists what the name could have been
         return None
+    found.require_sound()
+    return found
 
 
 def _check(

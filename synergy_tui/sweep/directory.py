@@ -78,8 +78,9 @@ class Sweep:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
         for point in points:
             # A point's name is a directory's, which must not lead out of the sweep.
-            if not isinstance(point.name, str) or Path(point.name).name != point.name:
-                raise UserError(f"{self.path / PLAN} cannot be read: {point.name!r} is not a name.")
+            name = point.name
+            if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+                raise UserError(f"{self.path / PLAN} cannot be read: {name!r} is not a name.")
         return points
 
     @property
@@ -168,10 +169,14 @@ def create_sweep(
     return Sweep(path)
 
 
-def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
-    """The sweep that a path, an id, a unique part of one, or ``last`` means."""
+def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:
+    """The sweep that a path, an id, a unique part of one, or ``last`` means.
+
+    A `UserError` says what is wrong with one that is damaged, unless ``damaged`` ones will do.
+    """
     found = _find(name, out)
-    found.require_sound()
+    if not damaged:
+        found.require_sound()
     return found
 
 
