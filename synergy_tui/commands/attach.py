@@ -30,6 +30,5 @@ def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
     from synergy_tui.experiments.experiment import find_experiment
 
     found = find_experiment(name, out)
-    found.ending()  # refuses a log of a later version before the app opens
     require_terminal()
     return watch(found, ascii_only=ascii_only)

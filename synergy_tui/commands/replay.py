@@ -36,5 +36,4 @@ def command(name: str, out: Path | None, ascii_only: bool | None) -> int:
             f"Experiment {found.id} has no events yet.",
             hint=f"Run it: `synergy resume {found.id}`.",
         )
-    found.ending()  # refuses a log of a later version before the app opens
     return open_app(found, "replay", ascii_only=ascii_only)

@@ -76,12 +76,13 @@ class Experiment:
         return ""
 
     def require_sound(self) -> None:
-        """Raise a `UserError` where the directory is damaged."""
+        """Raise a `UserError` where the directory is damaged, or its log of a later version."""
         if found := self.damage:
             raise UserError(
                 f"Experiment {self.id} is damaged: {found}.",
                 hint=f"Repair that in {self.path}, or remove it all: `synergy rm {self.id}`.",
             )
+        self.ending()
 
     def scenario(self) -> Scenario:
         """Read the resolved scenario; a `UserError` says that it is missing or damaged."""
@@ -165,7 +166,10 @@ class Experiment:
         if self.writer is not None:
             return "running"
         worker = self.worker()
-        ending = self.ending()
+        try:
+            ending = self.ending()
+        except (UserError, OSError):
+            return "damaged"
         if ending is not None:
             return status_of(ending.get("exit_code"))
         if worker is not None and not worker.here and self._written_within(60.0):

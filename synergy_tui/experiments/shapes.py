@@ -7,6 +7,7 @@ there. Strict about types: a list in the place of a number takes a view down lon
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
@@ -91,6 +92,7 @@ def _are_plain(steps: list[Event]) -> bool:
     return (
         all(_STEP_TYPES[name].issuperset(map(type, column)) for name, column in columns.items())
         and set(columns["v"]) == {VERSION}
+        and all(map(math.isfinite, columns["t"]))
         and 0 <= min(columns["t"]) <= max(columns["t"]) < LONGEST
         and -LARGEST < min(columns["step"]) <= max(columns["step"]) < LARGEST
     )

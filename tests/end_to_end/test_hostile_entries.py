@@ -284,8 +284,7 @@ def test_a_log_of_a_later_version_is_refused_in_words(
     [_, record] = map(json.loads, call("ls", "--json").stdout.splitlines())
     assert (record["state"], "later version" in record["problem"]) == ("damaged", True)
     for command, *options in (["show"], ["compare"], ["export", "--metrics", "-"],
-                              ["resume", "--no-ui"], ["replay"], ["attach"],
-                              ["report"]):  # fmt: skip
+                              ["resume", "--no-ui"], ["replay"], ["attach"]):  # fmt: skip
         result = call(command, later.id, *options)
         assert result.exit_code == 2, (command, result.stderr)
         assert "later version of Synergy (events of version 7" in result.stderr, command
