@@ -133,7 +133,9 @@ def write_whole(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.stem}.partial")
     try:
-        aside.unlink(missing_ok=True)  # a kill may have left it; were it a link, it would be followed
+        aside.unlink(
+            missing_ok=True
+        )  # a kill may have left it; were it a link, it would be followed
         with aside.open("xb") as file:
             file.write(content)
             file.flush()

@@ -16,6 +16,10 @@ Scale = Literal["linear", "log", "log1p"]
 Floats = npt.NDArray[np.float64]
 
 
+LARGEST = 1e300
+"""Of what an axis covers: round ends beyond it may not be finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A range and how it is laid out."""
@@ -66,7 +70,7 @@ def covering(
     data = np.concatenate(
         [np.asarray(list(values), dtype=np.float64), np.asarray(include, dtype=np.float64)]
     )
-    data = data[np.isfinite(data)]
+    data = data[np.abs(data) <= LARGEST]
     if scale == "log":
         data = data[data > 0]
     if not data.size:
