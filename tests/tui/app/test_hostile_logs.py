@@ -44,7 +44,7 @@ async def test_every_event_of_the_wrong_shape_at_once(opened: Opened) -> None:
     async with opened(events[:-5] + wrong + events[-5:], condition="finished") as pilot:
         assert "oops" not in await looked_at(pilot)
         assert pilot.app.session.tail.garbled > 3000  # type: ignore[attr-defined]
-        assert pilot.app.session.state.runs.keys() == {"single-head", "multi-head"}  # type: ignore[attr-defined]
+        assert pilot.app.session.state.runs.keys() >= {"single-head", "multi-head"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("floor", [1e300, -1e300, 2**53 - 1])
