@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import click
 
 from synergy_tui import __version__
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError, nearest
 
 # Name → one-line help, in the order a newcomer meets them. Listing them here loads no command.
@@ -98,8 +100,9 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
             _print_error(f"  {error.hint}")
         return int(error.exit_code)
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
-            error.show()
+        text = io.StringIO()
+        error.show(text)
+        _print_error(text.getvalue().rstrip("\n"))
         return int(ExitCode.BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted")
@@ -127,7 +130,7 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
 def _print_error(text: str) -> None:
     """Write to stderr; where even that fails, the exit code has to be enough."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        echo(text, err=True)
 
 
 def _open_missing_streams() -> None:

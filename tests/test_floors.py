@@ -47,8 +47,8 @@ FLOORS = {
         loop
     """,
     "synergy_tui": """
-        drawing errors words
-        files
+        errors words
+        console drawing files
         machine scenario
         experiments
         running

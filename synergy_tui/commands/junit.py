@@ -7,16 +7,13 @@ common subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuit
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import write_output
-
-# What XML 1.0 cannot contain even escaped; task names and messages may come from anywhere.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from synergy_tui.words import xml_text
 
 
 def write_junit(path: Path, state: ExperimentState) -> None:
@@ -27,7 +24,7 @@ def write_junit(path: Path, state: ExperimentState) -> None:
 def render_junit(state: ExperimentState) -> str:
     """Return the JUnit XML of an experiment."""
     name = state.scenario or state.id or "synergy"
-    suite = ET.Element("testsuite", name=_clean(name), time=f"{state.elapsed:.3f}")
+    suite = ET.Element("testsuite", name=xml_text(name), time=f"{state.elapsed:.3f}")
     for run in state.runs.values():
         case = _case(suite, f"{name}.runs", run.name)
         if run.status == "failed":
@@ -59,12 +56,8 @@ def _why(event: dict[str, Any]) -> str:
 
 
 def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=_clean(classname), name=_clean(name))
+    return ET.SubElement(suite, "testcase", classname=xml_text(classname), name=xml_text(name))
 
 
 def _outcome(case: ET.Element, kind: str, message: str) -> None:
-    ET.SubElement(case, kind, message=_clean(message)).text = _clean(message)
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    ET.SubElement(case, kind, message=xml_text(message)).text = xml_text(message)

@@ -10,9 +10,9 @@ import click
 from synergy_tui.commands.arguments import json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
-from synergy_tui.words import ago, clean
-
-_STATES = ("running", "finished", "failed", "stopped", "dead", "new")
+from synergy_tui.console import echo
+from synergy_tui.experiments.experiment import STATES
+from synergy_tui.words import ago
 
 
 @click.command(
@@ -27,7 +27,7 @@ _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(_STATES),
+    type=click.Choice(STATES),
     help="Only experiments in this state; may be given several times.",
 )
 @out_option
@@ -36,8 +36,9 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """List experiments: state, age, scenario, verdict; oldest first.
 
     `dead` means that the worker ended without closing its log (killed, or a power cut);
-    `synergy resume NAME` continues from its last checkpoint. JSON objects have the keys id,
-    scenario, state, started, path, exit_code, verdict and elapsed (seconds).
+    `synergy resume NAME` continues from its last checkpoint. `damaged` means that something in the
+    directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
+    id, scenario, state, started, path, exit_code, verdict, elapsed (seconds) and problem.
     """
     from synergy_tui.experiments.experiment import list_experiments, summary
     from synergy_tui.files import home
@@ -46,11 +47,11 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     found = [each for each in found if not states or each["state"] in states]
     if as_json:
         for each in found:
-            click.echo(json_line(each))
+            echo(json_line(each))
         return
     if not found:
         which = f"No experiment is {' or '.join(states)}" if states else "No experiments yet"
-        click.echo(f"{which} in {home(out)}.", err=True)
+        echo(f"{which} in {home(out)}.", err=True)
         return
     now = datetime.datetime.now(tz=datetime.UTC)
     rows = []
@@ -58,8 +59,8 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         started = datetime.datetime.fromisoformat(each["started"])
         age = ago((now - started).total_seconds())
         rows.append(
-            [clean(str(each[key])) for key in ("id", "state")]
-            + [age, clean(str(each["scenario"])), clean(str(each["verdict"] or ""))]
+            [str(each[key]) for key in ("id", "state")]
+            + [age, str(each["scenario"]), str(each["problem"] or each["verdict"] or "")]
         )
     print_table(
         ["experiment", "state", "age", "scenario", "verdict"], rows, left=5, wrap=("verdict",)

@@ -11,6 +11,7 @@ import click
 
 from synergy_tui.commands.arguments import experiments_argument, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
     """
     from synergy_tui.experiments.experiment import find_experiment
 
-    found = {experiment.path: experiment for experiment in (find_experiment(n, out) for n in names)}
+    every = [find_experiment(name, out, damaged=True) for name in names]
+    found = {experiment.path: experiment for experiment in every}
     for experiment in found.values():
         if experiment.state() == "running":
             raise UserError(
@@ -43,17 +45,17 @@ def command(names: tuple[str, ...], yes: bool, out: Path | None) -> None:
                 hint=f"Stop it first: `synergy stop {experiment.id}`.",
             )
     if not yes and not _agreed(list(found.values())):
-        click.echo("Nothing was removed.", err=True)
+        echo("Nothing was removed.", err=True)
         return
     for experiment in found.values():
         _remove(experiment)
-        click.echo(f"removed {experiment.id}", err=True)
+        echo(f"removed {experiment.id}", err=True)
 
 
 def _agreed(experiments: list[Experiment]) -> bool:
     """Ask whether to remove these, by name."""
     for experiment in experiments:
-        click.echo(f"  {experiment.path} ({experiment.state()})", err=True)
+        echo(f"  {experiment.path} ({experiment.state()})", err=True)
     if not sys.stdin.isatty():
         raise UserError(
             "There is no terminal to ask on.", hint="Give --yes to remove without asking."

@@ -8,6 +8,7 @@ import click
 
 from synergy_tui.commands.arguments import Real, experiment_argument, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 
 
@@ -39,7 +40,7 @@ def command(name: str, wait: float, out: Path | None) -> int:
     found = find_experiment(name, out)
     state = stop(found, wait=wait)
     if state == "running":
-        click.echo(f"{found.id} was asked to stop and is still running.", err=True)
+        echo(f"{found.id} was asked to stop and is still running.", err=True)
         return int(ExitCode.RUN_FAILED)
-    click.echo(f"{found.id} is {state}. Continue with `synergy resume {found.id}`.", err=True)
+    echo(f"{found.id} is {state}. Continue with `synergy resume {found.id}`.", err=True)
     return int(ExitCode.OK)

@@ -14,6 +14,7 @@ import numpy as np
 
 from synergy_tui.experiments.events import Event, EventReader, status_of
 from synergy_tui.experiments.kinds import KINDS, Probe, TrainStep
+from synergy_tui.words import counted
 
 REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
@@ -213,8 +214,11 @@ class ExperimentState:
     @classmethod
     def read(cls, log: Path | str) -> ExperimentState:
         """Return the state after everything that is in ``log`` now."""
-        state = cls()
-        state.apply_all(EventReader(log).read_all())
+        state, reader = cls(), EventReader(log)
+        state.apply_all(reader.read_all())
+        if reader.garbled:
+            lines = counted(reader.garbled, "line")
+            state.warnings.append((state.elapsed, None, f"skipped {lines} of the log: damaged"))
         return state
 
     @property
@@ -351,9 +355,6 @@ class ExperimentState:
             series.append(step, event.get(name))
 
     def _on_probe(self, event: Event) -> None:
-        if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
-            raise TypeError("an analysis is an object")
-        attention = event.get("attention")
         self._run(event).add_probe(
             Probe(
                 run=event["run"],
@@ -362,7 +363,7 @@ class ExperimentState:
                 layers=event["layers"],
                 overall=event["overall"],
                 conventions=event.get("conventions") or {},
-                attention=attention if isinstance(attention, str) else None,
+                attention=event.get("attention"),
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
             )

@@ -15,6 +15,7 @@ The truth about a point is its experiment; the sweep's log only lists attempts.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -25,7 +26,16 @@ import orjson
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
-from synergy_tui.files import expand, home, make_new, make_private, stamped, write_whole
+from synergy_tui.files import (
+    damage,
+    expand,
+    home,
+    make_new,
+    make_private,
+    read_own,
+    stamped,
+    write_whole,
+)
 from synergy_tui.scenario import Scenario, load_scenario
 from synergy_tui.sweep.plan import PlannedPoint, Point
 
@@ -63,9 +73,15 @@ class Sweep:
     @cached_property
     def points(self) -> list[PlannedPoint]:
         try:
-            return [PlannedPoint(**each) for each in self._plan["points"]]
+            points = [PlannedPoint(**each) for each in self._plan["points"]]
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+        for point in points:
+            # A point's name is a directory's, which must not lead out of the sweep.
+            name = point.name
+            if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+                raise UserError(f"{self.path / PLAN} cannot be read: {name!r} is not a name.")
+        return points
 
     @property
     def command(self) -> str:
@@ -75,7 +91,7 @@ class Sweep:
     @cached_property
     def _plan(self) -> Mapping[str, Any]:
         try:
-            plan = orjson.loads((self.path / PLAN).read_bytes())
+            plan = orjson.loads(read_own(self.path / PLAN))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
         if not isinstance(plan, dict):
@@ -109,13 +125,21 @@ class Sweep:
     @property
     def running(self) -> bool:
         """Whether a live process runs it."""
-        worker = Experiment(self.path).worker()
-        return worker is not None and worker.alive
+        return Experiment(self.path).writer is not None
+
+    def require_sound(self) -> None:
+        """Raise a `UserError` where something in the directory is not what its name promises."""
+        files = (SCENARIO, PLAN, self.events_path.name, self.log_path.name)
+        if found := damage(self.path, files, ["points"]) or Experiment(self.path).damage:
+            raise UserError(f"Sweep {self.id} is damaged: {found}.", hint=f"Repair {self.path}.")
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory contains a sweep."""
-    return (path / PLAN).is_file() and (path / SCENARIO).is_file()
+    """Whether a directory contains a sweep that may be read."""
+    try:
+        return path.is_dir() and all(map(os.path.lexists, (path / PLAN, path / SCENARIO)))
+    except (OSError, ValueError):
+        return False
 
 
 def create_sweep(
@@ -145,10 +169,20 @@ def create_sweep(
     return Sweep(path)
 
 
-def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
-    """The sweep that a path, an id, a unique part of one, or ``last`` means."""
+def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:
+    """The sweep that a path, an id, a unique part of one, or ``last`` means.
+
+    A `UserError` says what is wrong with one that is damaged, unless ``damaged`` ones will do.
+    """
+    found = _find(name, out)
+    if not damaged:
+        found.require_sound()
+    return found
+
+
+def _find(name: str, out: str | Path | None) -> Sweep:
     path = expand(name)
-    if path.is_dir() and is_sweep(path):
+    if is_sweep(path):
         return Sweep(path)
     root = home(out)
     every = sorted(each for each in root.glob("*") if is_sweep(each)) if root.is_dir() else []

@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import click
-
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.sweep.directory import Sweep
@@ -67,7 +66,7 @@ def follow(
                 return int(ExitCode.INTERRUPTED)
             if stopping and deadline == math.inf:
                 deadline = time.monotonic() + PATIENCE_SECONDS
-                click.echo("stopping: every point writes a checkpoint …", err=True)
+                echo("stopping: every point writes a checkpoint …", err=True)
             if time.monotonic() > deadline and process is not None:
                 process.kill()
             time.sleep(LOOK_SECONDS)
@@ -76,12 +75,12 @@ def follow(
             signal.signal(each, handler)
     again = f"`synergy sweep {sweep.path}` continues what is not finished"
     if stopping and (process is None or process.returncode not in (0, 1)):
-        click.echo(f"stopped; {again}", err=True)
+        echo(f"stopped; {again}", err=True)
         interrupted = stopping[0] == signal.SIGINT
         return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
     if process is not None and process.returncode < 0:
         name = signal.Signals(-process.returncode).name
-        click.echo(f"the driver died ({name}); {again}", err=True)
+        echo(f"the driver died ({name}); {again}", err=True)
         return int(ExitCode.RUN_FAILED)
     if process is not None:
         return int(process.returncode)
@@ -112,7 +111,7 @@ def _plain_lines(sweep: Sweep, quiet: bool) -> Callable[[], None]:
                 view = overview.points[event["point"]]
                 wrong = event["state"] not in ("finished", "stopped")
                 if wrong or not quiet:
-                    click.echo(_line(overview, view, event["state"], event["reason"]), err=True)
+                    echo(_line(overview, view, event["state"], event["reason"]), err=True)
 
     return show
 
