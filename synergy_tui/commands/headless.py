@@ -17,7 +17,7 @@ from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import clean, counted, duration, show_value
+from synergy_tui.words import changes, clean, counted, duration, show_value
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -212,6 +212,8 @@ def _started(run: RunState, event: Event) -> str:
     if event["kind"] == "run_resumed":
         return f"{run.name} continues from step {max(0, event['step'])}"
     parts = [counted(run.heads, "head")]
+    if run.interventions:
+        parts.append(changes(run.interventions))
     if run.parameters is not None:
         parts.append(f"{run.parameters:,} parameters")
     if run.total_steps:

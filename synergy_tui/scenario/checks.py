@@ -119,7 +119,8 @@ def _widths(at: Key, run: Raw, train: Raw) -> Iterator[Problem]:
     heads: Any = run.get("heads")
     embed = run.get("embed", _shared(train, "embed"))
     positions = run.get("positions", _shared(train, "positions"))
-    width, tied = run.get("head_width"), run.get("tied")
+    width: Any = run.get("head_width")
+    tied: Any = run.get("tied")
     if (
         _whole(heads, 1)
         and _whole(embed, 1)

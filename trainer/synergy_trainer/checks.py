@@ -114,9 +114,7 @@ def _shared_problems(settings: TrainSettings) -> Iterator[str]:
     if problem := sequences_problem(settings.sequences, settings.batch):
         yield f"sequences: {problem}"
     schedule = wrong.keys().isdisjoint({"steps", "warmup", "schedule"})
-    if schedule and (
-        problem := warmup_problem(settings.warmup, settings.steps, settings.schedule)
-    ):
+    if schedule and (problem := warmup_problem(settings.warmup, settings.steps, settings.schedule)):
         yield f"warmup: {problem}, got {settings.warmup}"
     for step in settings.probe_at:
         if problem := probe_problem(step, settings.steps):

@@ -23,6 +23,7 @@ POSITIONS: tuple[str, ...] = get_args(Positions)
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 DEVICES = ("auto", "cpu", "cuda", "mps")
+INTERVENTIONS = ("head_diversity", "match_scale", "tied", "head_width", "qk_learning_rate")
 
 Class = TypeVar("Class", bound=type)
 
@@ -233,6 +234,15 @@ class RunSettings:
         if self.head_diversity == 1.0 and self.tied == 1:
             return Intervention()
         return Intervention(self.head_diversity, self.match_scale, self.tied)
+
+    @property
+    def interventions(self) -> dict[str, float]:
+        """The settings that make its heads, or how they learn, other than the ordinary ones."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name in INTERVENTIONS and getattr(self, each.name) != each.default
+        }
 
     def over(self, shared: TrainSettings) -> TrainSettings:
         """The settings that this run trains with: its own where it has them, else the shared."""

@@ -45,16 +45,15 @@ def test_what_goes_wrong_is_raised_where_events_come_from() -> None:
             raise OSError(28, "No space left on device")
         seen.append(event)
 
-    with (
-        pytest.raises(OSError, match="No space left"),
-        RecordingThread(record, ahead=1) as recording,
-    ):
-        for event in range(3):
-            recording.put(event, slow=True)
-        recording.drain()
-    assert seen == [0]
-    with pytest.raises(OSError, match="No space left"), RecordingThread(record, ahead=1) as second:
-        second.put(1)
+    def feed(count: int) -> None:
+        with RecordingThread(record, ahead=1) as recording:
+            for event in range(count):
+                recording.put(event, slow=True)
+
+    for count in (2, 9):  # found out at the end, and by the next event
+        with pytest.raises(OSError, match="No space left"):
+            feed(count)
+    assert seen == [0, 0]
 
 
 def test_an_interrupt_waits_for_nothing() -> None:
@@ -63,9 +62,13 @@ def test_an_interrupt_waits_for_nothing() -> None:
     def record(_: Any) -> None:
         forever.wait()
 
-    with pytest.raises(KeyboardInterrupt), RecordingThread(record, ahead=1) as recording:
-        recording.put("measuring for hours")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with RecordingThread(record, ahead=1) as recording:
+            recording.put("measuring for hours")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     forever.set()
 
 
