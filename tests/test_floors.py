@@ -42,7 +42,7 @@ FLOORS = {
         settings data
         checks attend
         model device
-        attend.step published
+        published
         cohort
         loop
     """,

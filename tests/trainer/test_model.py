@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from synergy_trainer import ModelShape, TrainerError
-from synergy_trainer.model import ModelStack, causal_softmax, initial_state, rotate
+from synergy_trainer.attend.explicit import causal_softmax
+from synergy_trainer.model import ModelStack, initial_state, rotate
 from tests.trainer.plain import PlainTransformer
 from tests.trainer.runs import make_stack
 
@@ -45,9 +46,9 @@ def test_options_keep_the_causal_mask_and_the_count(
 
 
 def test_rotary_scores_depend_on_the_distance_alone() -> None:
-    query, key = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1))
-    queries, keys = rotate(query.expand(1, 1, 9, 8)), rotate(key.expand(1, 1, 9, 8))
-    scores = (queries @ keys.mT)[0, 0]
+    query, key = torch.randn(2, 1, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1))
+    queries, keys = (rotate(x.expand(1, 1, 9, 1, 8))[0, 0, :, 0] for x in (query, key))
+    scores = queries @ keys.mT
     for distance in range(9):
         diagonal = scores.diagonal(-distance)
         assert torch.allclose(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5)

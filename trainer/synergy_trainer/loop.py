@@ -247,7 +247,7 @@ class _Training:
                 yield Warned(f"{error}; trying an older one")
                 continue
             for cohort in self._cohorts:
-                cohort.restore(step, saved)
+                yield from map(Warned, cohort.restore(step, saved))
             self._step = self._saved_step = step
             self._clock.start_at(step)
             return
@@ -315,5 +315,5 @@ def warm_up() -> None:
     Compiling takes some seconds, once for each version of the trainer; call this where a program
     is installed, so that its first training does not wait. Without Numba there is nothing to do.
     """
-    settings = TrainSettings(task="copy", length=4, batch=1, embed=8, mlp=8, layers=1)
+    settings = TrainSettings(task="copy", length=4, batch=1, embed=8, mlp=8, layers=1, dropout=0.5)
     Cohort(settings, [RunSettings("narrow", heads=2)], torch.device("cpu")).update(measure=False)

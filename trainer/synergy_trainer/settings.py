@@ -196,6 +196,7 @@ class RunSettings:
         metadata={"description": "Attention heads per layer; they share the width.", "ge": 1}
     )
     seed: int | None = _own("seed")
+    task: str | None = _own("task")
     embed: int | None = _own("embed")
     mlp: int | None = _own("mlp")
     layers: int | None = _own("layers")
@@ -323,7 +324,7 @@ def shape_of(settings: TrainSettings, run: RunSettings) -> ModelShape:
     own = run.over(settings)
     queries = None if run.head_width is None else run.heads * run.head_width
     return ModelShape(
-        tokens=make_task(settings).tokens,
+        tokens=make_task(own).tokens,
         length=own.length,
         embed=own.embed,
         mlp=own.mlp,
