@@ -158,7 +158,7 @@ _SHARED = {each.name: each for each in fields(TrainSettings)}
 
 @dataclass(frozen=True)
 class Intervention:
-    """What happens to the logits of a layer's heads before the softmax; by default, nothing.
+    """What happens to the logits of a layer's heads before the softmax.
 
     With k = `tied`, S_g the mean of the logits of heads gk..gk+k-1 (√k times that, with
     `match_scale`) and S̄ the mean of the G = H/k many S_g, every head of group g attends by
@@ -166,9 +166,9 @@ class Intervention:
     √(G - (G - 1)λ²): the factors with which independent heads of equal variance keep it.
     """
 
-    head_diversity: float = 1.0
-    match_scale: bool = False
-    tied: int = 1
+    head_diversity: float
+    match_scale: bool
+    tied: int
 
     def patterns(self, heads: int) -> int:
         """Number of distinct attention patterns among the heads of a layer."""
@@ -230,10 +230,10 @@ class RunSettings:
     )
 
     @property
-    def intervention(self) -> Intervention:
-        """What the run does to its logits; the default one where that leaves them as they are."""
+    def intervention(self) -> Intervention | None:
+        """What the run does to its logits, if it does not leave them as they are."""
         if self.head_diversity == 1.0 and self.tied == 1:
-            return Intervention()
+            return None
         return Intervention(self.head_diversity, self.match_scale, self.tied)
 
     @property
