@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from synergy_trainer import (
     RunStarted,
     train,
 )
-from synergy_trainer.cohort import Cohort
+from synergy_trainer.cohort import Cohort, gather
 from synergy_trainer.data import Source
 from synergy_trainer.device import GraphedUpdate
 from tests.trainer.plain import PlainTransformer, train_plainly
@@ -45,6 +46,32 @@ def test_an_ensemble_trains_as_each_run_does_alone(dropout: float) -> None:
     for run in runs:
         alone = list(train(settings, [run], device="cpu"))
         assert losses(together, run.name) == pytest.approx(losses(alone, run.name), abs=1e-5)
+
+
+def test_runs_of_different_tasks_share_a_stack() -> None:
+    """Those of equal form; each sees its own data, floor and ceiling."""
+    settings = small(dropout=0.1, steps=20)
+    runs = [
+        RunSettings(f"{task}-{heads}", heads, task=task, seed=heads)
+        for heads in (2, 8)
+        for task in ("copy", "cycle", "zero", "offset_sum")
+    ]
+    stacks = gather(settings, runs, torch.device("cpu"))
+    assert [len(stack.runs) for stack in stacks] == [6, 2]  # offset_sum scores later positions
+    together = list(train(settings, runs, device="cpu"))
+    floors = {event.run: event.floor for event in of_kind(together, RunStarted)}
+    assert floors["cycle-2"] > 0 == floors["copy-2"]
+    for run in runs:
+        alone = list(train(replace(settings, task=str(run.task)), [replace(run, task=None)]))
+        assert losses(together, run.name) == pytest.approx(losses(alone, run.name), abs=1e-5)
+
+
+def test_large_models_on_a_cpu_are_stacks_of_their_own() -> None:
+    runs = [RunSettings(str(heads), heads) for heads in (8, 1, 4)]
+    large = small(batch=512, length=16, vocabulary=8)
+    stacks = gather(large, runs, torch.device("cpu"))
+    assert [stack.names for stack in stacks] == [["1"], ["4"], ["8"]]
+    assert len(gather(SMALL, runs, torch.device("cpu"))) == 1
 
 
 def test_runs_of_one_seed_share_data_and_start() -> None:

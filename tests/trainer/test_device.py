@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synergy_trainer import (
     RunFinished,
+    RunStarted,
     TrainerError,
     Warned,
     train,
 )
 from synergy_trainer.attend.products import onednn_keeps_float32
+from synergy_trainer.cohort import Cohort
 from synergy_trainer.device import modes, warnings_for
 from tests.trainer.runs import PAIR, SMALL, of_kind, small
 
@@ -38,6 +42,42 @@ def test_wishes_a_device_cannot_grant_are_warned_about() -> None:
     assert gains_nothing == onednn_keeps_float32()
     mps = warnings_for(small(deterministic=True), torch.device("mps"))
     assert mps == ["deterministic: Apple's mps offers no deterministic mode; results may vary"]
+
+
+def test_auto_takes_the_cpu_of_a_mac_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    events = list(train(small(steps=1), PAIR))
+    (warned,) = of_kind(events, Warned)
+    assert "'auto' takes the CPU" in warned.message
+    assert {event.device for event in of_kind(events, RunStarted)} == {"cpu"}
+    assert not of_kind(train(small(steps=1), PAIR, device="cpu"), Warned)
+
+
+class Float64(TorchDispatchMode):
+    """Notes operations on float64, which Apple's mps does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
+    ) -> Any:
+        result = function(*given, **(named or {}))
+        for value in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(value, torch.Tensor) and value.dtype == torch.float64:
+                self.found.append(str(function))
+        return result
+
+
+def test_devices_need_no_float64() -> None:
+    cohort = Cohort(small(dropout=0.1), PAIR, torch.device("cpu"))
+    with Float64() as noted:
+        cohort.update(measure=True)
+        cohort.probe()
+        torch.ones(2).double()
+    assert noted.found == ["aten._to_copy.default"]
 
 
 @pytest.mark.skipif(

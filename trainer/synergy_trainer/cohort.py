@@ -253,7 +253,7 @@ class Cohort:
                 run=name,
                 step=self.step,
                 attention=attention[model].cpu().numpy(),
-                head_weights=self.stack.head_weights(model).cpu().numpy(),
+                head_weights=self.stack.head_weights(model),
                 tokens=held_out.inputs[model].cpu().numpy(),
                 loss=float(losses[model]),
                 accuracy=float(accuracies[model]),

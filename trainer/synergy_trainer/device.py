@@ -37,9 +37,14 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
+def warnings_for(settings: TrainSettings, device: torch.device, asked: str = "") -> list[str]:
     """What was asked for that this device cannot do, or does worse than one might expect."""
     found = []
+    if asked == "auto" and device.type == "cpu" and torch.backends.mps.is_available():
+        found.append(
+            "device: 'auto' takes the CPU, since training with Metal has not been measured yet; "
+            "device 'mps' tries it"
+        )
     if settings.deterministic and device.type == "mps":
         found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
     cublas_varies = os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8")

@@ -59,7 +59,7 @@ def train(
     runs
         The models; those that differ only in heads and seed train as one stack.
     device
-        "auto" (CUDA, else mps, else CPU), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (CUDA, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     directory
         Checkpoints go to its `checkpoints` folder; None keeps nothing.
     resume
@@ -99,8 +99,10 @@ def train(
                 f"directory: {folder.path} already has checkpoints of {', '.join(old)}; resume, or "
                 "choose another directory"
             )
-    training = _Training(settings, runs, pick_device(device), folder, before_checkpoint, parallel)
-    return training.events(resume, should_stop)
+    picked = pick_device(device)
+    warnings = warnings_for(settings, picked, device)
+    training = _Training(settings, runs, picked, folder, before_checkpoint, parallel)
+    return training.events(resume, should_stop, warnings)
 
 
 class _Training:
@@ -125,9 +127,10 @@ class _Training:
         self._saved_step = -1
         self._clock = _Clock()
 
-    def events(self, resume: bool, should_stop: Callable[[], bool]) -> Iterator[Event]:
-        for message in warnings_for(self._settings, self._device):
-            yield Warned(message)
+    def events(
+        self, resume: bool, should_stop: Callable[[], bool], warnings: Sequence[str]
+    ) -> Iterator[Event]:
+        yield from map(Warned, warnings)
         try:
             self._cohorts = gather(self._settings, self._runs, self._device, self._parallel)
         except (MemoryError, RuntimeError) as error:

@@ -17,8 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synergy_trainer.attend.attention import ByHead, attend, dropout
@@ -132,20 +134,18 @@ class ModelStack:
         for name, values in self.state(model).items():
             values.copy_(state[name])
 
-    def head_weights(self, model: int) -> Tensor:
-        """Weight of each head in each layer, (L, H) float64, rows summing to 1.
+    def head_weights(self, model: int) -> NDArray[np.float64]:
+        """Weight of each head in each layer, (L, H), rows summing to 1.
 
         The L2 norm of the columns h·d/H..(h+1)·d/H of the layer's output projection, the part
         that reads head h, normalised over heads.
         """
-        heads = self.heads[model]
-        rows = []
-        for layer in range(self.shape.layers):
-            projection = self.banks[f"layers.{layer}.attn.out_proj.weight"][model].detach()
-            slices = projection.double().view(self.shape.embed, heads, -1)
-            norms = slices.square().sum(dim=(0, 2)).sqrt()
-            rows.append(norms / norms.sum())
-        return torch.stack(rows)
+        names = (f"layers.{layer}.attn.out_proj.weight" for layer in range(self.shape.layers))
+        banks = [self.banks[name][model].detach().cpu().numpy() for name in names]
+        slices = np.reshape(banks, (len(banks), self.shape.embed, self.heads[model], -1))
+        norms = np.sqrt(np.square(slices, dtype=np.float64).sum(axis=(1, 3)))
+        weights: NDArray[np.float64] = norms / norms.sum(axis=1, keepdims=True)
+        return weights
 
     def logits(
         self,
@@ -278,7 +278,11 @@ class _Normalise(torch.autograd.Function):
 
 
 def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy and accuracy (M,) of logits (M, T, V) for targets (M, T)."""
+    """Mean cross-entropy and accuracy (M,) of logits (M, T, V) for targets (M, T).
+
+    Spoils the logits, and can be differentiated once: fresh memory of their size costs a CPU more
+    than computing.
+    """
     return _Answered.apply(logits, targets)
 
 
@@ -292,7 +296,8 @@ class _Answered(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         targets = targets[:, :, None]
         largest, answers = logits.amax(-1, keepdim=True), logits.gather(-1, targets)
-        shares = torch.softmax(logits, -1, dtype=torch.float32)
+        own = logits if logits.dtype == torch.float32 else None
+        shares = torch.softmax(logits, -1, dtype=torch.float32, out=own)
         ctx.save_for_backward(shares, targets)
         losses = largest - answers - shares.amax(-1, keepdim=True).log()
         accuracies = (answers == largest).float().mean((1, 2))
@@ -303,7 +308,7 @@ class _Answered(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
         shares, targets = ctx.saved_tensors
         scale = gradient[:, None, None] / targets.shape[1]
-        to = shares * scale
+        to = shares.mul_(scale)
         return to.scatter_add_(-1, targets, (-scale).expand(targets.shape)), None
 
 
