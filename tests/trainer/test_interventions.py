@@ -256,7 +256,8 @@ def test_learning_rates_are_those_of_plain_adam(changes: dict[str, Any]) -> None
         optimiser.step()
         cohort.update(measure=False)
     for name, values in cohort.stack.state(0).items():
-        assert torch.allclose(values.double(), model.state_dict()[name], atol=2e-5), name
+        if "W_k.bias" not in name:  # on which nothing depends, so that Adam follows rounding
+            assert torch.allclose(values.double(), model.state_dict()[name], atol=2e-5), name
     other = Cohort(settings, [RunSettings("a", 4), RunSettings("b", 4)], CPU)
     for _ in range(12):
         other.update(measure=False)
@@ -270,18 +271,17 @@ def probed(runs: list[RunSettings], **changes: Any) -> tuple[Cohort, list[Probe]
     return cohort, cohort.probe()
 
 
-HELD_OUT = [RunSettings("a", 8, head_diversity=0.5), RunSettings("b", 2, seed=1)]
+DIVERSITY: dict[str, Any] = {"a": {"head_diversity": 0.5}, "b": {}}
+HELD_OUT = [RunSettings("a", 8, **DIVERSITY["a"]), RunSettings("b", 2, seed=1)]
 
 
 def test_held_out_numbers_are_those_of_the_plain_model() -> None:
     """Over more sequences than train at once, which do not divide evenly."""
     cohort, probes = probed(HELD_OUT, eval_sequences=10)
-    for model, (probe, changes) in enumerate(
-        zip(probes, ({"head_diversity": 0.5}, {}), strict=True)
-    ):
+    for model, probe in enumerate(probes):
         source = Source(cohort.tasks[model], cohort.seeds[model], 10, split="held_out")
         inputs, targets = source.batch(2)
-        wanted = plain(cohort, model, **changes)
+        wanted = plain(cohort, model, **DIVERSITY[probe.run])
         assert probe.eval_sequences == 10
         assert probe.loss == pytest.approx(loss_of(wanted, inputs, targets).item(), abs=1e-6)
         right = wanted(inputs)[:, -targets.shape[1] :].argmax(-1) == targets
@@ -300,9 +300,7 @@ def test_a_common_stream_gives_all_seeds_the_same_inputs() -> None:
 @pytest.mark.parametrize("sequences", [0, 6])
 def test_a_head_is_ablated_by_the_columns_that_read_it(sequences: int) -> None:
     cohort, probes = probed(HELD_OUT, eval_sequences=sequences, ablate=True)
-    for model, (probe, changes) in enumerate(
-        zip(probes, ({"head_diversity": 0.5}, {}), strict=True)
-    ):
+    for model, probe in enumerate(probes):
         heads = cohort.runs[model].heads
         source = Source(cohort.tasks[model], cohort.seeds[model], sequences or 3, split="held_out")
         inputs, targets = source.batch(2 if sequences else 1)
@@ -310,7 +308,7 @@ def test_a_head_is_ablated_by_the_columns_that_read_it(sequences: int) -> None:
         assert probe.losses_without.shape == (2, heads)
         for layer in range(2):
             for head in range(heads):
-                wanted = plain(cohort, model, **changes)
+                wanted = plain(cohort, model, **DIVERSITY[probe.run])
                 width = 16 // heads
                 with torch.no_grad():
                     block = wanted.layers[layer]
@@ -320,21 +318,23 @@ def test_a_head_is_ablated_by_the_columns_that_read_it(sequences: int) -> None:
         assert len(set(probe.losses_without.flatten())) == 2 * heads
 
 
+def size(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(x, dim=-1).detach()
+
+
 def test_norms_are_those_of_attention_and_of_the_stream_it_is_added_to() -> None:
     cohort, probes = probed(HELD_OUT, norms=True)
-    for model, (probe, changes) in enumerate(
-        zip(probes, ({"head_diversity": 0.5}, {}), strict=True)
-    ):
-        wanted, found = plain(cohort, model, **changes), []
+    for model, probe in enumerate(probes):
+        wanted = plain(cohort, model, **DIVERSITY[probe.run])
+        norms: list[torch.Tensor] = []
         for block in wanted.layers:
-            block.register_forward_pre_hook(lambda _, given: found.append(given[0]))
-            block.attn.register_forward_hook(lambda *given: found.append(given[2]))
+            block.register_forward_pre_hook(lambda _, given, to=norms: to.append(size(given[0])))
+            block.attn.register_forward_hook(lambda *given, to=norms: to.append(size(given[2])))
         wanted(torch.from_numpy(probe.tokens))
-        norms = [each.norm(dim=-1) for each in found]
         gamma = torch.stack([a / (x + a) for x, a in zip(norms[::2], norms[1::2], strict=True)], 1)
         assert probe.gamma is not None
         assert probe.gamma.dtype == np.float32
-        np.testing.assert_allclose(probe.gamma, gamma.detach().numpy(), atol=1e-6)
+        np.testing.assert_allclose(probe.gamma, gamma.numpy(), atol=1e-6)
     assert all(probe.gamma is None for probe in probed(HELD_OUT)[1])
 
 
