@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -78,6 +81,32 @@ def test_devices_need_no_float64() -> None:
         cohort.probe()
         torch.ones(2).double()
     assert noted.found == ["aten._to_copy.default"]
+
+
+FAULTS = """
+import resource, torch
+from synergy_trainer import RunSettings, TrainSettings
+from synergy_trainer.cohort import Cohort
+
+settings = TrainSettings(task="sort", length=33, batch=64, layers=1)
+runs = [RunSettings("one", 1), RunSettings("eight", 8)]
+cohort = Cohort(settings, runs, torch.device("cpu"))
+for _ in range(10):
+    cohort.update(measure=True)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    cohort.update(measure=True)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_updates_use_the_same_memory_again() -> None:
+    """Otherwise about a thousand pages in each."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 100
 
 
 @pytest.mark.skipif(

@@ -16,7 +16,7 @@ from synergy_trainer.attend.dropout import drops_of
 from synergy_trainer.attend.products import onednn, onednn_serves
 from synergy_trainer.checkpoint import MOMENTS, Saved
 from synergy_trainer.data import Batch, Source
-from synergy_trainer.device import GraphedUpdate, Parallel, modes
+from synergy_trainer.device import GraphedUpdate, Parallel, keep_freed_memory, modes
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.events import Probe, RunStarted
@@ -105,6 +105,8 @@ class Cohort:
             self._logits = torch.compile(self.stack.logits)
         rounding = settings.precision == "bf16"
         on_cpu = device.type == "cpu"
+        if on_cpu:
+            keep_freed_memory()
         # A CPU keeps float32 tensors, and rounds factors within oneDNN's products where that pays.
         self._dtype = torch.bfloat16 if rounding and not on_cpu else torch.float32
         self._products = onednn if on_cpu and onednn_serves(rounding) else nullcontext
