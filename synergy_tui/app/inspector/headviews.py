@@ -148,8 +148,8 @@ def draw_figures(
     headings = ["head", "weight", "steps", f"{phi}_min", "diversity"]
     sizes = [6, 8, 8, 8, 11]
     if losses_without:
-        headings.append("loss w/o it")
-        sizes.append(13)
+        headings.insert(4, "loss w/o")
+        sizes.insert(4, 10)
     use = 1
     while use < len(sizes) and sum(sizes[: use + 1]) <= width:
         use += 1
@@ -177,7 +177,7 @@ def draw_figures(
                 compact(each.diversity),
             ]
             if losses_without:
-                texts.append(compact(losses_without[head], 3))
+                texts.insert(3, compact(losses_without[head], 3))
         style = TITLE if head is None else head_style(head, "plain")
         style = MUTED if head is not None and head in off else style
         if head == selected:
