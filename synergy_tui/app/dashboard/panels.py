@@ -307,8 +307,8 @@ def _has_it_learned(
         if not alone:
             headline += f"  {glyph} {measured(loss)}"
         else:
-            held_out = "held-out " if evaluated(run, look.step) else ""
-            parts = [] if loss is None else [f"{held_out}loss {compact(loss, 3)}"]
+            of = "held-out" if evaluated(run, look.step) else "loss"
+            parts = [] if loss is None else [f"{of} {compact(loss, 3)}"]
             parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
             headline = " · ".join(parts)
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}

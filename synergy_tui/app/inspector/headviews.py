@@ -149,7 +149,7 @@ def draw_figures(
     sizes = [6, 8, 8, 8, 11]
     if losses_without:
         headings.insert(4, "loss w/o")
-        sizes.insert(4, 10)
+        sizes = [6, 7, 7, 8, 9, 11]  # the loss is still there where 37 columns are
     use = 1
     while use < len(sizes) and sum(sizes[: use + 1]) <= width:
         use += 1
