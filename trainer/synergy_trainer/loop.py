@@ -57,7 +57,7 @@ def train(
     settings
         What the runs share.
     runs
-        The models; those that differ only in heads and seed train as one stack.
+        The models; those of equal parameter shapes and learning rates train as one stack.
     device
         "auto" (CUDA, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     directory
