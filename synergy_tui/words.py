@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,13 @@ def number(value: Any, digits: int = 4) -> str:
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
+
+
+def changes(keys: Mapping[str, Any]) -> str:
+    """Keys of a scenario with their values: ``head_diversity 0.5, match_scale``."""
+    return ", ".join(
+        name if value is True else f"{name} {number(value)}" for name, value in keys.items()
+    )
 
 
 def short_number(value: Value | None) -> str:

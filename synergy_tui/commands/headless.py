@@ -18,7 +18,7 @@ from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import clean, clean_lines, counted, duration, show_value
+from synergy_tui.words import changes, clean, clean_lines, counted, duration, show_value
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -213,6 +213,8 @@ def _started(run: RunState, event: Event) -> str:
     if event["kind"] == "run_resumed":
         return f"{run.name} continues from step {event['step']}"
     parts = [counted(run.heads, "head")]
+    if run.interventions:
+        parts.append(changes(run.interventions))
     if run.parameters is not None:
         parts.append(f"{run.parameters:,} parameters")
     if run.total_steps:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from synergy_tui.console import echo
-from synergy_tui.words import clean, show_value
+from synergy_tui.words import changes, clean, show_value
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -113,6 +113,7 @@ def print_runs(
 
     if not records:
         return
+    sets = {record["loss_of"] for record in records if record.get("loss_of")}
 
     def cell(record: Mapping[str, Any], key: str) -> str:
         return show_value(record.get(key), exact=record["kind"] == "designed")
@@ -122,6 +123,11 @@ def print_runs(
         for heading, key in COLUMNS.items()
         if any(cell(record, key) != "–" for record in records)
     }
+    if sets == {"held-out"}:
+        shown = {
+            f"held-out {name}" if name in ("loss", "accuracy") else name: key
+            for name, key in shown.items()
+        }
     print_table(
         [*texts, *shown],
         [
@@ -133,6 +139,10 @@ def print_runs(
         err=err,
     )
     for record in records:
+        if record.get("interventions"):
+            echo(f"{record['run']}: {changes(record['interventions'])}", err=err)
+        if len(sets) > 1 and record.get("loss_of"):
+            echo(f"{record['run']}: {record['loss_of']} loss and accuracy", err=err)
         if record.get("reason"):
             echo(f"{record['run']} {record['status']}: {record['reason']}", err=err)
 

@@ -68,6 +68,7 @@ class HeadAlone(TypedDict):
     head: NotRequired[Positive]
     weight: NotRequired[Share]
     mixing_time_tv_max: NotRequired[Time]
+    loss_without: NotRequired[Number]
 
 
 class Sinks(TypedDict):

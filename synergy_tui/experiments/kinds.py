@@ -62,6 +62,8 @@ class RunStarted(Kind):
     seed: int | None = None
     kind_of_run: Literal["trained", "designed", "loaded"] = "trained"
     note: str = ""
+    interventions: dict[str, Any] = field(default_factory=dict)
+    """Keys of the run that change its heads or how they learn → values; defaults left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +106,15 @@ class Simulated(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(Simulated):
-    """One measurement of a run's attention; loss and accuracy are of the held-out inputs."""
+    """One measurement of a run's attention.
+
+    Loss and accuracy are of `eval_sequences` held-out sequences or, where that is 0, of the inputs
+    whose attention was measured.
+    """
 
     loss: OpenNumber = None
     accuracy: OpenNumber = None
+    eval_sequences: Count = 0
 
 
 @dataclass(frozen=True, kw_only=True)

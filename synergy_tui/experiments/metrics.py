@@ -100,12 +100,19 @@ def _analysis(run: RunState, layer: int | None, step: int | None) -> Analysis:
     return probe.layers[layer - 1]
 
 
+def evaluated(run: RunState, step: int | None = None) -> Probe | None:
+    """Return the newest probe where it has a loss and an accuracy to compare runs by."""
+    probe = run.probe_at(step)
+    return probe if probe is not None and probe.eval_sequences else None
+
+
 def _run_metric(run: RunState, name: str, step: int | None) -> float | None:
     if name == "step":
         return run.step if step is None else min(step, run.step)
     if name in ("loss", "accuracy"):
-        series = run.loss if name == "loss" else run.accuracy
-        last = series.until(step)[-LAST_REPORTS:]
+        name = f"held_out_{name}" if evaluated(run, step) else f"training_{name}"
+    if name.startswith("training_"):
+        last = run.series[name.removeprefix("training_")].until(step)[-LAST_REPORTS:]
         return float(last.mean()) if len(last) and not math.isnan(last[-1]) else None
     if name == "tokens_per_second":
         return run.speed.last if step is None else run.speed.at(step)
@@ -127,7 +134,11 @@ def conventions(probe: Probe) -> dict[str, Any]:
 
 
 def run_record(run: RunState) -> dict[str, Any]:
-    """Return one run's newest numbers; ``None`` for what was not measured."""
+    """Return one run's newest numbers; ``None`` for what was not measured.
+
+    ``loss_of`` says whether loss and accuracy are of held-out sequences or of the last batch.
+    """
+    compared = evaluated(run)
     record: dict[str, Any] = {
         "run": run.name,
         "kind": run.kind,
@@ -139,9 +150,11 @@ def run_record(run: RunState) -> dict[str, Any]:
         "device": run.device,
         "step": run.step,
         "steps": run.total_steps,
-        "loss": run.loss.last,
+        "loss": compared.loss if compared else run.loss.last,
+        "loss_of": "held-out" if compared else "training" if len(run.loss) else None,
         "loss_floor": run.floor,
-        "accuracy": run.accuracy.last,
+        "accuracy": compared.accuracy if compared else run.accuracy.last,
+        "interventions": run.interventions,
     }
     probe = run.probe
     record["probe_step"] = probe.step if probe else None

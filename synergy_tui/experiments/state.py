@@ -103,6 +103,8 @@ class RunState:
     task: str | None = None
     seed: int | None = None
     note: str = ""
+    interventions: dict[str, Any] = field(default_factory=dict)
+    """What was changed about its heads, by the scenario's keys."""
     floor: float | None = None
     """Loss that no model can go below on this task."""
     ceiling: float | None = None
@@ -334,6 +336,7 @@ class ExperimentState:
         run.task = event.get("task")
         run.seed = event.get("seed")
         run.note = event.get("note") or ""
+        run.interventions = dict(event.get("interventions") or {})
         run.total_steps = event.get("steps")
         run.status = "running"
         run.reason = ""
@@ -366,6 +369,7 @@ class ExperimentState:
                 attention=event.get("attention"),
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
+                eval_sequences=event.get("eval_sequences") or 0,
             )
         )
 

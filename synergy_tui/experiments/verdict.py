@@ -222,7 +222,8 @@ def _loss(few: RunState, many: RunState, step: int | None) -> tuple[str, list[st
             f"but their parameters differ ({few.parameters:,} and {many.parameters:,}), "
             "so this compares more than heads"
         )
-    return f"loss {short_number(one)} → {short_number(other)}", details
+    held_out = "held-out " if all(metrics.evaluated(run, step) for run in (few, many)) else ""
+    return f"{held_out}loss {short_number(one)} → {short_number(other)}", details
 
 
 def _contradictions(few: RunState, many: RunState, step: int | None) -> list[str]:

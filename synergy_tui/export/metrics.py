@@ -39,6 +39,7 @@ COLUMNS: dict[str, type] = {
     "inputs": int,
     "max_steps": int,
     "weight": float,
+    "loss_without": float,
     **dict.fromkeys(MEASURES, float),
 }
 

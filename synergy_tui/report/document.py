@@ -157,8 +157,11 @@ def _table(evidence: Evidence, convention: str) -> Table:
         "amplification": "amplification",
         "diversity (bits)": "diversity",
     }
-    if any(not math.isnan(one.loss) for members in runs.values() for one in members):
-        columns |= {"loss (nats)": "loss", "accuracy": "accuracy"}
+    if sets := {
+        one.loss_of for members in runs.values() for one in members if not math.isnan(one.loss)
+    }:
+        of = f"{' or '.join(sorted(sets))} " if all(sets) else ""
+        columns |= {f"{of}loss (nats)": "loss", f"{of}accuracy": "accuracy"}
     return Table(
         title=f"Numbers ({convention})",
         note=(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, find_experiment, is_experiment
-from synergy_tui.experiments.metrics import as_number, leaf
+from synergy_tui.experiments.metrics import as_number, leaf, run_record
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import expand
 from synergy_tui.report.statistics.observations import BoundCheck, Observation
@@ -242,6 +242,7 @@ def _observation(
     several = run.heads > 1
     share = _number(leaf(analysis, ("synergy", "beats_best_head")))
     amplification = _number(leaf(analysis, ("synergy", "fidelity_amplification")))
+    learned = run_record(run)
     return Observation(
         group=group,
         block=f"seed {seed}",
@@ -253,8 +254,9 @@ def _observation(
         beats_best_head=np.array([share]) if several and not math.isnan(share) else np.empty(0),
         diversity=_number(leaf(analysis, ("diversity", "jensen_shannon"))) if several else 0.0,
         redrawn=knob,
-        loss=_number(run.loss.last),
-        accuracy=_number(run.accuracy.last),
+        loss=_number(learned["loss"]),
+        accuracy=_number(learned["accuracy"]),
+        loss_of=learned["loss_of"] or "",
         bounds=[_bound(name, check) for name, check in (analysis.get("bounds") or {}).items()],
     )
 

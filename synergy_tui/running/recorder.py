@@ -238,7 +238,13 @@ class Recorder:
         learned = self.scenario.analysis.weights == "learned"
         heads = event.attention.shape[2]
         weights = event.head_weights if learned else np.full_like(event.head_weights, 1 / heads)
-        probed = Snapshot(f"{event.run}-{event.step:08d}", event.attention, weights, event.tokens)
+        probed = Snapshot(
+            f"{event.run}-{event.step:08d}",
+            event.attention,
+            weights,
+            event.tokens,
+            gamma=event.gamma,
+        )
         measured = self._attention(
             event.run,
             event.step,
@@ -246,7 +252,11 @@ class Recorder:
             "learned" if learned else "uniform",
             final=self.scenario.train is not None and event.step == self.scenario.train.steps,
         )
-        self.write(kinds.Probe(**measured, loss=event.loss, accuracy=event.accuracy))
+        if event.losses_without is not None:
+            for layer, losses in zip(measured["layers"], event.losses_without, strict=True):
+                for head, loss in zip(layer["per_head"], losses, strict=True):
+                    head["loss_without"] = float(loss)
+        self.write(_taken(kinds.Probe, event, **measured))
 
     def _attention(
         self, run: str, step: int, snapshot: Snapshot, label: str, *, final: bool

@@ -18,6 +18,7 @@ from synergy_tui.experiments.experiment import RESERVE, Experiment
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import open_own
 from synergy_tui.machine import ResourceMonitor
+from synergy_tui.running.behind import RecordingThread
 from synergy_tui.running.recorder import NO_ROOM, Recorder
 from synergy_tui.running.signals import Stopper
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, TrainedRun
@@ -25,6 +26,8 @@ from synergy_tui.scenario.training import matches_of, training_of
 
 Train = Callable[..., Iterator[Any]]
 
+# Probes of each run that may wait to be measured; then training waits for them.
+PROBES_AHEAD = 2
 RESERVED_BYTES = 256 * 1024
 
 
@@ -166,19 +169,25 @@ class _Execution:
         for match in matches_of(self.recorder.scenario):
             if self.recorder.state.runs[match.run.name].total_steps is None:  # never started
                 self.recorder.warn(match.message)
-        train = self.train or trainer.train
-        for event in train(
-            settings,
-            runs,
-            device=self.device,
-            directory=self.recorder.experiment.path,
-            resume=self.recorder.experiment.checkpoints.exists(),
-            should_stop=self.stopper,
-        ):
+
+        def record(event: trainer.Event) -> None:
             if isinstance(event, trainer.RunStopped):
                 self.recorder.end("stopped", event.run, event.step, self.stopper.reason)
             else:
                 self.recorder.record(event)
+
+        train = self.train or trainer.train
+        with RecordingThread(record, ahead=PROBES_AHEAD * len(runs)) as recording:
+            for event in train(
+                settings,
+                runs,
+                device=self.device,
+                directory=self.recorder.experiment.path,
+                resume=self.recorder.experiment.checkpoints.exists(),
+                should_stop=self.stopper,
+                before_checkpoint=recording.drain,
+            ):
+                recording.put(event, slow=isinstance(event, trainer.Probe))
 
 
 def append_log(experiment: Experiment, text: str) -> None:

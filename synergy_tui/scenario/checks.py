@@ -10,7 +10,13 @@ from itertools import pairwise
 from typing import Any
 
 from synergy_engine.topologies.catalogue import FAMILIES
-from synergy_trainer.checks import heads_problem, probe_problem, sequences_problem
+from synergy_trainer.checks import (
+    heads_problem,
+    probe_problem,
+    sequences_problem,
+    tied_problem,
+    warmup_problem,
+)
 from synergy_trainer.tasks import TASKS
 from synergy_tui.errors import did_you_mean
 from synergy_tui.scenario import expect
@@ -88,6 +94,14 @@ def _training(train: Raw) -> Iterator[Problem]:
     for number, step in enumerate(_list(train.get("probe_at"))):
         if _whole(step, 0) and _whole(steps, 1) and (late := probe_problem(step, steps)):
             yield Problem(("train", "probe_at", number), late, step)
+    warmup, schedule = _shared(train, "warmup"), _shared(train, "schedule")
+    if (
+        _whole(warmup, 0)
+        and _whole(steps, 1)
+        and isinstance(schedule, str)
+        and (long := warmup_problem(warmup, steps, schedule))
+    ):
+        yield Problem(("train", "warmup"), long, warmup)
     batch, sequences = _shared(train, "batch"), _shared(train, "sequences")
     if _whole(sequences, 0) and _whole(batch, 1) and (few := sequences_problem(sequences, batch)):
         yield Problem(("train", "sequences"), few, sequences)
@@ -105,12 +119,16 @@ def _widths(at: Key, run: Raw, train: Raw) -> Iterator[Problem]:
     heads: Any = run.get("heads")
     embed = run.get("embed", _shared(train, "embed"))
     positions = run.get("positions", _shared(train, "positions"))
+    width: Any = run.get("head_width")
+    tied: Any = run.get("tied")
     if (
         _whole(heads, 1)
         and _whole(embed, 1)
-        and (problem := heads_problem(heads, embed, positions))
+        and (problem := heads_problem(heads, embed, positions, width if _whole(width, 1) else None))
     ):
         yield Problem((*at, "heads"), problem, heads)
+    if _whole(heads, 1) and _whole(tied, 1) and (problem := tied_problem(tied, heads)):
+        yield Problem((*at, "tied"), problem, tied)
 
 
 def _family(at: Key, run: Raw) -> Iterator[Problem]:

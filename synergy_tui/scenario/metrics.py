@@ -18,10 +18,12 @@ RUN_METRICS = {
     "layers": "layers",
     "nodes": "tokens or nodes",
     "step": "newest step",
-    "loss": f"training loss, mean of the last {LAST_REPORTS} reports, nats",
-    "accuracy": f"training accuracy, mean of the last {LAST_REPORTS} reports",
-    "held_out_loss": "loss on the probe's held-out inputs, nats",
-    "held_out_accuracy": "accuracy on the probe's held-out inputs",
+    "loss": "held-out loss of eval_sequences at the newest probe, else the training loss; nats",
+    "accuracy": "held-out accuracy of eval_sequences, else the training accuracy",
+    "training_loss": f"training loss, mean of the last {LAST_REPORTS} reports, nats",
+    "training_accuracy": f"training accuracy, mean of the last {LAST_REPORTS} reports",
+    "held_out_loss": "loss on held-out sequences at the newest probe, nats",
+    "held_out_accuracy": "accuracy on held-out sequences at the newest probe",
     "floor": "lowest loss that any model can reach, nats",
     "ceiling": "highest accuracy that any model can reach",
     "tokens_per_second": "training throughput",
@@ -61,6 +63,7 @@ HEAD_METRICS = {
     "hitting_time": "hitting_time_mean",
     "mixing_time": "mixing_time_tv_max",
     "fidelity": "fidelity_minimax",
+    "loss_without": "loss_without",
 }
 """Metrics of one head (``head2.fidelity``, ``layer1.head2.fidelity``)."""
 

@@ -73,7 +73,9 @@ def _trained(scenario: Scenario, run: TrainedRun) -> tuple[float, int]:
     shape = next(shape_of(settings, each) for each in runs if each.name == run.name)
     layers, embed, hidden, parameters = shape.layers, shape.embed, shape.mlp, shape.parameters()
     tokens = train.batch * train.length
-    products = layers * (4 * embed**2 + 2 * embed * hidden) + embed * (train.vocabulary + 1)
+    products = layers * 2 * embed * (embed + shape.query_width + hidden) + embed * (
+        train.vocabulary + 1
+    )
     scores = 2 * layers * train.length * embed
     # Two operations per multiply-add; the backward pass costs twice the forward one.
     operations = 6.0 * tokens * (products + scores) * train.steps

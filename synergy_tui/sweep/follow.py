@@ -12,6 +12,7 @@ from collections.abc import Callable
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import EventReader, encode
+from synergy_tui.experiments.metrics import run_record
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import Estimate
 from synergy_tui.sweep.overview import Overview, PointView
@@ -120,7 +121,7 @@ def _line(overview: Overview, view: PointView, status: str, reason: str) -> str:
     counts = overview.counts
     done = counts.get("finished", 0)
     numbers = ", ".join(
-        f"{run.name} {number(run.loss.last, 3)}"
+        f"{run.name} {number(run_record(run)['loss'], 3)}"
         for run in view.state.runs.values()
         if len(run.loss)
     )

@@ -44,6 +44,10 @@ def problems(runs: list[RunSettings], **changes: object) -> list[str]:
         ({"positions": "alibi"}, "positions: must be one of learned, sinusoidal, rotary"),
         ({"activation": "tanh"}, "activation: must be one of relu, gelu, got 'tanh'"),
         ({"learning_rate": float("nan")}, "learning_rate: must be above 0 and finite, got nan"),
+        ({"schedule": "step"}, "schedule: must be one of constant, linear, cosine, got 'step'"),
+        ({"warmup": 601}, "warmup: must be at most 600, as there are only 600 steps"),
+        ({"warmup": 600, "schedule": "cosine"}, "warmup: must be at most 599"),
+        ({"eval_sequences": -1}, "eval_sequences: must be at least 0, got -1"),
     ],
     ids=str,
 )
@@ -57,6 +61,22 @@ def test_a_runs_own_value_is_named_with_the_run() -> None:
     assert problems(runs) == [
         "one.embed: must be at least 1, got 0",
         "two.positions: must be one of learned, sinusoidal, rotary, got 'alibi'",
+    ]
+
+
+def test_interventions_that_cannot_be() -> None:
+    runs = [
+        RunSettings("far", 4, head_diversity=1.5),
+        RunSettings("odd", 8, tied=3),
+        RunSettings("none", 4, qk_learning_rate=0.0),
+        RunSettings("rotary", 4, head_width=5, positions="rotary"),
+    ]
+    assert problems(runs) == [
+        "far.head_diversity: must be within 0 and 1, got 1.5",
+        "odd.tied: groups of 3 do not divide 8 heads evenly",
+        "none.qk_learning_rate: must be above 0 and finite, got 0.0",
+        "rotary.heads: rotary positions turn pairs of numbers, so the width of a head (5) must be "
+        "even",
     ]
 
 
@@ -99,6 +119,20 @@ def test_matching_says_what_it_chose() -> None:
         other = count_parameters(settings, RunSettings("narrow", 4, embed=48, mlp=mlp))
         assert abs(other - one.parameters) >= abs(narrow.difference)
     assert f"narrow: mlp 128 → {narrow.run.mlp}, {narrow.parameters:,} parameters" in narrow.message
+
+
+def test_equal_widths_of_heads_are_matched_by_the_mlp() -> None:
+    """With queries of 16 per head, 8 heads have twice the queries of 4, and a narrower MLP."""
+    settings = TrainSettings()
+    runs = [RunSettings(str(heads), heads, head_width=16) for heads in (4, 8)]
+    more = 2 * 2 * (64 + 1) * 64  # two layers, queries and keys
+    assert count_parameters(settings, runs[0]) == count_parameters(settings, ONE)
+    assert count_parameters(settings, runs[1]) - count_parameters(settings, ONE) == more
+    with pytest.raises(TrainerError, match="the runs differ by 16,640"):
+        check(settings, runs)
+    _, matched = match_parameters(settings, runs)
+    assert matched.run.mlp == 128 - round(more / (2 * (2 * 64 + 1)))
+    assert abs(matched.difference) <= 129
 
 
 def test_matching_that_cannot_be() -> None:

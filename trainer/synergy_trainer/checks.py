@@ -23,20 +23,37 @@ from synergy_trainer.settings import (
 _MOST_DIVISORS = 4096  # that are looked for
 
 
-def heads_problem(heads: int, embed: int, positions: str) -> str | None:
-    """Heads share the width evenly, and rotary positions turn pairs of a head's numbers."""
+def heads_problem(
+    heads: int, embed: int, positions: str, head_width: int | None = None
+) -> str | None:
+    """Heads share the width evenly, and rotary positions turn pairs of a query's numbers."""
     if heads < 1 or embed % heads:
         divisors = [k for k in range(1, min(embed, _MOST_DIVISORS) + 1) if embed % k == 0]
         return (
             f"{heads} heads do not divide the width embed = {embed} "
             f"(allowed: {', '.join(map(str, divisors))})"
         )
-    if positions == "rotary" and (embed // heads) % 2:
+    if positions == "rotary" and (head_width or embed // heads) % 2:
+        width = head_width or f"embed / heads = {embed // heads}"
         return (
-            "rotary positions turn pairs of numbers, so the width of a head "
-            f"(embed / heads = {embed // heads}) must be even"
+            f"rotary positions turn pairs of numbers, so the width of a head ({width}) must be even"
         )
     return None
+
+
+def tied_problem(tied: int, heads: int) -> str | None:
+    """Groups of tied heads are equally large."""
+    if heads % tied:
+        return f"groups of {tied} do not divide {heads} heads evenly"
+    return None
+
+
+def warmup_problem(warmup: int, steps: int, schedule: str) -> str | None:
+    """A learning rate that is to fall needs steps to do so."""
+    most = steps if schedule == "constant" else steps - 1
+    if warmup <= most:
+        return None
+    return f"must be at most {most}, as there are only {steps} steps (schedule {schedule})"
 
 
 def sequences_problem(sequences: int, batch: int) -> str | None:
@@ -69,6 +86,8 @@ def _bound_problem(bounds: Mapping[str, Any], choices: Sequence[str], value: Any
         return f"must be above {bounds['gt']} and finite, got {value!r}"
     if "lt" in bounds and not bounds["ge"] <= value < bounds["lt"]:
         return f"must be at least {bounds['ge']} and below {bounds['lt']}, got {value!r}"
+    if "le" in bounds and not bounds["ge"] <= value <= bounds["le"]:
+        return f"must be within {bounds['ge']} and {bounds['le']}, got {value!r}"
     if "ge" in bounds and not bounds["ge"] <= value:
         return f"must be at least {bounds['ge']}, got {value!r}"
     return None
@@ -94,6 +113,9 @@ def _shared_problems(settings: TrainSettings) -> Iterator[str]:
             yield from error.problems
     if problem := sequences_problem(settings.sequences, settings.batch):
         yield f"sequences: {problem}"
+    schedule = wrong.keys().isdisjoint({"steps", "warmup", "schedule"})
+    if schedule and (problem := warmup_problem(settings.warmup, settings.steps, settings.schedule)):
+        yield f"warmup: {problem}, got {settings.warmup}"
     for step in settings.probe_at:
         if problem := probe_problem(step, settings.steps):
             yield f"probe_at: {problem}, got {step}"
@@ -117,8 +139,10 @@ def _run_problems(settings: TrainSettings, run: RunSettings) -> Iterator[str]:
         except TrainerError as error:
             yield from (f"{run.name}.{problem}" for problem in error.problems)
     sound = not wrong and own.embed >= 1
-    if sound and (problem := heads_problem(run.heads, own.embed, own.positions)):
+    if sound and (problem := heads_problem(run.heads, own.embed, own.positions, run.head_width)):
         yield f"{run.name}.heads: {problem}"
+    if not wrong and (problem := tied_problem(run.tied, run.heads)):
+        yield f"{run.name}.tied: {problem}"
 
 
 def check(settings: TrainSettings, runs: Sequence[RunSettings]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from synergy_trainer.attend.dropout import drops_of
@@ -19,7 +21,14 @@ from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.events import Probe, RunStarted
 from synergy_trainer.model import ModelStack, answered, initial_state, split_banks
-from synergy_trainer.settings import RunSettings, TrainSettings, make_task, shape_of
+from synergy_trainer.settings import (
+    INTERVENTIONS,
+    ModelShape,
+    RunSettings,
+    TrainSettings,
+    make_task,
+    shape_of,
+)
 
 _BITS = 2**32 - 1
 
@@ -32,8 +41,15 @@ MASKS = "hash of places"  # how dropout draws, as checkpoints name it
 # learnt.
 _FREE = (
     "steps", "probe_every", "probe_at", "probe_inputs", "checkpoint_every", "log_every",
-    "cuda_graphs", "compile", "deterministic", "parameter_difference",
+    "cuda_graphs", "compile", "deterministic", "parameter_difference", "probe_stream",
+    "eval_sequences", "ablate", "norms",
 )  # fmt: skip
+# What checkpoints of earlier versions do not name had its default.
+_DEFAULTS = {
+    each.name: each.default
+    for kind in (RunSettings, ModelShape, TrainSettings)
+    for each in fields(kind)
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,12 @@ class Cohort:
         self.learning_rate = owns[0].learning_rate
         self._scored_from = self.tasks[0].scored_from
         self.step = 0
-        self.stack = ModelStack(self.shape, [run.heads for run in self.runs], device)
+        self.stack = ModelStack(
+            self.shape,
+            [run.heads for run in self.runs],
+            device,
+            [run.intervention for run in self.runs],
+        )
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
@@ -91,14 +112,19 @@ class Cohort:
         self._products = onednn if on_cpu and onednn_serves(rounding) else nullcontext
         self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
         self._graphed: GraphedUpdate | None = None
+        # A graph reads its learning rate from the device.
+        rate = torch.tensor(self.learning_rate, device=device) if self._graphs else None
         self._optimiser = torch.optim.Adam(
             list(self.stack.banks.values()),
-            lr=self.learning_rate,
+            lr=self.learning_rate if rate is None else rate,
             fused=True,
             capturable=self._graphs,
         )
+        factors = torch.tensor([run.qk_learning_rate for run in self.runs], device=device)
+        self._qk_factors = None if (factors == 1.0).all() else factors
         self._sources = self._draw_from(settings.batch, sequences=settings.sequences)
         self._held_out: Batch | None = None
+        self._evaluation: Batch | None = None
 
     def started(self) -> list[RunStarted]:
         return [
@@ -117,6 +143,7 @@ class Cohort:
                 ceiling=task.ceiling,
                 needs_attention=task.needs_attention,
                 solvable=task.solvable,
+                interventions=run.interventions,
             )
             for run, seed, task in zip(self.runs, self.seeds, self.tasks, strict=True)
         ]
@@ -125,6 +152,7 @@ class Cohort:
         """Make one update of every model, and return what was measured if `measure`."""
         inputs, targets = self._batch(self.step + 1)
         keys = self._keys(self.step + 1)
+        self._set_rate(self.step + 1)
         losses: Tensor
         accuracies: Tensor | None
         with modes(self.settings, self.device), self._products():
@@ -146,7 +174,30 @@ class Cohort:
         if self._parallel is not None:
             gradients = [bank.grad for bank in self.stack.banks.values()]
             self._parallel.average_([gradient for gradient in gradients if gradient is not None])
+        self._make_step()
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.learning_rate * self.settings.rate_factor(step)
+        group = self._optimiser.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def _make_step(self) -> None:
+        """Adam's step, of which queries and keys take the share that is their learning rate's."""
+        if self._qk_factors is None:
+            self._optimiser.step()
+            return
+        rows = 2 * self.shape.query_width
+        parts = [
+            bank.detach()[:, :rows] for name, bank in self.stack.banks.items() if ".qkv." in name
+        ]
+        before = [part.clone() for part in parts]
         self._optimiser.step()
+        for part, old in zip(parts, before, strict=True):
+            factors = self._qk_factors.view(-1, *[1] * (part.ndim - 1))
+            part.copy_(old.lerp(part, factors))  # exactly `part` where a factor is 1
 
     def _keys(self, step: int) -> Tensor:
         """Dropout's key of each model, of its seed and the step alone."""
@@ -163,7 +214,7 @@ class Cohort:
         def update(inputs: Tensor, targets: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
             losses, accuracies = self._differentiated(inputs, targets, keys, measure=True)
             assert accuracies is not None
-            self._optimiser.step()
+            self._make_step()
             return losses, accuracies
 
         return GraphedUpdate(update, example, state)
@@ -182,12 +233,23 @@ class Cohort:
 
     def probe(self) -> list[Probe]:
         """Extract attention on the held-out inputs, which are the same at every probe."""
+        settings = self.settings
         if self._held_out is None:
-            sources = self._draw_from(self.settings.probe_inputs, split="held_out")
-            self._held_out = _stacked([source.batch(1) for source in sources])
-        held_out = self._held_out
-        attention, logits = self.stack.attention(held_out.inputs, self._scored_from)
-        losses, accuracies = answered(logits, held_out.targets.flatten(1))
+            self._held_out = self._drawn_aside(settings.probe_inputs, 1)
+            if settings.eval_sequences:
+                self._evaluation = self._drawn_aside(settings.eval_sequences, 2)
+        held_out, evaluation = self._held_out, self._evaluation
+        norms: list[Tensor] | None = [] if settings.norms else None
+        attention, logits = self.stack.attention(held_out.inputs, self._scored_from, norms)
+        if evaluation is None:
+            losses, accuracies = answered(logits, held_out.targets.flatten(1))
+        else:
+            losses, accuracies = self._evaluated(evaluation)
+        without = self._losses_without(evaluation or held_out) if settings.ablate else None
+        gamma = None
+        if norms:
+            places = held_out.inputs.shape[1:]
+            gamma = torch.stack(norms, 1).unflatten(2, places).transpose(1, 2).cpu().numpy()
         return [
             Probe(
                 run=name,
@@ -197,9 +259,48 @@ class Cohort:
                 tokens=held_out.inputs[model].cpu().numpy(),
                 loss=float(losses[model]),
                 accuracy=float(accuracies[model]),
+                eval_sequences=settings.eval_sequences,
+                losses_without=None if without is None else without[model],
+                gamma=None if gamma is None else gamma[model],
             )
             for model, name in enumerate(self.names)
         ]
+
+    def _drawn_aside(self, count: int, step: int) -> Batch:
+        """Held-out sequences, of each model's own stream or of one that all share."""
+        sources = self._draw_from(count, self.settings.probe_stream, split="held_out")
+        return _stacked([source.batch(step) for source in sources])
+
+    @torch.no_grad()
+    def _evaluated(
+        self, batch: Batch, kept: tuple[int, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy (M,) of any number of sequences, as many at a time as train at once."""
+        count, models = batch.inputs.shape[1], len(self.runs)
+        found = torch.zeros(2, models, dtype=torch.float64)
+        for start in range(0, count, self.settings.batch):
+            part = slice(start, start + self.settings.batch)
+            inputs = batch.inputs[:, part]
+            logits = self.stack.logits(inputs, self._scored_from, kept=kept)
+            share = torch.stack(answered(logits, batch.targets[:, part].flatten(1)))
+            found += share.cpu().double() * (inputs.shape[1] / count)
+        return found[0], found[1]
+
+    def _losses_without(self, batch: Batch) -> list[NDArray[np.float64]]:
+        """The loss of every model without each of its heads in turn, (L, H) each."""
+        layers, heads, width = self.shape.layers, self.stack.heads, self.shape.embed
+        found = [np.empty((layers, count)) for count in heads]
+        for layer in range(layers):
+            for head in range(max(heads)):
+                factors = torch.ones(len(heads), 1, width, device=self.device)
+                having = [model for model, count in enumerate(heads) if head < count]
+                for model in having:
+                    own = width // heads[model]
+                    factors[model, :, head * own : (head + 1) * own] = 0.0
+                losses, _ = self._evaluated(batch, (layer, factors))
+                for model in having:
+                    found[model][layer, head] = losses[model]
+        return found
 
     def broken(self) -> list[str]:
         """Names of living runs whose parameters are no longer all numbers."""
@@ -226,10 +327,11 @@ class Cohort:
                 continue
             found = saved[name]
             expected = self._about(model)
+            about = {**_DEFAULTS, **found.about}
             differing = [
-                f"{name}: {key} is {expected[key]!r}, in the checkpoint {found.about.get(key)!r}"
+                f"{name}: {key} is {expected[key]!r}, in the checkpoint {about.get(key)!r}"
                 for key in expected
-                if found.about.get(key) != expected[key]
+                if about.get(key) != expected[key]
             ]
             if differing:
                 raise TrainerError(differing)
@@ -270,15 +372,22 @@ class Cohort:
         """What a resume may not change."""
         run = self.runs[model]
         own = {k: v for k, v in asdict(run.over(self.settings)).items() if k not in _FREE}
-        return {**own, **asdict(self.shape), "heads": run.heads}
+        if self.settings.schedule != "constant":
+            own["steps"] = self.settings.steps  # which decide how fast the learning rate falls
+        changed = {name: getattr(run, name) for name in INTERVENTIONS}
+        return {**own, **asdict(self.shape), **changed, "heads": run.heads}
 
-    def _draw_from(self, count: int, **how: Any) -> list[Source]:
-        """A source of `count` sequences for each model; models of one task and seed share it."""
+    def _draw_from(self, count: int, common: int | None = None, **how: Any) -> list[Source]:
+        """A source of `count` sequences for each model; models of one task and seed share it.
+
+        `common` is the seed of all, in place of their own.
+        """
+        seeds = self.seeds if common is None else [common] * len(self.seeds)
         found: dict[tuple[str, int], Source] = {}
-        for task, seed in zip(self.tasks, self.seeds, strict=True):
+        for task, seed in zip(self.tasks, seeds, strict=True):
             if (task.name, seed) not in found:
                 found[task.name, seed] = Source(task, seed, count, self.device, **how)
-        return [found[task.name, seed] for task, seed in zip(self.tasks, self.seeds, strict=True)]
+        return [found[task.name, seed] for task, seed in zip(self.tasks, seeds, strict=True)]
 
     def _batch(self, step: int) -> Batch:
         drawn = {source: source.batch(step) for source in self._sources}
@@ -288,13 +397,16 @@ class Cohort:
         return _stacked([drawn[source] for source in self._sources])
 
 
-def _place(run: RunSettings) -> int:
+def _place(run: RunSettings) -> tuple[Any, ...]:
     """Where a run goes in a stack: those that attend alike are neighbours."""
-    return run.heads
+    change = run.intervention
+    return run.heads, *(astuple(change) if change else ())
 
 
 def alike(settings: TrainSettings, run: RunSettings) -> object:
-    """What runs of one stack agree in: everything but heads, seed, and tasks of equal form."""
+    """What runs of one stack agree in: all but seed, heads, what is done to them, and which task
+    of equal form they learn.
+    """
     own = run.over(settings)
     return shape_of(settings, run), own.learning_rate, make_task(own).scored_from
 

@@ -5,7 +5,8 @@ Step k means: after k updates. Step 0 is before any.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,9 @@ class RunStarted:
         Attainable loss in nats per scored position, and accuracy.
     needs_attention, solvable
         What the task asks of attention, and of the causal mask.
+    interventions
+        Settings of the run that change its heads or how they learn, with their values; those that
+        change nothing are left out.
     """
 
     run: str
@@ -54,6 +58,7 @@ class RunStarted:
     ceiling: float
     needs_attention: str
     solvable: str
+    interventions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,16 @@ class Probe:
     tokens
         int64 (B, n), the inputs.
     loss, accuracy
-        On these inputs, without dropout.
+        On `eval_sequences` held-out sequences or, where that is 0, on these inputs; without
+        dropout.
+    eval_sequences
+        As in the settings.
+    losses_without
+        float64 (L, H), where `ablate` asks for it: the loss, on the same sequences, without what
+        one head adds to the residual stream.
+    gamma
+        float32 (B, L, n), where `norms` asks for it: ‖a‖/(‖x‖ + ‖a‖) for the output a of a layer's
+        attention at each position and the residual stream x that it is added to.
     """
 
     run: str
@@ -95,6 +109,9 @@ class Probe:
     tokens: NDArray[np.int64]
     loss: float
     accuracy: float
+    eval_sequences: int = 0
+    losses_without: NDArray[np.float64] | None = None
+    gamma: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

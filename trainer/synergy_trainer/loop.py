@@ -35,6 +35,10 @@ def _never() -> bool:
     return False
 
 
+def _nothing() -> None:
+    pass
+
+
 def train(
     settings: TrainSettings,
     runs: Sequence[RunSettings],
@@ -43,6 +47,7 @@ def train(
     directory: str | Path | None = None,
     resume: bool = False,
     should_stop: Callable[[], bool] = _never,
+    before_checkpoint: Callable[[], None] = _nothing,
     parallel: Parallel | None = None,
 ) -> Iterator[Event]:
     """Train all runs in lockstep on the same batches and report what happens.
@@ -52,7 +57,7 @@ def train(
     settings
         What the runs share.
     runs
-        The models; those that differ only in heads and seed train as one stack.
+        The models; those of equal parameter shapes and learning rates train as one stack.
     device
         "auto" (CUDA, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     directory
@@ -61,6 +66,9 @@ def train(
         Continue from the newest checkpoints in `directory`, or start where there are none.
     should_stop
         Asked before every update; once true, the runs are checkpointed and stop.
+    before_checkpoint
+        Called before checkpoints are written: the time to save what was yielded so far, which a
+        resume from them does not yield again.
     parallel
         Processes that share every batch; None for this one alone.
 
@@ -93,7 +101,7 @@ def train(
             )
     picked = pick_device(device)
     warnings = warnings_for(settings, picked, device)
-    training = _Training(settings, runs, picked, folder, parallel)
+    training = _Training(settings, runs, picked, folder, before_checkpoint, parallel)
     return training.events(resume, should_stop, warnings)
 
 
@@ -104,6 +112,7 @@ class _Training:
         runs: Sequence[RunSettings],
         device: torch.device,
         folder: CheckpointFolder | None,
+        before_checkpoint: Callable[[], None],
         parallel: Parallel | None,
     ) -> None:
         self._settings = settings
@@ -111,6 +120,7 @@ class _Training:
         self._order = {run.name: at for at, run in enumerate(runs)}
         self._device = device
         self._folder = folder
+        self._before_checkpoint = before_checkpoint
         self._parallel = parallel
         self._cohorts: list[Cohort] = []
         self._step = 0
@@ -215,6 +225,7 @@ class _Training:
                 failure = diverged(self._step, float("nan"), cohort.learning_rate)
                 yield from self._fail_for_good(cohort, name, failure)
         if self._parallel is None or self._parallel.rank == 0:
+            self._before_checkpoint()
             try:
                 for cohort in self._cohorts:
                     for name in cohort.alive:

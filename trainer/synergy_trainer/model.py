@@ -23,12 +23,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synergy_trainer.attend.attention import attend, dropout
+from synergy_trainer.attend.attention import ByHead, attend, dropout
 from synergy_trainer.attend.dropout import Drops
-from synergy_trainer.attend.explicit import Change
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
-from synergy_trainer.settings import ModelShape
+from synergy_trainer.settings import Intervention, ModelShape
 
 RMS_EPSILON = 1e-8  # what the published attention was computed with
 _QKV = ("W_q", "W_k", "W_v")
@@ -93,7 +92,7 @@ class ModelStack:
         shape: ModelShape,
         heads: Sequence[int],
         device: torch.device | str = "cpu",
-        changes: Sequence[Change | None] | None = None,
+        changes: Sequence[Intervention | None] | None = None,
     ) -> None:
         self.shape = shape
         self.heads = tuple(heads)
@@ -105,7 +104,7 @@ class ModelStack:
             if part is None:
                 sizes[bank] = size
             elif part == 0:
-                sizes[bank] = (3 * size[0], *size[1:])
+                sizes[bank] = (2 * shape.query_width + shape.embed, *size[1:])
         self.banks = {
             name: torch.zeros((len(self.heads), *size), device=self.device, requires_grad=True)
             for name, size in sizes.items()
@@ -155,13 +154,16 @@ class ModelStack:
         drops: Sequence[tuple[Drops, Drops]] = (),
         dtype: torch.dtype = torch.float32,
         found: list[Tensor] | None = None,
+        norms: list[Tensor] | None = None,
+        kept: tuple[int, Tensor] | None = None,
     ) -> Tensor:
         """Logits (M, B·(n - scored_from), V) of tokens (M, B, n).
 
         `drops` are those of every layer, of attention weights and of the MLP's output; empty
         without dropout. `dtype` is that of the matrix products and the logits; the residual stream
         stays float32. Where `found` is given, the attention (M·B, H, n, n) of each layer's groups
-        is appended to it.
+        is appended to it, and to `norms` what its output has of the norms (M, B·n) where it is
+        added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
         """
         models, batch, length = inputs.shape
         x = self._embed(inputs)
@@ -171,7 +173,13 @@ class ModelStack:
             qkv = self._product(x, at + "attn.qkv", dtype, norm=at + "ln1.weight")
             qkv = qkv.view(models, batch, length, -1)
             mixed = self._attention(qkv, of_attention, found)
-            x = x + self._product(mixed, at + "attn.out_proj", dtype)
+            if kept is not None and kept[0] == layer:
+                mixed = mixed * kept[1]
+            added = self._product(mixed, at + "attn.out_proj", dtype)
+            if norms is not None:
+                own, stream = (torch.linalg.vector_norm(each, dim=-1) for each in (added, x))
+                norms.append(own / (own + stream))
+            x = x + added
             hidden = self._product(x, at + "mlp.0", dtype, norm=at + "ln2.weight")
             hidden = F.relu(hidden) if self.shape.activation == "relu" else F.gelu(hidden)
             made = self._product(hidden, at + "mlp.2", dtype)
@@ -183,10 +191,15 @@ class ModelStack:
         return self._product(x, "out_proj", dtype)
 
     @torch.no_grad()
-    def attention(self, inputs: Tensor, scored_from: int = 0) -> tuple[list[Tensor], Tensor]:
-        """Attention (B, L, H, n, n) of each model, in float32 without dropout, and the logits."""
+    def attention(
+        self, inputs: Tensor, scored_from: int = 0, norms: list[Tensor] | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Attention (B, L, H, n, n) of each model, in float32 without dropout, and the logits.
+
+        `norms` is filled as by :meth:`logits`.
+        """
         found: list[Tensor] = []
-        logits = self.logits(inputs, scored_from, found=found)
+        logits = self.logits(inputs, scored_from, found=found, norms=norms)
         models: list[Tensor] = []
         for group, (start, stop, *_) in enumerate(self.groups):
             stacked = torch.stack(found[group :: len(self.groups)], dim=1)
@@ -219,20 +232,30 @@ class ModelStack:
         return torch.baddbmm(bias[:, None, :], x, weight.mT)
 
     def _attention(self, qkv: Tensor, drops: Drops | None, found: list[Tensor] | None) -> Tensor:
-        """Mix values for every group in turn: qkv (M, B, n, 3d) → (M, B·n, d)."""
+        """Mix values for every group in turn: qkv (M, B, n, ·) → (M, B·n, d)."""
         mixed = []
         sizes = [stop - start for start, stop, *_ in self.groups]
         parts = qkv.split(sizes) if len(sizes) > 1 else [qkv]
         for (start, stop, heads, change), part in zip(self.groups, parts, strict=True):
-            by_head = part.unflatten(3, (3, heads, -1))
-            if self.shape.positions == "rotary":
-                queries, keys, values = by_head.unbind(3)
-                by_head = torch.stack([rotate(queries), rotate(keys), values], 3)
+            by_head = self._by_head(part, heads)
             of_group = None if drops is None else drops.of(slice(start, stop))
             mixed.append(
                 attend(by_head, of_group, change, found).reshape(stop - start, -1, self.shape.embed)
             )
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+    def _by_head(self, qkv: Tensor, heads: int) -> ByHead:
+        """Queries, keys and values (M, B, n, ·), head by head."""
+        width, rotary = self.shape.query_width, self.shape.positions == "rotary"
+        if width == self.shape.embed and not rotary:
+            return qkv.unflatten(3, (3, heads, -1))
+        parts = qkv.split([width, width, self.shape.embed], 3)
+        queries, keys, values = (part.unflatten(3, (heads, -1)) for part in parts)
+        if rotary:
+            queries, keys = rotate(queries), rotate(keys)
+        if width == self.shape.embed:
+            return torch.stack([queries, keys, values], 3)
+        return queries, keys, values
 
 
 class _Normalise(torch.autograd.Function):
@@ -295,8 +318,8 @@ def token_offsets(inputs: Tensor, tokens: int) -> Tensor:
 
 
 def _groups(
-    heads: Sequence[int], changes: Sequence[Change | None]
-) -> Iterator[tuple[int, int, int, Change | None]]:
+    heads: Sequence[int], changes: Sequence[Intervention | None]
+) -> Iterator[tuple[int, int, int, Intervention | None]]:
     """Stretches of models that attend alike, as (start, stop, heads, change)."""
     start = 0
     for (count, change), members in groupby(zip(heads, changes, strict=True)):
@@ -306,7 +329,7 @@ def _groups(
 
 
 def _bank_of(name: str) -> tuple[str, int | None]:
-    """Bank that contains a parameter, and which third of it (None: all)."""
+    """Bank that contains a parameter, and which part of it (None: all)."""
     for part, product in enumerate(_QKV):
         if f".{product}." in name:
             return name.replace(product, "qkv"), part
@@ -319,5 +342,8 @@ def split_banks(shape: ModelShape, banks: Mapping[str, Tensor]) -> dict[str, Ten
     for name, size in shape.parameter_shapes().items():
         bank, part = _bank_of(name)
         values = banks[bank].detach()
-        state[name] = values if part is None else values[part * size[0] : (part + 1) * size[0]]
+        if part is not None:
+            start = part * shape.query_width
+            values = values[start : start + size[0]]
+        state[name] = values
     return state

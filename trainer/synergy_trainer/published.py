@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
 
 from synergy_trainer.checkpoint import ADAM
-from synergy_trainer.checks import heads_problem
+from synergy_trainer.checks import check
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.model import ModelStack
-from synergy_trainer.settings import ModelShape
+from synergy_trainer.settings import Intervention, ModelShape, RunSettings, TrainSettings
 
 # What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
 _UNREADABLE = (
@@ -116,15 +116,38 @@ def load_published(path: str | Path, heads: int | None = None) -> LoadedModel:
         count = heads or about.get("heads")
         if not isinstance(count, int):
             raise TrainerError(f"heads: {path} does not say how many heads the model has; state it")
-        if problem := heads_problem(count, shape.embed, shape.positions):
-            raise TrainerError(f"{path}: heads: {problem}")
-        stack = ModelStack(shape, [count])
+        stack = ModelStack(shape, [count], changes=[_change(path, shape, count, about)])
         stack.load(0, state)
     except TrainerError:
         raise
     except _UNREADABLE as error:
         raise TrainerError(f"{path}: cannot be read as a checkpoint ({error})") from error
     return LoadedModel(stack, about)
+
+
+def _change(
+    path: Path, shape: ModelShape, heads: int, about: Mapping[str, Any]
+) -> Intervention | None:
+    """What training did to the logits; TrainerError where the model cannot have these heads."""
+    if shape.queries is not None and shape.queries % heads:
+        raise TrainerError(
+            f"{path}: heads: {heads} heads do not divide queries of width {shape.query_width}"
+        )
+    run = RunSettings(
+        "run",
+        heads,
+        head_width=None if shape.queries is None else shape.queries // heads,
+        head_diversity=float(about.get("head_diversity", 1.0)),
+        match_scale=bool(about.get("match_scale", False)),
+        tied=int(about.get("tied", 1)),
+    )
+    try:
+        check(TrainSettings(embed=shape.embed, positions=about.get("positions", "learned")), [run])
+    except TrainerError as error:
+        raise TrainerError(
+            [f"{path}: {problem.removeprefix('run.')}" for problem in error.problems]
+        ) from None
+    return run.intervention
 
 
 def _unpickled(path: Path) -> Any:
@@ -138,7 +161,12 @@ def _unpickled(path: Path) -> Any:
 
 def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> ModelShape:
     """Sizes from a state dict's shapes, and the rest from what the file records."""
-    needed = ["token_emb.weight", "layers.0.mlp.0.weight", "out_proj.bias"]
+    needed = [
+        "token_emb.weight",
+        "layers.0.attn.W_q.weight",
+        "layers.0.mlp.0.weight",
+        "out_proj.bias",
+    ]
     positions = about.get("positions", "learned")
     if positions == "learned":
         needed.append("pos_emb.weight")
@@ -149,6 +177,7 @@ def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> Mode
         )
     tokens, embed = state["token_emb.weight"].shape
     layers = {int(m[1]) for name in state if (m := re.match(r"layers\.(\d+)\.", name))}
+    queries = state["layers.0.attn.W_q.weight"].shape[0]
     return ModelShape(
         tokens=tokens,
         length=state["pos_emb.weight"].shape[0] if positions == "learned" else about["length"],
@@ -158,4 +187,5 @@ def _shape_of_state(path: Path, state: object, about: Mapping[str, Any]) -> Mode
         positions=positions,
         activation=about.get("activation", "relu"),
         tie_weights="out_proj.weight" not in state,
+        queries=None if queries == embed else queries,
     )

@@ -18,10 +18,12 @@ from synergy_trainer.tasks import Task, find_task
 Positions = Literal["learned", "sinusoidal", "rotary"]
 Activation = Literal["relu", "gelu"]
 Precision = Literal["float32", "bf16"]
+Schedule = Literal["constant", "linear", "cosine"]
 POSITIONS: tuple[str, ...] = get_args(Positions)
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 DEVICES = ("auto", "cpu", "cuda", "mps")
+INTERVENTIONS = ("head_diversity", "match_scale", "tied", "head_width", "qk_learning_rate")
 
 Class = TypeVar("Class", bound=type)
 
@@ -59,7 +61,11 @@ class TrainSettings:
     embed: int = _setting(64, "Width of the residual stream.", ge=1)
     mlp: int = _setting(128, "Width of the MLP.", ge=1)
     layers: int = _setting(2, "Transformer blocks.", ge=1)
-    learning_rate: float = _setting(1e-3, "Of Adam (β = .9, .999, ε = 1e-8), constant.", gt=0)
+    learning_rate: float = _setting(1e-3, "Of Adam (β = .9, .999, ε = 1e-8), at its peak.", gt=0)
+    schedule: Schedule = _setting(
+        "constant", "How the learning rate falls after the warm-up, towards 0 at the end."
+    )
+    warmup: int = _setting(0, "Steps over which the learning rate rises to its peak.", ge=0)
     dropout: float = _setting(
         0.0, "Probability, on attention weights and on the MLP's output.", ge=0, lt=1
     )
@@ -80,6 +86,24 @@ class TrainSettings:
     )
     probe_at: tuple[int, ...] = _setting((), "Further steps to probe at.")
     probe_inputs: int = _setting(16, "Held-out sequences that a probe measures.", ge=1)
+    probe_stream: int | None = _setting(
+        None,
+        "Seed of the held-out sequences, common to all runs; when absent, each run has those of "
+        "its own seed.",
+        ge=0,
+    )
+    eval_sequences: int = _setting(
+        0,
+        "Held-out sequences whose loss and accuracy every probe reports, and comparisons use; 0: "
+        "those whose attention is measured, and comparisons use the training loss.",
+        ge=0,
+    )
+    ablate: bool = _setting(False, "Measure at probes the held-out loss without each head.")
+    norms: bool = _setting(
+        False,
+        "Keep with probes γ = ‖a‖/(‖x‖ + ‖a‖), the share of attention's output a beside the "
+        "residual stream x that it is added to.",
+    )
     checkpoint_every: int = _setting(
         100, "Steps between checkpoints; 0: only at the end and when stopped.", ge=0
     )
@@ -99,6 +123,19 @@ class TrainSettings:
         """Steps between two reports, with the default filled in."""
         return self.log_every or max(1, round(self.steps / 1000))
 
+    def rate_factor(self, step: int) -> float:
+        """Learning rate of update number `step` (from 1), as a share of the peak.
+
+        k/w over the first w = `warmup` steps; then, at share p = (step - 1 - w)/(steps - w) of the
+        rest, 1, 1 - p or (1 + cos πp)/2.
+        """
+        if step <= self.warmup:
+            return step / self.warmup
+        if self.schedule == "constant":
+            return 1.0
+        passed = (step - 1 - self.warmup) / (self.steps - self.warmup)
+        return 1.0 - passed if self.schedule == "linear" else (1.0 + math.cos(math.pi * passed)) / 2
+
     def logs(self, step: int) -> bool:
         """Whether loss and accuracy of this step are reported; those of the last one are."""
         return step % self.logged_every == 0 or step in (1, self.steps)
@@ -117,6 +154,31 @@ class TrainSettings:
 
 
 _SHARED = {each.name: each for each in fields(TrainSettings)}
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What happens to the logits of a layer's heads before the softmax.
+
+    With k = `tied`, S_g the mean of the logits of heads gk..gk+k-1 (√k times that, with
+    `match_scale`) and S̄ the mean of the G = H/k many S_g, every head of group g attends by
+    λ·S_g + (c - λ)·S̄, where λ = `head_diversity` and c = 1 or, with `match_scale`,
+    √(G - (G - 1)λ²): the factors with which independent heads of equal variance keep it.
+    """
+
+    head_diversity: float
+    match_scale: bool
+    tied: int
+
+    def patterns(self, heads: int) -> int:
+        """Number of distinct attention patterns among the heads of a layer."""
+        return heads // self.tied if self.head_diversity else 1
+
+    def of_mean(self, heads: int) -> float:
+        """The factor c - λ of the groups' mean."""
+        groups, diversity = heads // self.tied, self.head_diversity
+        total = math.sqrt(groups - (groups - 1) * diversity**2) if self.match_scale else 1.0
+        return total - diversity
 
 
 def _own(name: str) -> Any:
@@ -142,6 +204,46 @@ class RunSettings:
     positions: Positions | None = _own("positions")
     activation: Activation | None = _own("activation")
     tie_weights: bool | None = _own("tie_weights")
+    head_diversity: float = _setting(
+        1.0,
+        "λ: how far the heads' attention logits differ; they are pulled towards the heads' mean, "
+        "S̄ + λ(S − S̄): 1 leaves them as they are, with 0 all heads attend alike.",
+        ge=0,
+        le=1,
+    )
+    match_scale: bool = _setting(
+        False,
+        "Keep the spread of the logits that head_diversity and tied would reduce, so that "
+        "head_diversity = 0 is the ordinary one-head network.",
+    )
+    tied: int = _setting(
+        1, "Heads share their attention in groups of so many: the mean of their logits.", ge=1
+    )
+    head_width: int | None = _setting(
+        None,
+        "Numbers in a query and a key of each head, however many heads there are; embed / heads "
+        "when absent. Changes the number of parameters.",
+        ge=1,
+    )
+    qk_learning_rate: float = _setting(
+        1.0, "Factor of the learning rate for the queries' and keys' projections.", gt=0
+    )
+
+    @property
+    def intervention(self) -> Intervention | None:
+        """What the run does to its logits, if it does not leave them as they are."""
+        if self.head_diversity == 1.0 and self.tied == 1:
+            return None
+        return Intervention(self.head_diversity, self.match_scale, self.tied)
+
+    @property
+    def interventions(self) -> dict[str, float]:
+        """The settings that make its heads, or how they learn, other than the ordinary ones."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name in INTERVENTIONS and getattr(self, each.name) != each.default
+        }
 
     def over(self, shared: TrainSettings) -> TrainSettings:
         """The settings that this run trains with: its own where it has them, else the shared."""
@@ -161,6 +263,8 @@ class ModelShape:
         Longest sequence.
     embed, mlp, layers, positions, activation, tie_weights
         As in :class:`TrainSettings`.
+    queries
+        Width of a layer's queries (and keys), all heads together; None: `embed`.
     """
 
     tokens: int
@@ -171,6 +275,12 @@ class ModelShape:
     positions: str = "learned"
     activation: str = "relu"
     tie_weights: bool = False
+    queries: int | None = None
+
+    @property
+    def query_width(self) -> int:
+        """Width of a layer's queries (and keys), all heads together."""
+        return self.embed if self.queries is None else self.queries
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, as in the paper's published checkpoints."""
@@ -182,8 +292,9 @@ class ModelShape:
             at = f"layers.{layer}."
             shapes[at + "ln1.weight"] = (width,)
             for product in ("W_q", "W_k", "W_v", "out_proj"):
-                shapes[f"{at}attn.{product}.weight"] = (width, width)
-                shapes[f"{at}attn.{product}.bias"] = (width,)
+                out = self.query_width if product in ("W_q", "W_k") else width
+                shapes[f"{at}attn.{product}.weight"] = (out, width)
+                shapes[f"{at}attn.{product}.bias"] = (out,)
             shapes[at + "ln2.weight"] = (width,)
             shapes[at + "mlp.0.weight"] = (hidden, width)
             shapes[at + "mlp.0.bias"] = (hidden,)
@@ -211,6 +322,7 @@ def make_task(settings: TrainSettings) -> Task:
 def shape_of(settings: TrainSettings, run: RunSettings) -> ModelShape:
     """Sizes of a run's model."""
     own = run.over(settings)
+    queries = None if run.head_width is None else run.heads * run.head_width
     return ModelShape(
         tokens=make_task(own).tokens,
         length=own.length,
@@ -220,6 +332,7 @@ def shape_of(settings: TrainSettings, run: RunSettings) -> ModelShape:
         positions=own.positions,
         activation=own.activation,
         tie_weights=own.tie_weights,
+        queries=None if queries == own.embed else queries,
     )
 
 

@@ -13,7 +13,7 @@ from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats, covering
 from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments.conventions import Convention
-from synergy_tui.experiments.metrics import leaf, metric
+from synergy_tui.experiments.metrics import evaluated, leaf, metric
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
@@ -307,7 +307,8 @@ def _has_it_learned(
         if not alone:
             headline += f"  {glyph} {measured(loss)}"
         else:
-            parts = [] if loss is None else [f"loss {compact(loss, 3)}"]
+            of = "held-out" if evaluated(run, look.step) else "loss"
+            parts = [] if loss is None else [f"{of} {compact(loss, 3)}"]
             parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
             headline = " · ".join(parts)
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}

@@ -214,6 +214,8 @@ class DashboardScreen(TimedScreen):
             parts.append(run.status.upper())
         if run.heads:
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
+        if run.interventions:
+            parts.append(words.changes(run.interventions))
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
             count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"

@@ -140,12 +140,16 @@ def draw_figures(
     width: int,
     height: int,
     ascii_only: bool = False,
+    losses_without: Sequence[float] = (),
 ) -> tuple[Canvas, list[int | None]]:
     """Draw a table of heads with the mixture first; also returns which head each row shows."""
     canvas = Canvas.blank(width, height)
     phi = "phi" if ascii_only else "φ"
-    headings = ("head", "weight", "steps", f"{phi}_min", "diversity")
-    sizes = (6, 8, 8, 8, 11)
+    headings = ["head", "weight", "steps", f"{phi}_min", "diversity"]
+    sizes = [6, 8, 8, 8, 11]
+    if losses_without:
+        headings.insert(4, "loss w/o")
+        sizes = [6, 7, 7, 8, 9, 11]  # the loss is still there where 37 columns are
     use = 1
     while use < len(sizes) and sum(sizes[: use + 1]) <= width:
         use += 1
@@ -172,6 +176,8 @@ def draw_figures(
                 compact(each.fidelity, 3),
                 compact(each.diversity),
             ]
+            if losses_without:
+                texts.insert(3, compact(losses_without[head], 3))
         style = TITLE if head is None else head_style(head, "plain")
         style = MUTED if head is not None and head in off else style
         if head == selected:

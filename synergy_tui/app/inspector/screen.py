@@ -32,6 +32,7 @@ from synergy_tui.app.widgets.shading import SCALES
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.app.widgets.views import ShadedPanel, say
 from synergy_tui.experiments.attention import Snapshot, load_snapshot
+from synergy_tui.experiments.metrics import as_number
 
 MOST_PATHS = 20
 
@@ -182,8 +183,21 @@ class InspectorScreen(AskingScreen, TimedScreen):
             scale=self.scale,
             zoomed=self.zoomed,
             ascii_only=self.session.ascii_only,
+            losses_without=self._losses_without(),
         )
         return self._view
+
+    def _losses_without(self) -> list[float]:
+        """Held-out loss without each head of the layer that is shown; empty if not measured."""
+        probe, answer, snapshot = self.probe, self.answer, self.snapshot
+        if probe is None or answer is None or snapshot is None or probe.attention != snapshot.key:
+            return []
+        if answer.question.layer >= len(probe.layers):
+            return []
+        heads = probe.layers[answer.question.layer].get("per_head") or []
+        found = [as_number(head.get("loss_without")) for head in heads]
+        known = [loss for loss in found if loss is not None]
+        return known if len(known) == snapshot.heads else []
 
     # What keys do
 

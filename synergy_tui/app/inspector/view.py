@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +47,7 @@ class InspectorView:
     scale: Scale
     zoomed: bool  # the map shows every entry
     ascii_only: bool
+    losses_without: Sequence[float] = ()  # held-out loss without each head, where measured
     _place: Placement | None = None
     _tiles: dict[int | None, Tile] = field(default_factory=dict)
     _rows: list[int | None] = field(default_factory=list)
@@ -151,7 +152,14 @@ class InspectorView:
 
         def paint(width: int, height: int, mode: Mode) -> Canvas:
             canvas, self._rows = draw_figures(
-                self.answer, order, self.selected, self.off, width, height, mode == "ascii"
+                self.answer,
+                order,
+                self.selected,
+                self.off,
+                width,
+                height,
+                mode == "ascii",
+                self.losses_without,
             )
             return canvas
 
@@ -205,17 +213,18 @@ class InspectorView:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(
             ["run", "step", "layer", "input", "heads", "weight", "steps_to_sink_mean",
-             "minimax_fidelity", "diversity_bits", "convention"]
+             "minimax_fidelity", "diversity_bits", "loss_without_nats", "convention"]
         )  # fmt: skip
         answer = self.answer
         asked = answer.question
         lead = [csv_text(run), step, asked.layer + 1, asked.input + 1]
         for each in answer.figures:
             figures = [each.head + 1, each.weight, each.steps, each.fidelity, each.diversity]
-            writer.writerow([*lead, *figures, CONVENTION])
+            without = self.losses_without[each.head] if self.losses_without else ""
+            writer.writerow([*lead, *figures, without, CONVENTION])
         before, after = answer.before, answer.after
-        writer.writerow([*lead, "all", 1, before.steps, before.fidelity, "", CONVENTION])
+        writer.writerow([*lead, "all", 1, before.steps, before.fidelity, "", "", CONVENTION])
         if after is not None:
             on = " ".join(str(e.head + 1) for e in answer.figures if e.head not in asked.off)
-            writer.writerow([*lead, on, 1, after.steps, after.fidelity, "", CONVENTION])
+            writer.writerow([*lead, on, 1, after.steps, after.fidelity, "", "", CONVENTION])
         return out.getvalue()

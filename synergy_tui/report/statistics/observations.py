@@ -39,6 +39,7 @@ class Observation:
     redrawn: float | None = None  # designed runs: the share of rows redrawn between heads
     loss: float = math.nan  # of the task at the last step, nats; nan for designed graphs
     accuracy: float = math.nan
+    loss_of: str = ""  # held-out sequences or training batches, both are of
     bounds: Sequence[BoundCheck] = ()
 
 

@@ -121,13 +121,19 @@ class _Crowd:
     def member(self, experiment: Experiment) -> Callable[..., Iterator[Any]]:
         """What one experiment's runner calls instead of :func:`synergy_trainer.train`."""
 
-        def train(settings: Any, runs: Sequence[Any], **_: Any) -> Iterator[Any]:
+        def train(
+            settings: Any, runs: Sequence[Any], *, before_checkpoint: Callable[[], None], **_: Any
+        ) -> Iterator[Any]:
             self._wanted[experiment.id] = (settings, list(runs))
             self._arrived.wait()
             while (event := self._queues[experiment.id].get()) is not None:
                 if isinstance(event, BaseException):
                     raise event
-                yield event
+                if isinstance(event, threading.Event):
+                    before_checkpoint()
+                    event.set()
+                else:
+                    yield event
 
         return train
 
@@ -173,6 +179,7 @@ class _Crowd:
                 directory=folder,
                 resume=(folder / "checkpoints").exists(),
                 should_stop=self._should_stop,
+                before_checkpoint=self._drain,
             ):
                 self._hand_out(event, folder, owners)
         finally:
@@ -205,6 +212,15 @@ class _Crowd:
             for note in (folder / "checkpoints").glob(f"{event.run}.failed.json"):
                 _link(note, own.path / f"{run}.failed.json")
         self._put(name, dataclasses.replace(event, **changes))
+
+    def _drain(self) -> None:
+        """Wait until every experiment has recorded what it was given."""
+        marks = {name: threading.Event() for name in self._queues}
+        for name, mark in marks.items():
+            self._put(name, mark)
+        for name, mark in marks.items():
+            while name not in self._left and not mark.wait(timeout=1.0):
+                pass
 
     def _put(self, name: str, event: Any) -> None:
         while name not in self._left:

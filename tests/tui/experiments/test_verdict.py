@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synergy_tui.experiments.metrics import metric
+from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
@@ -189,3 +189,35 @@ def test_an_unknown_metric_has_a_nearest_name() -> None:
     assert unknown_metric("fidelity") is None
     assert "'fidelity'" in str(unknown_metric("fidelty"))
     assert "'weight'" in str(unknown_metric("head1.wieght"))
+
+
+def test_runs_are_compared_by_the_held_out_loss_where_there_is_one() -> None:
+    """With eval_sequences, the loss of a probe takes the place of the newest training losses."""
+
+    def learned(run: str, heads: int, held_out: float, sequences: int) -> list[dict[str, Any]]:
+        fields = {"loss": held_out, "accuracy": 0.75, "eval_sequences": sequences}
+        step = {"v": 1, "t": 0.0, "run": run, "kind": "train_step", "step": 1, "loss": 0.5}
+        return [*measured(run, heads, **fields), {**step, "accuracy": 0.9}]
+
+    state = state_of(learned("one", 1, 0.25, 512), learned("many", 8, 0.125, 512))
+    one = state.runs["one"]
+    assert verdict(state).line.endswith("held-out loss 0.25 → 0.125")
+    assert (metric(one, "loss"), metric(one, "accuracy")) == (0.25, 0.75)
+    assert (metric(one, "training_loss"), metric(one, "training_accuracy")) == (0.5, 0.9)
+    record = run_record(one)
+    assert (record["loss"], record["accuracy"], record["loss_of"]) == (0.25, 0.75, "held-out")
+
+    state = state_of(learned("one", 1, 0.25, 0), learned("many", 8, 0.125, 0))
+    one = state.runs["one"]
+    assert verdict(state).line.endswith("; loss 0.5 → 0.5")
+    assert (metric(one, "loss"), metric(one, "held_out_loss")) == (0.5, 0.25)
+    assert run_record(one)["loss_of"] == "training"
+
+
+def test_the_loss_without_a_head_is_a_number_of_that_head() -> None:
+    events = measured("one", 1)
+    events[1]["layers"][0]["per_head"][0]["loss_without"] = 1.5
+    run = state_of(events).runs["one"]
+    assert metric(run, "layer1.head1.loss_without") == metric(run, "head1.loss_without") == 1.5
+    with pytest.raises(UndecidedError):
+        metric(state_of(measured("two", 1)).runs["two"], "head1.loss_without")

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from synergy_tui.experiments import kinds
+from synergy_tui.experiments.attention import load_snapshot
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.experiments.kinds import KINDS
+from synergy_tui.experiments.metrics import metric
+from synergy_tui.experiments.verdict import verdict
 from synergy_tui.running.preflight import check_inputs
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper
@@ -250,6 +253,27 @@ def test_identical_heads_amplify_by_exactly_1(tmp_path: Path) -> None:
     probe = experiment.fold().runs["identical"].probe
     assert probe is not None
     assert probe.overall["synergy"]["fidelity_amplification"] == 1.0
+
+
+def test_evaluations_ablations_and_norms_are_kept(tmp_path: Path) -> None:
+    train = {**TINY["train"], "eval_sequences": 5, "ablate": True, "norms": True}
+    runs = [{"name": "one", "heads": 1}, {"name": "half", "heads": 2, "head_diversity": 0.5}]
+    experiment = make(tmp_path, {**TINY, "train": train, "runs": runs, "expect": []})
+    assert execute(experiment) == 0
+    state = experiment.fold()
+    half = state.runs["half"]
+    assert (state.runs["one"].interventions, half.interventions) == ({}, {"head_diversity": 0.5})
+    assert half.probe is not None
+    assert half.probe.eval_sequences == 5
+    assert metric(half, "loss") == half.probe.loss != metric(half, "training_loss")
+    without = [metric(half, f"head{head}.loss_without") for head in (1, 2)]
+    assert len({*without, half.probe.loss}) == 3
+    assert "; held-out loss " in verdict(state).line
+    assert half.probe.attention is not None
+    gamma = load_snapshot(experiment, half.probe.attention).gamma
+    assert gamma is not None
+    assert gamma.shape == (2, 1, 6)
+    assert ((gamma > 0) & (gamma < 1)).all()
 
 
 @pytest.fixture

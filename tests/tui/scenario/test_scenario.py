@@ -199,6 +199,12 @@ def test_every_parameter_of_every_topology_is_in_the_schema() -> None:
         ("embed = 64", 'precision = "fp16"', 7, "train.precision", "allowed: float32, bf16"),
         ("embed = 64", "length = 3", 7, "train.length", "at least 4"),
         ("embed = 64", "probe_at = [1, 200]", 7, "train.probe_at[1]", "only 100 steps"),
+        ("embed = 64", "warmup = 101", 7, "train.warmup", "at most 100"),
+        ("embed = 64", 'schedule = "step"', 7, "train.schedule", "allowed: constant, linear"),
+        ("heads = 8", "heads = 8\nhead_diversity = 2", 16, "runs[1].head_diversity", "equal to 1"),
+        ("heads = 8", "heads = 8\ntied = 3", 16, "runs[1].tied", "groups of 3 do not divide 8"),
+        ("heads = 8", "heads = 8\nhead_width = 5\npositions = \"rotary\"", 15, "runs[1].heads",
+         "(5) must be even"),
         ("heads = 8", "heads = -1", 15, "runs[1].heads", "greater than or equal to 1"),
         ("heads = 8", "heads = 7", 15, "runs[1].heads", "1, 2, 4, 8, 16, 32, 64"),
         ("heads = 8", "heads = true", 15, "runs[1].heads", ""),
@@ -279,6 +285,18 @@ def test_somebody_must_be_there_to_match(write: Any) -> None:
     text = TRAINED.replace("heads = 8", 'heads = 8\nmlp = "match"')
     alone = text.replace("heads = 1", 'heads = 1\nmlp = "match"')
     assert 'every run says "match"' in the_problem(write(alone))[2]
+
+
+def test_interventions_and_controls_reach_the_trainer(write: Any) -> None:
+    train = 'embed = 64\nschedule = "cosine"\nwarmup = 10\neval_sequences = 99\nprobe_stream = 3'
+    text = TRAINED.replace("embed = 64", train + "\nablate = true\nnorms = true", 1).replace(
+        "heads = 8", "heads = 8\nhead_diversity = 0.5\nmatch_scale = true\ntied = 2"
+    )
+    settings, (single, multi) = training_of(load_scenario(write(text)))
+    assert (settings.schedule, settings.warmup, settings.eval_sequences) == ("cosine", 10, 99)
+    assert (settings.probe_stream, settings.ablate, settings.norms) == (3, True, True)
+    assert single.interventions == {}
+    assert multi.interventions == {"head_diversity": 0.5, "match_scale": True, "tied": 2}
 
 
 def test_a_scenario_needs_runs(write: Any) -> None:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from synergy_trainer.attend.dropout import Drops
-from synergy_trainer.attend.explicit import Change, causal_softmax
+from synergy_trainer.attend.explicit import causal_softmax
+from synergy_trainer.attend.interventions import joined
 from synergy_trainer.attend.lanes import WIDEST, LaneAttention, LaneDropout, lanes_serve
+from synergy_trainer.settings import Intervention
+
+ByHead = Tensor | tuple[Tensor, Tensor, Tensor]
+"""Queries, keys and values (M, B, n, 3, H, w); three tensors (M, B, n, H, ·) if widths differ."""
 
 
 def attend(
-    qkv: Tensor,
+    qkv: ByHead,
     drops: Drops | None = None,
-    change: Change | None = None,
+    change: Intervention | None = None,
     found: list[Tensor] | None = None,
 ) -> Tensor:
-    """Mix values by causal attention: (M, B, n, 3, H, w) to (M, B, n, H, w).
+    """Mix values by causal attention: (M, B, n, H, w), or with wider heads if they attend alike.
 
     `drops` are of these models; with `change`, the attention is not the ordinary one. Where `found`
     is given, attention (M·B, H, n, n) is appended to it.
     """
-    models, sequences = qkv.shape[:2]
+    if change is not None and found is None and drops is None:
+        heads = qkv.shape[4] if isinstance(qkv, Tensor) else qkv[0].shape[3]
+        if alike := joined(change, heads):
+            qkv, change = _wider(qkv, *alike), None
     plain = change is None and found is None
-    if plain and qkv.shape[-1] <= WIDEST and lanes_serve(qkv):
+    if isinstance(qkv, Tensor) and plain and qkv.shape[-1] <= WIDEST and lanes_serve(qkv):
         return LaneAttention.apply(qkv, drops)
-    queries, keys, values = qkv.flatten(0, 1).permute(2, 0, 3, 1, 4).unbind()
-    if plain and drops is None and qkv.device.type != "cpu":  # a CPU's is slower than explicit
+    parts = qkv.unbind(3) if isinstance(qkv, Tensor) else qkv
+    models, sequences = parts[0].shape[:2]
+    queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in parts)
+    if plain and drops is None and values.device.type != "cpu":  # a CPU's is slower than explicit
         mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
     else:
         attention = causal_softmax(queries, keys, change)
@@ -36,6 +47,17 @@ def attend(
             attention = dropout(attention.unflatten(0, (models, sequences)), drops).flatten(0, 1)
         mixed = attention.to(values.dtype) @ values
     return mixed.transpose(1, 2).unflatten(0, (models, sequences))
+
+
+def _wider(qkv: ByHead, heads: int, factor: float) -> ByHead:
+    """Adjacent heads laid side by side, `heads` in all, with `factor` times their queries."""
+    if isinstance(qkv, Tensor):
+        wider: Tensor = qkv.flatten(4).unflatten(4, (heads, -1))
+        if factor == 1.0:
+            return wider
+        return torch.cat([wider[:, :, :, :1] * factor, wider[:, :, :, 1:]], 3)
+    queries, keys, values = (part.flatten(3).unflatten(3, (heads, -1)) for part in qkv)
+    return queries * factor, keys, values
 
 
 def dropout(x: Tensor, drops: Drops) -> Tensor:

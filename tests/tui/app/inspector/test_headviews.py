@@ -58,6 +58,14 @@ def test_figures_are_a_row_for_each_head_and_one_for_the_mixture(
     assert "★" in lines[2 + best]
 
 
+def test_the_loss_without_a_head_stands_in_its_row(answers: tuple[Answer, Answer]) -> None:
+    losses = [0.5, 0.25, 1.5, 0.125]
+    canvas, _ = draw_figures(answers[0], [3, 1], None, frozenset(), 60, 8, losses_without=losses)
+    lines = [line.replace("★", " ").split() for line in canvas_text(canvas).splitlines()]
+    assert lines[0] == ["head", "weight", "steps", "φ_min", "loss", "w/o", "diversity"]
+    assert [line[4] for line in lines[2:4]] == [".125", ".25"]
+
+
 def test_figures_scroll_to_the_selected_head_and_drop_columns(
     answers: tuple[Answer, Answer],
 ) -> None:
