@@ -36,6 +36,7 @@ class Source:
     name: str  # the path as it was given
     attention: np.ndarray | None = None  # (B, L, H, n, n), rows are queries; None for a graph
     learned: np.ndarray | None = None  # (L, H) head weights of the output projection, if known
+    norms: np.ndarray | None = None  # (B, L, n) measured share of attention beside the residual
     graph: MultiHeadSystem | None = None
     rows: Literal["check", "normalise", "any"] = "check"  # any: raw weights of graphs
     names: tuple[str, ...] | None = None  # of nodes

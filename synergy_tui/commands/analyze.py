@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +14,7 @@ from synergy_engine.analysis.convention import ConventionName
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
+from synergy_tui.commands.reasons import node_name, print_layered, print_reasons
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import clean, counted, number
 
@@ -22,6 +24,23 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _CONVENTIONS = get_args(ConventionName)
+GAMMAS = ("half", "one", "norm")
+
+
+class Gamma(click.ParamType):
+    """The share of attention beside the residual path: a name, or a number."""
+
+    name = "half|one|norm|0.25"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | float:
+        if value in GAMMAS:
+            return str(value)
+        with suppress(ValueError):
+            if 0 < float(value) <= 1:
+                return float(value)
+        return self.fail(f"'{value}' is not half, one, norm or a number from 0 to 1.", param, ctx)
 
 
 @click.command(
@@ -30,6 +49,8 @@ _CONVENTIONS = get_args(ConventionName)
     synergy analyze attention.npy
     synergy analyze layers.safetensors --convention all --details
     synergy analyze graph.graphml --weights optimal --top-paths 5 --source 0
+    synergy analyze graph.graphml --why
+    synergy analyze layers.safetensors --why --gamma half --gamma one
     synergy analyze 8_heads_copy.pt --heads 8 --inputs 50 --json | jq .fidelity.minimax
     synergy analyze attention.npz --tensor 'copy_h8_l*' --weights 0.1,0.2,0.1,0.1,0.1,0.1,0.2,0.1
     synergy analyze --model ./my-gpt2 --text "The quick brown fox jumps over the lazy dog"
@@ -100,6 +121,19 @@ _CONVENTIONS = get_args(ConventionName)
 )
 @click.option(
     "--source", metavar="NODE", help="From this node (number or name), else the faintest."
+)
+@click.option(
+    "--why",
+    is_flag=True,
+    help="Which heads carry the faintest node's signal, and what no head weights could exceed.",
+)
+@click.option(
+    "--gamma",
+    "gammas",
+    multiple=True,
+    type=Gamma(),
+    help="What several layers hear in order, where attention moves this share of each token and "
+    "the residual path keeps the rest; may be repeated.  [default with --why: half]",
 )
 @click.option("--details", is_flag=True, help="Also print every head and every bound.")
 @json_option
@@ -197,6 +231,8 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
         layers = [record for record in same if record["layer"] != "overall"]
         if details:
             _heads(layers)
+        print_reasons(layers, details=details)
+        print_layered(same[-1])
         _bounds(layers, details=details)
         _paths(layers)
 
@@ -247,7 +283,8 @@ def _layers(records: Sequence[Record]) -> None:
         if node != ""
     }
     if lost:
-        listed = ", ".join(map(str, sorted(lost)[:10])) + (" …" if len(lost) > 10 else "")
+        named = [node_name(layers[0], node) for node in sorted(lost)[:10]]
+        listed = ", ".join(named) + (" …" if len(lost) > 10 else "")
         click.echo(f"nodes that cannot reach the sink: {listed}")
 
 
@@ -266,7 +303,7 @@ def _faintest(record: Record) -> str:
     if fidelity.get("argmin") is None:
         return "–"
     when = fidelity.get("time")  # layers have one node in common, but hardly one time
-    return f"{fidelity['argmin']}" + (f" at t={when}" if when is not None else "")
+    return node_name(record, fidelity["argmin"]) + (f" at t={when}" if when is not None else "")
 
 
 def _heads(layers: Sequence[Record]) -> None:
@@ -330,8 +367,8 @@ def _paths(layers: Sequence[Record]) -> None:
         if not paths:
             continue
         click.echo(
-            f"strongest paths from node {paths['source']}, layer {record['layer']}"
-            + (" (of the first input)" if record["inputs"] > 1 else "")
+            f"strongest paths from node {node_name(record, paths['source'])}, "
+            f"layer {record['layer']}" + (" (of the first input)" if record["inputs"] > 1 else "")
         )
         for path in paths["strongest"]:
             steps = path["names"][0]

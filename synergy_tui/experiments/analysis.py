@@ -78,6 +78,50 @@ class Paths(TypedDict):
     strongest: list[Path]
 
 
+class Carried(TypedDict):
+    head: Positive
+    carriage: Share
+    gradient: Number
+    towards: Number
+
+
+class Best(TypedDict):
+    weights: list[Share]
+    lower: Number
+    upper: Number
+
+
+class Refused(TypedDict):
+    refused: str
+
+
+class Why(TypedDict):
+    node: Count
+    time: Positive
+    value: Number
+    heads: list[Carried]
+    switch: list[list[Number]]
+    fidelity_at_most: Number
+    hitting_time_at_least: Number
+    best: Best
+    helps: list[Positive]
+
+
+class LayerShares(TypedDict):
+    heads: list[Share]
+    skip: Share
+
+
+class Layered(TypedDict):
+    gamma: str | float
+    minimax: Number
+    normalised: Number
+    node: Count
+    layers: list[LayerShares]
+    synergy: Number | list[Number]
+    exact: bool
+
+
 class Analysis(TypedDict):
     layer: Positive | Literal["overall"]
     heads: MeanCount
@@ -99,3 +143,6 @@ class Analysis(TypedDict):
     arrival: NotRequired[Arrival]
     intervals: NotRequired[dict[str, Interval]]
     paths: NotRequired[Paths]
+    names: NotRequired[list[str]]
+    why: NotRequired[Why | Refused]
+    layered: NotRequired[list[Layered]]

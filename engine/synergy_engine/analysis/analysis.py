@@ -26,6 +26,7 @@ from synergy_engine.analysis.batch import (
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
+from synergy_engine.analysis.html import analysis_table
 from synergy_engine.arrays import Floats, Ints
 from synergy_engine.errors import EngineError, at_least, choose
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
@@ -85,6 +86,9 @@ class Analysis(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.values_by_name)
+
+    def _repr_html_(self) -> str:
+        return analysis_table(self)
 
 
 def analyze(
