@@ -53,6 +53,24 @@ class Mixture:
     time: npt.NDArray[np.int64]  # (n,) the step of its maximum
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Carriage:
+    """Which heads carry the signal of the faintest node, at the step at which it is heard best."""
+
+    node: int
+    time: int
+    share: Floats  # (H,) of the layer's heads, sums to 1; 0 for those that are off
+    switch: Floats  # (H, H) expected hand-overs, from the column's head to the row's
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ceiling:
+    """What no weights of the heads that are on could exceed."""
+
+    fidelity: float  # minimax
+    steps: float  # mean expected steps to the sink: no weights need fewer
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the inspector asks."""
@@ -62,6 +80,7 @@ class Question:
     off: frozenset[int] = frozenset()  # heads that are switched off
     source: int = 0  # the chosen token
     paths: int = 5  # how many of the strongest paths
+    gradient: bool = False  # whether edges are coloured by what more attention there would do
 
 
 def fitted(question: Question, snapshot: Snapshot) -> Question:
@@ -91,6 +110,10 @@ class Answer:
     """Share of what the sink hears, at its best step, over paths that switch heads."""
     novel: float  # share over node paths that no single head has (NaN: too many to follow)
     mixed: Floats  # (n, n) diffusion matrix of the heads that are on
+    carried: Carriage | None  # None where the fidelity has no single best step
+    gradient: Floats | None
+    """(H, n, n) derivative of the chosen token's fidelity by each attention logit; ``None`` unless
+    asked for and defined."""
 
     @property
     def now(self) -> Mixture:
@@ -105,19 +128,15 @@ class Bench:
     snapshot: Snapshot
     _figures: dict[tuple[int, int], list[HeadFigures]] = field(default_factory=dict)
     _mixtures: dict[tuple[int, int, frozenset[int]], Mixture] = field(default_factory=dict)
+    _ceilings: dict[tuple[int, int, frozenset[int]], Ceiling] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Measure what ``question`` asks for; a UserError when the attention is not a system."""
         import synergy_engine as engine
 
         snapshot = self.snapshot
-        on = [head for head in range(snapshot.heads) if head not in question.off]
-        if not on:
-            raise UserError("All heads are off: nothing is left to mix.", hint="Switch one on.")
-        try:
-            system = snapshot.system(question.layer, question.input)
-        except engine.EngineError as error:
-            raise UserError(str(error)) from error
+        on = self._on(question.off)
+        system = self._kept(question, frozenset())
         kept = system if len(on) == snapshot.heads else system.subset(on)
         source = min(question.source, snapshot.nodes - 1)
         alone, mixed = arrivals(system, source)
@@ -138,7 +157,66 @@ class Bench:
             cross_head=float(engine.cross_head_share(kept, source)),
             novel=self._novel(kept, source),
             mixed=engine.diffusion(kept),
+            carried=self._carriage(kept, on),
+            gradient=self._gradient(kept, on, source) if question.gradient else None,
         )
+
+    def ceiling(self, question: Question) -> tuple[Ceiling, Ceiling]:
+        """What no weights could exceed: of all heads, and of those that are on."""
+        return self._ceiling(question, frozenset()), self._ceiling(question, question.off)
+
+    def _ceiling(self, question: Question, off: frozenset[int]) -> Ceiling:
+        import synergy_engine as engine
+
+        place = (question.layer, question.input, off)
+        if place not in self._ceilings:
+            system = self._kept(question, off)
+            self._ceilings[place] = Ceiling(
+                engine.routing_bound(system).minimax, engine.routing_times(system).mean
+            )
+        return self._ceilings[place]
+
+    def _carriage(self, system: MultiHeadSystem, on: Sequence[int]) -> Carriage | None:
+        import synergy_engine as engine
+
+        try:
+            found = engine.sensitivity(system, tolerance=TOLERANCE, horizon=HORIZON)
+        except engine.EngineError:
+            return None
+        heads = self.snapshot.heads
+        share, switch = np.zeros(heads), np.zeros((heads, heads))
+        share[on] = found.carriage
+        switch[np.ix_(on, on)] = found.switch
+        return Carriage(found.node, found.time, share, switch)
+
+    def _gradient(
+        self, system: MultiHeadSystem, on: Sequence[int], source: int
+    ) -> Floats | None:
+        import synergy_engine as engine
+
+        try:
+            found = engine.sensitivity(system, node=source, tolerance=TOLERANCE, horizon=HORIZON)
+        except engine.EngineError:
+            return None
+        gradient = np.zeros((self.snapshot.heads, *[self.snapshot.nodes] * 2))
+        gradient[on] = found.logits()
+        return gradient
+
+    def _on(self, off: frozenset[int]) -> list[int]:
+        on = [head for head in range(self.snapshot.heads) if head not in off]
+        if not on:
+            raise UserError("All heads are off: nothing is left to mix.", hint="Switch one on.")
+        return on
+
+    def _kept(self, question: Question, off: frozenset[int]) -> MultiHeadSystem:
+        """The heads at the question's place without those that are off."""
+        import synergy_engine as engine
+
+        try:
+            system = self.snapshot.system(question.layer, question.input)
+        except engine.EngineError as error:
+            raise UserError(str(error)) from error
+        return system.subset(self._on(off)) if off else system
 
     def _novel(self, system: MultiHeadSystem, source: int) -> float:
         """The novel-path share; NaN where too many sets of heads would have to be followed."""
