@@ -308,6 +308,18 @@ def mean(values: Floats) -> float:
     return first if np.all(values == first) else float(np.mean(values))
 
 
+def log_mean(ratios: Floats) -> float:
+    """The exponential of the mean logarithm: ratios of 2 and 1/2 average to 1.
+
+    Equal values give that value; zeros and infinities beside one another give nan.
+    """
+    first = float(ratios[0])
+    if np.all(ratios == first):
+        return first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.exp(np.mean(np.log(ratios))))
+
+
 def typical(times: Ints, max_steps: int) -> int | float | str:
     """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
     middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))
