@@ -29,16 +29,16 @@ def print_reasons(layers: Sequence[Record], *, details: bool) -> None:
             [
                 "layer",
                 "faintest\nnode",
+                "carried by\nheads",
                 "best at\nstep t*",
                 "fidelity",
                 "best weights\nreach",
                 "no weights\nexceed",
                 "steps\nto sink",
                 "no weights\nneed fewer",
-                "carried by\nheads",
             ],
             [_row(record) for record in explained],
-            left=1,
+            left=3,
         )
     for record in shown:
         for sentence in _sentences(record):
@@ -54,13 +54,13 @@ def _row(record: Record) -> list[str]:
     return [
         str(record["layer"]),
         node_name(record, why["node"]),
+        shares_text([head["carriage"] for head in why["heads"]]),
         str(why["time"]),
         number(why["value"]),
         number(why["best"]["lower"]),
         number(_ceiling(why)),
         number(record["mixing"]["hitting_time_mean"]),
         number(why["hitting_time_at_least"]),
-        shares_text([head["carriage"] for head in why["heads"]]),
     ]
 
 
@@ -161,22 +161,19 @@ def _print_switch(record: Record) -> None:
 def print_layered(overall: Record) -> None:
     """Print what the layers in order can hear, for each share of attention γ asked for."""
     for found in overall.get("layered") or ():
-        gamma, several = found["gamma"], found["synergy"]
-        gamma = gamma if isinstance(gamma, str) else number(gamma)
-        if isinstance(several, list):
-            low, high = (number(end) for end in several)
-            several = f"between {low}× and {high}×"
-        else:
-            several = f"{'' if found['exact'] else 'at most '}{number(several)}×"
+        gain = f"{number(found['synergy'])}×"
+        if not found["exact"]:
+            gain = f"{number(found['synergy_at_least'])}× to {gain}"
         click.echo(
-            f"all layers in order, γ = {gamma}: fidelity {number(found['minimax'])}, x nodes "
-            f"{number(found['normalised'])}, of node {node_name(overall, found['node'])}; "
-            f"against one head per layer {several}"
+            f"all layers in order, γ = {found['gamma']}: fidelity {number(found['minimax'])}, "
+            f"x nodes {number(found['normalised'])}, of node "
+            f"{node_name(overall, found['node'])}; {gain} the best chain of one head per layer"
         )
         print_table(
-            ["layer", "residual path", "carried by heads"],
+            ["layer", "carried by heads", "residual path"],
             [
-                [str(layer + 1), percent(each["skip"]), shares_text(each["heads"])]
+                [str(layer + 1), shares_text(each["heads"]), percent(each["skip"])]
                 for layer, each in enumerate(found["layers"])
             ],
+            left=2,
         )

@@ -108,18 +108,19 @@ class Why(TypedDict):
 
 
 class LayerShares(TypedDict):
-    heads: list[Share]
-    skip: Share
+    heads: list[Number]
+    skip: Number
 
 
 class Layered(TypedDict):
-    gamma: str | float
+    gamma: str
     minimax: Number
     normalised: Number
     node: Count
     layers: list[LayerShares]
-    synergy: Number | list[Number]
+    synergy: Number
     exact: bool
+    synergy_at_least: NotRequired[Number]
 
 
 class Analysis(TypedDict):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.app.inspector.measures import Answer, Ceiling, HeadFigures, Mixture
+from synergy_tui.app.inspector.measures import Answer, Ceiling, Ceilings, HeadFigures, Mixture
 from synergy_tui.app.inspector.switches import draw_switches
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
@@ -197,7 +197,7 @@ def draw_figures(
 
 def draw_what_if(
     answer: Answer,
-    ceilings: tuple[Ceiling, Ceiling] | None,
+    ceilings: Ceilings | None,
     name: str,
     width: int,
     height: int,
@@ -205,8 +205,8 @@ def draw_what_if(
 ) -> Canvas:
     """Draw the mixture of all heads beside what is left when some are off.
 
-    ``ceilings`` are what no weights could exceed, of all heads and of those that are on; ``None``
-    while they are computed, or where there are too many.
+    ``ceilings`` are what no weights could exceed, of all heads and of those that are on: ``None``
+    while they are computed, NaN where there is too much to compute.
     """
     canvas = Canvas.blank(width, height)
     phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
@@ -234,8 +234,8 @@ def draw_what_if(
             f"{phi} of token {name}",
             "mixing time",
         )
-    whole, rest = ceilings or (None, None)
-    olds = _measures(before, whole, source)
+    olds = _measures(before, None if ceilings is None else ceilings.whole, source)
+    rest = None if ceilings is None else ceilings.rest
     news = None if after is None else _measures(after, rest, source)
     lead = min(max(map(len, labels)) + 2, max(width - 25, 8))
     off = sorted(answer.question.off)
@@ -245,11 +245,14 @@ def draw_what_if(
         canvas.write(lead + 9, 0, listed[: width - lead - 9], CURSOR)
     for y, (label, old) in enumerate(zip(labels, olds, strict=False), start=1):
         canvas.write(0, y, label[: lead - 1], MUTED)
-        text = ("..." if ascii_only else "…") if math.isnan(old) else compact(old, 3)
-        canvas.write(lead, y, text.rjust(8), TEXT)
-        if news is None or math.isnan(old):
+        if old is None or math.isnan(old):
+            text = (".", "-") if ascii_only else ("…", "–")
+            canvas.write(lead, y, text[old is not None].rjust(8), MUTED)
             continue
-        new = news[y - 1]
+        canvas.write(lead, y, compact(old, 3).rjust(8), TEXT)
+        new = None if news is None else news[y - 1]
+        if new is None:
+            continue
         canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", TITLE)
         if old > 0 and math.isfinite(old) and math.isfinite(new):
             ratio = f"{times}{compact(new / old, 3)}"
@@ -264,15 +267,15 @@ def draw_what_if(
     return canvas
 
 
-def _measures(mixture: Mixture, ceiling: Ceiling | None, source: int) -> list[float]:
-    """What is compared before and after, in the order of its labels; NaN while not known."""
+def _measures(mixture: Mixture, ceiling: Ceiling | None, source: int) -> list[float | None]:
+    """What is compared before and after, in the order of its labels."""
     return [
         mixture.fidelity,
-        math.nan if ceiling is None else ceiling.fidelity,
+        None if ceiling is None else ceiling.fidelity,
         mixture.best_head,
         mixture.amplification,
         mixture.steps,
-        math.nan if ceiling is None else ceiling.steps,
+        None if ceiling is None else ceiling.steps,
         float(mixture.node[source]),
     ]
 

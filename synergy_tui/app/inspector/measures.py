@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.app.desk import HORIZON, TOLERANCE
+from synergy_tui.app.desk import HORIZON, SEARCHED_HEADS, SEARCHED_NODES, TOLERANCE
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Floats, Snapshot
 
@@ -69,6 +69,18 @@ class Ceiling:
 
     fidelity: float  # minimax
     steps: float  # mean expected steps to the sink: no weights need fewer
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ceilings:
+    """What no weights could exceed; ``key`` says at which place and which heads are off."""
+
+    key: tuple[object, ...]
+    whole: Ceiling  # of all heads
+    rest: Ceiling  # of those that are on
+
+
+UNKNOWN = Ceiling(float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +173,27 @@ class Bench:
             gradient=self._gradient(kept, on, source) if question.gradient else None,
         )
 
-    def ceiling(self, question: Question) -> tuple[Ceiling, Ceiling]:
-        """What no weights could exceed: of all heads, and of those that are on."""
-        return self._ceiling(question, frozenset()), self._ceiling(question, question.off)
+    def ceilings_key(self, question: Question) -> tuple[object, ...]:
+        return (self.snapshot.key, question.layer, question.input, question.off)
+
+    def ceilings(self, question: Question) -> Ceilings:
+        """What no weights could exceed; the one method that another thread may call meanwhile."""
+        whole, rest = (self._ceiling(question, off) for off in (frozenset(), question.off))
+        return Ceilings(self.ceilings_key(question), whole, rest)
 
     def _ceiling(self, question: Question, off: frozenset[int]) -> Ceiling:
         import synergy_engine as engine
 
+        if self.snapshot.nodes > SEARCHED_NODES or self.snapshot.heads > SEARCHED_HEADS:
+            return UNKNOWN
         place = (question.layer, question.input, off)
         if place not in self._ceilings:
             system = self._kept(question, off)
-            self._ceilings[place] = Ceiling(
-                engine.routing_bound(system).minimax, engine.routing_times(system).mean
-            )
+            try:
+                clear, soon = engine.routing_bound(system), engine.routing_times(system)
+            except engine.EngineError:
+                return UNKNOWN
+            self._ceilings[place] = Ceiling(clear.minimax, soon.mean)
         return self._ceilings[place]
 
     def _carriage(self, system: MultiHeadSystem, on: Sequence[int]) -> Carriage | None:
@@ -189,9 +209,7 @@ class Bench:
         switch[np.ix_(on, on)] = found.switch
         return Carriage(found.node, found.time, share, switch)
 
-    def _gradient(
-        self, system: MultiHeadSystem, on: Sequence[int], source: int
-    ) -> Floats | None:
+    def _gradient(self, system: MultiHeadSystem, on: Sequence[int], source: int) -> Floats | None:
         import synergy_engine as engine
 
         try:

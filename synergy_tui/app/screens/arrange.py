@@ -18,6 +18,8 @@ WHAT_IF_COLUMNS, WHAT_IF_ROWS = 56, 11
 
 MAPS, MAP, HEADS, ARRIVAL, PATHS, WHAT_IF = range(6)
 PANELS = ("all heads", "one head", "figures", "arrival", "paths", "what if")
+LAYERS = len(PANELS)
+"""The panel of all layers in order, which takes the place of the others."""
 
 
 def arrange_inspector(

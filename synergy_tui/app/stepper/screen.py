@@ -12,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.desk import SEARCHED_HEADS, SEARCHED_NODES
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
     RESPONSE,
@@ -54,8 +55,6 @@ Floats = npt.NDArray[np.float64]
 
 WEIGHT_STEP = 0.02
 SECONDS_PER_STEP = 0.6
-SEARCHED_NODES, SEARCHED_HEADS = 128, 16
-"""Systems larger than this are not searched for their optimal weights while somebody waits."""
 
 
 class StepperScreen(AskingScreen):
