@@ -132,6 +132,7 @@ class Gamma(click.ParamType):
     "gammas",
     multiple=True,
     type=Gamma(),
+    metavar=Gamma.name,
     help="What several layers hear in order, where attention moves this share of each token and "
     "the residual path keeps the rest; may be repeated.  [default with --why: half]",
 )
@@ -155,7 +156,7 @@ def command(
     checkpoint (Synergy's own, or those published with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
-    Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
+    With --why each layer has "why"; with --gamma or --why, "overall" has "layered". Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
     from synergy_tui.analyze.sources import Inputs, read_tokens

@@ -116,5 +116,5 @@ def _draw_one(
 def _write_share(canvas: Canvas, x: int, y: int, share: float, mode: Mode) -> None:
     """Write a share on its shade."""
     text = percent(share).rjust(CELL)
-    style = level_style(int(levels_of(share))) if mode == "blocks" else TEXT
+    style = level_style(int(levels_of([share])[0])) if mode == "blocks" else TEXT
     canvas.write(x, y, text, style)

@@ -177,7 +177,7 @@ def test_the_response_shows_now_the_optimum_and_the_best_single_head(spread: Spr
 
     weights, fidelity = spread.stepper.fidelity_along([0.5, 0.5], 0)
     response = Response((), weights, fidelity)
-    optimum = Optimum(spread.place, np.array([0.579, 0.421]), 0.4298)
+    optimum = Optimum(spread.place, np.array([0.579, 0.421]), 0.4298, 0.43)
     canvas = draw_response(spread.diffusion, 0, response, optimum, 60, 10)
     drawn = canvas_text(canvas)
     assert "best head alone .375" in drawn
