@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
-from synergy_engine.kernels import compare, dense as kernels, far, fidelity
+from synergy_engine.kernels import compare, dense as kernels, far, fidelity, sensitivity
 from synergy_engine.kernels.panels import STEPS, room_for
 from synergy_engine.kernels.states import Operators, Peaks, Survival
 from synergy_engine.kernels.threads import over_ranges
@@ -70,6 +70,33 @@ class DenseStack(Stack):
 
     def leaving(self) -> Floats:
         return _each_node(kernels.leaving, self.operators, (self.count, self.nodes), passes=0.5)
+
+    def visits(self) -> Floats:
+        leave, out = self.leaving(), np.empty((self.count, self.nodes))
+        over_ranges(
+            lambda low, high: sensitivity.visits(self.operators, leave, low, high, out),
+            self.count,
+            self._work,
+        )
+        return out
+
+    def slopes(self, values: Floats, shares: Floats) -> Floats:
+        out = np.empty(self.count)
+        over_ranges(
+            lambda low, high: sensitivity.slopes(self.operators, values, shares, low, high, out),
+            self.count,
+            3 * self._work,
+        )
+        return out
+
+    def hears_none(self, node: int) -> bool:
+        scaled = self.operators.row_scale[0, node] * self.operators.column_scale[0, :node]
+        return not (self.operators.matrices[0, node, :node] * scaled).any()
+
+    def ways_to(self, node: int) -> Bools:
+        # Mirrored and transposed, the node is the last of a triangle again.
+        mirrored = self.array()[node:, node:][::-1, ::-1].T
+        return np.concatenate([np.zeros(node, bool), dense_reach(mirrored)[::-1]])
 
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         out = self._trajectory_room(start, steps)
