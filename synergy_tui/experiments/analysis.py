@@ -44,12 +44,22 @@ class Fidelity(TypedDict):
     argmin: NotRequired[int | None]
     time: NotRequired[int | None]
     unreachable: NotRequired[list[Any]]
+    depth_limited: NotRequired[Number]
+    depth: NotRequired[MeanCount]
 
 
 class Synergy(TypedDict):
     fidelity_amplification: Number
     mixing_gain: Number
+    fidelity_amplification_held_out: NotRequired[Number | None]
     best_head_fidelity: NotRequired[Annotated[float, "open"]]
+
+
+class Diversity(TypedDict):
+    jensen_shannon: NotRequired[Number]
+    jaccard: NotRequired[Number]
+    cosine_disagreement: NotRequired[Number]
+    pairs: NotRequired[list[list[Number]]]
 
 
 class HeadAlone(TypedDict):
@@ -137,7 +147,7 @@ class Analysis(TypedDict):
     mixing: Mixing
     fidelity: Fidelity
     synergy: Synergy
-    diversity: dict[str, Number]
+    diversity: Diversity
     bounds: dict[str, Any]
     file: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]

@@ -33,7 +33,7 @@ def layered(
 
     Plain numbers over the B inputs: fidelities and shares are means, ``node`` the most frequent
     binding node, synergy the exponential of the mean logarithm. Shares are over the inputs in
-    which the sink hears every node. For each γ O(B L H n²), and what `engine.layered_synergy` costs.
+    which the sink hears every node. For each γ O(B L H n²), beside `engine.layered_synergy`.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def first_copies(heads, low, high, out):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def diversity(heads, row_scale, low, high, out):
-    """Mean pairwise Jensen-Shannon (bits), Jaccard and cosine distances: ``out`` (S, 3).
+    """Pairwise Jensen-Shannon (bits), Jaccard and cosine distances: ``out`` (S, 3, H, H).
 
     ``heads`` (S, H, n, n) raw, ``row_scale`` (S, H, n): diffusion rows are ``row_scale[j] *
     heads[j]``, and where the scale is 0 the node keeps its own state. With ``f(x) = x log2 x`` the
@@ -49,12 +49,11 @@ def diversity(heads, row_scale, low, high, out):
     count, n = heads.shape[1], heads.shape[2]
     rows = np.empty((count, n))
     terms = np.empty((count, n))
-    pairs = count * (count - 1) // 2
     for s in range(low, high):
         out[s] = 0.0
-        if pairs == 0:
+        if count == 1:
             continue
-        divergence = 0.0
+        divergence = out[s, 0]
         common = np.zeros((count, count))
         union = np.zeros((count, count))
         products = np.zeros((count, count))
@@ -77,7 +76,7 @@ def diversity(heads, row_scale, low, high, out):
                     for i in range(j + 1):
                         gain += 0.5 * (own[i] + other[i]) - _x_log2_x(0.5 * (p[i] + q[i]))
                         product += p[i] * q[i]
-                    divergence += max(0.0, gain)
+                    divergence[a, b] += max(0.0, gain)
                     products[a, b] += product
                     shared = 0.0
                     either = 0.0
@@ -86,18 +85,16 @@ def diversity(heads, row_scale, low, high, out):
                         either += 1.0 if max(p[i], q[i]) > 0.0 else 0.0
                     common[a, b] += shared
                     union[a, b] += either
-        jaccard = 0.0
-        cosine = 0.0
         for a in range(count):
             for b in range(a + 1, count):
+                divergence[a, b] /= n
                 if union[a, b] > 0.0:
-                    jaccard += 1.0 - common[a, b] / union[a, b]
+                    out[s, 1, a, b] = 1.0 - common[a, b] / union[a, b]
                 if products[a, b] != products[a, a] or products[a, a] != products[b, b]:
                     norms = math.sqrt(products[a, a]) * math.sqrt(products[b, b])
-                    cosine += max(0.0, 1.0 - products[a, b] / norms)
-        out[s, 0] = divergence / (n * pairs)
-        out[s, 1] = jaccard / pairs
-        out[s, 2] = cosine / pairs
+                    out[s, 2, a, b] = max(0.0, 1.0 - products[a, b] / norms)
+                for measure in range(3):
+                    out[s, measure, b, a] = out[s, measure, a, b]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
