@@ -66,12 +66,13 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
                 source.attention, weights, weights_label=label, rows=rows, **chosen
             )
         names = {} if layers[0].names is None else {"names": list(layers[0].names)}
+        reasons = _why(source, layers, rows, convention) if options.why else []
         for place, (analysis, layer) in enumerate(zip(analyses, layers, strict=True)):
             record = {"file": source.name, **analysis.as_dict(), **names}
             if options.top_paths:
                 record["paths"] = _paths(layer, record, options)
-            if options.why:
-                record["why"] = _why(source, layer, place, rows, convention)
+            if reasons:
+                record["why"] = reasons[place]
             yield record
         whole = {"file": source.name, **engine.overall(analyses), **names}
         yield whole | layered
@@ -172,19 +173,18 @@ def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) ->
 
 
 def _why(
-    source: Source, layer: MultiHeadSystem, place: int, rows: Rows, convention: str
-) -> dict[str, Any]:
-    """Return why the fidelity of a layer is what it is, over all inputs."""
+    source: Source, layers: list[MultiHeadSystem], rows: Rows, convention: str
+) -> list[dict[str, Any]]:
+    """Return for each layer why its fidelity is what it is, over all inputs."""
     import synergy_engine as engine
 
     if convention == "paper-code":
-        return {"refused": "the paper's own code counts the sink and stops looking at 100 steps"}
-    if source.attention is None or len(source.attention) == 1:
-        return engine.why(layer)
-    return engine.why_batch(
-        engine.MultiHeadSystem.from_attention(each[place], layer.weights, rows=rows)
-        for each in source.attention
-    )
+        reason = "the published code counts the sink itself and stops after 100 steps"
+        return [{"refused": reason} for _ in layers]
+    if source.attention is None:
+        return [engine.why(layers[0])]
+    weights = np.stack([layer.weights for layer in layers])
+    return engine.why_batch(source.attention, weights, rows=rows)
 
 
 def _layered(

@@ -242,6 +242,7 @@ def _layers(records: Sequence[Record]) -> None:
     """How soon, how clearly, and what the heads do together."""
     layers = [record for record in records if record["layer"] != "overall"]
     shown = records if len(layers) > 1 else layers
+    several = records[0]["inputs"] > 1
     print_table(
         [
             "layer",
@@ -255,6 +256,7 @@ def _layers(records: Sequence[Record]) -> None:
             "faintest\nnode",
             "best\nhead",
             "amplifi-\ncation",
+            *(["best head\nheld out"] if several else []),
             "mixing\ngain",
             "diver-\nsity",
         ],
@@ -271,6 +273,11 @@ def _layers(records: Sequence[Record]) -> None:
                 _faintest(record),
                 number(record["synergy"].get("best_head_fidelity")),
                 _interval(record, "synergy", "fidelity_amplification"),
+                *(
+                    [_interval(record, "synergy", "fidelity_amplification_held_out")]
+                    if several
+                    else []
+                ),
                 _interval(record, "synergy", "mixing_gain"),
                 number(record["diversity"].get("jensen_shannon"), 3),
             ]

@@ -97,18 +97,21 @@ def _sentences(record: Record) -> list[str]:
         if why["helps"]:
             listed = ", ".join(map(str, why["helps"]))
             said.append(f"mixing a little of head {listed} into the best head makes it clearer")
+        soonest = min(record["per_head"], key=lambda head: float(head["hitting_time_mean"]))
+        steps = float(soonest["hitting_time_mean"])
+        if float(why["hitting_time_at_least"]) >= steps * (1 - TIE):
+            said.append(f"no weights are sooner than head {soonest['head']}: {number(steps)} steps")
     return said
 
 
 def _composition(why: Record) -> str:
     """How much of the signal changes heads on its way."""
-    if why["time"] == 1:
-        return "at t* = 1 nothing composes: the signal takes one step, over one head"
     switch = why["switch"]
     total = sum(map(sum, switch))
+    if total <= 0:
+        return "at t* = 1 nothing composes: the signal takes one step, over one head"
     changing = total - sum(row[head] for head, row in enumerate(switch))
-    share = percent(changing / total) if total > 0 else "0%"
-    return f"{share} of consecutive steps on the signal's paths change heads"
+    return f"{percent(changing / total)} of consecutive steps on the signal's paths change heads"
 
 
 def _synergy(record: Record) -> str:
@@ -117,16 +120,20 @@ def _synergy(record: Record) -> str:
     alone = float(record["synergy"]["best_head_fidelity"])
     gain = float(record["synergy"]["fidelity_amplification"])
     best, ceiling = float(why["best"]["lower"]), _ceiling(why)
-    weights = ", ".join(number(weight, 3) for weight in why["best"]["weights"])
     if alone <= 0:
-        return "no head alone is heard from every node: any mixture that is gains beyond measure"
+        return "no head alone is heard from every node"
     now = f"synergy {number(gain)}×" if gain > 1 + TIE else "no synergy under these weights"
     if ceiling <= alone * (1 + TIE):
         return f"{now}, and no weights can give any: none exceeds the best head's {number(alone)}"
     at_most = f"no weights give more than {number(ceiling / alone)}×"
-    if best > alone * (1 + TIE):
-        return f"{now}; weights {weights} give {number(best / alone)}×; {at_most}"
-    return f"{now}; none was found with other weights; {at_most}"
+    if best <= alone * (1 + TIE):
+        return f"{now}; none was found with other weights; {at_most}"
+    weights = ", ".join(number(weight, 3) for weight in why["best"]["weights"])
+    # Each of several inputs has its own best weights.
+    found = (
+        f"weights {weights} give" if why.get("inputs", 1) == 1 else "the best weights found give"
+    )
+    return f"{now}; {found} {number(best / alone)}×; {at_most}"
 
 
 def _print_heads(records: Sequence[Record]) -> None:

@@ -103,6 +103,7 @@ class Best(TypedDict):
 
 class Refused(TypedDict):
     refused: str
+    inputs: NotRequired[Count]
 
 
 class Why(TypedDict):
@@ -115,6 +116,7 @@ class Why(TypedDict):
     hitting_time_at_least: Number
     best: Best
     helps: list[Positive]
+    inputs: NotRequired[Positive]
 
 
 class LayerShares(TypedDict):

@@ -14,6 +14,10 @@ EXAMPLE2: dict[str, Any] = {
     "layer": 1,
     "names": ["u", "v", "w", "τ"],
     "mixing": {"hitting_time_mean": 17 / 7},
+    "per_head": [
+        {"head": 1, "hitting_time_mean": 3.0},
+        {"head": 2, "hitting_time_mean": 2.125},
+    ],
     "synergy": {"best_head_fidelity": 3 / 8, "fidelity_amplification": 10 / 9},
     "why": {
         "node": 2,
@@ -58,6 +62,9 @@ def test_example_2_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "synergy 1.111×; weights 0.579, 0.421 give 1.146×" in said
     assert "no weights give more than 1.147×" in said
     assert "head 2 into the best head" in said
+    assert "no weights are sooner than head 2: 2.125 steps" in said
+    _, said = shown(capsys, why__hitting_time_at_least=2.0)
+    assert "sooner" not in said
 
 
 def test_composition_is_a_share_of_steps(capsys: pytest.CaptureFixture[str]) -> None:
