@@ -42,6 +42,10 @@ from .measures.conditions import (
     synergy_condition as synergy_condition,
     worst_rate as worst_rate,
 )
+from .measures.contributions import (
+    Contributions as Contributions,
+    contributions as contributions,
+)
 from .measures.diversity import Diversity as Diversity, diversity as diversity
 from .measures.fidelity import (
     Fidelity as Fidelity,

@@ -156,7 +156,8 @@ def command(
     checkpoint (Synergy's own, or those published with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
-    With --why each layer has "why"; with --gamma or --why, "overall" has "layered". Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
+    With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
+    Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
     from synergy_tui.analyze.sources import Inputs, read_tokens

@@ -108,7 +108,7 @@ class Stepper:
         """(H,) the best weights found, their minimax fidelity, and what no weights exceed."""
         import synergy_engine as engine
 
-        found = engine.optimal_weights(self.base, objective="fidelity", certified=True)
+        found = engine.optimal_weights(self.base, objective="fidelity")
         return np.asarray(found.weights, dtype=np.float64), float(found.value), found.upper
 
     def diffuse(self, weights: npt.ArrayLike, source: int) -> Diffusion:
