@@ -10,7 +10,8 @@ import numpy.typing as npt
 from synergy_engine.analysis.batch import most_frequent
 from synergy_engine.errors import NotDifferentiableError
 from synergy_engine.measures.conditions import synergy_condition
-from synergy_engine.measures.optimum import fidelity_interval
+from synergy_engine.measures.fidelity import soon
+from synergy_engine.measures.optimum import SIMPLICES, climb, fidelity_interval
 from synergy_engine.measures.routing import routing_times
 from synergy_engine.measures.sensitivity import sensitivity
 from synergy_engine.system import MultiHeadSystem
@@ -46,12 +47,13 @@ def why(
     >>> found["node"], found["time"], found["fidelity_at_most"], found["helps"]
     (2, 1, 0.5, [2])
     """
+    last = soon(system.nodes) if horizon is None else horizon
     try:
-        found = sensitivity(system, horizon=horizon)
+        found = sensitivity(system, horizon=last)
     except NotDifferentiableError as refusal:
         return {"refused": str(refusal)}
-    best = fidelity_interval(system, system.weights, horizon=horizon, most=512 if certified else 1)
-    cap = fidelity_interval(system, system.weights, horizon=horizon, most=1).upper
+    weights, _ = climb(system, last)
+    best = fidelity_interval(system, weights, last, most=SIMPLICES if certified else 1)
     return {
         "node": found.node,
         "time": found.time,
@@ -68,10 +70,10 @@ def why(
             )
         ],
         "switch": found.switch.tolist(),
-        "fidelity_at_most": cap,
+        "fidelity_at_most": best.cap,
         "hitting_time_at_least": routing_times(system).mean,
         "best": {"weights": best.weights.tolist(), "lower": best.lower, "upper": best.upper},
-        "helps": [h + 1 for h in synergy_condition(system, horizon=horizon).helps],
+        "helps": [h + 1 for h in synergy_condition(system, horizon=last).helps],
     }
 
 

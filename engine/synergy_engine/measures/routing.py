@@ -14,7 +14,7 @@ from synergy_engine.kernels.lanes import WIDTH
 from synergy_engine.kernels.sparse_rows import AHEAD
 from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import report
-from synergy_engine.measures.fidelity import run_peaks
+from synergy_engine.measures.fidelity import run_peaks, soon
 from synergy_engine.operators import dense, sparse
 from synergy_engine.operators.door import mixture
 from synergy_engine.operators.joined import join
@@ -95,7 +95,7 @@ def routing_bound(
     ([1.0, 1.0, 0.5, 1.0], 0.5, True)
     """
     n = system.nodes
-    last = default_horizon(n) if horizon is None else at_least("horizon", horizon, 0)
+    last = soon(n) if horizon is None else at_least("horizon", horizon, 0)
     if sources is None:
         chosen = np.arange(n - 1)
         if n > ALL_SOURCES:
@@ -117,11 +117,6 @@ def routing_bound(
         within=within,
         horizon=last,
     )
-
-
-def default_horizon(nodes: int) -> int:
-    """Steps that settle what can be settled soon."""
-    return max(256, 4 * nodes)
 
 
 def follow(

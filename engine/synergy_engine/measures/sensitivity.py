@@ -196,7 +196,7 @@ def sensitivity(
             f"The sink never hears node {system.name(best.node)}: its fidelity is 0, of which "
             "there are no shares."
         )
-    columns = _powers(stack, best.node, best.time, pulled=True)
+    columns = powers(stack, best.node, best.time, pulled=True)
     head, pairs = heads(system, "diffusion").carried(best.rows, columns)
     t, f, shares = best.time, best.value, system.weights
     return Sensitivity(
@@ -278,7 +278,7 @@ def _best_step(
 
 def _given_step(system: MultiHeadSystem, stack: Stack, node: int | None, time: int) -> _Step:
     """The node that is heard least after ``time`` steps, or ``node``."""
-    rows = _powers(stack, system.sink, time + 1, pulled=False)
+    rows = powers(stack, system.sink, time + 1, pulled=False)
     heard = rows[-1]
     j = int(np.argmin(heard[:-1])) if node is None else node
     others = heard[:-1].copy()
@@ -295,7 +295,7 @@ def _refuse_approached(
 
     A node that hears no other only gains: it is at its best once nothing can reach it any more.
     """
-    row = _powers(stack, system.sink, time + 1, pulled=False)[-1]
+    row = powers(stack, system.sink, time + 1, pulled=False)[-1]
     if row[j + 1 :][stack.ways_to(j)[j + 1 :]].any():
         raise NotDifferentiableError(
             f"Node {system.name(j)} hears no other, and the sink hears it ever more clearly, up to "
@@ -304,7 +304,7 @@ def _refuse_approached(
         )
 
 
-def _powers(stack: Stack, node: int, count: int, *, pulled: bool) -> Floats:
+def powers(stack: Stack, node: int, count: int, *, pulled: bool) -> Floats:
     """(count, n): ``e M^s``, or ``M^s e`` when ``pulled``, of the unit vector of a node."""
     start = np.zeros(stack.nodes)
     start[node] = 1.0

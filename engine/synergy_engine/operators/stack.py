@@ -129,22 +129,25 @@ class Stack(ABC):
     def peaks(self, state: Peaks, last: int) -> None:
         """Advance sink rows until certified or ``last`` steps (kernels.fidelity.peaks)."""
 
-    def carried(self, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
-        """What each operator, and each pair of them, carries between rows and columns.
+    def carried(
+        self, rows: Floats, columns: Floats, *, pairs: bool = True
+    ) -> tuple[Floats, Floats]:
+        """What each diffusion, and each pair of them, carries between rows and columns.
 
         ``rows`` (t, nodes) are ``v_0 … v_{t-1}``, ``columns`` ``w_0 … w_{t-1}``. Returns
-        ``Σ_s v_s M_k w_{t-1-s}`` (count,) and ``Σ_s v_s M_k M_l w_{t-2-s}`` (count, count).
+        ``Σ_s v_s M_k w_{t-1-s}`` (count,) and ``Σ_s v_s M_k M_l w_{t-2-s}`` (count, count), zeros
+        without ``pairs``.
         """
         t = len(rows)
-        alone, pairs = np.zeros(self.count), np.zeros((self.count, self.count))
+        alone, together = np.zeros(self.count), np.zeros((self.count, self.count))
         for s in range(t):
             report("sharing steps out to heads", s, t)
             moved = self._each_step(rows[s], pulled=False)
             alone += np.einsum("kn,n->k", moved, columns[t - 1 - s])
-            if s < t - 1:
+            if pairs and s < t - 1:
                 onward = self._each_step(columns[t - 2 - s], pulled=True)
-                pairs += np.einsum("kn,ln->kl", moved, onward)
-        return alone, pairs
+                together += np.einsum("kn,ln->kl", moved, onward)
+        return alone, together
 
     def _each_step(self, v: Floats, *, pulled: bool) -> Floats:
         """(count, nodes) ``v M_k``, or ``M_k v``, of every operator."""
