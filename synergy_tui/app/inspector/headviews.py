@@ -150,7 +150,7 @@ def draw_figures(
     ascii_only = mode == "ascii"
     phi = "phi" if ascii_only else "φ"
     headings = ("head", "weight", "carries", "steps", f"{phi}_min", "diversity")
-    sizes = (4, 7, 8, 6, 6, 12)
+    sizes = (4, 7, 8, 6, 7, 11)
     use = 1
     while use < len(sizes) and sum(sizes[: use + 1]) <= width:
         use += 1
@@ -171,7 +171,7 @@ def draw_figures(
     for y, head in enumerate(rows, start=1):
         if head is None:
             now = answer.now
-            texts = ["1", "", compact(now.steps, 3), compact(now.fidelity, 3)]
+            texts = ["1", "", compact(now.steps, 3), compact(now.fidelity)]
         else:
             each = answer.figures[head]
             unknown = "-" if ascii_only else "–"
@@ -179,7 +179,7 @@ def draw_figures(
                 "off" if head in off else compact(each.weight),
                 unknown if answer.carried is None else percent(float(answer.carried.share[head])),
                 compact(each.steps, 3),
-                compact(each.fidelity, 3),
+                compact(each.fidelity),
                 compact(each.diversity),
             ]
         style = TITLE if head is None else head_style(head, "plain")
@@ -190,8 +190,7 @@ def draw_figures(
         for edge, text in zip(edges[1:], texts, strict=False):
             canvas.write(edge - len(text), y, text, style)
         if head is not None and use > 4 and answer.figures[head].fidelity == best > 0:
-            star = "*" if ascii_only else "★"
-            canvas.write(edges[4], y, star, CURSOR)
+            canvas.write(1, y, "*" if ascii_only else "★", CURSOR)
     return canvas, rows
 
 

@@ -17,7 +17,7 @@ from synergy_tui.app.widgets.shading import (
     level_style,
     levels_of,
 )
-from synergy_tui.app.widgets.styles import MUTED, TEXT, TITLE
+from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.words import compact, percent
 
@@ -81,7 +81,8 @@ def _draw_one(
         gain = f"{times}{compact(found['synergy_at_least'], 3)} to {gain}"
     faintest = name(found["node"])
     canvas.write(1, y, f"{gamma} = {found['gamma']}", TITLE)
-    text = f"{phi} {compact(found['minimax'], 3)} of {faintest}, {gain} the best head per layer"
+    chain = "the best chain of one head per layer"
+    text = f"{phi} {compact(found['minimax'], 3)} of {faintest}, {gain} {chain}"
     canvas.write(13, y, text, TEXT)
     layers = found["layers"]
     room = max((canvas.width - 17) // CELL, 0)
@@ -110,7 +111,10 @@ def _draw_one(
             canvas.write(x, y, " " * wide, level_style(level))
         else:
             canvas.chars[y, x] = glyphs_of(levels[column], mode)
-    return y + 1
+    for node, style in ((len(through.node) - 1, MUTED), (found["node"], CURSOR)):
+        column = int(np.searchsorted(edges, node, side="right")) - 1
+        canvas.write(7 + column * wide, y + 1, name(node), style)
+    return y + 2
 
 
 def _write_share(canvas: Canvas, x: int, y: int, share: float, mode: Mode) -> None:

@@ -30,7 +30,7 @@ def draw_switches(carried: Carriage | None, width: int, height: int, mode: Mode)
     if carried is None or height < 1 or len(carried.share) < 2:
         return canvas
     if carried.time == 1:
-        canvas.write(1, 0, "at t* = 1 nothing composes: one step"[: width - 1], MUTED)
+        canvas.write(1, 0, "t* = 1: nothing composes"[: width - 1], MUTED)
         return canvas
     heads = len(carried.share)
     levels = levels_of(carried.switch, top=float(carried.switch.max()))

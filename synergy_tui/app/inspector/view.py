@@ -158,7 +158,7 @@ class InspectorView:
 
         if gradient is not None:
             of = f"of {self.snapshot.name(self.source)}"
-            return paint, f"{self._head_title()}: where more attention helps", f"gradient {of}"
+            return paint, f"{self._head_title()}: more here is clearer", f"gradient {of}"
         if self.selected is None:
             return paint, "mixture", "row hears column"
         weight = compact(self.answer.figures[self.selected].weight, 3)
@@ -189,7 +189,7 @@ class InspectorView:
         if carried is None:
             return paint, "heads alone: steps to sink", CONVENTION
         faintest = self.snapshot.name(carried.node)
-        return paint, f"carries: of {faintest} at t* = {carried.time}", CONVENTION
+        return paint, f"carries: {faintest}'s signal, t* = {carried.time}", CONVENTION
 
     def _arrival(self) -> Shown:
         answer = self.answer

@@ -31,9 +31,9 @@ enough walkers have arrived, from the worst start or on average, as c chooses; "
 the upper bound on it that the theory gives.""",
         "How clearly?": """\
 φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
-state that comes from this token, at the token's best step; φ is that of the token which is heard \
-worst. Above the grey curve, the heads together are clearer than the best of them alone: that is \
-synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
+state that comes from this token, at the token's best step, t*; φ is that of the token which is \
+heard worst. Above the grey curve, the heads together are clearer than the best of them alone: \
+that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
         "Has it learned?": """\
 Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
 can get on this task.""",
@@ -74,8 +74,8 @@ b chooses the faintest token, which sets φ_min.""",
 One step per layer, as the network itself takes them. γ is the part of a token's state that \
 attention replaces: half of it, or all ("one"), as if there were no residual path; "stays" is what \
 passes a layer on that path. The numbers are shares of what the last token hears of the faintest \
-one; the strip shows how clearly each token is heard. "the best head per layer" compares with the \
-best chain of one head in each layer.""",
+one, which is named beneath the strip: how clearly each token is heard. Above ×1, no choice of one \
+head in each layer does what the heads do together.""",
         "Arrival and paths": """\
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
