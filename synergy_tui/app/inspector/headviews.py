@@ -171,7 +171,7 @@ def draw_figures(
     for y, head in enumerate(rows, start=1):
         if head is None:
             now = answer.now
-            texts = ["1", "", compact(now.steps, 3), compact(now.fidelity)]
+            texts = ["1", "", compact(now.steps, 3), _clarity(now.fidelity)]
         else:
             each = answer.figures[head]
             unknown = "-" if ascii_only else "–"
@@ -179,7 +179,7 @@ def draw_figures(
                 "off" if head in off else compact(each.weight),
                 unknown if answer.carried is None else percent(float(answer.carried.share[head])),
                 compact(each.steps, 3),
-                compact(each.fidelity),
+                _clarity(each.fidelity),
                 compact(each.diversity),
             ]
         style = TITLE if head is None else head_style(head, "plain")
@@ -192,6 +192,12 @@ def draw_figures(
         if head is not None and use > 4 and answer.figures[head].fidelity == best > 0:
             canvas.write(1, y, "*" if ascii_only else "★", CURSOR)
     return canvas, rows
+
+
+def _clarity(value: float) -> str:
+    """A fidelity in at most six characters."""
+    text = compact(value, 3)
+    return text if len(text) <= 6 else compact(value)
 
 
 def draw_what_if(

@@ -249,7 +249,7 @@ def draw_response(
     highest = max([value, best, *([] if optimum is None else [optimum.fidelity])])
     markers = [Marker("y", best, f"best head alone {compact(best, 4)}", "warning")]
     if optimum is not None:
-        label = f"optimal {compact(optimum.fidelity, 4)}, none above {compact(optimum.at_most, 4)}"
+        label = f"optimal {compact(optimum.fidelity, 4)}"
         if len(diffusion.weights) == 2:
             markers.append(Marker("x", float(optimum.weights[selected]), label, "good"))
         else:

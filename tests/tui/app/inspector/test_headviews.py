@@ -78,7 +78,7 @@ def test_figures_say_what_each_head_carries(answers: tuple[Answer, Answer]) -> N
     carried = Carriage(3, 1, np.array([0.5, 0.0, 0.3, 0.2]), np.zeros((4, 4)))
     answer = replace(answers[1], carried=carried)
     lines = canvas_text(draw_figures(answer, [0, 1, 2, 3], None, frozenset({1}), 44, 9)[0])
-    assert [line.split()[2] for line in lines.splitlines()[2:6]] == ["50%", "0%", "30%", "20%"]
+    assert [line[11:19].strip() for line in lines.splitlines()[2:6]] == ["50%", "0%", "30%", "20%"]
     assert "nothing composes" in lines.splitlines()[7]
     unknown = canvas_text(
         draw_figures(replace(answer, carried=None), [0], None, frozenset(), 44, 9)[0]
