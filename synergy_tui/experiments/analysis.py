@@ -70,6 +70,13 @@ class HeadAlone(TypedDict):
     mixing_time_tv_max: NotRequired[Time]
 
 
+class Sinks(TypedDict):
+    k: MeanCount
+    minimax: Number
+    normalised: Number
+    fidelity_amplification: Number
+
+
 class Arrival(TypedDict):
     steps: list[Count]
     mean: NotRequired[list[Share]]
@@ -154,6 +161,7 @@ class Analysis(TypedDict):
     file: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]
     arrival: NotRequired[Arrival]
+    sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
     paths: NotRequired[Paths]
     names: NotRequired[list[str]]

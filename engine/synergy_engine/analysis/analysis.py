@@ -17,6 +17,7 @@ from synergy_engine.analysis.batch import (
     Stacks,
     amplification_held_out,
     dense_stacks,
+    fidelities,
     interval,
     log_interval,
     log_mean,
@@ -30,12 +31,14 @@ from synergy_engine.analysis.batch import (
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
 from synergy_engine.analysis.html import analysis_table
-from synergy_engine.arrays import Floats, Ints
-from synergy_engine.errors import EngineError, at_least, choose
+from synergy_engine.arrays import Floats, Ints, Reals
+from synergy_engine.errors import EngineError, at_least, choose, whole_number
 from synergy_engine.measures.diversity import mean_over_pairs
+from synergy_engine.measures.fidelity import TOLERANCE
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
+from synergy_engine.validation import as_attention
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
@@ -87,6 +90,9 @@ class Analysis(Mapping[str, Any]):
         Arrival probabilities at ``steps``: ``mean``, ``median`` and ``worst`` over starts.
     intervals
         95 % Student-t intervals of means over inputs; of ratios, of the mean logarithm.
+    sinks
+        Only where asked for (`analyze_batch`): the last ``k`` positions as sinks in turn, averaged.
+        ``minimax``, ``normalised`` and ``fidelity_amplification``, as above.
     """
 
     values_by_name: dict[str, Any]
@@ -169,6 +175,7 @@ def analyze_batch(
     max_steps: int = MAX_STEPS,
     horizon: int | None = None,
     depth: int | None = None,
+    sinks: int = 1,
     rows: str = "check",
     weights_label: str | None = None,
 ) -> list[Analysis]:
@@ -193,6 +200,10 @@ def analyze_batch(
         What to call the weights, for instance ``"learned"``.
     depth
         As in `analyze`, but L by default: a network of L layers takes L steps.
+    sinks
+        Measure fidelity also with each of the last so many positions as the sink of the nodes up
+        to it, averaged, as ``sinks``: what one layer's last position hears is mostly a property of
+        its own row.
     convention, combine, epsilon, max_steps, horizon
         As in `analyze`.
 
@@ -205,6 +216,7 @@ def analyze_batch(
     >>> layer["inputs"], layer["heads"], layer["fidelity"]["normalised"]
     (3, 2, 1.0)
     """
+    whole_number("sinks", sinks, 1)
     batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
     inputs, layers = batch.shape[:2]
     options = _options(
@@ -216,8 +228,38 @@ def analyze_batch(
         heads = np.ascontiguousarray(batch[:, layer])
         per_input = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, per_input, options)
-        found.append(_analysis(stacks, per_input, label, options, layer + 1))
+        analysis = _analysis(stacks, per_input, label, options, layer + 1)
+        if sinks > 1:
+            analysis.values_by_name["sinks"] = _each_sink(heads, per_input, options, sinks)
+        found.append(analysis)
     return found
+
+
+def _each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[str, Any]:
+    """Fidelity with the last ``k`` positions as sinks in turn: heads (S, H, n, n), (S, H)."""
+    systems, count, nodes = heads.shape[:3]
+    chosen = options.convention
+    heads = as_attention(heads) if chosen.published_walk else heads
+    clear, normalised, gain = [], [], []
+    ends = range(max(min(2, nodes), nodes - k + 1), nodes + 1)
+    for end in ends:
+        how: dict[str, Any] = {
+            "horizon": options.fidelity_steps(end),
+            "tolerance": -1.0 if chosen.horizon else TOLERANCE,
+            "sink": chosen.sink,
+        }
+        cut = np.ascontiguousarray(heads[..., :end, :end])
+        together = fidelities(cut, weights, **how)
+        alone = fidelities(cut.reshape(-1, 1, end, end), np.ones((systems * count, 1)), **how)
+        clear.append(together)
+        normalised.append(end * together)
+        gain.append(log_mean(ratio(together, alone.reshape(systems, count).max(axis=1))))
+    return {
+        "k": len(ends),
+        "minimax": float(np.mean(clear)),
+        "normalised": float(np.mean(normalised)),
+        "fidelity_amplification": log_mean(np.array(gain)),
+    }
 
 
 def _options(

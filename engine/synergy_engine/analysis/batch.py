@@ -330,6 +330,20 @@ def log_mean(ratios: Floats) -> float:
         return float(np.exp(np.mean(np.log(ratios))))
 
 
+def fidelities(
+    heads: Reals,
+    weights: Floats,
+    *,
+    horizon: int,
+    tolerance: float = TOLERANCE,
+    sink: str = "excluded",
+) -> Floats:
+    """Minimax fidelity (S,) of S systems: raw heads (S, H, n, n), head weights (S, H)."""
+    stack = dense.mixture_stack(np.ascontiguousarray(heads), weights, "diffusion")
+    state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=False)
+    return minima(state, stack, sink).minimax
+
+
 def typical(times: Ints, max_steps: int) -> int | float | str:
     """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
     middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))

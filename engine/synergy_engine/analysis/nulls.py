@@ -17,12 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine import validation
-from synergy_engine.analysis.batch import ratio
+from synergy_engine.analysis.batch import fidelities, ratio
 from synergy_engine.analysis.convention import CONVENTIONS
 from synergy_engine.arrays import Floats, Ints, Reals
-from synergy_engine.errors import EngineError, InvalidSystemError, whole_number
-from synergy_engine.measures.fidelity import TOLERANCE, minima, run_peaks
-from synergy_engine.operators.dense import mixture_stack
+from synergy_engine.errors import EngineError, InvalidSystemError, at_least, whole_number
 
 Weights = str | npt.ArrayLike
 
@@ -266,11 +264,11 @@ def _networks(attention: npt.ArrayLike, weights: Weights) -> tuple[Reals, Floats
 
 def _fidelity(heads: Reals, weights: Floats, depth: int | None) -> Floats:
     """Minimax fidelity (K,) of K systems: heads (K, H, n, n), weights (K, H)."""
-    chosen = CONVENTIONS["theory"]
-    stack = mixture_stack(np.ascontiguousarray(heads), weights, "diffusion")
-    horizon = depth or chosen.fidelity_steps(stack.nodes)
-    state = run_peaks(stack, tolerance=TOLERANCE, horizon=horizon, every_node=False)
-    return minima(state, stack, chosen.sink).minimax
+    if depth is None:
+        horizon = CONVENTIONS["theory"].fidelity_steps(heads.shape[-1])
+    else:
+        horizon = at_least("depth", depth, 1)
+    return fidelities(heads, weights, horizon=horizon)
 
 
 def _log_ratio(joint: Floats, null: Floats) -> Floats:

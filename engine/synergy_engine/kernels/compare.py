@@ -129,40 +129,39 @@ def _x_log2_x(x):
     return x * (e + 2.8853900817779268 * s * series)
 
 
-@njit(cache=True, nogil=True)
-def flaws(heads, faintest, largest, low, high, out):
-    """Per matrix: rows that are not finite; entries negative, above the diagonal, too faint, too
-    large; and the worst row.
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def flaws(heads, bits, faintest, largest, low, high, out):
+    """Per matrix: whether anything may be wrong, whether anything may be faint, the worst row.
 
-    ``heads`` (K, n, n); ``out`` (K, 6) float64, the last one the largest ``|row sum - 1|`` of the
-    finite rows. Faint entries lie strictly between 0 and ``faintest``.
+    ``heads`` (K, n, n), and the same numbers as integers ``bits``, where a sign is the
+    first bit and numbers >= 0 are in order. ``out`` (K, 3) float64: 1 where an entry has a sign,
+    one above the diagonal is not +0, or a row's sum is not at most ``largest``; 1 where an entry
+    above 0 is at most ``faintest`` (as bits; 0 does not look); the largest ``|row sum - 1|`` of the
+    lower triangle. Integers and sums only: comparing floats would take several times as long.
     """
     n = heads.shape[1]
+    sign = 8 * bits.itemsize - 1
     for k in range(low, high):
-        bad = 0
-        negative = 0
+        signs = 0
         above = 0
-        faint = 0
-        large = 0
+        least = ~np.uint64(0)  # of entries less one: 0 becomes the largest of all
         off = 0.0
+        wild = False
         for j in range(n):
-            row = heads[k, j]
+            # Slices: an index that begins above 0 is tested for wraparound, which is slow.
+            row, whole, rest = heads[k, j], bits[k, j], bits[k, j, j + 1 :]
             total = 0.0
             for i in range(j + 1):
                 total += row[i]
-                negative += row[i] < 0
-                faint += (row[i] > 0) & (row[i] < faintest)
-                large += row[i] > largest
-            for i in range(j + 1, n):
-                above += row[i] != 0
-                total += row[i]
-            if np.isfinite(total):
-                off = max(off, abs(total - 1.0))
-            else:
-                bad += 1
-        out[k, 0] = bad
-        out[k, 1] = negative
-        out[k, 2] = above
-        out[k, 3] = faint
-        out[k, 4] = large
-        out[k, 5] = off
+            for i in range(j + 1):
+                signs |= whole[i]
+            for i in range(len(rest)):
+                above |= rest[i]
+            if faintest > 0:
+                for i in range(j + 1):
+                    least = min(least, np.uint64(whole[i]) - np.uint64(1))
+            wild |= not total <= largest
+            off = max(off, abs(total - 1.0))
+        out[k, 0] = 1.0 if wild or above != 0 or (signs >> sign) & 1 else 0.0
+        out[k, 1] = 1.0 if least < faintest else 0.0
+        out[k, 2] = off

@@ -77,8 +77,9 @@ def over_ranges(
     system does not hold everything up, but none of less than two million multiplications: handing
     over a range costs microseconds.
     """
-    workers = min(threads(), count)
-    if workers < 2 or work < 250_000:
+    # The work first: asking how many threads there may be takes microseconds.
+    workers = 1 if work < 250_000 else min(threads(), count)
+    if workers < 2:
         task(0, count)
         return
     pieces = min(count, pieces or max(workers, min(8 * workers, int(work / 2_000_000))))

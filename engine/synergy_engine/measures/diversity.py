@@ -55,7 +55,8 @@ def diversity(system: MultiHeadSystem) -> Diversity:
         pairs = dense.diversity(system.dense[None])[0]
     else:
         pairs = sparse.diversity(system)
-    return Diversity(*mean_over_pairs(pairs).tolist(), pairs)
+    divergence, jaccard, cosine = mean_over_pairs(pairs).tolist()
+    return Diversity(divergence, jaccard, cosine, pairs)
 
 
 def mean_over_pairs(pairs: Floats) -> Floats:

@@ -204,10 +204,12 @@ def layered_synergy(
 ) -> LayeredSynergy:
     """``φ^L_min`` of the mixture over that of the best chain of one head per layer.
 
-    Up to 4,096 chains (``H^L``) all are tried: O(H^L n² + …) in products of matrices. Beyond, the
+    Up to 4,096 chains (``H^L``) all are tried: O(H^L n²), in products of matrices. Beyond, the
     chains that may still become clearest are followed from the sink down. How clear a chain can
     still become is bounded by the routing bound of the layers below, in which every node takes,
     at every layer, the head that hears best; what is dropped then bounds all that was not tried.
+    Being about chains only, that bound can prove a ratio above 1, which a bound that holds for
+    mixtures too cannot.
     The ratio is 1 when mixture and best chain are 0, and ``inf`` when only the chain is.
 
     Arguments are those of `layered_fidelity`. Identical heads give exactly 1. Source:

@@ -302,3 +302,47 @@ def test_every_number_is_plain_python() -> None:
     (found,) = engine.analyze_batch(attention(2, 1, 2, 9, 9))
     for path, value in numbers(found.as_dict()).items():
         assert type(value) in (int, float), path
+
+
+@pytest.mark.parametrize("convention", ["theory", "paper-code"])
+def test_each_sink_is_the_system_cut_there(convention: str) -> None:
+    """Averaged over the last positions, beside the last alone; a cut system is a system."""
+    a = attention(3, 2, 2, 10, 10, dtype=np.float64)
+    weights = np.array([[0.3, 0.7], [0.5, 0.5]])
+    layers = engine.analyze_batch(a, weights, sinks=4, convention=convention)
+    for layer, found in enumerate(layers):
+        cut = [
+            [
+                engine.analyze(
+                    engine.MultiHeadSystem.from_attention(x[layer], weights[layer]).cut(sink),
+                    convention=convention,
+                )
+                for sink in range(6, 10)
+            ]
+            for x in a
+        ]
+        clear = np.array([[one["fidelity"]["minimax"] for one in row] for row in cut])
+        gains = [[one["synergy"]["fidelity_amplification"] for one in row] for row in cut]
+        assert found["sinks"]["k"] == 4
+        assert found["sinks"]["minimax"] == pytest.approx(clear.mean(), rel=1e-10)
+        assert found["sinks"]["normalised"] == pytest.approx((clear * range(7, 11)).mean())
+        assert found["sinks"]["fidelity_amplification"] == pytest.approx(
+            np.exp(np.log(gains).mean())
+        )
+        assert clear[:, -1].mean() == pytest.approx(found["fidelity"]["minimax"], rel=1e-10)
+    assert engine.overall(layers)["sinks"]["k"] == 4
+    (plain, _) = engine.analyze_batch(a, weights, convention=convention)
+    assert "sinks" not in plain
+
+
+def test_a_cut_of_sparse_heads_is_that_of_dense_ones() -> None:
+    options = {"heads": 2, "seed": 3}
+    dense, sparse = (
+        engine.topology("poisson", 30, layout=layout, **options).cut(17)  # type: ignore[arg-type]
+        for layout in ("dense", "sparse")
+    )
+    assert dense.nodes == sparse.nodes == 18
+    np.testing.assert_array_equal(dense.dense, sparse.to_dense().dense)
+    assert engine.fidelity(sparse).minimax == pytest.approx(engine.fidelity(dense).minimax)
+    with pytest.raises(engine.InvalidSystemError, match="Node 18 does not exist"):
+        dense.cut(18)
