@@ -36,6 +36,9 @@ class Snapshot:
     """Of nodes; empty where nodes are token positions."""
     designed: bool = False
     """Whether rows may have any sum."""
+    gamma: npt.NDArray[np.floating] | None = None
+    """(B, L, n), where asked for: at each receiver, the norm of attention's output as a share of
+    its and of the residual stream's."""
     experiment: str = ""
     run: str = ""
     step: int = 0
@@ -68,8 +71,13 @@ class Snapshot:
     @property
     def arrays(self) -> dict[str, Any]:
         """The tensors of its file."""
-        arrays = {"attention": self.attention, "head_weights": self.head_weights}
-        return arrays if self.tokens is None else {**arrays, "tokens": self.tokens}
+        arrays = {
+            "attention": self.attention,
+            "head_weights": self.head_weights,
+            "tokens": self.tokens,
+            "gamma": self.gamma,
+        }
+        return {name: values for name, values in arrays.items() if values is not None}
 
     def name(self, node: int) -> str:
         return self.names[node] if self.names else str(node)
@@ -77,7 +85,8 @@ class Snapshot:
     def first(self, inputs: int) -> Snapshot:
         """Return the snapshot of its first inputs alone."""
         tokens = None if self.tokens is None else self.tokens[:inputs]
-        return replace(self, attention=self.attention[:inputs], tokens=tokens)
+        gamma = None if self.gamma is None else self.gamma[:inputs]
+        return replace(self, attention=self.attention[:inputs], tokens=tokens, gamma=gamma)
 
     def system(self, layer: int = 0, input: int = 0) -> MultiHeadSystem:
         """Return the heads of one layer and input, with their weights."""
@@ -118,8 +127,18 @@ def load_snapshot(experiment: Experiment, path: str, *, weighted: bool = False) 
     with safe_open(experiment.path / path, framework="numpy") as file:
         about = dict(file.metadata() or {})
     names = _names(about.get("names", ""), attention.shape[-1])
-    designed = about.get("rows") == RAW
-    return Snapshot(path, attention, weights, arrays.get("tokens"), names, designed)
+    gamma = arrays.get("gamma")
+    if gamma is not None and gamma.shape != (*attention.shape[:2], attention.shape[-1]):
+        raise UserError(f"{path}: gamma has shape {gamma.shape}, not (inputs, layers, n).")
+    return Snapshot(
+        path,
+        attention,
+        weights,
+        arrays.get("tokens"),
+        names,
+        about.get("rows") == RAW,
+        gamma,
+    )
 
 
 def _names(text: str, nodes: int) -> tuple[str, ...]:

@@ -51,9 +51,12 @@ def measure_ordered(snapshot: Snapshot, which: int) -> Ordered:
 
     attention, weights = snapshot.attention[which], snapshot.head_weights
     rows = "any" if snapshot.designed else "normalise"
+    gammas: dict[str, str | npt.NDArray[np.floating]] = {"half": "half", "one": "one"}
+    if snapshot.gamma is not None:
+        gammas = {"norm": snapshot.gamma[which], **gammas}
     measured = []
-    for gamma in ("half", "one"):
-        (found,) = engine.layered(attention, weights, gammas=[gamma], rows=rows)
+    for name, gamma in gammas.items():
+        (found,) = engine.layered(attention, weights, gammas=[name], norms=gamma, rows=rows)
         clear = engine.layered_fidelity(attention, weights, gamma=gamma, rows=rows)
         measured.append(Through(found, clear.node))
     return Ordered(ordered_key(snapshot, which), measured)

@@ -103,11 +103,8 @@ class InspectorScreen(AskingScreen, TimedScreen):
         bench, known = self._bench, self.ceilings
         if bench is None or known is None:
             return None
-        return (
-            known
-            if known.key == bench.ceilings_key(fitted(self.question, bench.snapshot))
-            else None
-        )
+        key = bench.ceilings_key(fitted(self.question, bench.snapshot))
+        return known if known.key == key else None
 
     def _current_ordered(self) -> Ordered | None:
         """What the layers in order hear, when it is about the input that is shown."""

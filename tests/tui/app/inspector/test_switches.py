@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from synergy_tui.app.inspector.measures import Carriage
-from synergy_tui.app.inspector.ordered import Ordered, Through, draw_ordered
+from synergy_tui.app.inspector.ordered import Ordered, Through, draw_ordered, measure_ordered
 from synergy_tui.app.inspector.switches import draw_switches
 from synergy_tui.app.widgets.shading import levels_of, pair_styles
+from synergy_tui.experiments.attention import Snapshot
 from tests.tui.app.conftest import canvas_text
+from tests.tui.app.heads import patterns
 
 SWITCH = np.array([[0.440154, 0.509653], [0.432432, 0.617761]])
 V = Carriage(1, 3, np.array([0.449163, 0.550837]), SWITCH)
@@ -40,6 +42,14 @@ def test_one_step_composes_nothing(mode: str) -> None:
 
 def test_nothing_is_drawn_of_what_is_not_known() -> None:
     assert canvas_text(draw_switches(None, 32, 5, "blocks")).strip() == ""
+
+
+def test_measured_gamma_comes_first_where_it_was_recorded() -> None:
+    attention = patterns(2, 6)[None, None].repeat(2, axis=1)
+    snapshot = Snapshot("x", attention, np.full((2, 2), 0.5), gamma=np.full((1, 2, 6), 0.5))
+    norm, half, _ = measure_ordered(snapshot, 0).through
+    assert norm.found | {"gamma": "half"} == half.found
+    np.testing.assert_array_equal(norm.node, half.node)
 
 
 def ordered(exact: bool = True) -> Ordered:
