@@ -72,10 +72,11 @@ Edges are coloured by what more attention there would do for the chosen token: +
 b chooses the faintest token, which sets φ_min.""",
         "All layers in order (v)": """\
 One step per layer, as the network itself takes them. γ is the part of a token's state that \
-attention replaces: as measured ("norm", where the run recorded it), half of it, or all ("one"), as \
-if there were no residual path; "stays" is what passes a layer on that path. The numbers are shares of what the last token hears of the faintest \
-one, which is named beneath the strip: how clearly each token is heard. Above ×1, no choice of one \
-head in each layer does what the heads do together.""",
+attention replaces: as measured ("norm", where the run recorded it), half of it, or all of it \
+("one"), as if there were no residual path; "stays" is what passes a layer on that path. The \
+numbers are shares of what the last token hears of the faintest one, which is named beneath the \
+strip: how clearly each token is heard. Above ×1, no choice of one head in each layer does what \
+the heads do together.""",
         "Arrival and paths": """\
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
