@@ -59,8 +59,9 @@ def _write_numbers(canvas: Canvas, carried: Carriage, levels: np.ndarray, mode: 
         canvas.write(1, head + 2, number.rjust(2), head_style(head))
         for before in range(len(levels)):
             level = int(levels[head, before])
-            text = compact(float(carried.switch[head, before])).rjust(CELL - 1)
+            value = float(carried.switch[head, before])
+            text = ("~0" if 0 < value < 0.01 else compact(value)).rjust(CELL - 1)
             style = level_style(level) if mode == "blocks" else TEXT
             if mode == "shades":
                 text = chr(int(glyphs_of(levels[head, before], mode))) + text[1:]
-            canvas.write(4 + CELL * before, head + 2, text[: CELL - 1], style)
+            canvas.write(4 + CELL * before, head + 2, text, style)
