@@ -125,6 +125,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
     def _ask_slowly(self, bench: Bench, question: Question) -> None:
         """Ask for what the layers in order hear, or for what no weights could exceed."""
         work: Callable[[], Ordered | Ceilings]
+        known: Ordered | Ceilings | None
         if self.in_order:
             work = partial(measure_ordered, bench.snapshot, question.input)
             key, known = ordered_key(bench.snapshot, question.input), self.ordered
