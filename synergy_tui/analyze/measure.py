@@ -36,7 +36,7 @@ class Options:
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
     gammas: tuple[str | float, ...] = ()
     """Shares of attention beside the residual path for which all layers are measured in order;
-    with ``why`` and several layers at least ``half``."""
+    with ``why`` and several layers ``half`` unless others are given."""
 
 
 def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
@@ -193,10 +193,14 @@ def _layered(
     """Return what all layers in order can hear, under its key, for each share of attention."""
     import synergy_engine as engine
 
-    gammas = options.gammas or (("half",) if options.why else ())
-    if not gammas or len(layers) < 2:
+    gammas = options.gammas or (("half",) if options.why and len(layers) > 1 else ())
+    if not gammas:
         return {}
-    assert source.attention is not None  # graphs are one layer
+    if source.attention is None:
+        raise UserError(
+            f"{source.name} is a graph; --gamma is about the layers of a model.",
+            hint="Leave --gamma out.",
+        )
     if "norm" in gammas and source.norms is None:
         raise UserError(
             f"{source.name} contains no norms, which --gamma norm needs.",

@@ -497,6 +497,16 @@ def test_layers_in_order_for_every_gamma(call: Call, two_layers: Path) -> None:
     assert "γ = half" in call("analyze", two_layers, *gammas).stdout
 
 
+def test_one_layer_is_one_step(call: Call, example2: Path, tmp_path: Path) -> None:
+    overall = records(call("analyze", example2, "--gamma", "0.25", "--json"))[-1]
+    sink = np.load(example2).mean(axis=0)[-1, :-1]
+    assert overall["layered"][0]["minimax"] == pytest.approx(0.25 * sink.min())
+    (tmp_path / "graph.csv").write_text("source,target\na,b\nb,c\n", encoding="utf-8")
+    refused = call("analyze", tmp_path / "graph.csv", "--gamma", "half")
+    assert refused.exit_code == 2
+    assert "is a graph" in refused.stderr
+
+
 def test_measured_gamma_must_be_in_the_file(call: Call, two_layers: Path, tmp_path: Path) -> None:
     refused = call("analyze", two_layers, "--gamma", "norm")
     assert refused.exit_code == 2
