@@ -19,11 +19,13 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Floats, Snapshot
 
 if TYPE_CHECKING:
-    from synergy_engine import MultiHeadSystem
+    from synergy_engine import MultiHeadSystem, Sensitivity
     from synergy_engine.measures.paths import Path as HeadPath
 
 CONVENTION = "theory walks, sink excluded"
 LONGEST_ARRIVAL = 1024
+MOST_PRODUCTS = 10**9
+"""A derivative that takes more is not waited for; about a second."""
 NOVEL_THRESHOLD = 0.01
 """Attention below this is not an edge when paths must lie in a single head's support."""
 
@@ -153,11 +155,14 @@ class Bench:
         source = min(question.source, snapshot.nodes - 1)
         alone, mixed = arrivals(system, source)
         found = self._paths(kept, on, source, question.paths)
+        before = self._mixture(question, system, frozenset())
+        after = None if kept is system else self._mixture(question, kept, question.off)
+        now = after or before
         return Answer(
             question=question,
             figures=self._heads(question, system),
-            before=self._mixture(question, system, frozenset()),
-            after=None if kept is system else self._mixture(question, kept, question.off),
+            before=before,
+            after=after,
             arrival=alone,
             arrival_before=mixed,
             arrival_after=(
@@ -169,8 +174,8 @@ class Bench:
             cross_head=float(engine.cross_head_share(kept, source)),
             novel=self._novel(kept, source),
             mixed=engine.diffusion(kept),
-            carried=self._carriage(kept, on),
-            gradient=self._gradient(kept, on, source) if question.gradient else None,
+            carried=self._carriage(kept, on, now),
+            gradient=self._gradient(kept, on, now, source) if question.gradient else None,
         )
 
     def ceilings_key(self, question: Question) -> tuple[object, ...]:
@@ -196,12 +201,11 @@ class Bench:
             self._ceilings[place] = Ceiling(clear.minimax, soon.mean)
         return self._ceilings[place]
 
-    def _carriage(self, system: MultiHeadSystem, on: Sequence[int]) -> Carriage | None:
-        import synergy_engine as engine
-
-        try:
-            found = engine.sensitivity(system, tolerance=TOLERANCE, horizon=HORIZON)
-        except engine.EngineError:
+    def _carriage(
+        self, system: MultiHeadSystem, on: Sequence[int], now: Mixture
+    ) -> Carriage | None:
+        found = self._sensitivity(system, now, now.weakest)
+        if found is None:
             return None
         heads = self.snapshot.heads
         share, switch = np.zeros(heads), np.zeros((heads, heads))
@@ -209,16 +213,26 @@ class Bench:
         switch[np.ix_(on, on)] = found.switch
         return Carriage(found.node, found.time, share, switch)
 
-    def _gradient(self, system: MultiHeadSystem, on: Sequence[int], source: int) -> Floats | None:
-        import synergy_engine as engine
-
-        try:
-            found = engine.sensitivity(system, node=source, tolerance=TOLERANCE, horizon=HORIZON)
-        except engine.EngineError:
+    def _gradient(
+        self, system: MultiHeadSystem, on: Sequence[int], now: Mixture, source: int
+    ) -> Floats | None:
+        found = self._sensitivity(system, now, source)
+        if found is None:
             return None
         gradient = np.zeros((self.snapshot.heads, *[self.snapshot.nodes] * 2))
         gradient[on] = found.logits()
         return gradient
+
+    def _sensitivity(self, system: MultiHeadSystem, now: Mixture, node: int) -> Sensitivity | None:
+        """What a node's fidelity depends on; ``None`` where it is not defined, or takes long."""
+        import synergy_engine as engine
+
+        if int(now.time[node]) * system.heads * system.nodes**2 > MOST_PRODUCTS:
+            return None
+        try:
+            return engine.sensitivity(system, node=node, tolerance=TOLERANCE, horizon=HORIZON)
+        except engine.EngineError:
+            return None
 
     def _on(self, off: frozenset[int]) -> list[int]:
         on = [head for head in range(self.snapshot.heads) if head not in off]
