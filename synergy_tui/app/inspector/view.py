@@ -218,8 +218,10 @@ class InspectorView:
         name = self.snapshot.name(answer.question.source)
         covered = percent(sum(route.share for route in routes))
         novel, cross = percent(answer.novel), percent(answer.cross_head)
-        if answer.gradient is not None:
+        if answer.question.gradient:
             about = "more attention at + makes it clearer, at - less clear"
+            if answer.gradient is None:
+                about = "no gradient: its best step is a limit, or too far off"
             return paint, f"paths from {name}: top {len(routes)} carry {covered}", about
         return (
             paint,

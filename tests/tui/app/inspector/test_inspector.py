@@ -154,8 +154,11 @@ async def test_edges_are_coloured_by_gradient_on_request(example2: Experiment) -
         gradient = screen(pilot).answer.gradient
         assert gradient[0, 2, 1] == pytest.approx(0.060764, abs=1e-6)
         assert gradient[1, 2, 1] == pytest.approx(0.063657, abs=1e-6)
-        text = await pressed(pilot, "G")
+        text = await pressed(pilot, "left")
+        assert "no gradient: its best step is a limit" in text  # node u is heard ever better
+        text = await pressed(pilot, "right", "G")
         assert "more attention" not in text
+        assert "no gradient" not in text
 
 
 async def test_the_step_cursor_is_followed(four: Experiment) -> None:
