@@ -257,7 +257,7 @@ def _layers(records: Sequence[Record]) -> None:
             "faintest\nnode",
             "best\nhead",
             "amplifi-\ncation",
-            *(["best head\nheld out"] if several else []),
+            *(["held-out\namplif."] if several else []),
             "mixing\ngain",
             "diver-\nsity",
         ],
@@ -298,11 +298,16 @@ def _layers(records: Sequence[Record]) -> None:
 
 
 def _interval(record: Record, group: str, name: str, *, key: str | None = None) -> str:
-    """A number, with half the width of its interval where there are several inputs."""
+    """A number, with half the width of its interval where there are several inputs.
+
+    Intervals of ratios are of their logarithms, hence not even: both ends are given.
+    """
     text = number(record[group].get(name))
     low, high = (record.get("intervals") or {}).get(key or name) or (None, None)
     if low is None or record["inputs"] < 2 or low == high:
         return text
+    if group == "synergy":
+        return f"{text} [{number(low, 2)}, {number(high, 2)}]"
     return f"{text} ±{number((high - low) / 2, 2)}"
 
 

@@ -96,7 +96,8 @@ def _sentences(record: Record) -> list[str]:
         said.append(_synergy(record))
         if why["helps"]:
             listed = ", ".join(map(str, why["helps"]))
-            said.append(f"mixing a little of head {listed} into the best head makes it clearer")
+            heads = "head" if len(why["helps"]) == 1 else "any of heads"
+            said.append(f"mixing a little of {heads} {listed} into the best head makes it clearer")
         soonest = min(record["per_head"], key=lambda head: float(head["hitting_time_mean"]))
         steps = float(soonest["hitting_time_mean"])
         if float(why["hitting_time_at_least"]) >= steps * (1 - TIE):
@@ -111,7 +112,8 @@ def _composition(why: Record) -> str:
     if total <= 0:
         return "at t* = 1 nothing composes: the signal takes one step, over one head"
     changing = total - sum(row[head] for head, row in enumerate(switch))
-    return f"{percent(changing / total)} of consecutive steps on the signal's paths change heads"
+    share = f"{percent(changing / total)} of consecutive steps on the signal's paths change heads"
+    return share if why["time"] > 1 else f"in the inputs with t* > 1, {share}"
 
 
 def _synergy(record: Record) -> str:

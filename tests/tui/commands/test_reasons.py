@@ -61,7 +61,7 @@ def test_example_2_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing composes" in said
     assert "synergy 1.111×; weights 0.579, 0.421 give 1.146×" in said
     assert "no weights give more than 1.147×" in said
-    assert "head 2 into the best head" in said
+    assert "a little of head 2 into the best head" in said
     assert "no weights are sooner than head 2: 2.125 steps" in said
     _, said = shown(capsys, why__hitting_time_at_least=2.0)
     assert "sooner" not in said
@@ -72,6 +72,9 @@ def test_composition_is_a_share_of_steps(capsys: pytest.CaptureFixture[str]) -> 
     text, said = shown(capsys, details=True, why__time=3, why__switch=switch)
     assert "nothing composes" not in said
     assert "47% of consecutive steps" in said  # (.509653 + .432432) / 2
+    assert "in the inputs" not in said
+    _, mixed = shown(capsys, why__time=1, why__switch=switch)
+    assert "in the inputs with t* > 1, 47% of consecutive steps" in mixed
     assert "0.44" in text
     assert "0.432" in text
 
