@@ -288,7 +288,7 @@ class StepperScreen(AskingScreen):
         phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
-        gain = f"{times}{compact(value / best, 3)} the best head" if best > 0 else ""
+        gain = f"{times}{compact(value / best, 4)} the best head" if best > 0 else ""
         if gain and self.optimum is not None:
             gain += f"; none above {times}{compact(self.optimum.at_most / best, 4)}"
         number = self.selected + 1
