@@ -208,8 +208,9 @@ class InspectorScreen(AskingScreen, TimedScreen):
                 fields.append(Field(f"layer {place.layer + 1}/{snapshot.layers}", "text", 50))
             if snapshot.inputs > 1:
                 fields.append(Field(f"input {place.input + 1}/{snapshot.inputs}", "text", 48))
-            fields.append(Field(f"token {snapshot.name(place.source)}", "text", 46))
-        fields.append(Field(f"sorted by {self.order_by}", "muted", 20))
+            if not self.in_order:
+                fields.append(Field(f"token {snapshot.name(place.source)}", "text", 46))
+                fields.append(Field(f"sorted by {self.order_by}", "muted", 20))
         fields += self.progress_fields()
         fields.append(Field(f" {now.word} ", now.style, right=True))
         if probe is not None and run is not None and run.kind == "trained":
