@@ -288,9 +288,9 @@ class StepperScreen(AskingScreen):
         phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
-        gain = f"{times}{compact(value / best, 4)} the best head" if best > 0 else ""
+        gain = f"{times}{compact(value / best, 3)} the best head" if best > 0 else ""
         if gain and self.optimum is not None:
-            gain += f"; none above {times}{compact(self.optimum.at_most / best, 4)}"
+            gain += f"; none above {times}{compact(self.optimum.at_most / best, 3)}"
         number = self.selected + 1
         panel.show(paint, f"{phi}_min {compact(value, 4)} by the weight of head {number}", gain)
 
