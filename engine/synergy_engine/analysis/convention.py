@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synergy_engine.errors import choose
-from synergy_engine.measures.fidelity import soon
+from synergy_engine.limits import soon
 
 ConventionName = Literal["theory", "paper-code", "feedforward"]
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from synergy_engine.analysis.batch import most_frequent
 from synergy_engine.errors import NotDifferentiableError
+from synergy_engine.limits import soon
 from synergy_engine.measures.conditions import synergy_condition
-from synergy_engine.measures.fidelity import soon
 from synergy_engine.measures.optimum import SIMPLICES, STARTS, climb, fidelity_interval
 from synergy_engine.measures.routing import routing_times
 from synergy_engine.measures.sensitivity import sensitivity
