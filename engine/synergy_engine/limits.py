@@ -48,6 +48,11 @@ def refuse_if_too_large(needed: int, what: str) -> None:
         )
 
 
+def soon(nodes: int) -> int:
+    """Steps that settle what can be settled soon: a line needs 2n, so this is a few n."""
+    return max(256, 4 * nodes)
+
+
 @contextmanager
 def watch(watcher: Watcher) -> Iterator[None]:
     """Have ``watcher(stage, done, total)`` called while the engine works in this thread.

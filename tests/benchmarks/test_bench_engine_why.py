@@ -113,8 +113,21 @@ def test_hitting_and_routing_of_one_layer() -> None:
     )
 
 
-def test_many_edges() -> None:
-    system = engine.topology("poisson", 1_000_000, degree=10, heads=1, seed=1)
+def local_random(nodes: int, degree: int, reach: int) -> engine.MultiHeadSystem:
+    """Every node sends to the next one and to ``degree`` nodes within reach."""
+    rng = np.random.default_rng(1)
+    senders = np.repeat(np.arange(nodes - 1), degree + 1)
+    steps = rng.integers(1, reach, (nodes - 1, degree + 1))
+    steps[:, 0] = 1
+    receivers = np.minimum(senders + steps.ravel(), nodes - 1)
+    return engine.MultiHeadSystem.from_sparse(
+        [engine.SparseHead.from_edges(senders, receivers, nodes)]
+    )
+
+
+@pytest.mark.parametrize("reach", [3000, 1_000_000])
+def test_many_edges(reach: int) -> None:
+    system = local_random(1_000_000, 9, reach)
     edges = system.sparse[0].edges
     engine.hitting_times(system)  # orders edges by sender, once
 
@@ -135,7 +148,7 @@ def test_many_edges() -> None:
         "hitting times": (times, None),
         "one SciPy product": (product, None),
     }
-    say(f"hitting sensitivity of {edges:,} edges", slopes, beside)
+    say(f"hitting sensitivity of {edges:,} edges, reach {reach:,}", slopes, beside)
     say("routing times", routed, {"hitting times": (times, None)})
 
 

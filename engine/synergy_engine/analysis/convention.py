@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synergy_engine.errors import choose
+from synergy_engine.limits import soon
 
 ConventionName = Literal["theory", "paper-code", "feedforward"]
 
@@ -52,9 +53,6 @@ class Convention:
 
         `engine.fidelity` takes more.
         """
-        # Names of conventions are for light commands too, which load no kernels.
-        from synergy_engine.measures.fidelity import soon
-
         return self.horizon or soon(nodes)
 
 

@@ -9,13 +9,16 @@ import numpy.typing as npt
 
 from synergy_engine.analysis.batch import most_frequent
 from synergy_engine.errors import NotDifferentiableError
+from synergy_engine.limits import soon
 from synergy_engine.measures.conditions import synergy_condition
-from synergy_engine.measures.fidelity import soon
-from synergy_engine.measures.optimum import SIMPLICES, climb, fidelity_interval
+from synergy_engine.measures.optimum import SIMPLICES, STARTS, climb, fidelity_interval
 from synergy_engine.measures.routing import routing_times
 from synergy_engine.measures.sensitivity import sensitivity
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.validation import batch_of_heads
+
+FEWEST = 32
+"""Parts of the simplex that are looked at for each of many inputs."""
 
 
 def why(
@@ -47,13 +50,17 @@ def why(
     >>> found["node"], found["time"], found["fidelity_at_most"], found["helps"]
     (2, 1, 0.5, [2])
     """
+    return _why(system, horizon, SIMPLICES if certified else 1, STARTS)
+
+
+def _why(system: MultiHeadSystem, horizon: int | None, parts: int, starts: int) -> dict[str, Any]:
     last = soon(system.nodes) if horizon is None else horizon
     try:
         found = sensitivity(system, horizon=last)
     except NotDifferentiableError as refusal:
         return {"refused": str(refusal)}
-    weights, _ = climb(system, last)
-    best = fidelity_interval(system, weights, last, most=SIMPLICES if certified else 1)
+    weights, _ = climb(system, last, starts)
+    best = fidelity_interval(system, weights, last, most=parts)
     return {
         "node": found.node,
         "time": found.time,
@@ -90,6 +97,7 @@ def why_batch(
     Every input is a system of its own. Over the inputs that are not refused (``inputs`` of them,
     where B > 1) ``node`` and ``time`` are the most frequent, numbers are means, and ``helps`` are
     the heads that help in at least half. ``refused`` where all are, with the first one's reason.
+    Many inputs share the effort spent on ``best``, whose interval is wider then.
     Arguments are those of `engine.analyze_batch` (``attention``, ``weights``, ``rows``) and of
     `why` (``horizon``, ``certified``). O(B · L) times the cost of `why`.
 
@@ -103,18 +111,17 @@ def why_batch(
     (3, 0.25, [])
     """
     batch, shares = batch_of_heads(attention, weights, rows=rows)
+    inputs, layers = batch.shape[:2]
+    parts = max(FEWEST, SIMPLICES // inputs) if certified else 1
+    starts = max(1, STARTS // inputs)
     return [
         merged(
             [
-                why(
-                    MultiHeadSystem.from_weights(heads, shares[layer]),
-                    horizon=horizon,
-                    certified=certified,
-                )
+                _why(MultiHeadSystem.from_weights(heads, shares[layer]), horizon, parts, starts)
                 for heads in batch[:, layer]
             ]
         )
-        for layer in range(batch.shape[1])
+        for layer in range(layers)
     ]
 
 

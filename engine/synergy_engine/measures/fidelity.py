@@ -20,11 +20,6 @@ HORIZON = 100_000
 TOLERANCE = 1e-12
 
 
-def soon(nodes: int) -> int:
-    """Steps that settle what can be settled soon: a line needs 2n, so this is a few n."""
-    return max(256, 4 * nodes)
-
-
 @dataclass(frozen=True)
 class Fidelity:
     """How clearly every node is ever heard at the sink.

@@ -96,18 +96,18 @@ def fidelity_interval(
     return Interval(best, lower, upper, cap, parts)
 
 
-def climb(system: MultiHeadSystem, last: int) -> tuple[Floats, float]:
+def climb(system: MultiHeadSystem, last: int, starts: int = STARTS) -> tuple[Floats, float]:
     """Head weights of large minimax fidelity, and what it is there: a local search by gradients.
 
-    From the `STARTS` best of the weights given, even weights, single heads and pairs of heads.
+    From the best of the weights given, even weights, single heads and pairs of heads.
     """
     count = system.heads
     corners = np.eye(count)
     pairs = [(corners[a] + corners[b]) / 2 for a in range(count) for b in range(a)]
-    starts = [system.weights, np.full(count, 1 / count), *corners, *pairs]
-    values = [_peaks(system, start, last)[0] for start in starts]
-    order = np.argsort(values)[::-1][:STARTS]
-    climbed = [climb_from(system, starts[k], values[k], last) for k in order.tolist()]
+    points = [system.weights, np.full(count, 1 / count), *corners, *pairs]
+    values = [_peaks(system, point, last)[0] for point in points]
+    order = np.argsort(-np.array(values), kind="stable")[:starts]
+    climbed = [climb_from(system, points[k], values[k], last) for k in order.tolist()]
     return max(climbed, key=lambda found: found[1])
 
 

@@ -13,8 +13,8 @@ from synergy_engine.kernels import routing as kernels, sensitivity
 from synergy_engine.kernels.lanes import WIDTH
 from synergy_engine.kernels.sparse_rows import AHEAD
 from synergy_engine.kernels.threads import over_ranges
-from synergy_engine.limits import report
-from synergy_engine.measures.fidelity import run_peaks, soon
+from synergy_engine.limits import report, soon
+from synergy_engine.measures.fidelity import run_peaks
 from synergy_engine.operators import dense, sparse
 from synergy_engine.operators.door import mixture
 from synergy_engine.operators.joined import join
