@@ -9,12 +9,14 @@ from .analysis.batch import Headline as Headline, headline as headline
 from .analysis.bounds import Bound as Bound, bounds as bounds
 from .analysis.convention import CONVENTIONS as CONVENTIONS, Convention as Convention
 from .analysis.layers import layered as layered
+from .analysis.why import why as why, why_batch as why_batch
 from .errors import (
     AttentionFileError as AttentionFileError,
     Cancelled as Cancelled,
     EngineError as EngineError,
     GraphFileError as GraphFileError,
     InvalidSystemError as InvalidSystemError,
+    NotDifferentiableError as NotDifferentiableError,
     OptionError as OptionError,
     TooLargeError as TooLargeError,
     UnreachableError as UnreachableError,
@@ -33,6 +35,13 @@ from .graphio.convert import (
 )
 from .kernels.threads import set_threads as set_threads
 from .limits import watch as watch
+from .measures.conditions import (
+    Condition as Condition,
+    WorstRate as WorstRate,
+    speed_condition as speed_condition,
+    synergy_condition as synergy_condition,
+    worst_rate as worst_rate,
+)
 from .measures.contributions import (
     Contributions as Contributions,
     contributions as contributions,
@@ -67,6 +76,18 @@ from .measures.paths import (
     cross_head_share as cross_head_share,
     novel_path_share as novel_path_share,
     strongest_paths as strongest_paths,
+)
+from .measures.routing import (
+    RoutingBound as RoutingBound,
+    RoutingTimes as RoutingTimes,
+    routing_bound as routing_bound,
+    routing_times as routing_times,
+)
+from .measures.sensitivity import (
+    HittingSensitivity as HittingSensitivity,
+    Sensitivity as Sensitivity,
+    hitting_sensitivity as hitting_sensitivity,
+    sensitivity as sensitivity,
 )
 from .measures.structure import Structure as Structure, structure as structure
 from .measures.synergy import amplification as amplification, mixing_gain as mixing_gain

@@ -40,6 +40,10 @@ class AttentionFileError(EngineError):
     """A file of attention cannot be read, or does not contain causal attention."""
 
 
+class NotDifferentiableError(EngineError):
+    """A measure has no derivative here; the message says why."""
+
+
 class TooLargeError(EngineError):
     """What is asked for would not fit in memory; the message says how large it would be."""
 

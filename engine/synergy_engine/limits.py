@@ -10,6 +10,9 @@ from pathlib import Path
 
 from synergy_engine.errors import Cancelled, TooLargeError
 
+ALWAYS_FITS = 1 << 24
+"""Bytes that are not worth asking for: reading /proc takes longer than a small measure."""
+
 Watcher = Callable[[str, int, int | None], object]
 
 _watcher: ContextVar[Watcher | None] = ContextVar("engine_watcher", default=None)
@@ -38,12 +41,16 @@ def refuse_if_too_large(needed: int, what: str) -> None:
         ...
     synergy_engine.errors.TooLargeError: 10^17 edges would take 931,322,574.6 GiB; ...
     """
-    available = available_bytes()
-    if needed > available:
+    if needed > ALWAYS_FITS and needed > (available := available_bytes()):
         raise TooLargeError(
             f"{what} would take {needed / 2**30:,.1f} GiB; "
             f"this machine has {available / 2**30:,.1f} GiB available"
         )
+
+
+def soon(nodes: int) -> int:
+    """Steps that settle what can be settled soon: a line needs 2n, so this is a few n."""
+    return max(256, 4 * nodes)
 
 
 @contextmanager

@@ -33,18 +33,23 @@ class Options:
     renormalise: bool = False  # divide attention rows by their sums instead of refusing others
     top_paths: int = 0  # how many of the strongest paths to give
     source: str | None = None  # from this node, by name or number, else from the faintest
+    why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
+    gammas: tuple[str | float, ...] = ()
+    """Shares of attention beside the residual path for which all layers are measured in order;
+    with ``why`` and several layers ``half`` unless others are given."""
 
 
 def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """Yield analysis objects: every layer and then overall, for one convention after another.
 
-    Each is what ``synergy analyze --json`` prints: the engine's analysis plus ``file``, and
-    ``paths`` where the strongest paths were requested.
+    Each is what ``synergy analyze --json`` prints: the engine's analysis plus ``file``, ``names``
+    where nodes have some, and ``paths``, ``why`` and ``layered`` where they were requested.
     """
     import synergy_engine as engine
 
     rows: Rows = "normalise" if options.renormalise else source.rows
     layers = _layers(source, options, rows)
+    layered = _layered(source, layers, options, rows)
     for convention in options.conventions:
         chosen: dict[str, Any] = {
             "convention": convention,
@@ -60,12 +65,17 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             analyses = engine.analyze_batch(
                 source.attention, weights, weights_label=label, rows=rows, **chosen
             )
-        for analysis, layer in zip(analyses, layers, strict=True):
-            record = {"file": source.name, **analysis.as_dict()}
+        names = {} if layers[0].names is None else {"names": list(layers[0].names)}
+        reasons = _why(source, layers, rows, convention) if options.why else []
+        for place, (analysis, layer) in enumerate(zip(analyses, layers, strict=True)):
+            record = {"file": source.name, **analysis.as_dict(), **names}
             if options.top_paths:
                 record["paths"] = _paths(layer, record, options)
+            if reasons:
+                record["why"] = reasons[place]
             yield record
-        yield {"file": source.name, **engine.overall(analyses)}
+        whole = {"file": source.name, **engine.overall(analyses), **names}
+        yield whole | layered
 
 
 def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSystem]:
@@ -159,6 +169,49 @@ def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) ->
             }
             for path in found
         ],
+    }
+
+
+def _why(
+    source: Source, layers: list[MultiHeadSystem], rows: Rows, convention: str
+) -> list[dict[str, Any]]:
+    """Return for each layer why its fidelity is what it is, over all inputs."""
+    import synergy_engine as engine
+
+    if convention == "paper-code":
+        reason = "the published code counts the sink itself and stops after 100 steps"
+        return [{"refused": reason} for _ in layers]
+    if source.attention is None:
+        return [engine.why(layers[0])]
+    weights = np.stack([layer.weights for layer in layers])
+    return engine.why_batch(source.attention, weights, rows=rows)
+
+
+def _layered(
+    source: Source, layers: list[MultiHeadSystem], options: Options, rows: Rows
+) -> dict[str, Any]:
+    """Return what all layers in order can hear, under its key, for each share of attention."""
+    import synergy_engine as engine
+
+    gammas = options.gammas or (("half",) if options.why and len(layers) > 1 else ())
+    if not gammas:
+        return {}
+    if source.attention is None:
+        raise UserError(
+            f"{source.name} is a graph; --gamma is about the layers of a model.",
+            hint="Leave --gamma out.",
+        )
+    if "norm" in gammas and source.norms is None:
+        raise UserError(
+            f"{source.name} contains no norms, which --gamma norm needs.",
+            hint="Give --gamma half, one or a number; Synergy's own training records norms where "
+            "its scenario asks for them.",
+        )
+    weights = np.stack([layer.weights for layer in layers])
+    return {
+        "layered": engine.layered(
+            source.attention, weights, gammas=gammas, norms=source.norms, rows=rows
+        )
     }
 
 

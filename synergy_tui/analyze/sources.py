@@ -36,6 +36,7 @@ class Source:
     name: str  # the path as it was given
     attention: np.ndarray | None = None  # (B, L, H, n, n), rows are queries; None for a graph
     learned: np.ndarray | None = None  # (L, H) head weights of the output projection, if known
+    norms: np.ndarray | None = None  # (B, L, n) measured share of attention beside the residual
     graph: MultiHeadSystem | None = None
     rows: Literal["check", "normalise", "any"] = "check"  # any: raw weights of graphs
     names: tuple[str, ...] | None = None  # of nodes
@@ -111,6 +112,7 @@ def _tensor(path: Path, inputs: Inputs) -> Source:
         str(path),
         attention=read.attention,
         learned=read.head_weights,
+        norms=read.gamma,
         rows="any" if raw else "check",
         names=None if read.names is None else tuple(read.names),
         notes=("rows are raw weights of a graph, not attention",) if raw else (),
@@ -155,8 +157,10 @@ def together(sources: Sequence[Source]) -> Source:
             f"--together needs attention of one shape (layers, heads, n, n); here: {listed}."
         )
     stacked = np.concatenate([each.attention for each in sources if each.attention is not None])
+    norms = [each.norms for each in sources if each.norms is not None]
+    known = np.concatenate(norms) if len(norms) == len(sources) else None
     name = f"{sources[0].name} and {len(sources) - 1} more" if len(sources) > 1 else sources[0].name
-    return replace(sources[0], name=name, attention=stacked)
+    return replace(sources[0], name=name, attention=stacked, norms=known)
 
 
 def read_tokens(given: str) -> np.ndarray:

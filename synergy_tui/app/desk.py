@@ -18,6 +18,8 @@ HORIZON = 20_000
 """Steps after which a fidelity that has not settled is given as it stands."""
 TOLERANCE = 1e-9
 """How closely a fidelity must have settled."""
+SEARCHED_NODES, SEARCHED_HEADS = 128, 16
+"""Systems larger than this are not searched for best weights and bounds while somebody waits."""
 
 
 class Desk(Generic[Result]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,6 +14,7 @@ from synergy_engine.analysis.convention import ConventionName
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
+from synergy_tui.commands.reasons import node_name, print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import counted, number
@@ -23,6 +25,23 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _CONVENTIONS = get_args(ConventionName)
+GAMMAS = ("half", "one", "norm")
+
+
+class Gamma(click.ParamType):
+    """The share of attention beside the residual path: a name, or a number."""
+
+    name = "half|one|norm|0.25"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | float:
+        if value in GAMMAS:
+            return str(value)
+        with suppress(ValueError):
+            if 0 < float(value) <= 1:
+                return float(value)
+        return self.fail(f"'{value}' is not half, one, norm or a number from 0 to 1.", param, ctx)
 
 
 @click.command(
@@ -31,6 +50,8 @@ _CONVENTIONS = get_args(ConventionName)
     synergy analyze attention.npy
     synergy analyze layers.safetensors --convention all --details
     synergy analyze graph.graphml --weights optimal --top-paths 5 --source 0
+    synergy analyze graph.graphml --why
+    synergy analyze layers.safetensors --why --gamma half --gamma one
     synergy analyze 8_heads_copy.pt --heads 8 --inputs 50 --json | jq .fidelity.minimax
     synergy analyze attention.npz --tensor 'copy_h8_l*' --weights 0.1,0.2,0.1,0.1,0.1,0.1,0.2,0.1
     synergy analyze --model ./my-gpt2 --text "The quick brown fox jumps over the lazy dog"
@@ -102,6 +123,20 @@ _CONVENTIONS = get_args(ConventionName)
 @click.option(
     "--source", metavar="NODE", help="From this node (number or name), else the faintest."
 )
+@click.option(
+    "--why",
+    is_flag=True,
+    help="Which heads carry the faintest node's signal, and what no head weights could exceed.",
+)
+@click.option(
+    "--gamma",
+    "gammas",
+    multiple=True,
+    type=Gamma(),
+    metavar=Gamma.name,
+    help="What several layers hear in order, where attention moves this share of each token and "
+    "the residual path keeps the rest; may be repeated.  [default with --why: half]",
+)
 @click.option("--details", is_flag=True, help="Also print every head and every bound.")
 @json_option
 def command(
@@ -122,6 +157,7 @@ def command(
     checkpoint (Synergy's own, or those published with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
+    With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
     Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
@@ -198,6 +234,8 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
         layers = [record for record in same if record["layer"] != "overall"]
         if details:
             _heads(layers)
+        print_reasons(layers, details=details)
+        print_layered(same[-1])
         _bounds(layers, details=details)
         _paths(layers)
 
@@ -206,6 +244,7 @@ def _layers(records: Sequence[Record]) -> None:
     """How soon, how clearly, and what the heads do together."""
     layers = [record for record in records if record["layer"] != "overall"]
     shown = records if len(layers) > 1 else layers
+    several = records[0]["inputs"] > 1
     print_table(
         [
             "layer",
@@ -219,6 +258,7 @@ def _layers(records: Sequence[Record]) -> None:
             "faintest\nnode",
             "best\nhead",
             "amplifi-\ncation",
+            *(["held-out\namplif."] if several else []),
             "mixing\ngain",
             "diver-\nsity",
         ],
@@ -235,6 +275,11 @@ def _layers(records: Sequence[Record]) -> None:
                 _faintest(record),
                 number(record["synergy"].get("best_head_fidelity")),
                 _interval(record, "synergy", "fidelity_amplification"),
+                *(
+                    [_interval(record, "synergy", "fidelity_amplification_held_out")]
+                    if several
+                    else []
+                ),
                 _interval(record, "synergy", "mixing_gain"),
                 number(record["diversity"].get("jensen_shannon"), 3),
             ]
@@ -248,16 +293,22 @@ def _layers(records: Sequence[Record]) -> None:
         if node != ""
     }
     if lost:
-        listed = ", ".join(map(str, sorted(lost)[:10])) + (" …" if len(lost) > 10 else "")
+        named = [node_name(layers[0], node) for node in sorted(lost)[:10]]
+        listed = ", ".join(named) + (" …" if len(lost) > 10 else "")
         echo(f"nodes that cannot reach the sink: {listed}")
 
 
 def _interval(record: Record, group: str, name: str, *, key: str | None = None) -> str:
-    """A number, with half the width of its interval where there are several inputs."""
+    """A number, with half the width of its interval where there are several inputs.
+
+    Intervals of ratios are of their logarithms, hence not even: both ends are given.
+    """
     text = number(record[group].get(name))
     low, high = (record.get("intervals") or {}).get(key or name) or (None, None)
     if low is None or record["inputs"] < 2 or low == high:
         return text
+    if group == "synergy":
+        return f"{text} [{number(low, 2)}, {number(high, 2)}]"
     return f"{text} ±{number((high - low) / 2, 2)}"
 
 
@@ -267,7 +318,7 @@ def _faintest(record: Record) -> str:
     if fidelity.get("argmin") is None:
         return "–"
     when = fidelity.get("time")  # layers have one node in common, but hardly one time
-    return f"{fidelity['argmin']}" + (f" at t={when}" if when is not None else "")
+    return node_name(record, fidelity["argmin"]) + (f" at t={when}" if when is not None else "")
 
 
 def _heads(layers: Sequence[Record]) -> None:
@@ -331,8 +382,8 @@ def _paths(layers: Sequence[Record]) -> None:
         if not paths:
             continue
         echo(
-            f"strongest paths from node {paths['source']}, layer {record['layer']}"
-            + (" (of the first input)" if record["inputs"] > 1 else "")
+            f"strongest paths from node {node_name(record, paths['source'])}, "
+            f"layer {record['layer']}" + (" (of the first input)" if record["inputs"] > 1 else "")
         )
         for path in paths["strongest"]:
             steps = path["names"][0]

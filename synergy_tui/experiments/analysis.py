@@ -96,6 +96,53 @@ class Paths(TypedDict):
     strongest: list[Path]
 
 
+class Carried(TypedDict):
+    head: Positive
+    carriage: Share
+    gradient: Number
+    towards: Number
+
+
+class Best(TypedDict):
+    weights: list[Share]
+    lower: Number
+    upper: Number
+
+
+class Refused(TypedDict):
+    refused: str
+    inputs: NotRequired[Count]
+
+
+class Why(TypedDict):
+    node: Count
+    time: Positive
+    value: Number
+    heads: list[Carried]
+    switch: list[list[Number]]
+    fidelity_at_most: Number
+    hitting_time_at_least: Number
+    best: Best
+    helps: list[Positive]
+    inputs: NotRequired[Positive]
+
+
+class LayerShares(TypedDict):
+    heads: list[Number]
+    skip: Number
+
+
+class Layered(TypedDict):
+    gamma: str
+    minimax: Number
+    normalised: Number
+    node: Count
+    layers: list[LayerShares]
+    synergy: Number
+    exact: bool
+    synergy_at_least: NotRequired[Number]
+
+
 class Analysis(TypedDict):
     layer: Positive | Literal["overall"]
     heads: MeanCount
@@ -118,3 +165,6 @@ class Analysis(TypedDict):
     sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
     paths: NotRequired[Paths]
+    names: NotRequired[list[str]]
+    why: NotRequired[Why | Refused]
+    layered: NotRequired[list[Layered]]

@@ -30,11 +30,14 @@ from synergy_engine.analysis.batch import (
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
+from synergy_engine.analysis.html import analysis_table
 from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError, at_least, choose, whole_number
 from synergy_engine.measures.diversity import mean_over_pairs
 from synergy_engine.measures.fidelity import TOLERANCE
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
+from synergy_engine.measures.routing import routing_bound, routing_times
+from synergy_engine.measures.sensitivity import sensitivity
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
 from synergy_engine.validation import as_attention
@@ -108,6 +111,9 @@ class Analysis(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.values_by_name)
+
+    def _repr_html_(self) -> str:
+        return analysis_table(self)
 
 
 def analyze(
@@ -471,9 +477,9 @@ def _merge(values: list[Any], average: Callable[[Floats], float] = mean) -> Any:
 
 
 def warm_up() -> None:
-    """Compile the kernels that analyses of dense heads run, or load them from disk.
+    """Compile the kernels that analyses of dense heads run, `why` too, or load them from disk.
 
-    Compiling takes some ten seconds, once for each version of the engine; loading, under one. A
+    Compiling takes some twenty seconds, once for each version of the engine; loading, under one. A
     program that will analyse attention calls this in a thread, or when it is installed, so that
     its first answer does not wait.
 
@@ -486,4 +492,8 @@ def warm_up() -> None:
     attention /= attention.sum(axis=-1, keepdims=True)
     for convention in CONVENTIONS:
         analyze_batch(attention, convention=convention)
+    layer = MultiHeadSystem.from_attention(attention[0, 0])
+    sensitivity(layer, time=2)
+    routing_bound(layer)
+    routing_times(layer)
     analyze(MultiHeadSystem.from_edges([[(0, 1), (1, 2)], [(0, 2), (1, 2)]]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from synergy_engine.errors import choose
+from synergy_engine.limits import soon
 
 ConventionName = Literal["theory", "paper-code", "feedforward"]
 
@@ -50,9 +51,9 @@ class Convention:
     def fidelity_steps(self, nodes: int) -> int:
         """Steps at most for fidelity: the convention's horizon, else a few n.
 
-        A line needs 2n steps, so 4n settle what can be settled soon; `engine.fidelity` takes more.
+        `engine.fidelity` takes more.
         """
-        return self.horizon or max(256, 4 * nodes)
+        return self.horizon or soon(nodes)
 
 
 # What `engine.analyze` calls each, for a notebook to list.

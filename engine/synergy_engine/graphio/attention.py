@@ -35,12 +35,16 @@ class AttentionFile:
         Node names, from metadata ``names``, or ``None``.
     rows
         ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs.
+    gamma
+        (B, L, n) float64 from a tensor of that name: the measured share of each node's state that
+        attention writes (`engine.layered_fidelity`), or ``None``.
     """
 
     attention: Reals
     head_weights: Floats | None
     names: tuple[str, ...] | None
     rows: str
+    gamma: Floats | None = None
 
 
 def read_attention(
@@ -95,6 +99,7 @@ def read_attention(
         _head_weights(path, file, attention.shape[1:3]),
         _names(path, file, attention.shape[-1]),
         "any" if raw or wanted == "any" else "attention",
+        _gamma(path, file, attention.shape),
     )
 
 
@@ -175,6 +180,21 @@ def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Float
     if not np.all(np.isfinite(weights)) or np.any(weights < 0) or np.any(sums == 0):
         raise AttentionFileError(f"{path}: head_weights must be finite, >= 0 and not all zero")
     return weights / sums
+
+
+def _gamma(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | None:
+    stored = file.tensors.get("gamma")
+    if stored is None:
+        return None
+    expected = (*shape[:2], shape[-1])
+    gamma = load(path, stored).astype(np.float64)
+    if gamma.shape != expected:
+        raise AttentionFileError(
+            f"{path}: gamma has shape {gamma.shape}; expected (inputs, layers, nodes) {expected}"
+        )
+    if not np.all((gamma >= 0) & (gamma <= 1)):
+        raise AttentionFileError(f"{path}: gamma must be from 0 to 1 everywhere")
+    return gamma
 
 
 def _names(path: Path, file: TensorFile, nodes: int) -> tuple[str, ...] | None:

@@ -13,6 +13,8 @@ from synergy_engine.errors import choose, whole_number
 from synergy_engine.kernels.states import Survival
 from synergy_engine.measures.fidelity import minima, run_peaks
 from synergy_engine.measures.mixing import MAX_STEPS, levels, mixing_time
+from synergy_engine.measures.optimum import climb, climb_from, fidelity_interval
+from synergy_engine.measures.routing import routing_times
 from synergy_engine.operators import sparse
 from synergy_engine.operators.dense import mixture_stack
 from synergy_engine.operators.stack import COMBINATIONS, Combine, Kind, Stack
@@ -40,14 +42,21 @@ class OptimalWeights:
         ``max_steps``), or the mean hitting time.
     objective, epsilon, combine
         What was asked for; `optimal_weights` explains it.
+    lower, upper
+        The best value that any weights give lies between them, up to rounding. For fidelity
+        ``upper`` comes from branch and bound up to four heads, beyond them from `routing_bound`;
+        for hitting times ``lower`` is the mean of `routing_times`; for mixing times it is 0: no
+        bound is known.
     how
-        How it was searched. The objective is not concave: this is the best found, not a proof.
+        How it was searched. The objective is not concave: the best found is not a proof.
     evaluations
         How many weights were tried.
     """
 
     weights: Floats
     value: float
+    lower: float
+    upper: float
     how: str
     evaluations: int
     objective: Objective
@@ -69,9 +78,12 @@ def optimal_weights(
     Not concave, so several searches are run: from every single head, from uniform weights, from
     an even grid between every pair of heads, from a few random points. Each moves weight between
     pairs of heads and along random directions, takes the best of all moves tried, and halves the
-    move when none is better, down to `SMALLEST_STEP`. Deterministic for a given ``seed``. Cost: a
-    few hundred evaluations of the objective for two heads, some thousands for more, O(H · edges)
-    a step each; in batches where heads are dense.
+    move when none is better, down to `SMALLEST_STEP`; fidelity is first climbed by its gradients.
+    Deterministic for a given ``seed``. Cost: a few hundred evaluations of the objective for two
+    heads, some thousands for more, O(H · edges) a step each; in batches where heads are dense.
+
+    What is found is then bounded, whoever searched: no fidelity exceeds ``upper``, and no mean
+    hitting time undercuts ``lower``.
 
     Parameters
     ----------
@@ -93,24 +105,39 @@ def optimal_weights(
     >>> both = engine.MultiHeadSystem.from_edges(
     ...     [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]])
     >>> best = engine.optimal_weights(both)
-    >>> round(float(best.weights[0]), 3), round(best.value, 4)
-    (0.579, 0.4298)
+    >>> round(float(best.weights[0]), 3), round(best.value, 4), round(best.upper, 4)
+    (0.579, 0.4298, 0.43)
     """
     choose("objective", objective, ("fidelity", "mixing", "hitting"))
     choose("combine", combine, COMBINATIONS)
     levels(epsilon)
     score = scorer(system, objective, epsilon, max_steps, combine)
-    search = _Search(system.heads, score, whole_number("seed", seed, 0))
+    uphill = None
+    if objective == "fidelity":
+
+        def uphill(weights: Floats, value: float) -> tuple[Floats, float]:
+            one, other = climb(system, HORIZON), climb_from(system, weights, value, HORIZON)
+            return max(one, other, key=lambda found: found[1])
+
+    search = _Search(system.heads, score, whole_number("seed", seed, 0), uphill)
     weights, best, how = search.run()
     if objective == "mixing":
-        value = float(
-            mixing_time(
-                system.with_weights(weights), epsilon=epsilon, max_steps=max_steps, combine=combine
-            )
-        )
+        mixed = system.with_weights(weights)
+        time = mixing_time(mixed, epsilon=epsilon, max_steps=max_steps, combine=combine)
+        value, lower, upper = float(time), 0.0, float(time)
+    elif objective == "hitting":
+        value = upper = -best
+        # What is known of heads' walks says nothing of attention mixed before it is normalised.
+        lower = min(value, routing_times(system).mean) if combine == "walks" else 0.0
     else:
-        value = best if objective == "fidelity" else -best
-    return OptimalWeights(weights, value, how, search.evaluations, objective, epsilon, combine)
+        bounded = fidelity_interval(system, weights, HORIZON)
+        value = lower = best
+        if bounded.lower > best * (1 + TOLERANCE):
+            weights, value, lower = bounded.weights, bounded.lower, bounded.lower
+        upper = max(value, bounded.upper)
+    return OptimalWeights(
+        weights, value, lower, upper, how, search.evaluations, objective, epsilon, combine
+    )
 
 
 def scorer(
@@ -160,8 +187,14 @@ def _operator_bytes(system: MultiHeadSystem) -> int:
 class _Search:
     """Multi-start pattern search on the simplex."""
 
-    def __init__(self, heads: int, score: Callable[[Floats], Floats], seed: int) -> None:
-        self.heads, self.score = heads, score
+    def __init__(
+        self,
+        heads: int,
+        score: Callable[[Floats], Floats],
+        seed: int,
+        uphill: Callable[[Floats, float], tuple[Floats, float]] | None,
+    ) -> None:
+        self.heads, self.score, self.uphill = heads, score, uphill
         self.random = np.random.default_rng(seed)
         self.evaluations = 0
 
@@ -215,8 +248,12 @@ class _Search:
         order = np.argsort(-scores, kind="stable")
         chosen = order[:1] if self.heads == 2 else order[:4]
         step = 1.0 / GRID if self.heads == 2 else 0.1
-        climbed = [self.climb(starts[k], float(scores[k]), step) for k in chosen]
-        point, value = max(climbed, key=lambda found: found[1])
+        if self.uphill is None:
+            climbed = [self.climb(starts[k], float(scores[k]), step) for k in chosen]
+            point, value = max(climbed, key=lambda found: found[1])
+        else:
+            point, value = self.uphill(starts[order[0]], float(scores[order[0]]))
+            point, value = self.climb(point, value, step / 10)
         how = (
             f"pattern search from the {len(chosen)} best of {len(starts)} starts, moves down to "
             f"{SMALLEST_STEP:g}, {self.evaluations:,} evaluations; best found, not a proof"

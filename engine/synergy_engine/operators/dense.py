@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
-from synergy_engine.kernels import compare, dense as kernels, far, fidelity
+from synergy_engine.kernels import carried, compare, dense as kernels, far, fidelity, sensitivity
+from synergy_engine.kernels.lanes import WIDTH
 from synergy_engine.kernels.panels import STEPS, room_for
 from synergy_engine.kernels.states import Operators, Peaks, Survival
 from synergy_engine.kernels.threads import over_ranges
+from synergy_engine.limits import report
 from synergy_engine.operators.stack import COMBINATIONS, Kind, Stack
 from synergy_engine.reach import dense_reach
 
@@ -70,6 +72,75 @@ class DenseStack(Stack):
 
     def leaving(self) -> Floats:
         return _each_node(kernels.leaving, self.operators, (self.count, self.nodes), passes=0.5)
+
+    def visits(self) -> Floats:
+        leave, out = self.leaving(), np.empty((self.count, self.nodes))
+        over_ranges(
+            lambda low, high: sensitivity.visits(self.operators, leave, low, high, out),
+            self.count,
+            self._work,
+        )
+        return out
+
+    def slopes(self, values: Floats, shares: Floats) -> Floats:
+        out = np.empty(self.count)
+        over_ranges(
+            lambda low, high: sensitivity.slopes(self.operators, values, shares, low, high, out),
+            self.count,
+            3 * self._work,
+        )
+        return out
+
+    def hears_none(self, node: int) -> bool:
+        scaled = self.operators.row_scale[0, node] * self.operators.column_scale[0, :node]
+        return not (self.operators.matrices[0, node, :node] * scaled).any()
+
+    def ways_to(self, node: int) -> Bools:
+        # Mirrored and transposed, the node is the last of a triangle again.
+        mirrored = self.array()[node:, node:][::-1, ::-1].T
+        return np.concatenate([np.zeros(node, bool), dense_reach(mirrored)[::-1]])
+
+    def carried(
+        self, rows: Floats, columns: Floats, *, pairs: bool = True
+    ) -> tuple[Floats, Floats]:
+        t, n, count = len(rows), self.nodes, self.count
+        pairs = pairs and t > 1
+        alone, together = np.zeros((count, 1)), np.zeros((count, count))
+        forth, back = np.empty((count, n * WIDTH)), np.empty((count * pairs, n * WIDTH))
+        lowest = int(np.flatnonzero(columns[0])[0])
+        # Column s meets row s, and the one before it what a second head makes of it.
+        onward = np.concatenate([columns[::-1], np.zeros((1, n))])
+        for first in range(0, t, WIDTH):
+            report("sharing steps out to heads", first, t)
+            parts = (rows, onward, onward[1:])
+            self._carry(
+                [_side_by_side(part[first : first + WIDTH]) for part in parts],
+                lowest, forth, back, alone, together,
+            )  # fmt: skip
+        return alone[:, 0], together
+
+    def _carry(
+        self, states: list[Floats], lowest: int, forth: Floats, back: Floats, alone: Floats,
+        together: Floats,
+    ) -> None:  # fmt: skip
+        """Add eight steps of `carried`; ``back`` is empty where pairs are not asked for."""
+        befores, meeting, afters = states
+        first = lowest * WIDTH
+
+        def move(low: int, high: int) -> None:
+            carried.move(
+                self.operators.matrices, self.operators.row_scale, lowest, befores,
+                afters if len(back) else afters[:0], low, high, forth, back,
+            )  # fmt: skip
+            carried.meet(forth, meeting[None], first, low, high, alone)
+
+        over_ranges(move, self.count, WIDTH * self._work)
+        if len(back):
+            over_ranges(
+                lambda low, high: carried.meet(forth, back, first, low, high, together),
+                self.count,
+                WIDTH * float(self.count**2 * self.nodes),
+            )
 
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         out = self._trajectory_room(start, steps)
@@ -158,6 +229,13 @@ class DenseStack(Stack):
         keeps = (rows == 0) | (columns == 0)
         scaled[np.diag_indices(self.nodes)] += keeps
         return scaled
+
+
+def _side_by_side(states: Floats) -> Floats:
+    """Up to eight states (m, n) as flat (n · 8): those of a node next to each other."""
+    out = np.zeros((states.shape[1], WIDTH))
+    out[:, : len(states)] = states.T
+    return out.ravel()
 
 
 def raw_hitting(heads: Reals) -> Floats:

@@ -22,7 +22,7 @@ from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.limits import report
 from synergy_engine.operators.layout import Laid, Layout, lay_out
 from synergy_engine.operators.stack import Kind, Stack
-from synergy_engine.operators.waves import hitting, peaks, survive
+from synergy_engine.operators.waves import hitting, peaks, slopes, survive, visits
 from synergy_engine.reach import reaching
 from synergy_engine.sparse import SparseHead, added, in_row_calls, scaled
 from synergy_engine.system import MultiHeadSystem
@@ -69,6 +69,23 @@ class SparseStack(Stack):
     def leaving(self) -> Floats:
         return np.stack([_leaving(each.push) for each in self.operators])
 
+    def visits(self) -> Floats:
+        return np.stack([visits(each.pull, _leaving(each.push)) for each in self.operators])
+
+    def slopes(self, values: Floats, shares: Floats) -> Floats:
+        return np.array([slopes(each.pull, values, shares) for each in self.operators])
+
+    def hears_none(self, node: int) -> bool:
+        layout = self.operators[0].pull
+        return bool(layout.starts[node] == layout.ends[node] or layout.outer[node] == 0)
+
+    def ways_to(self, node: int) -> Bools:
+        layout, found = self.operators[0].pull, np.zeros(self.nodes, bool)
+        found[node] = True
+        for j in range(node + 1, self.nodes):
+            found[j] = found[layout.indices[layout.starts[j] : layout.ends[j]]].any()
+        return found
+
     def trajectory(self, start: npt.ArrayLike, steps: int, *, pulled: bool, k: int = 0) -> Floats:
         out = self._trajectory_room(start, steps)
         layout = self.operators[k].pull if pulled else self.operators[k].push
@@ -103,7 +120,7 @@ class SparseStack(Stack):
 def head_stack(system: MultiHeadSystem, kind: Kind) -> SparseStack:
     """The walk or diffusion of each head."""
     assert system.sparse is not None
-    return SparseStack([_normalised(_lay(head), kind) for head in system.sparse])
+    return SparseStack([_normalised(lay(head), kind) for head in system.sparse])
 
 
 def mixture_stack(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> SparseStack:
@@ -111,13 +128,13 @@ def mixture_stack(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -
     assert system.sparse is not None
     merged = _merge_equal(system.sparse, system.weights)
     if len(merged) == 1:
-        return SparseStack([_normalised(_lay(merged[0][0]), kind)])
+        return SparseStack([_normalised(lay(merged[0][0]), kind)])
     if kind == "walk" and combine == "attention":
         raw = added([scaled(head, None, None, weight) for head, weight in merged])
         return SparseStack([_normalised(Laid(raw), "walk")])
     parts = []
     for head, weight in merged:
-        operator = _normalised(_lay(head), kind)
+        operator = _normalised(lay(head), kind)
         parts.append(scaled(operator.laid.head, operator.row_scale, operator.column_scale, weight))
     return SparseStack([Operator(Laid(added(parts)))])
 
@@ -149,7 +166,7 @@ def diversity(system: MultiHeadSystem) -> Floats:
 def _differences(one: SparseHead, other: SparseHead) -> tuple[float, float, float]:
     if one is other or _equal(one, other):
         return 0.0, 0.0, 0.0
-    a, b = _all_hearing(_lay(one)), _all_hearing(_lay(other))
+    a, b = _all_hearing(lay(one)), _all_hearing(lay(other))
     sums = np.zeros(6)
     in_row_calls(
         a.head.indptr,
@@ -183,7 +200,8 @@ def _leaving(layout: Layout) -> Floats:
     return out
 
 
-def _lay(head: SparseHead) -> Laid:
+def lay(head: SparseHead) -> Laid:
+    """The head with what has been derived from it, kept as long as the head is."""
     laid = _laid.get(head)
     if laid is None:
         laid = _laid[head] = Laid(head)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from synergy_engine.arrays import Bools, Floats, Ints
 from synergy_engine.kernels.states import Peaks, Survival
-from synergy_engine.limits import refuse_if_too_large
+from synergy_engine.limits import refuse_if_too_large, report
 
 Kind = Literal["walk", "diffusion"]
 
@@ -40,6 +40,25 @@ class Stack(ABC):
     @abstractmethod
     def reaching(self) -> Bools:
         """(count, nodes) which nodes have a way to the last one, however faint."""
+
+    @abstractmethod
+    def visits(self) -> Floats:
+        """(count, nodes) expected visits of walks from evenly drawn starts; 0 at the last node.
+
+        To be asked only where every walk arrives.
+        """
+
+    @abstractmethod
+    def slopes(self, values: Floats, shares: Floats) -> Floats:
+        """(count,) ``Σ_i shares_i Σ_{j>i} M[j, i] (values_j - values_i)`` of each operator."""
+
+    @abstractmethod
+    def hears_none(self, node: int) -> bool:
+        """Whether the first operator has no edge to ``node`` from another."""
+
+    @abstractmethod
+    def ways_to(self, node: int) -> Bools:
+        """(nodes,) from which nodes the first operator, taken backwards, can come to ``node``."""
 
     @abstractmethod
     def leaving(self) -> Floats:
@@ -109,6 +128,30 @@ class Stack(ABC):
     @abstractmethod
     def peaks(self, state: Peaks, last: int) -> None:
         """Advance sink rows until certified or ``last`` steps (kernels.fidelity.peaks)."""
+
+    def carried(
+        self, rows: Floats, columns: Floats, *, pairs: bool = True
+    ) -> tuple[Floats, Floats]:
+        """What each diffusion, and each pair of them, carries between rows and columns.
+
+        ``rows`` (t, nodes) are ``v_0 … v_{t-1}``, ``columns`` ``w_0 … w_{t-1}``. Returns
+        ``Σ_s v_s M_k w_{t-1-s}`` (count,) and ``Σ_s v_s M_k M_l w_{t-2-s}`` (count, count), zeros
+        without ``pairs``.
+        """
+        t = len(rows)
+        alone, together = np.zeros(self.count), np.zeros((self.count, self.count))
+        for s in range(t):
+            report("sharing steps out to heads", s, t)
+            moved = self._each_step(rows[s], pulled=False)
+            alone += np.einsum("kn,n->k", moved, columns[t - 1 - s])
+            if pairs and s < t - 1:
+                onward = self._each_step(columns[t - 2 - s], pulled=True)
+                together += np.einsum("kn,ln->kl", moved, onward)
+        return alone, together
+
+    def _each_step(self, v: Floats, *, pulled: bool) -> Floats:
+        """(count, nodes) ``v M_k``, or ``M_k v``, of every operator."""
+        return np.stack([self.trajectory(v, 1, pulled=pulled, k=k)[1] for k in range(self.count)])
 
     @abstractmethod
     def array(self, k: int = 0) -> Floats:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from synergy_engine.arrays import Floats, Ints
-from synergy_engine.kernels import sparse as kernels
+from synergy_engine.kernels import sensitivity, sparse as kernels
 from synergy_engine.kernels.fidelity import certificate
 from synergy_engine.kernels.sparse_rows import STEPS
 from synergy_engine.kernels.states import Peaks, Survival
@@ -46,6 +46,33 @@ def hitting(layout: Layout) -> Floats:
         report("hitting times", low, layout.nodes)
         kernels.hitting(*layout.rows, layout.descending, layout.ahead(2), low, high, h, pairs)
     return h
+
+
+def visits(layout: Layout, leave: Floats) -> Floats:
+    """Expected visits of walks from even starts, (n,); ``layout`` is in pull order."""
+    y, sent = np.empty(layout.nodes), np.empty(layout.nodes)
+    for low, high in zip(layout.pieces[:-1].tolist(), layout.pieces[1:].tolist(), strict=True):
+        report("visits", low, layout.nodes)
+        sensitivity.sparse_visits(*layout.rows, layout.ahead(1), leave, low, high, y, sent)
+    return y
+
+
+def slopes(layout: Layout, values: Floats, shares: Floats) -> float:
+    """``Σ_i shares_i Σ_{j>i} M[j, i] (values_j - values_i)``; ``layout`` is in pull order."""
+    pairs = np.stack([values, shares * layout.inner], axis=1)
+    cuts = layout.pieces
+    parts = np.zeros(len(cuts) - 1)
+
+    def some(low: int, high: int) -> None:
+        for piece in range(low, high):
+            parts[piece] = sensitivity.sparse_slopes(
+                layout.starts, layout.ends, layout.indices, layout.weights, layout.outer,
+                layout.ahead(2), pairs, cuts[piece], cuts[piece + 1],
+            )  # fmt: skip
+
+    report("slopes by head", 0)
+    over_ranges(some, len(parts), 2.0 * layout.edges)
+    return float(parts.sum())
 
 
 class Waves:

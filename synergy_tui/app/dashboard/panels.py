@@ -436,10 +436,12 @@ def _fidelity_bound(analysis: Mapping[str, Any]) -> list[Marker]:
 
 
 def _fidelity_text(analysis: Mapping[str, Any]) -> str:
-    value = analysis["fidelity"].get("minimax")
-    text = f"φ {measured(value)}"
+    fidelity = analysis["fidelity"]
+    text = f"φ {measured(fidelity.get('minimax'))}"
     interval = (analysis.get("intervals") or {}).get("fidelity_minimax")
-    return text + interval_text(interval)
+    time = fidelity.get("time")  # layers have hardly one in common
+    # Beside an interval there is no room for it in a column.
+    return text + (interval_text(interval) or ("" if time is None else f" at t* {measured(time)}"))
 
 
 def _layer(look: Look) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.app.inspector.measures import Answer, HeadFigures, Mixture
+from synergy_tui.app.inspector.measures import Answer, Ceiling, Ceilings, HeadFigures, Mixture
+from synergy_tui.app.inspector.switches import draw_switches
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, draw_small
@@ -139,17 +140,21 @@ def draw_figures(
     off: frozenset[int],
     width: int,
     height: int,
-    ascii_only: bool = False,
+    mode: Mode = "blocks",
     losses_without: Sequence[float] = (),
 ) -> tuple[Canvas, list[int | None]]:
-    """Draw a table of heads with the mixture first; also returns which head each row shows."""
+    """Draw a table of heads with the mixture first; also returns which head each row shows.
+
+    Below it, where there is room, which head hands over to which.
+    """
     canvas = Canvas.blank(width, height)
+    ascii_only = mode == "ascii"
     phi = "phi" if ascii_only else "φ"
-    headings = ["head", "weight", "steps", f"{phi}_min", "diversity"]
-    sizes = [6, 8, 8, 8, 11]
+    headings = ["head", "weight", "carries", "steps", f"{phi}_min", "diversity"]
+    sizes = [4, 7, 8, 6, 7, 11]
     if losses_without:
-        headings.insert(4, "loss w/o")
-        sizes = [6, 7, 7, 8, 9, 11]  # the loss is still there where 37 columns are
+        headings.insert(5, "loss w/o")
+        sizes.insert(5, 9)
     use = 1
     while use < len(sizes) and sum(sizes[: use + 1]) <= width:
         use += 1
@@ -161,23 +166,28 @@ def draw_figures(
     place = rows.index(selected) if selected in rows else 0
     first = min(max(place - room // 2, 0), max(len(rows) - room, 0))
     rows = rows[first : first + room]
+    rest = len(rows) + 2  # a blank line between
+    if rest < height:
+        switches = draw_switches(answer.carried, width, height - rest, mode)
+        canvas.chars[rest:], canvas.styles[rest:] = switches.chars, switches.styles
     best = max((each.fidelity for each in answer.figures), default=0.0)
     mark = ">" if ascii_only else "▸"
     for y, head in enumerate(rows, start=1):
         if head is None:
             now = answer.now
-            cells = [1.0, now.steps, now.fidelity]
-            texts = [compact(value, 3) for value in cells]
+            texts = ["1", "", compact(now.steps, 3), _clarity(now.fidelity)]
         else:
             each = answer.figures[head]
+            unknown = "-" if ascii_only else "–"
             texts = [
                 "off" if head in off else compact(each.weight),
+                unknown if answer.carried is None else percent(float(answer.carried.share[head])),
                 compact(each.steps, 3),
-                compact(each.fidelity, 3),
+                _clarity(each.fidelity),
                 compact(each.diversity),
             ]
             if losses_without:
-                texts.insert(3, compact(losses_without[head], 3))
+                texts.insert(4, compact(losses_without[head], 3))
         style = TITLE if head is None else head_style(head, "plain")
         style = MUTED if head is not None and head in off else style
         if head == selected:
@@ -185,16 +195,30 @@ def draw_figures(
         canvas.write(edges[0] - len(name_of(head, ascii_only)), y, name_of(head, ascii_only), style)
         for edge, text in zip(edges[1:], texts, strict=False):
             canvas.write(edge - len(text), y, text, style)
-        if head is not None and use > 3 and answer.figures[head].fidelity == best > 0:
-            star = "*" if ascii_only else "★"
-            canvas.write(edges[3], y, star, CURSOR)
+        if head is not None and use > 4 and answer.figures[head].fidelity == best > 0:
+            canvas.write(1, y, "*" if ascii_only else "★", CURSOR)
     return canvas, rows
 
 
+def _clarity(value: float) -> str:
+    """A fidelity in at most six characters."""
+    text = compact(value, 3)
+    return text if len(text) <= 6 else compact(value)
+
+
 def draw_what_if(
-    answer: Answer, name: str, width: int, height: int, ascii_only: bool = False
+    answer: Answer,
+    ceilings: Ceilings | None,
+    name: str,
+    width: int,
+    height: int,
+    ascii_only: bool = False,
 ) -> Canvas:
-    """Draw the mixture of all heads beside what is left when some are off."""
+    """Draw the mixture of all heads beside what is left when some are off.
+
+    ``ceilings`` are what no weights could exceed, of all heads and of those that are on: ``None``
+    while they are computed, NaN where there is too much to compute.
+    """
     canvas = Canvas.blank(width, height)
     phi, arrow, times = ("phi", "->", "x") if ascii_only else ("φ", "→", "×")
     before, after = answer.before, answer.after
@@ -202,23 +226,28 @@ def draw_what_if(
     if width >= 51:
         labels = (
             f"minimax fidelity {phi}_min",
-            "steps to the sink (mean)",
-            f"{phi} of token {name}",
+            "no weights could exceed",
             "best head alone",
             "amplification",
+            "steps to the sink (mean)",
+            "no weights could need fewer",
+            f"{phi} of token {name}",
             "mixing time, worst start",
         )
     else:
         labels = (
             f"{phi}_min",
-            "steps to sink",
-            f"{phi} of token {name}",
+            "no weights above",
             "best head alone",
             "amplification",
+            "steps to sink",
+            "no weights below",
+            f"{phi} of token {name}",
             "mixing time",
         )
-    olds = _measures(before, source)
-    news = None if after is None else _measures(after, source)
+    olds = _measures(before, None if ceilings is None else ceilings.whole, source)
+    rest = None if ceilings is None else ceilings.rest
+    news = None if after is None else _measures(after, rest, source)
     lead = min(max(map(len, labels)) + 2, max(width - 25, 8))
     off = sorted(answer.question.off)
     canvas.write(lead, 0, "all".rjust(8), MUTED)
@@ -227,10 +256,14 @@ def draw_what_if(
         canvas.write(lead + 9, 0, listed[: width - lead - 9], CURSOR)
     for y, (label, old) in enumerate(zip(labels, olds, strict=False), start=1):
         canvas.write(0, y, label[: lead - 1], MUTED)
-        canvas.write(lead, y, compact(old, 3).rjust(8), TEXT)
-        if news is None:
+        if old is None or math.isnan(old):
+            text = (".", "-") if ascii_only else ("…", "–")
+            canvas.write(lead, y, text[old is not None].rjust(8), MUTED)
             continue
-        new = news[y - 1]
+        canvas.write(lead, y, compact(old, 3).rjust(8), TEXT)
+        new = None if news is None else news[y - 1]
+        if new is None:
+            continue
         canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", TITLE)
         if old > 0 and math.isfinite(old) and math.isfinite(new):
             ratio = f"{times}{compact(new / old, 3)}"
@@ -245,21 +278,24 @@ def draw_what_if(
     return canvas
 
 
-def _measures(mixture: Mixture, source: int) -> list[float]:
+def _measures(mixture: Mixture, ceiling: Ceiling | None, source: int) -> list[float | None]:
     """What is compared before and after, in the order of its labels."""
     return [
         mixture.fidelity,
-        mixture.steps,
-        float(mixture.node[source]),
+        None if ceiling is None else ceiling.fidelity,
         mixture.best_head,
         mixture.amplification,
+        mixture.steps,
+        None if ceiling is None else ceiling.steps,
+        float(mixture.node[source]),
     ]
 
 
 def _change(label: str, ratio: float) -> int:
     """Style of a change: warned of when it makes things worse by more than rounding."""
-    worse = ratio > 1.005 if label.startswith("steps") else ratio < 0.995
-    better = ratio < 0.995 if label.startswith("steps") else ratio > 1.005
+    fewer = label.startswith("steps") or label.endswith(("fewer", "below"))
+    worse = ratio > 1.005 if fewer else ratio < 0.995
+    better = ratio < 0.995 if fewer else ratio > 1.005
     return INDEX["warning"] if worse else INDEX["good"] if better else MUTED
 
 

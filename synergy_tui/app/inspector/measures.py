@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from synergy_tui.app.desk import HORIZON, TOLERANCE
+from synergy_tui.app.desk import HORIZON, SEARCHED_HEADS, SEARCHED_NODES, TOLERANCE
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Floats, Snapshot
 
 if TYPE_CHECKING:
-    from synergy_engine import MultiHeadSystem
+    from synergy_engine import MultiHeadSystem, Sensitivity
     from synergy_engine.measures.paths import Path as HeadPath
 
 CONVENTION = "theory walks, sink excluded"
 LONGEST_ARRIVAL = 1024
+MOST_PRODUCTS = 10**9
+"""A derivative that takes more is not waited for; about a second."""
 NOVEL_THRESHOLD = 0.01
 """Attention below this is not an edge when paths must lie in a single head's support."""
 
@@ -53,6 +55,36 @@ class Mixture:
     time: npt.NDArray[np.int64]  # (n,) the step of its maximum
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Carriage:
+    """Which heads carry the signal of the faintest node, at the step at which it is heard best."""
+
+    node: int
+    time: int
+    share: Floats  # (H,) of the layer's heads, sums to 1; 0 for those that are off
+    switch: Floats  # (H, H) expected hand-overs, from the column's head to the row's
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ceiling:
+    """What no weights of the heads that are on could exceed."""
+
+    fidelity: float  # minimax
+    steps: float  # mean expected steps to the sink: no weights need fewer
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ceilings:
+    """What no weights could exceed; ``key`` says at which place and which heads are off."""
+
+    key: tuple[object, ...]
+    whole: Ceiling  # of all heads
+    rest: Ceiling  # of those that are on
+
+
+UNKNOWN = Ceiling(float("nan"), float("nan"))
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the inspector asks."""
@@ -62,6 +94,7 @@ class Question:
     off: frozenset[int] = frozenset()  # heads that are switched off
     source: int = 0  # the chosen token
     paths: int = 5  # how many of the strongest paths
+    gradient: bool = False  # whether edges are coloured by what more attention there would do
 
 
 def fitted(question: Question, snapshot: Snapshot) -> Question:
@@ -91,6 +124,10 @@ class Answer:
     """Share of what the sink hears, at its best step, over paths that switch heads."""
     novel: float  # share over node paths that no single head has (NaN: too many to follow)
     mixed: Floats  # (n, n) diffusion matrix of the heads that are on
+    carried: Carriage | None  # None where the fidelity has no single best step
+    gradient: Floats | None
+    """(H, n, n) derivative of the chosen token's fidelity by each attention logit; ``None`` unless
+    asked for and defined."""
 
     @property
     def now(self) -> Mixture:
@@ -105,28 +142,27 @@ class Bench:
     snapshot: Snapshot
     _figures: dict[tuple[int, int], list[HeadFigures]] = field(default_factory=dict)
     _mixtures: dict[tuple[int, int, frozenset[int]], Mixture] = field(default_factory=dict)
+    _ceilings: dict[tuple[int, int, frozenset[int]], Ceiling] = field(default_factory=dict)
 
     def answer(self, question: Question) -> Answer:
         """Measure what ``question`` asks for; a UserError when the attention is not a system."""
         import synergy_engine as engine
 
         snapshot = self.snapshot
-        on = [head for head in range(snapshot.heads) if head not in question.off]
-        if not on:
-            raise UserError("All heads are off: nothing is left to mix.", hint="Switch one on.")
-        try:
-            system = snapshot.system(question.layer, question.input)
-        except engine.EngineError as error:
-            raise UserError(str(error)) from error
+        on = self._on(question.off)
+        system = self._kept(question, frozenset())
         kept = system if len(on) == snapshot.heads else system.subset(on)
         source = min(question.source, snapshot.nodes - 1)
         alone, mixed = arrivals(system, source)
         found = self._paths(kept, on, source, question.paths)
+        before = self._mixture(question, system, frozenset())
+        after = None if kept is system else self._mixture(question, kept, question.off)
+        now = after or before
         return Answer(
             question=question,
             figures=self._heads(question, system),
-            before=self._mixture(question, system, frozenset()),
-            after=None if kept is system else self._mixture(question, kept, question.off),
+            before=before,
+            after=after,
             arrival=alone,
             arrival_before=mixed,
             arrival_after=(
@@ -138,7 +174,81 @@ class Bench:
             cross_head=float(engine.cross_head_share(kept, source)),
             novel=self._novel(kept, source),
             mixed=engine.diffusion(kept),
+            carried=self._carriage(kept, on, now),
+            gradient=self._gradient(kept, on, now, source) if question.gradient else None,
         )
+
+    def ceilings_key(self, question: Question) -> tuple[object, ...]:
+        return (self.snapshot.key, question.layer, question.input, question.off)
+
+    def ceilings(self, question: Question) -> Ceilings:
+        """What no weights could exceed; the one method that another thread may call meanwhile."""
+        whole, rest = (self._ceiling(question, off) for off in (frozenset(), question.off))
+        return Ceilings(self.ceilings_key(question), whole, rest)
+
+    def _ceiling(self, question: Question, off: frozenset[int]) -> Ceiling:
+        import synergy_engine as engine
+
+        if self.snapshot.nodes > SEARCHED_NODES or self.snapshot.heads > SEARCHED_HEADS:
+            return UNKNOWN
+        place = (question.layer, question.input, off)
+        if place not in self._ceilings:
+            system = self._kept(question, off)
+            try:
+                clear, soon = engine.routing_bound(system), engine.routing_times(system)
+            except engine.EngineError:
+                return UNKNOWN
+            self._ceilings[place] = Ceiling(clear.minimax, soon.mean)
+        return self._ceilings[place]
+
+    def _carriage(
+        self, system: MultiHeadSystem, on: Sequence[int], now: Mixture
+    ) -> Carriage | None:
+        found = self._sensitivity(system, now, now.weakest)
+        if found is None:
+            return None
+        heads = self.snapshot.heads
+        share, switch = np.zeros(heads), np.zeros((heads, heads))
+        share[on] = found.carriage
+        switch[np.ix_(on, on)] = found.switch
+        return Carriage(found.node, found.time, share, switch)
+
+    def _gradient(
+        self, system: MultiHeadSystem, on: Sequence[int], now: Mixture, source: int
+    ) -> Floats | None:
+        found = self._sensitivity(system, now, source)
+        if found is None:
+            return None
+        gradient = np.zeros((self.snapshot.heads, *[self.snapshot.nodes] * 2))
+        gradient[on] = found.logits()
+        return gradient
+
+    def _sensitivity(self, system: MultiHeadSystem, now: Mixture, node: int) -> Sensitivity | None:
+        """What a node's fidelity depends on; ``None`` where it is not defined, or takes long."""
+        import synergy_engine as engine
+
+        if int(now.time[node]) * system.heads * system.nodes**2 > MOST_PRODUCTS:
+            return None
+        try:
+            return engine.sensitivity(system, node=node, tolerance=TOLERANCE, horizon=HORIZON)
+        except engine.EngineError:
+            return None
+
+    def _on(self, off: frozenset[int]) -> list[int]:
+        on = [head for head in range(self.snapshot.heads) if head not in off]
+        if not on:
+            raise UserError("All heads are off: nothing is left to mix.", hint="Switch one on.")
+        return on
+
+    def _kept(self, question: Question, off: frozenset[int]) -> MultiHeadSystem:
+        """The heads at the question's place without those that are off."""
+        import synergy_engine as engine
+
+        try:
+            system = self.snapshot.system(question.layer, question.input)
+        except engine.EngineError as error:
+            raise UserError(str(error)) from error
+        return system.subset(self._on(off)) if off else system
 
     def _novel(self, system: MultiHeadSystem, source: int) -> float:
         """The novel-path share; NaN where too many sets of heads would have to be followed."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, natural_height
 from synergy_tui.app.widgets.shading import Mode, head_style
-from synergy_tui.app.widgets.styles import CURSOR, MUTED, TEXT, TITLE
+from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TEXT, TITLE
 from synergy_tui.words import percent
 
 _LEAD = 9
+NEGLIGIBLE = 1e-3
+"""A slope below this share of the largest has no colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Route:
     nodes: tuple[int, ...]  # from the source to the sink
     heads: tuple[int, ...]  # of each hop, from 0
     share: float  # its part of what the sink hears of the source
+    slopes: tuple[float, ...] = ()
+    """Of each hop: what more attention there would do. Where given, they colour the hops."""
 
     @property
     def crosses(self) -> bool:
@@ -67,16 +72,27 @@ def draw_routes(
         for hop, head in enumerate(route.heads):
             start, stop = column[route.nodes[hop]], column[route.nodes[hop + 1]]
             line_style = head_style(head, "bold" if route.crosses else "plain")
+            label, label_style = str(head + 1), head_style(head, "bold")
+            if route.slopes:
+                sign, line_style = _signed(route.slopes[hop], routes)
+                label, label_style = label + sign, line_style
             canvas.write(start, row, line * (stop - start), line_style)
-            label = str(head + 1)
             if stop - start - 1 >= len(label):
                 at = start + 1 + (stop - start - 1 - len(label)) // 2
-                canvas.write(at, row, label, head_style(head, "bold"))
+                canvas.write(at, row, label, label_style)
             if stop - start - 2 >= len(label) + 1:
                 canvas.write(stop - 1, row, arrow, line_style)
             canvas.write(start, row, station, head_style(head, "bold"))
         canvas.write(column[route.nodes[-1]], row, station, TEXT)
     return canvas
+
+
+def _signed(slope: float, routes: Sequence[Route]) -> tuple[str, int]:
+    """A sign and a style for what more attention at an edge would do."""
+    largest = max((abs(each) for route in routes for each in route.slopes), default=0.0)
+    if abs(slope) <= NEGLIGIBLE * largest:
+        return "", MUTED
+    return ("+", INDEX["good"]) if slope > 0 else ("-", INDEX["warning"])
 
 
 def draw_paths_panel(
@@ -108,20 +124,22 @@ def routes_dag(routes: Sequence[Route], name: Callable[[int], str]) -> Dag:
     stations = sorted({node for route in routes for node in route.nodes})
     place = {node: position for position, node in enumerate(stations)}
     hops: dict[tuple[int, int], dict[int, float]] = {}
+    slopes: dict[tuple[int, int], dict[int, float]] = {}
     for route in routes:
-        for start, end, head in zip(route.nodes[:-1], route.nodes[1:], route.heads, strict=True):
-            carried = hops.setdefault((place[start], place[end]), {})
+        for hop, (start, end) in enumerate(pairwise(route.nodes)):
+            head, ends = route.heads[hop], (place[start], place[end])
+            carried = hops.setdefault(ends, {})
             carried[head] = carried.get(head, 0.0) + route.share
-    arcs = [
-        Arc(
-            start,
-            end,
-            ",".join(str(head + 1) for head in sorted(carried)),
-            head_style(max(carried, key=lambda head: carried[head])),
-            sum(carried.values()),
-        )
-        for (start, end), carried in hops.items()
-    ]
+            if route.slopes:
+                slopes.setdefault(ends, {})[head] = route.slopes[hop]
+    arcs = []
+    for ends, carried in hops.items():
+        text = ",".join(str(head + 1) for head in sorted(carried))
+        style = head_style(max(carried, key=lambda head: carried[head]))
+        if ends in slopes:
+            sign, style = _signed(sum(slopes[ends].values()), routes)
+            text += sign
+        arcs.append(Arc(*ends, text, style, sum(carried.values())))
     nodes = [
         Node(name(node), marked=position in (0, len(stations) - 1))
         for position, node in enumerate(stations)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -10,12 +12,20 @@ from textual.widgets import Static
 
 from synergy_tui.app import keys
 from synergy_tui.app.inspector.headviews import ORDERS
-from synergy_tui.app.inspector.measures import Answer, Bench, Question, fitted
+from synergy_tui.app.inspector.measures import (
+    Answer,
+    Bench,
+    Ceilings,
+    Question,
+    fitted,
+)
+from synergy_tui.app.inspector.ordered import Ordered, measure_ordered, ordered_key
 from synergy_tui.app.inspector.view import InspectorView
 from synergy_tui.app.screens.arrange import (
     ARRIVAL,
     COMPACT,
     HEADS,
+    LAYERS,
     MAP,
     MAPS,
     PANELS,
@@ -24,7 +34,7 @@ from synergy_tui.app.screens.arrange import (
     WHAT_IF,
     arrange_inspector,
 )
-from synergy_tui.app.screens.asking import AskingScreen
+from synergy_tui.app.screens.asking import Answered, AskingScreen
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import OpenStepper, Session
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, TimelineBar
@@ -53,11 +63,17 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.scale = SCALES[0]
         self.zoomed = False
         self.maximised = False
+        self.in_order = False
+        self.ceilings: Ceilings | None = None
+        self.ordered: Ordered | None = None
         self.recent = [MAPS, PATHS, ARRIVAL, WHAT_IF, HEADS, MAP]
         self.snapshot: Snapshot | None = None
         self.answer: Answer | None = None
         self._bench: Bench | None = None
         self._view: InspectorView | None = None
+        self._asked_slowly: object = None
+        # Heads must be answered for while bounds are still computed.
+        self._slow = self.new_desk()
 
     def compose(self) -> ComposeResult:
         yield Header(id="header")
@@ -65,6 +81,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
         with Container(id="body"):
             for number, name in enumerate(PANELS):
                 yield ShadedPanel(number, id=name.replace(" ", "-"))
+            yield ShadedPanel(LAYERS, id="layers")
         yield TimelineBar(id="timeline")
         yield KeyBar("inspector", id="keys")
         yield Static(id="too-small")
@@ -78,13 +95,47 @@ class InspectorScreen(AskingScreen, TimedScreen):
     @property
     def settled(self) -> bool:
         """Whether what was asked for last has been answered, or refused."""
-        return self.answered or bool(self.trouble)
+        if self.trouble or not self.answered:
+            return bool(self.trouble)
+        return (self._current_ordered() if self.in_order else self._current_ceilings()) is not None
+
+    def _current_ceilings(self) -> Ceilings | None:
+        """What no weights could exceed, when it is about the heads that are shown."""
+        bench, known = self._bench, self.ceilings
+        if bench is None or known is None:
+            return None
+        key = bench.ceilings_key(fitted(self.question, bench.snapshot))
+        return known if known.key == key else None
+
+    def _current_ordered(self) -> Ordered | None:
+        """What the layers in order hear, when it is about the input that is shown."""
+        bench, known = self._bench, self.ordered
+        if bench is None or known is None:
+            return None
+        which = fitted(self.question, bench.snapshot).input
+        return known if known.key == ordered_key(bench.snapshot, which) else None
 
     def _ask(self) -> None:
         probe, question = self.probe, self.question
         if probe is not None and probe.attention is not None:
             path = probe.attention
             self.ask((path, question), lambda: self._measure(path, question))
+            if self.answered and self._bench is not None:
+                self._ask_slowly(self._bench, fitted(question, self._bench.snapshot))
+
+    def _ask_slowly(self, bench: Bench, question: Question) -> None:
+        """Ask for what the layers in order hear, or for what no weights could exceed."""
+        work: Callable[[], Ordered | Ceilings]
+        known: Ordered | Ceilings | None
+        if self.in_order:
+            work = partial(measure_ordered, bench.snapshot, question.input)
+            key, known = ordered_key(bench.snapshot, question.input), self.ordered
+        else:
+            work = partial(bench.ceilings, question)
+            key, known = bench.ceilings_key(question), self.ceilings
+        if (known is None or known.key != key) and self._asked_slowly != key:
+            self._asked_slowly = key
+            self._slow.ask(lambda: Answered(None, work()))
 
     def _measure(self, path: str, question: Question) -> tuple[Snapshot, Answer]:
         # Only the desk's one thread comes here, so the bench needs no lock.
@@ -94,6 +145,12 @@ class InspectorScreen(AskingScreen, TimedScreen):
         return snapshot, self._bench.answer(fitted(question, snapshot))
 
     def take(self, result: object) -> None:
+        if isinstance(result, Ceilings):
+            self.ceilings = result
+            return
+        if isinstance(result, Ordered):
+            self.ordered = result
+            return
         assert isinstance(result, tuple)
         self.snapshot, self.answer = snapshot, _ = result
         if self.selected is not None and self.selected >= snapshot.heads:
@@ -114,7 +171,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
         width, height = self.size
         narrow = width < COMPACT[0] or height - 3 < COMPACT[1]
         tabs = self.query_one("#tabs", FieldStrip)
-        tabs.display = narrow or self.maximised
+        tabs.display = (narrow or self.maximised) and not self.in_order
         if tabs.display:
             tabs.show(
                 [
@@ -137,7 +194,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
             self.recent,
             self.maximised,
         )
-        self.place_panels(places)
+        self.place_panels({LAYERS: (0, 0, width, body)} if self.in_order else places)
         for panel in self.query(ShadedPanel):
             panel.set_class(panel.number == self.recent[0], "-selected")
 
@@ -146,12 +203,15 @@ class InspectorScreen(AskingScreen, TimedScreen):
         fields = self.run_fields("heads", 60)
         if snapshot is not None:
             place = fitted(self.question, snapshot)
-            if snapshot.layers > 1:
+            if self.in_order:
+                fields.append(Field(f"all {snapshot.layers} layers in order", "text", 50))
+            elif snapshot.layers > 1:
                 fields.append(Field(f"layer {place.layer + 1}/{snapshot.layers}", "text", 50))
             if snapshot.inputs > 1:
                 fields.append(Field(f"input {place.input + 1}/{snapshot.inputs}", "text", 48))
-            fields.append(Field(f"token {snapshot.name(place.source)}", "text", 46))
-        fields.append(Field(f"sorted by {self.order_by}", "muted", 20))
+            if not self.in_order:
+                fields.append(Field(f"token {snapshot.name(place.source)}", "text", 46))
+                fields.append(Field(f"sorted by {self.order_by}", "muted", 20))
         fields += self.progress_fields()
         fields.append(Field(f" {now.word} ", now.style, right=True))
         if probe is not None and run is not None and run.kind == "trained":
@@ -165,7 +225,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
             if not panel.display:
                 continue
             if missing or view is None:
-                panel.show(say(missing), PANELS[panel.number])
+                panel.show(say(missing), "" if self.in_order else PANELS[panel.number])
             else:
                 panel.show(*view.panel(panel.number))
 
@@ -184,6 +244,8 @@ class InspectorScreen(AskingScreen, TimedScreen):
             zoomed=self.zoomed,
             ascii_only=self.session.ascii_only,
             losses_without=self._losses_without(),
+            ceilings=self._current_ceilings(),
+            ordered=self._current_ordered(),
         )
         return self._view
 
@@ -253,11 +315,20 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.update_now()
 
     def action_layer(self) -> None:
-        """Show the next layer; heads that are off belong to one layer, so all are switched on."""
+        """Show the next layer, after the last all in order; heads that are off belong to one layer,
+        so all are switched on.
+        """
         if self.snapshot is not None and self.snapshot.layers > 1:
-            layer = (fitted(self.question, self.snapshot).layer + 1) % self.snapshot.layers
-            self.question = replace(self.question, layer=layer, off=frozenset())
+            layer = fitted(self.question, self.snapshot).layer + 1
+            self.in_order = layer == self.snapshot.layers and not self.in_order
+            if not self.in_order:
+                layer %= self.snapshot.layers
+                self.question = replace(self.question, layer=layer, off=frozenset())
             self.update_now()
+
+    def action_gradient(self) -> None:
+        self.question = replace(self.question, gradient=not self.question.gradient)
+        self.update_now()
 
     def action_input(self, by: int) -> None:
         if self.snapshot is not None:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,27 @@ from synergy_tui.app.inspector.headviews import (
     draw_what_if,
     order_heads,
 )
-from synergy_tui.app.inspector.measures import CONVENTION, Answer
+from synergy_tui.app.inspector.measures import CONVENTION, Answer, Ceilings
+from synergy_tui.app.inspector.ordered import Ordered, draw_ordered
 from synergy_tui.app.inspector.pathmap import Route, draw_paths_panel
-from synergy_tui.app.screens.arrange import ARRIVAL, HEADS, MAP, MAPS, PATHS, WHAT_IF
+from synergy_tui.app.screens.arrange import (
+    ARRIVAL,
+    HEADS,
+    LAYERS,
+    MAP,
+    MAPS,
+    PATHS,
+    WHAT_IF,
+)
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, Placement, draw_heatmap, draw_ramp
 from synergy_tui.app.widgets.shading import Mode, Scale
+from synergy_tui.app.widgets.styles import MUTED
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.words import compact, csv_text, percent
+
+if TYPE_CHECKING:
+    from synergy_engine.measures.paths import Path as HeadPath
 
 Paint = Callable[[int, int, Mode], Canvas]
 Shown = tuple[Paint, str, str]
@@ -48,6 +62,8 @@ class InspectorView:
     zoomed: bool  # the map shows every entry
     ascii_only: bool
     losses_without: Sequence[float] = ()  # held-out loss without each head, where measured
+    ceilings: Ceilings | None = None  # see `draw_what_if`
+    ordered: Ordered | None = None  # all layers in order, once measured
     _place: Placement | None = None
     _tiles: dict[int | None, Tile] = field(default_factory=dict)
     _rows: list[int | None] = field(default_factory=list)
@@ -63,6 +79,7 @@ class InspectorView:
             ARRIVAL: self._arrival,
             PATHS: self._paths,
             WHAT_IF: self._what_if,
+            LAYERS: self._layers,
         }[number]()
 
     def head_at(self, number: int, x: int, y: int) -> int | None:
@@ -130,22 +147,35 @@ class InspectorView:
     def _map(self) -> Shown:
         last = self.snapshot.nodes - 1
         query = last if self.query < self.source else min(self.query, last)
-        heat = Heat(
-            self.matrix(self.selected),
-            self.scale,
-            cursor=(query, self.source),
-            names=self.snapshot.names,
-        )
+        gradient = self._slopes(self.selected)
+        shown = self.matrix(self.selected) if gradient is None else gradient
+        top = 1.0 if gradient is None else float(gradient.max())
+        cursor = (query, self.source)
+        heat = Heat(shown, self.scale, top, cursor, self.snapshot.names)
 
         def paint(width: int, height: int, mode: Mode) -> Canvas:
             canvas, self._place = draw_heatmap(heat, width, height, mode, zoomed=self.zoomed)
             return canvas
 
+        if gradient is not None:
+            of = f"of {self.snapshot.name(self.source)}"
+            return paint, f"{self._head_title()}: more here is clearer", f"gradient {of}"
         if self.selected is None:
             return paint, "mixture", "row hears column"
         weight = compact(self.answer.figures[self.selected].weight, 3)
         weight = "off" if self.selected in self.off else f"weight {weight}"
-        return paint, f"head {self.selected + 1}", f"row hears column, {weight}"
+        return paint, self._head_title(), f"row hears column, {weight}"
+
+    def _head_title(self) -> str:
+        return "mixture" if self.selected is None else f"head {self.selected + 1}"
+
+    def _slopes(self, head: int | None) -> npt.NDArray[np.floating] | None:
+        """What more attention of a head at each entry would do, where that was asked for."""
+        gradient = self.answer.gradient
+        if gradient is None:
+            return None
+        slopes: npt.NDArray[np.floating] = gradient.sum(axis=0) if head is None else gradient[head]
+        return slopes
 
     def _heads(self) -> Shown:
         order = order_heads(self.answer.figures, self.order_by)
@@ -158,12 +188,16 @@ class InspectorView:
                 self.off,
                 width,
                 height,
-                mode == "ascii",
+                mode,
                 self.losses_without,
             )
             return canvas
 
-        return paint, "heads alone: steps to sink", CONVENTION
+        carried = self.answer.carried
+        if carried is None:
+            return paint, "heads alone: steps to sink", CONVENTION
+        faintest = self.snapshot.name(carried.node)
+        return paint, f"carries: {faintest}'s signal, t* = {carried.time}", CONVENTION
 
     def _arrival(self) -> Shown:
         answer = self.answer
@@ -179,7 +213,10 @@ class InspectorView:
     def _paths(self) -> Shown:
         answer = self.answer
         routes = sorted(
-            (Route(path.nodes, path.heads, path.share) for path in answer.paths),
+            (
+                Route(path.nodes, path.heads, path.share, self._path_slopes(path))
+                for path in answer.paths
+            ),
             key=lambda route: -route.share,
         )
 
@@ -189,18 +226,44 @@ class InspectorView:
         name = self.snapshot.name(answer.question.source)
         covered = percent(sum(route.share for route in routes))
         novel, cross = percent(answer.novel), percent(answer.cross_head)
+        if answer.question.gradient:
+            about = "more attention at + makes it clearer, at - less clear"
+            if answer.gradient is None:
+                about = "no gradient: its best step is a limit, or too far off"
+            return paint, f"paths from {name}: top {len(routes)} carry {covered}", about
         return (
             paint,
             f"paths from {name}: top {len(routes)} carry {covered}",
             f"needs several heads {novel}, switch {cross}",
         )
 
+    def _path_slopes(self, path: HeadPath) -> tuple[float, ...]:
+        """The gradient of each hop, none unless asked for."""
+        gradient = self.answer.gradient
+        if gradient is None:
+            return ()
+        hops = zip(path.heads, path.nodes[1:], path.nodes[:-1], strict=True)
+        return tuple(float(gradient[head, to, start]) for head, to, start in hops)
+
+    def _layers(self) -> Shown:
+        ordered, name = self.ordered, self.snapshot.name
+
+        def paint(width: int, height: int, mode: Mode) -> Canvas:
+            if ordered is None:
+                canvas = Canvas.blank(width, height)
+                canvas.write(2, 0, "measuring", MUTED)
+                return canvas
+            return draw_ordered(ordered, name, width, height, mode)
+
+        count = self.snapshot.layers
+        return paint, f"all {count} layers in order", "γ: what attention moves; the rest stays"
+
     def _what_if(self) -> Shown:
         answer = self.answer
         name = self.snapshot.name(answer.question.source)
 
         def paint(width: int, height: int, mode: Mode) -> Canvas:
-            return draw_what_if(answer, name, width, height, mode == "ascii")
+            return draw_what_if(answer, self.ceilings, name, width, height, mode == "ascii")
 
         off = len(answer.question.off)
         if off:
@@ -213,18 +276,19 @@ class InspectorView:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(
             ["run", "step", "layer", "input", "heads", "weight", "steps_to_sink_mean",
-             "minimax_fidelity", "diversity_bits", "loss_without_nats", "convention"]
+             "minimax_fidelity", "diversity_bits", "carries", "loss_without_nats", "convention"],
         )  # fmt: skip
         answer = self.answer
         asked = answer.question
         lead = [csv_text(run), step, asked.layer + 1, asked.input + 1]
         for each in answer.figures:
             figures = [each.head + 1, each.weight, each.steps, each.fidelity, each.diversity]
+            share = "" if answer.carried is None else float(answer.carried.share[each.head])
             without = self.losses_without[each.head] if self.losses_without else ""
-            writer.writerow([*lead, *figures, without, CONVENTION])
+            writer.writerow([*lead, *figures, share, without, CONVENTION])
         before, after = answer.before, answer.after
-        writer.writerow([*lead, "all", 1, before.steps, before.fidelity, "", "", CONVENTION])
+        writer.writerow([*lead, "all", 1, before.steps, before.fidelity, "", "", "", CONVENTION])
         if after is not None:
             on = " ".join(str(e.head + 1) for e in answer.figures if e.head not in asked.off)
-            writer.writerow([*lead, on, 1, after.steps, after.fidelity, "", "", CONVENTION])
+            writer.writerow([*lead, on, 1, after.steps, after.fidelity, "", "", "", CONVENTION])
         return out.getvalue()

@@ -13,11 +13,13 @@ COMPACT = (72, 19)
 ROOMY = (104, 27)
 """From this size on, every panel is shown."""
 
-WHAT_IF_COLUMNS, WHAT_IF_ROWS = 54, 9
+WHAT_IF_COLUMNS, WHAT_IF_ROWS = 56, 11
 """What the comparison before and after needs, its frame included."""
 
 MAPS, MAP, HEADS, ARRIVAL, PATHS, WHAT_IF = range(6)
 PANELS = ("all heads", "one head", "figures", "arrival", "paths", "what if")
+LAYERS = len(PANELS)
+"""The panel of all layers in order, which takes the place of the others."""
 
 
 def arrange_inspector(
@@ -37,9 +39,9 @@ def arrange_inspector(
     # Small matrices are enlarged by whole numbers until they are worth looking at.
     side = nodes * max(34 // nodes, 1)
     upper = max(min(side // 2 + 4, height * 55 // 100), min(heads + 4, height // 2), 12)
-    figures = min(max(right - side - 6, 33), 46)
+    figures = min(max(right - side - 5, 34), 46)
     lower = height - upper
-    curve = max(lower * 45 // 100, min(WHAT_IF_ROWS, lower // 2))
+    curve = max(lower * 45 // 100, min(WHAT_IF_ROWS, lower * 55 // 100))
     result = {
         MAPS: (0, 0, left, height),
         MAP: (left, 0, right - figures, upper),

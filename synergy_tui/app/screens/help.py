@@ -31,9 +31,9 @@ enough walkers have arrived, from the worst start or on average, as c chooses; "
 the upper bound on it that the theory gives.""",
         "How clearly?": """\
 φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
-state that comes from this token, at the token's best step; φ is that of the token which is heard \
-worst. Above the grey curve, the heads together are clearer than the best of them alone: that is \
-synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
+state that comes from this token, at the token's best step, t*; φ is that of the token which is \
+heard worst. Above the grey curve, the heads together are clearer than the best of them alone: \
+that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
         "Has it learned?": """\
 Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
 can get on this task.""",
@@ -57,7 +57,26 @@ the largest.""",
         "Figures": """\
 For each head alone: its weight in the mixture, the mean steps to the sink, and φ_min, its \
 minimax fidelity: how clearly the token gets through that is heard worst. ★ marks the best head. \
-A head that is off (x) has no weight, and the others share what it had.""",
+A head that is off (x) has no weight, and the others share what it had. "carries" is the head's \
+share of the steps that the signal of the faintest token takes to the sink, at t*, the step at \
+which it is heard best; the shares sum to 100 %. The small map beneath counts how often a step by \
+the column's head is followed by one of the row's; at t* = 1 there is one step, and nothing \
+composes.""",
+        "What if": """\
+"no weights could exceed" and "could need fewer" hold for every choice of head weights, even one \
+that changes from token to token and from step to step. "–": too large to be computed while \
+somebody waits.""",
+        "Gradient (G)": """\
+Edges are coloured by what more attention there would do for the chosen token: + makes it clearer, \
+- less clear, since what one edge gains the others of its row lose. The map shows where it helps; \
+b chooses the faintest token, which sets φ_min.""",
+        "All layers in order (v)": """\
+One step per layer, as the network itself takes them. γ is the part of a token's state that \
+attention replaces: as measured ("norm", where the run recorded it), half of it, or all of it \
+("one"), as if there were no residual path; "stays" is what passes a layer on that path. The \
+numbers are shares of what the last token hears of the faintest one, which is named beneath the \
+strip: how clearly each token is heard. Above ×1, no choice of one head in each layer does what \
+the heads do together.""",
         "Arrival and paths": """\
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \
@@ -73,7 +92,8 @@ the sink hears the source best, and → a value that is approached and never rea
         "Weights": """\
 + and - move weight to or from the selected head. The curve is φ_min, how clearly the node gets \
 through that is heard worst, for every weight of that head; above the dashed line the mixture is \
-clearer than the best head alone.""",
+clearer than the best head alone. "optimal" is the best that was found, "none above" what no \
+weights exceed: where both agree, that is a proof.""",
     },
 }
 """How to read a screen, by its name in the table of keys: heading and paragraph."""

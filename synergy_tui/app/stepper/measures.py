@@ -105,12 +105,12 @@ class Stepper:
 
         return np.stack([engine.diffusion(self.base.head(h)) for h in range(self.base.heads)])
 
-    def optimal(self) -> tuple[Floats, float]:
-        """(H,) the weights of the greatest minimax fidelity that is found, and that fidelity."""
+    def optimal(self) -> tuple[Floats, float, float]:
+        """(H,) the best weights found, their minimax fidelity, and what no weights exceed."""
         import synergy_engine as engine
 
         found = engine.optimal_weights(self.base, objective="fidelity")
-        return np.asarray(found.weights, dtype=np.float64), float(found.value)
+        return np.asarray(found.weights, dtype=np.float64), float(found.value), found.upper
 
     def diffuse(self, weights: npt.ArrayLike, source: int) -> Diffusion:
         """Let a signal spread from ``source`` under these head weights."""
@@ -212,6 +212,7 @@ class Optimum:
     place: Place
     weights: Floats
     fidelity: float
+    at_most: float  # no weights give more
 
 
 def spread_out(experiment: Experiment, request: SpreadRequest, last: Spread | None) -> Spread:

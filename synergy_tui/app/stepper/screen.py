@@ -12,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.desk import SEARCHED_HEADS, SEARCHED_NODES
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
     RESPONSE,
@@ -54,8 +55,6 @@ Floats = npt.NDArray[np.float64]
 
 WEIGHT_STEP = 0.02
 SECONDS_PER_STEP = 0.6
-SEARCHED_NODES, SEARCHED_HEADS = 128, 16
-"""Systems larger than this are not searched for their optimal weights while somebody waits."""
 
 
 class StepperScreen(AskingScreen):
@@ -289,7 +288,9 @@ class StepperScreen(AskingScreen):
         phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
-        gain = f"{times}{compact(value / best, 3)} the best head alone" if best > 0 else ""
+        gain = f"{times}{compact(value / best, 3)} the best head" if best > 0 else ""
+        if gain and self.optimum is not None:
+            gain += f"; none above {times}{compact(self.optimum.at_most / best, 3)}"
         number = self.selected + 1
         panel.show(paint, f"{phi}_min {compact(value, 4)} by the weight of head {number}", gain)
 

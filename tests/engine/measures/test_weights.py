@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import synergy_engine as engine
+from synergy_engine.measures.optimum import climb
+from tests.engine.systems import attention
 
 
 @pytest.mark.parametrize("objective", ["fidelity", "mixing", "hitting"])
@@ -61,3 +63,59 @@ def test_the_best_mixing_time_is_the_mixing_time_there() -> None:
 def test_one_node_alone_needs_no_weights(objective: str, value: float, heads: int) -> None:
     alone = engine.MultiHeadSystem.from_weights(np.ones((heads, 1, 1)))
     assert engine.optimal_weights(alone, objective).value == value
+
+
+def test_the_best_weights_of_example_2_are_certified() -> None:
+    both = engine.MultiHeadSystem.from_edges(
+        [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]]
+    )
+    best = engine.optimal_weights(both)
+    assert best.weights[0] == pytest.approx(0.5787282512, abs=1e-6)
+    assert best.value == best.lower == pytest.approx(0.4297880419, abs=1e-7)
+    assert 0.4297880419 <= best.upper <= best.lower * (1 + 1.1e-3)
+    soonest = engine.optimal_weights(both, "hitting")
+    assert (soonest.lower, soonest.upper) == (2.125, 2.125)  # head 2: no weights are sooner
+    assert soonest.weights.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_weights_exceed_the_interval(seed: int) -> None:
+    """A grid finds nothing above the upper end, and the lower end is attained."""
+    count = 2 + seed % 2
+    system = engine.MultiHeadSystem.from_attention(
+        attention(count, 12, 12, seed=seed, sharp=1.0 + seed / 2, dtype=np.float64)
+    )
+    best = engine.optimal_weights(system)
+    assert engine.fidelity(system.with_weights(best.weights)).minimax == pytest.approx(best.lower)
+    assert best.lower <= best.upper <= best.lower * 1.01
+    steps = 40
+    grid = np.array(
+        [
+            (a, b, steps - a - b)[:count] if count == 3 else (a, steps - a)
+            for a in range(steps + 1)
+            for b in range(steps + 1 - a if count == 3 else 1)
+        ]
+    )
+    found = [engine.fidelity(system.with_weights(w)).minimax for w in grid]
+    assert max(found) <= best.upper
+    assert max(found) <= best.lower * (1 + 1e-9)
+
+
+def test_many_heads_are_bounded_by_routing() -> None:
+    system = engine.MultiHeadSystem.from_attention(attention(6, 20, 20, dtype=np.float64))
+    best = engine.optimal_weights(system)
+    assert best.upper == pytest.approx(engine.routing_bound(system).minimax)
+    assert best.value >= engine.fidelity(system).minimax
+    assert best.value >= max(f.minimax for f in engine.head_fidelities(system)) * (1 - 1e-9)
+
+
+def test_climbing_follows_the_gradient_to_a_kink() -> None:
+    """Where v (t = 3) and w (t = 1) of Example 2 tie, no first-order move is left."""
+    both = engine.MultiHeadSystem.from_edges(
+        [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]]
+    )
+    weights, value = climb(both, 1000)
+    assert weights[0] == pytest.approx(0.5787282512, abs=1e-5)
+    assert value == pytest.approx(0.4297880419, rel=1e-5)
+    chain = engine.MultiHeadSystem.from_edges([[(0, 1)], [(1, 2)]])
+    assert climb(chain.with_weights([1, 0]), 1000)[1] >= engine.fidelity(chain).minimax > 0

@@ -15,7 +15,15 @@ from synergy_tui.app.inspector.headviews import (
     draw_what_if,
     order_heads,
 )
-from synergy_tui.app.inspector.measures import Answer, Bench, Question
+from synergy_tui.app.inspector.measures import (
+    UNKNOWN,
+    Answer,
+    Bench,
+    Carriage,
+    Ceiling,
+    Ceilings,
+    Question,
+)
 from synergy_tui.app.widgets.shading import head_style
 from synergy_tui.experiments.attention import Snapshot
 from tests.tui.app.conftest import canvas_text
@@ -48,7 +56,7 @@ def test_figures_are_a_row_for_each_head_and_one_for_the_mixture(
 ) -> None:
     canvas, rows = draw_figures(answers[1], [0, 1, 2, 3], 2, frozenset({1}), 44, 8)
     lines = canvas_text(canvas).splitlines()
-    assert lines[0].split() == ["head", "weight", "steps", "φ_min", "diversity"]
+    assert lines[0].split() == ["head", "weight", "carries", "steps", "φ_min", "diversity"]
     assert rows == [None, 0, 1, 2, 3]
     assert lines[1].split()[0] == "Σ"
     assert "off" in lines[3]
@@ -62,8 +70,8 @@ def test_the_loss_without_a_head_stands_in_its_row(answers: tuple[Answer, Answer
     losses = [0.5, 0.25, 1.5, 0.125]
     canvas, _ = draw_figures(answers[0], [3, 1], None, frozenset(), 60, 8, losses_without=losses)
     lines = [line.replace("★", " ").split() for line in canvas_text(canvas).splitlines()]
-    assert lines[0] == ["head", "weight", "steps", "φ_min", "loss", "w/o", "diversity"]
-    assert [line[4] for line in lines[2:4]] == [".125", ".25"]
+    assert lines[0] == ["head", "weight", "carries", "steps", "φ_min", "loss", "w/o", "diversity"]
+    assert [line[5] for line in lines[2:4]] == [".125", ".25"]
 
 
 def test_figures_scroll_to_the_selected_head_and_drop_columns(
@@ -71,19 +79,44 @@ def test_figures_scroll_to_the_selected_head_and_drop_columns(
 ) -> None:
     canvas, rows = draw_figures(answers[0], [0, 1, 2, 3], 3, frozenset(), 20, 4)
     assert rows[-1] == 3
-    assert canvas_text(canvas).splitlines()[0].split() == ["head", "weight"]
+    assert canvas_text(canvas).splitlines()[0].split() == ["head", "weight", "carries"]
+
+
+def test_figures_say_what_each_head_carries(answers: tuple[Answer, Answer]) -> None:
+    carried = Carriage(3, 1, np.array([0.5, 0.0, 0.3, 0.2]), np.zeros((4, 4)))
+    answer = replace(answers[1], carried=carried)
+    lines = canvas_text(draw_figures(answer, [0, 1, 2, 3], None, frozenset({1}), 44, 9)[0])
+    assert [line[11:19].strip() for line in lines.splitlines()[2:6]] == ["50%", "0%", "30%", "20%"]
+    assert "nothing composes" in lines.splitlines()[7]
+    unknown = canvas_text(
+        draw_figures(replace(answer, carried=None), [0], None, frozenset(), 44, 9)[0]
+    )
+    assert unknown.splitlines()[2][11:19].strip() == "–"
+
+
+CEILINGS = Ceilings(("x",), Ceiling(0.5, 2.0), Ceiling(0.25, 4.0))
 
 
 def test_what_if_compares_before_and_after(answers: tuple[Answer, Answer]) -> None:
     whole, without = answers
-    assert "→" not in canvas_text(draw_what_if(whole, "3", 60, 9))
-    shown = canvas_text(draw_what_if(without, "3", 60, 9))
+    assert "→" not in canvas_text(draw_what_if(whole, CEILINGS, "3", 60, 9))
+    shown = canvas_text(draw_what_if(without, CEILINGS, "3", 60, 9))
     assert "without 2" in shown
-    assert shown.count("→") == 6
-    assert "×" in shown
-    ascii_shown = canvas_text(draw_what_if(without, "3", 41, 9, ascii_only=True))
+    assert shown.count("→") == 8
+    rows = [line.split() for line in shown.splitlines()]
+    assert rows[2] == ["no", "weights", "could", "exceed", ".5", "→", ".25", "×.5"]
+    assert rows[6] == ["no", "weights", "could", "need", "fewer", "2", "→", "4", "×2"]
+    ascii_shown = canvas_text(draw_what_if(without, None, "3", 41, 9, ascii_only=True))
     assert ascii_shown.isascii()
     assert "phi_min" in ascii_shown
+
+
+def test_bounds_may_be_awaited_or_too_costly(answers: tuple[Answer, Answer]) -> None:
+    awaited = canvas_text(draw_what_if(answers[1], None, "3", 60, 9)).splitlines()
+    assert awaited[2].split()[-1] == "…"
+    costly = Ceilings(("x",), UNKNOWN, UNKNOWN)
+    shown = canvas_text(draw_what_if(answers[1], costly, "3", 60, 9)).splitlines()
+    assert shown[2].split()[-1] == shown[6].split()[-1] == "–"
 
 
 def test_small_multiples_are_all_there_and_clickable() -> None:
@@ -131,7 +164,7 @@ def test_arrival_draws_each_head_that_is_on(answers: tuple[Answer, Answer]) -> N
 def test_example_2_answers_with_the_papers_numbers() -> None:
     heads = Snapshot("x", EXAMPLE2[None, None], np.full((1, 2), 0.5), None, NAMES, True)
     answer = Bench(heads).answer(Question(source=0))
-    shown = canvas_text(draw_what_if(answer, "u", 60, 9))
+    shown = canvas_text(draw_what_if(answer, None, "u", 60, 9))
     assert ".417" in shown
     assert "1.11" in shown
     assert ".375" in shown

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 
@@ -103,6 +104,63 @@ async def test_switching_a_head_off_shows_before_and_after(four: Experiment) -> 
         assert screen(pilot).answer.after is None
 
 
+async def test_after_the_last_layer_all_are_followed_in_order(tmp_path: Path) -> None:
+    experiment = write_trained(tmp_path / "made", heads=3, nodes=9)
+    async with inspecting(experiment, "multi-head") as pilot:
+        text = await pressed(pilot, "v", "v")
+        assert "all 2 layers in order" in text
+        assert "γ = half" in text
+        assert "γ = one" in text
+        snapshot, ordered = screen(pilot).snapshot, screen(pilot).ordered
+        assert snapshot is not None
+        assert ordered is not None
+        for gamma, through in zip((0.5, 1.0), ordered.through, strict=True):
+            product = np.eye(9)
+            for layer in range(2):
+                mixed = np.tensordot(snapshot.head_weights[layer], snapshot.attention[0, layer], 1)
+                product = ((1 - gamma) * np.eye(9) + gamma * mixed) @ product
+            np.testing.assert_allclose(through.node, product[-1], rtol=1e-6)
+        first = ordered
+        await pressed(pilot, "i")
+        assert screen(pilot).ordered is not first
+        text = await pressed(pilot, "v")
+        assert "layer 1/2" in text
+        assert "γ = half" not in text
+
+
+async def test_heads_carry_shares_and_no_weights_exceed_a_bound(four: Experiment) -> None:
+    async with inspecting(four, "heads-4") as pilot:
+        text = await pressed(pilot, "down", "x")
+        assert "carries" in text
+        answer, ceilings = screen(pilot).answer, screen(pilot).ceilings
+        assert answer.carried is not None
+        assert answer.carried.node == answer.now.weakest
+        assert answer.carried.share.sum() == pytest.approx(1)
+        assert answer.carried.share[0] == 0
+        assert answer.carried.switch.sum() == pytest.approx(answer.carried.time - 1)
+        assert "no weights could exceed" in text
+        assert ceilings is not None
+        for ceiling, mixture in ((ceilings.whole, answer.before), (ceilings.rest, answer.after)):
+            assert ceiling.fidelity >= max(mixture.fidelity, mixture.best_head)
+            assert ceiling.steps <= mixture.steps
+
+
+async def test_edges_are_coloured_by_gradient_on_request(example2: Experiment) -> None:
+    async with inspecting(example2, "both") as pilot:
+        assert screen(pilot).answer.gradient is None
+        text = await pressed(pilot, "right", "G")
+        assert "more attention at + makes it clearer" in text
+        # The paper's node v at t = 3: what the definition of the gradient gives by hand.
+        gradient = screen(pilot).answer.gradient
+        assert gradient[0, 2, 1] == pytest.approx(0.060764, abs=1e-6)
+        assert gradient[1, 2, 1] == pytest.approx(0.063657, abs=1e-6)
+        text = await pressed(pilot, "left")
+        assert "no gradient: its best step is a limit" in text  # node u is heard ever better
+        text = await pressed(pilot, "right", "G")
+        assert "more attention" not in text
+        assert "no gradient" not in text
+
+
 async def test_the_step_cursor_is_followed(four: Experiment) -> None:
     async with inspecting(four, "heads-4") as pilot:
         late = screen(pilot).answer.before.fidelity
@@ -124,7 +182,8 @@ async def test_layers_inputs_and_runs_can_be_changed(tmp_path: Path) -> None:
         assert "layer 2/2" in text
         assert screen(pilot).question.off == frozenset()
         assert screen(pilot).answer.before.fidelity != one
-        text = await pressed(pilot, "v", "i", "i")
+        text = await pressed(pilot, "v", "v", "i", "i")
+        assert "layer 1/2" in text
         assert "input 3/3" in text
         text = await pressed(pilot, "i")
         assert "input 1/3" in text

@@ -52,3 +52,22 @@ def test_shares_are_short() -> None:
     assert [percent(share) for share in (0.62, 0.041, 0.00034, 1e-9, 0.0, np.nan)] == [
         "62%", "4.1%", ".034%", "~0%", "0%", "–",
     ]  # fmt: skip
+
+
+def test_slopes_colour_hops_and_sign_them() -> None:
+    routes = [
+        Route((5, 17, 32), (2, 2), 0.4, (0.5, -0.25)),
+        Route((5, 12, 32), (2, 0), 0.1, (1e-5, 0.1)),
+    ]
+    canvas = draw_routes(routes, str, 50, 3)
+    lines = canvas.lines()
+    assert lines[1].index("3+") < lines[1].index("3-")
+    assert "3+" not in lines[2]
+    assert "1+" in lines[2]
+    styles = {STYLES[canvas.styles[1, x]] for x, char in enumerate(lines[1]) if char == "─"}
+    assert styles == {"good", "warning"}
+    arcs = {(arc.start, arc.end): arc for arc in routes_dag(routes, str).above}
+    assert {ends: arc.text for ends, arc in arcs.items()} == {
+        (0, 2): "3+", (2, 3): "3-", (0, 1): "3", (1, 3): "1+",
+    }  # fmt: skip
+    assert STYLES[arcs[2, 3].style] == "warning"
