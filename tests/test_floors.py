@@ -48,7 +48,7 @@ FLOORS = {
     """,
     "synergy_tui": """
         drawing errors words
-        files
+        files streams
         machine scenario
         experiments
         running

@@ -23,7 +23,7 @@ from synergy_tui.app import keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import Mode, OpenExperiment, OpenInspector, OpenStepper, Session
 from synergy_tui.app.widgets.ascii import AsciiFilter
-from synergy_tui.errors import UserError
+from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -267,4 +267,4 @@ def _run(make: Callable[[], SynergyApp]) -> int:
     terminal.follow_size()
     app = make()
     app.run()
-    return app.return_code or 0
+    return int(ExitCode.RUN_FAILED if app.return_code else ExitCode.OK)

@@ -10,7 +10,7 @@ import click
 from synergy_tui.commands.arguments import json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
-from synergy_tui.words import ago, clean
+from synergy_tui.words import ago, clean, size
 
 _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
 
@@ -33,17 +33,19 @@ _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
 @out_option
 @json_option
 def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """List experiments: state, age, scenario, verdict; oldest first.
+    """List experiments: state, age, size, scenario, verdict; oldest first.
 
     `dead` means that the worker ended without closing its log (killed, or a power cut);
     `synergy resume NAME` continues from its last checkpoint. JSON objects have the keys id,
-    scenario, state, started, path, exit_code, verdict and elapsed (seconds).
+    scenario, state, started, path, exit_code, verdict, elapsed (seconds) and bytes (on disk).
     """
     from synergy_tui.experiments.experiment import list_experiments, summary
-    from synergy_tui.files import home
+    from synergy_tui.files import bytes_in, home
 
     found = [summary(each) for each in list_experiments(out)]
     found = [each for each in found if not states or each["state"] in states]
+    for each in found:
+        each["bytes"] = bytes_in(Path(each["path"]))
     if as_json:
         for each in found:
             click.echo(json_line(each))
@@ -59,8 +61,12 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         age = ago((now - started).total_seconds())
         rows.append(
             [clean(str(each[key])) for key in ("id", "state")]
-            + [age, clean(str(each["scenario"])), clean(str(each["verdict"] or ""))]
+            + [age, size(each["bytes"])]
+            + [clean(str(each[key] or "")) for key in ("scenario", "verdict")]
         )
     print_table(
-        ["experiment", "state", "age", "scenario", "verdict"], rows, left=5, wrap=("verdict",)
+        ["experiment", "state", "age", "size", "scenario", "verdict"],
+        rows,
+        left=6,
+        wrap=("verdict",),
     )
