@@ -11,6 +11,7 @@ import contextlib
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -152,6 +153,7 @@ def _print_error(text: str) -> None:
 
 def _exit(code: int) -> NoReturn:
     """Exit with ``code``, also where Python would fail to write the rest of stdout, with 120."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))  # all is done but Python's own end
     try:
         sys.stdout.flush()
     except OSError:

@@ -122,8 +122,8 @@ class Sweep:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory contains a sweep."""
-    return (path / PLAN).is_file() and (path / SCENARIO).is_file()
+    """Whether a directory contains a sweep, and not one that is being made or removed."""
+    return not path.name.startswith(".") and (path / PLAN).is_file() and (path / SCENARIO).is_file()
 
 
 def create_sweep(

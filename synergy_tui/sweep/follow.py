@@ -83,13 +83,14 @@ def _watched(stopper: Stopper) -> int:
 def _ended(sweep: Sweep, code: int, stopper: Stopper) -> int:
     """Say how the driver ended, where that is not plain, and return the sweep's exit code."""
     again = f"`synergy sweep {sweep.path}` continues what is not finished"
+    # A driver that had not got as far as to wait for signals ends by the first one.
+    if stopper.reason and code in (ExitCode.TERMINATED, -signal.SIGTERM):
+        click.echo(f"stopped: {stopper.reason}; {again}", err=True)
+        return int(stopper.exit_code)
     if code < 0:
         late = f"; it had not stopped after {PATIENCE_SECONDS:.0f} s" if stopper.overdue else ""
         click.echo(f"the driver died ({signal.Signals(-code).name}{late}); {again}", err=True)
         return int(ExitCode.RUN_FAILED)
-    if stopper.reason and code == ExitCode.TERMINATED:
-        click.echo(f"stopped: {stopper.reason}; {again}", err=True)
-        return int(stopper.exit_code)
     return code
 
 
