@@ -400,14 +400,19 @@ class ExperimentState:
                 accuracy=event.get("accuracy"),
             )
         )
-        if self.forget is not None:
-            for place in run.aged():
-                self.forget(run, place)
+        self._forget_history(run)
 
     _on_simulated = _on_probe
 
     def _on_checkpoint(self, event: Event) -> None:
-        self._run(event).checkpoints.append((event["step"], event["path"]))
+        run = self._run(event)
+        run.checkpoints.append((event["step"], event["path"]))
+        self._forget_history(run)
+
+    def _forget_history(self, run: RunState) -> None:
+        if self.forget is not None:
+            for place in run.aged():
+                self.forget(run, place)
 
     def _on_expectation(self, event: Event) -> None:
         self.expectations = [old for old in self.expectations if old["that"] != event["that"]]
