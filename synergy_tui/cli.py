@@ -7,6 +7,7 @@ textual.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import importlib
@@ -141,8 +142,8 @@ def _run(command: click.Command, args: list[str], name: str) -> Any:
     try:
         with command.make_context(name, args) as context:
             return command.invoke(context)
-    except click.exceptions.Exit as left:
-        return left.exit_code
+    except click.exceptions.Exit as left:  # --help and --version
+        return ExitCode.RUN_FAILED if left.exit_code else ExitCode.OK
 
 
 def _print_error(text: str) -> None:
@@ -151,9 +152,19 @@ def _print_error(text: str) -> None:
         click.echo(text, err=True)
 
 
+def _begin() -> None:
+    open_streams()
+    # Registered first, so called last: no handler of ours runs after it.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
 def _exit(code: int) -> NoReturn:
-    """Exit with ``code``, also where Python would fail to write the rest of stdout, with 120."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(code))  # all is done but Python's own end
+    """Exit with ``code``, whatever comes during Python's own end.
+
+    Ctrl-C makes it shorter, and is ignored where no handler could run any more. What stdout still
+    contains when its reader has gone would make Python exit with 120.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
     try:
         sys.stdout.flush()
     except OSError:
@@ -162,7 +173,7 @@ def _exit(code: int) -> NoReturn:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    open_streams()
+    _begin()
     _exit(_invoke(synergy, args, "synergy"))
 
 
@@ -170,5 +181,5 @@ def tui(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
     from synergy_tui.commands.tui import command
 
-    open_streams()
+    _begin()
     _exit(_invoke(command, args, "synergy-tui"))

@@ -48,7 +48,10 @@ class Mirror:
 
     def take(self, packet: Packet) -> None:
         """Write a packet: files first, so that no event names what is not there."""
+        known = {e.get("attention") for e in packet.events if self._key(e) in self._seen}
         for name, content in packet.files.items():
+            if name in known:  # it was written then, and may have been superseded since
+                continue
             target = (self.experiment.path / name).resolve()
             if not target.is_relative_to(self.experiment.path.resolve()):
                 raise ValueError(f"a worker named a file outside its experiment: {name}")
