@@ -17,7 +17,7 @@ from synergy_tui.commands.presentation import print_expectations, print_runs
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
 from synergy_tui.experiments.metrics import metric, run_record
-from synergy_tui.experiments.state import ExperimentState, RunState
+from synergy_tui.experiments.state import ExperimentState, RunState, outline
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.streams import Outlet, outlet_of
@@ -53,7 +53,7 @@ class Headless:
     """
 
     def __init__(self, style: Style, state: ExperimentState | None = None) -> None:
-        self.state = state or ExperimentState()
+        self.state = state or ExperimentState(outline)
         self.outlet = outlet_of(sys.stdout if style == "json" else sys.stderr)
         """What all of it is written to, unless a test has put something in its place."""
         self._guard = threading.Lock()
