@@ -81,12 +81,14 @@ def worker_options(
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """Return the exit code of a process's ``main``; 3 after an exception that nobody foresaw, where
-    Python would exit with 1, which means that an expectation failed.
+    """Return the exit code of a process's ``main``; 3 after an exception that nobody foresaw, or a
+    library's own exit: Python would exit with 1, which means that an expectation failed.
     """
     try:
         return main()
-    except Exception:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in (ExitCode.OK, ExitCode.BAD_INPUT):
+            raise  # argparse has said what is wrong
         traceback.print_exc()
         return int(ExitCode.RUN_FAILED)
 
