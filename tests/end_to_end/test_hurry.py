@@ -211,7 +211,8 @@ def test_the_signal_of_a_closed_terminal(shell: Shell) -> None:
 def test_ctrl_c_again_and_again_loses_nothing(shell: Shell) -> None:
     process = python(shell, SLOW_COMMAND, "run", "--no-ui", shell.scenario(ENDLESS))
     experiment = training(shell)
-    while experiment.ending() is None:  # through checkpoint, closing events and all between
+    # Through the checkpoint, the closing events and all between.
+    while experiment.ending() is None and process.poll() is None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.05)
     _, err = process.communicate(timeout=60)
@@ -328,7 +329,7 @@ def test_a_detached_worker_ignores_a_second_request(shell: Shell) -> None:
     experiment = shell.experiment()
     pid = launch(experiment, device="cpu")
     wait_for(lambda: experiment.fold().step > 3)
-    while experiment.ending() is None:
+    while experiment.ending() is None and experiment.state() == "running":
         os.kill(pid, signal.SIGTERM)
         time.sleep(0.01)
     os.waitpid(pid, 0)
