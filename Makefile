@@ -6,13 +6,15 @@ SCENARIO    ?= scenarios/diverse_heads.toml
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
+LOW := $(VENV)-lowest/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
        $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test test-all lint format bench clean help
+.PHONY: run test test-all test-lowest lint format bench clean help
 help:
 	@echo "make run [SCENARIO=…]   open the app, training what the scenario lists"
 	@echo "make test               pass the tests   (make test-all: the slow ones too)"
+	@echo "make test-lowest        pass the tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint               ruff, format check, types"
 	@echo "make bench              the benchmarks, side by side"
 
@@ -24,6 +26,14 @@ test: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
+
+# pip takes the newest versions that fit; uv can be asked for the lowest.
+test-lowest: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(LOW)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOW)/uv pip install --quiet --python $(LOW)/python --resolution lowest-direct -e ".[test]" \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
+	$(LOW)/python -m pytest -n 2 -m "not slow"
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -58,4 +68,4 @@ $(VENV)/.lint: $(VENV)/.test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 import click
 
 from synergy_tui import __version__
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError, nearest
 from synergy_tui.streams import leave_stdout, open_streams
 
@@ -101,8 +103,9 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
             _print_error(f"  {error.hint}")
         return int(error.exit_code)
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
-            error.show()
+        text = io.StringIO()
+        error.show(text)
+        _print_error(text.getvalue().rstrip("\n"))
         return int(ExitCode.BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted")
@@ -149,7 +152,7 @@ def _run(command: click.Command, args: list[str], name: str) -> Any:
 def _print_error(text: str) -> None:
     """Write to stderr; where even that fails, the exit code has to be enough."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True)
+        echo(text, err=True)
 
 
 def _begin() -> None:

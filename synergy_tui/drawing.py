@@ -6,6 +6,8 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from synergy_tui.words import clean_lines
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -50,5 +52,19 @@ def render(draw: Callable[[], Figure], form: str = "svg", **style: Any) -> bytes
     buffer = io.BytesIO()
     settings: Any = {**_STYLE, **style}
     with mpl.rc_context(settings):
-        draw().savefig(buffer, format=form, dpi=200, metadata=_NO_DATE.get(form))
+        figure = draw()
+        _take_literally(figure)
+        figure.savefig(buffer, format=form, dpi=200, metadata=_NO_DATE.get(form))
     return buffer.getvalue()
+
+
+def _take_literally(figure: Figure) -> None:
+    """Show names and titles as they are: no mathematics between dollar signs, no controls."""
+    from matplotlib.text import Text
+
+    scales = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    ticks = {label for axis in scales for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_text(clean_lines(text.get_text()))
+            text.set_parse_math(False)

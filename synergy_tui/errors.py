@@ -86,6 +86,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near}'?" if near else ""
 
 
+# What the libraries call by their parameters → what a person at the command line can do.
+_ADVICE = {
+    'Renormalise on request: rows="normalise" (or rows="any" when they are not attention).': (
+        "Divide each row by its sum, as `synergy analyze --renormalise` does."
+    ),
+    'undirected="order" sends it from the node listed first': "write directed edges",
+    " (system.subset)": "",
+}
+
+
+def for_commands(text: str) -> str:
+    """Return a message of engine or trainer with advice for the command line."""
+    for parameter, advice in _ADVICE.items():
+        text = text.replace(parameter, advice)
+    return text
+
+
 @contextmanager
 def as_user_errors(where: str = "") -> Iterator[None]:
     """Raise the errors of engine and trainer, and of memory, as :class:`UserError`.
@@ -100,7 +117,7 @@ def as_user_errors(where: str = "") -> Iterator[None]:
     try:
         yield
     except (EngineError, TrainerError) as error:
-        text = str(error)
+        text = for_commands(str(error))
         # A message that names the file itself needs no prefix.
         raise UserError(text if where and where in text else prefix + text) from error
     except MemoryError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import itertools
 import os
 import re
@@ -24,6 +25,8 @@ MAKING_SECONDS = 600.0
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 STDOUT = Path("-")
+# Of files that are small: nobody may make us read the whole of a disk.
+LARGEST_READ = 64 * 2**20
 # Links to whatever the shell opened, which may well be an ordinary file.
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd", "/proc")
 _ELSEWHERE = "Name a folder with --out DIR or the environment variable SYNERGY_HOME."
@@ -156,6 +159,67 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def open_own(path: Path, flags: int) -> int:
+    """Return the descriptor of a file in a folder of ours, made private where ``flags`` make it.
+
+    An `OSError` says that it is a link, which may lead anywhere, or not an ordinary file: opening a
+    pipe may wait, and reading a device may run, without end.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, FILE_MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not an ordinary file", str(path))
+    return descriptor
+
+
+def read_own(path: Path, most: int = LARGEST_READ) -> bytes:
+    """Return what a file in a folder of ours contains; see `open_own`."""
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"Larger than {most:,} bytes", str(path))
+    return data
+
+
+def damage(folder: Path, files: Iterable[str], folders: Iterable[str] = ()) -> str:
+    """Say what in ``folder`` is not what its name promises, or nothing; it may be absent.
+
+    Links count: what is written or read through one may lie anywhere.
+    """
+    for names, is_right, right in (
+        (files, stat.S_ISREG, "a file"),
+        (folders, stat.S_ISDIR, "a directory"),
+    ):
+        for name in names:
+            try:
+                mode = (folder / name).lstat().st_mode
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                return f"{name} cannot be read ({error.strerror or error})"
+            if not is_right(mode):
+                return f"{name} is {_kind(mode)}, not {right}"
+    return ""
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return "a link"
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
+
+
+def read_text(path: Path) -> str:
+    """Return the text of an ordinary file; a `UserError` says that it is something else."""
+    require_file(path)
+    with path.open("rb") as file:
+        data = file.read(LARGEST_READ + 1)
+    if len(data) > LARGEST_READ:
+        raise UserError(f"{path} is larger than {LARGEST_READ:,} bytes.")
+    return data.decode()
+
+
 def require_file(path: str | Path) -> None:
     """Make sure that ``path`` is an ordinary file, before anything opens it.
 
@@ -169,8 +233,7 @@ def require_file(path: str | Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not stat.S_ISREG(mode):
-        what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
-        raise UserError(f"{path} is {what}, not a file.")
+        raise UserError(f"{path} is {_kind(mode)}, not a file.")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ class AtLeast:
 
 
 Value = float | AtLeast
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def number(value: Any, digits: int = 4) -> str:
@@ -228,5 +231,34 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def clean(text: Any) -> str:
-    """What a file has in a text's place, without control characters, which steer a terminal."""
-    return "".join(each if each.isprintable() else "�" for each in str(text))
+    """Text from a file, on one line and unable to steer a terminal.
+
+    White space becomes blanks; controls, marks that turn the direction of writing, characters
+    without width and halves of surrogate pairs become ``�``.
+    """
+    return _replaced(str(text), "")
+
+
+def clean_lines(text: Any) -> str:
+    """As `clean`, for text of several lines: line breaks and tabs stay."""
+    return _replaced(str(text), "\n\t")
+
+
+def csv_text(text: str) -> str:
+    """Text for a cell of a CSV file: clean, and nothing that spreadsheets take for a formula."""
+    text = clean(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def xml_text(text: str) -> str:
+    """Text with ``�`` for what XML 1.0 cannot contain, not even escaped."""
+    return _NOT_XML.sub("�", text)
+
+
+def _replaced(text: str, kept: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else " " if each.isspace() else "�"
+        for each in text
+    )

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,16 @@ def record(name: str) -> int:
     return code
 
 
-if __name__ == "__main__":
-    for each in sys.argv[1:] or SCENARIOS:
+def main() -> None:
+    """Record what the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m tests.recordings", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCENARIOS))
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        parser.error(f"there is no recording {unknown[0]} (there are {', '.join(SCENARIOS)})")
+    for each in names or SCENARIOS:
         print(each, "exit code", record(each))
+
+
+if __name__ == "__main__":
+    main()

@@ -42,13 +42,13 @@ FLOORS = {
         settings data
         checks attend
         model device
-        attend.step published
+        published
         cohort
         loop
     """,
     "synergy_tui": """
-        drawing errors words
-        files streams
+        errors words
+        console drawing files streams
         machine scenario
         experiments
         running

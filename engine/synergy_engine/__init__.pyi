@@ -8,6 +8,7 @@ from .analysis.analysis import (
 from .analysis.batch import Headline as Headline, headline as headline
 from .analysis.bounds import Bound as Bound, bounds as bounds
 from .analysis.convention import CONVENTIONS as CONVENTIONS, Convention as Convention
+from .analysis.layers import layered as layered
 from .errors import (
     AttentionFileError as AttentionFileError,
     Cancelled as Cancelled,
@@ -32,11 +33,21 @@ from .graphio.convert import (
 )
 from .kernels.threads import set_threads as set_threads
 from .limits import watch as watch
+from .measures.contributions import (
+    Contributions as Contributions,
+    contributions as contributions,
+)
 from .measures.diversity import Diversity as Diversity, diversity as diversity
 from .measures.fidelity import (
     Fidelity as Fidelity,
     fidelity as fidelity,
     head_fidelities as head_fidelities,
+)
+from .measures.layers import (
+    LayeredFidelity as LayeredFidelity,
+    LayeredSynergy as LayeredSynergy,
+    layered_fidelity as layered_fidelity,
+    layered_synergy as layered_synergy,
 )
 from .measures.mixing import (
     ArrivalTimes as ArrivalTimes,

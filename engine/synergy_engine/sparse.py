@@ -78,6 +78,12 @@ class SparseHead:
         weights = 0 if self.weights is None else self.weights.nbytes
         return self.indptr.nbytes + self.indices.nbytes + weights
 
+    def cut(self, nodes: int) -> SparseHead:
+        """Return the head over the first ``nodes`` nodes, sharing its arrays."""
+        end = int(self.indptr[nodes])
+        weights = None if self.weights is None else self.weights[:end]
+        return SparseHead(self.indptr[: nodes + 1], self.indices[:end], weights)
+
     @classmethod
     def from_edges(
         cls,

@@ -254,6 +254,21 @@ class MultiHeadSystem:
             weights=weights / weights.sum(),
         )
 
+    def cut(self, sink: int) -> MultiHeadSystem:
+        """Return the system of the nodes up to ``sink``, which becomes its sink.
+
+        Nodes hear only earlier ones, so nothing is lost of what ``sink`` hears.
+        """
+        if not 0 <= sink < self.nodes:
+            raise InvalidSystemError(f"Node {sink} does not exist; there are {self.nodes} nodes.")
+        end = sink + 1
+        return replace(
+            self,
+            dense=None if self.dense is None else np.ascontiguousarray(self.dense[:, :end, :end]),
+            sparse=None if self.sparse is None else tuple(head.cut(end) for head in self.sparse),
+            names=self.names[:end] if self.names else None,
+        )
+
     def with_weights(
         self, weights: str | npt.ArrayLike, *, label: str | None = None
     ) -> MultiHeadSystem:

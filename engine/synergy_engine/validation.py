@@ -56,43 +56,27 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
         raise InvalidSystemError(f"The weights have shape {heads.shape}: there is nothing in them.")
     heads = np.ascontiguousarray(heads)
     flat = heads.reshape(-1, *heads.shape[-2:])
-    found = np.empty((len(flat), 6))
+    kind = np.int32 if heads.dtype == np.float32 else np.int64
+    # As float32, which can be no fainter than 1e-45, it is 0.
+    faintest = np.uint64(heads.dtype.type(FAINTEST).view(kind))
+    found = np.empty((len(flat), 3))
     over_ranges(
-        lambda low, high: flaws(flat, FAINTEST, LARGEST, low, high, found),
+        lambda low, high: flaws(flat, flat.view(kind), faintest, LARGEST, low, high, found),
         len(flat),
-        2.0 * flat.size,
+        float(flat.size),
     )
-    _, negative, above, faint, large = found[:, :5].sum(axis=0)
-    problems = []
-    wild = ~np.isfinite(heads) if found[:, 0].any() else None
-    if wild is not None and wild.any():
-        problems.append(
-            f"The weights are not finite at {_places(wild)}; "
-            "look for NaN or infinity in what produced them."
-        )
-    if large and np.any(huge := np.isfinite(heads) & (heads > LARGEST)):
-        problems.append(
-            f"The weights are above {LARGEST:g} at {_places(huge)}; only their ratios matter, "
-            "scale them down."
-        )
-    if negative:
-        problems.append(f"The weights are negative at {_places(heads < 0)}; weights are >= 0.")
-    if above:
-        strictly = np.triu(np.ones(heads.shape[-2:], dtype=bool), 1)
-        problems.append(
-            f"Not causal: receiver row j may hear only columns i <= j, but there is weight at "
-            f"{_places((heads != 0) & strictly)}. If rows are senders, transpose."
-        )
-    if rows == "check" and found[:, 5].max() > tolerance:
+    problems = _wrong_entries(heads) if found[:, 0].any() else []
+    if rows == "check" and not found[:, 2].max() <= tolerance:
         with np.errstate(invalid="ignore"):
             off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
         off[~np.isfinite(off)] = 0.0
-        problems.append(
-            f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
-            f"the furthest is off by {off.max():.3g}. Renormalise on request: "
-            'rows="normalise" (or rows="any" when they are not attention).'
-        )
-    if faint and not problems:
+        if off.max() > tolerance:
+            problems.append(
+                f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
+                f"the furthest is off by {off.max():.3g}. Renormalise on request: "
+                'rows="normalise" (or rows="any" when they are not attention).'
+            )
+    if found[:, 1].any() and not problems:
         heads = without_faint(heads)
     if rows == "normalise" and not problems:
         sums = heads.sum(axis=-1, dtype=np.float64)
@@ -103,6 +87,30 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     if problems:
         raise InvalidSystemError(problems)
     return heads
+
+
+def _wrong_entries(heads: Reals) -> list[str]:
+    """What is wrong with single weights, one sentence for each kind."""
+    finite = np.isfinite(heads)
+    strictly = np.triu(np.ones(heads.shape[-2:], dtype=bool), 1)
+    found = (
+        (
+            "The weights are not finite at {}; look for NaN or infinity in what produced them.",
+            ~finite,
+        ),
+        (
+            f"The weights are above {LARGEST:g} at {{}}; "
+            "only their ratios matter, scale them down.",
+            finite & (heads > LARGEST),
+        ),
+        ("The weights are negative at {}; weights are >= 0.", heads < 0),
+        (
+            "Not causal: receiver row j may hear only columns i <= j, but there is weight at {}. "
+            "If rows are senders, transpose.",
+            (heads != 0) & strictly,
+        ),
+    )
+    return [text.format(_places(mask)) for text, mask in found if mask.any()]
 
 
 def as_attention(weights: Reals) -> Reals:

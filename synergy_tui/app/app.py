@@ -23,8 +23,11 @@ from synergy_tui.app import keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import Mode, OpenExperiment, OpenInspector, OpenStepper, Session
 from synergy_tui.app.widgets.ascii import AsciiFilter
+from synergy_tui.app.widgets.clean import CleanFilter
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.words import clean_lines
 
 if TYPE_CHECKING:
     from synergy_tui.sweep.directory import Sweep
@@ -77,10 +80,11 @@ class SynergyApp(App[None]):
         self._first_theme = theme or os.environ.get("SYNERGY_THEME") or themes.DEFAULT
         self._clock = clock
         self._ascii_filter = AsciiFilter()
+        self._clean_filter = CleanFilter()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's filters, and one for terminals without braille and boxes."""
-        filters = list(super().get_line_filters())
+        """Textual's filters, what keeps text from steering the terminal, and one for ASCII."""
+        filters = [*super().get_line_filters(), self._clean_filter]
         return [*filters, self._ascii_filter] if self.ascii_only else filters
 
     # Start and end
@@ -159,7 +163,7 @@ class SynergyApp(App[None]):
 
     def action_leave(self) -> None:
         text = "" if self.session is None else self.session.farewell()
-        self.exit(message=Text(text) if text else None)
+        self.exit(message=Text(clean_lines(text)) if text else None)
 
     async def action_back(self) -> None:
         """Back to the screen before; the last screen stays."""
@@ -204,6 +208,10 @@ class SynergyApp(App[None]):
                 )
             )
 
+    def notify(self, message: str, **options: Any) -> None:
+        """As Textual does, without reading markup in names and paths."""
+        super().notify(message, **{**options, "markup": False})
+
     def action_next_theme(self) -> None:
         place = themes.NAMES.index(self.theme) if self.theme in themes.NAMES else -1
         self.theme = themes.NAMES[(place + 1) % len(themes.NAMES)]
@@ -246,19 +254,17 @@ def open_app(
 
 def open_sweep(sweep: Sweep, *, ascii_only: bool | None = None) -> int:
     """Run the app on a sweep until it is left; the sweep continues without it."""
-    import click
-
     from synergy_tui.app.screens.sweep import SweepScreen
 
     code = _run(lambda: SynergyApp(opening=lambda: SweepScreen(sweep), ascii_only=ascii_only))
     if sweep.running:
-        click.echo(
+        echo(
             f"The sweep continues. Come back with: synergy sweep {sweep.id} --watch\n"
             f"                       Stop it with: synergy sweep {sweep.id} --stop",
             err=True,
         )
     else:
-        click.echo(f"Report: synergy report {sweep.path}", err=True)
+        echo(f"Report: synergy report {sweep.path}", err=True)
     return code
 
 

@@ -67,6 +67,7 @@ class Session:
             self.tail.condition,
             self.timeline,
             silent_for=self.tail.silent_for,
+            problem=self.tail.problem,
             replay=self.mode == "replay",
         )
 

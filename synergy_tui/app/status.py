@@ -27,12 +27,16 @@ def status_of(
     timeline: Timeline,
     *,
     silent_for: float = 0.0,
+    problem: str = "",
     replay: bool = False,
 ) -> Status:
     """What the header calls the experiment.
 
-    ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew.
+    ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew;
+    ``problem`` is why it cannot be read further.
     """
+    if problem or condition == "damaged":
+        return Status("DAMAGED", "pill-error", problem or "Something in its directory is damaged")
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:
         return Status(f"PLAYING {compact(timeline.speed)}x", "pill-quiet")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.state import ExperimentState
 
@@ -51,6 +52,7 @@ class Tail:
         self.version = 0  # grows with every change of the state or the condition
         self.caught_up = False  # whether the end of the log has been reached once
         self.condition = "new"  # the newest answer of `Experiment.state`
+        self.problem = ""  # why the log cannot be read any further
         self._reader = EventReader(experiment.events_path)
         self._grown = grown
         self._clock = clock
@@ -71,7 +73,12 @@ class Tail:
     def poll(self) -> bool:
         """Read and fold at most one chunk; true when there was something."""
         changed = self._check_condition()
-        events = self._reader.read(CHUNK_BYTES)
+        try:
+            events = self._reader.read(CHUNK_BYTES)
+        except (UserError, OSError) as error:
+            self.problem = str(error)
+            self.stop()
+            events, changed = [], True
         if events:
             with self.lock:
                 self.state.apply_all(events)

@@ -13,8 +13,9 @@ from synergy_engine.analysis.convention import ConventionName
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
-from synergy_tui.words import clean, counted, number
+from synergy_tui.words import counted, number
 
 if TYPE_CHECKING:
     from synergy_tui.analyze.measure import Options
@@ -173,7 +174,7 @@ def _measure(source: Source, options: Options, *, details: bool, as_json: bool) 
     with as_user_errors(source.name):
         if as_json:
             for record in measure(source, options):
-                click.echo(json_line(record))
+                echo(json_line(record))
         else:
             _show(list(measure(source, options)), source.notes, details=details)
 
@@ -183,13 +184,13 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
     first = records[0]
     inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
-    click.echo(f"{clean(first['file'])}: {heads}, {first['nodes']} nodes, {inputs}")
+    echo(f"{first['file']}: {heads}, {first['nodes']} nodes, {inputs}")
     for note in notes:
-        click.echo(f"  {clean(note)}")
+        echo(f"  {note}")
     for convention, group in groupby(records, key=lambda record: record["convention"]):
         same = list(group)
-        click.echo()
-        click.echo(
+        echo()
+        echo(
             f"convention {convention}: combine {same[0]['combine']}, {same[0]['weights']} head "
             f"weights, ε = {same[0]['epsilon']:g}, sink {same[0]['sink']}"
         )
@@ -248,7 +249,7 @@ def _layers(records: Sequence[Record]) -> None:
     }
     if lost:
         listed = ", ".join(map(str, sorted(lost)[:10])) + (" …" if len(lost) > 10 else "")
-        click.echo(f"nodes that cannot reach the sink: {listed}")
+        echo(f"nodes that cannot reach the sink: {listed}")
 
 
 def _interval(record: Record, group: str, name: str, *, key: str | None = None) -> str:
@@ -321,7 +322,7 @@ def _bounds(layers: Sequence[Record], *, details: bool) -> None:
         still_open = sum(bound["holds"] is None for _, _, bound in applying)
         rest = f", {still_open} open" if still_open else ""
         held = sum(bound["holds"] is True for _, _, bound in applying)
-        click.echo(f"bounds: {held} of {len(applying)} hold{rest} (--details shows them)")
+        echo(f"bounds: {held} of {len(applying)} hold{rest} (--details shows them)")
 
 
 def _paths(layers: Sequence[Record]) -> None:
@@ -329,7 +330,7 @@ def _paths(layers: Sequence[Record]) -> None:
         paths = record.get("paths")
         if not paths:
             continue
-        click.echo(
+        echo(
             f"strongest paths from node {paths['source']}, layer {record['layer']}"
             + (" (of the first input)" if record["inputs"] > 1 else "")
         )
@@ -337,4 +338,4 @@ def _paths(layers: Sequence[Record]) -> None:
             steps = path["names"][0]
             for head, name in zip(path["heads"], path["names"][1:], strict=True):
                 steps += f" ─{head}→ {name}"
-            click.echo(f"  {number(path['strength']):>10}  {clean(steps)}")
+            echo(f"  {number(path['strength']):>10}  {steps}")

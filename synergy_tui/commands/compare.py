@@ -9,6 +9,7 @@ import click
 from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_conventions, print_runs
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 
 
@@ -53,8 +54,8 @@ def command(
         raise UserError(f"None of {', '.join(each.id for each in experiments)} has {which}.")
     if as_json:
         for record in records:
-            click.echo(json_line(record))
+            echo(json_line(record))
         return
     print_runs(records, ("experiment", "run", "task", "seed"))
     if print_conventions(records) > 1:
-        click.echo("These runs were measured under different conventions.", err=True)
+        echo("These runs were measured under different conventions.", err=True)

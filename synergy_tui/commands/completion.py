@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 
 
 @click.command(
@@ -38,4 +39,4 @@ def command(context: click.Context, shell: str, program: str) -> None:
     # bash to learn its version, and bash may be absent here.
     complete = completer(context.command, {}, program, variable)
     text = complete.source_template % complete.source_vars()
-    click.echo(text.rstrip("\n"))
+    echo(text.rstrip("\n"))

@@ -9,6 +9,7 @@ import click
 from synergy_tui.commands.arguments import json_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 
 _GLYPHS = {"ok": "✓", "note": "·", "warning": "!", "broken": "✗"}
@@ -40,10 +41,10 @@ def command(as_json: bool, out: Path | None) -> int:
     for finding in examine(out):
         broken = broken or finding.state == "broken"
         if as_json:
-            click.echo(json_line(finding.as_dict()))
+            echo(json_line(finding.as_dict()))
             continue
         glyph = click.style(_GLYPHS[finding.state], fg=_COLOURS[finding.state])
-        click.echo(f"{glyph} {finding.name:<10} {finding.text}")
+        echo(f"{glyph} {finding.name:<10} {finding.text}")
         if finding.advice:
-            click.echo(f"{'':13}{finding.advice}")
+            echo(f"{'':13}{finding.advice}")
     return int(ExitCode.RUN_FAILED if broken else ExitCode.OK)

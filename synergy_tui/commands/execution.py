@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.files import remove_whole
@@ -39,15 +38,16 @@ def prepare(
     out: str | Path | None = None,
 ) -> Experiment:
     """Check a scenario, the files that it names and the device, and make its experiment."""
-    from synergy_tui.running.preflight import check_device, check_inputs
+    from synergy_tui.running.preflight import check_device, input_problems
     from synergy_tui.scenario import find_scenario, load_scenario
 
-    scenario = load_scenario(find_scenario(name), overrides=overrides, seed=seed)
+    scenario = load_scenario(
+        find_scenario(name), overrides=overrides, seed=seed, inputs=input_problems
+    )
     if scenario.sweep is not None:
         raise UserError(
             f"{name} describes many experiments ([sweep]).", hint=f"Run it: `synergy sweep {name}`."
         )
-    check_inputs(scenario)
     check_device(device)
     from synergy_tui.running.recorder import versions
 
@@ -96,7 +96,7 @@ def _execute_in_foreground(
     with stop_on_signals(stopper, detached=False):
         if style in ("plain", "progress"):
             # The imports below take seconds; show at once that something happens.
-            click.echo(f"starting {experiment.id} …", err=True)
+            echo(f"starting {experiment.id} …", err=True)
         return _shown(experiment, style, device, stopper, junit)
 
 
@@ -116,10 +116,10 @@ def _shown(
     if style != "json":
         headless.closing(view.state, quiet=style == "quiet")
         if style != "quiet":
-            click.echo(f"experiment  {experiment.path}", err=True)
+            echo(f"experiment  {experiment.path}", err=True)
     if code != ExitCode.BAD_INPUT:
         for line in headless.next_steps(experiment, code, view.state):
-            click.echo(line, err=True)
+            echo(line, err=True)
     if junit is not None:
         from synergy_tui.commands.junit import write_junit
 

@@ -8,7 +8,8 @@ import click
 
 from synergy_tui.commands.arguments import Real, experiments_argument, out_option, whole_option
 from synergy_tui.commands.helptext import Examples
-from synergy_tui.errors import UserError, as_user_errors
+from synergy_tui.console import echo
+from synergy_tui.errors import UserError, as_user_errors, require
 
 _FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -82,7 +83,16 @@ def command(
     The metrics table has one row per training step, per layer of each probe (and "overall"), and
     per head; times are in diffusion steps, inf where they were not reached within max_steps.
     """
+    from synergy_tui.experiments.attention import find_snapshot
     from synergy_tui.experiments.experiment import find_experiment
+    from synergy_tui.export.attention import (
+        GRAPHS,
+        TENSORS,
+        head_graph,
+        write_attention,
+        write_graph,
+    )
+    from synergy_tui.export.metrics import TABLES, rows, write_metrics
     from synergy_tui.files import STDOUT
 
     if not (metrics or tensorboard or attention or graph or figures):
@@ -95,41 +105,50 @@ def command(
         raise UserError("--attention and --graph take one experiment.")
     states = [each.fold() for each in experiments]
     with as_user_errors():
-        if metrics:
-            from synergy_tui.export.metrics import rows, write_metrics
+        # Everything that can be refused is refused before the first file is written.
+        chosen = _formats(formats)
+        for file, suffixes in (
+            (metrics if metrics != STDOUT else None, TABLES),
+            (attention, TENSORS),
+            (graph, GRAPHS),
+        ):
+            if file is not None and file.suffix.lower() not in suffixes:
+                known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+                raise UserError(f"{file}: this is written as {known}.")
+        if metrics and metrics.suffix.lower() == ".parquet":
+            require("pyarrow", "parquet")
+        if tensorboard:
+            require("tensorboard", "tensorboard")
+        if figures:
+            require("matplotlib", "figures")
+        kept = find_snapshot(experiments[0], states[0], run, step) if attention or graph else None
+        made = None
+        if graph and kept:
+            made = head_graph(kept, layer=layer, example=example, threshold=threshold)
+        if figures:
+            from synergy_tui.export.figures import write_figures
 
-            pairs = zip(experiments, states, strict=True)
-            table = (row for one, state in pairs for row in rows(one.id, state))
-            count = write_metrics(metrics, table)
-            if metrics != STDOUT:
-                click.echo(f"wrote {metrics}: {count} rows", err=True)
+            for one, state in zip(experiments, states, strict=True):
+                for path in write_figures(figures, one, state, chosen):
+                    echo(f"wrote {path}", err=True)
         if tensorboard:
             from synergy_tui.export.tensorboard import write_tensorboard
 
             for one, state in zip(experiments, states, strict=True):
                 count = write_tensorboard(tensorboard, one, state)
-                click.echo(f"wrote {tensorboard / one.id}: {count} scalars", err=True)
-        if figures:
-            from synergy_tui.export.figures import write_figures
-
-            chosen = _formats(formats)
-            for one, state in zip(experiments, states, strict=True):
-                for path in write_figures(figures, one, state, chosen):
-                    click.echo(f"wrote {path}", err=True)
-        if attention or graph:
-            from synergy_tui.experiments.attention import find_snapshot
-            from synergy_tui.export.attention import write_attention
-
-            kept = find_snapshot(experiments[0], states[0], run, step)
-            if attention:
-                write_attention(attention, kept)
-                click.echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
-            if graph:
-                from synergy_tui.export.attention import head_graph, write_graph
-
-                made = head_graph(kept, layer=layer, example=example, threshold=threshold)
-                write_graph(graph, made)
-                click.echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
+                echo(f"wrote {tensorboard / one.id}: {count} scalars", err=True)
+        if metrics:
+            pairs = zip(experiments, states, strict=True)
+            table = (row for one, state in pairs for row in rows(one.id, state))
+            count = write_metrics(metrics, table)
+            if metrics != STDOUT:
+                echo(f"wrote {metrics}: {count} rows", err=True)
+        if attention and kept:
+            write_attention(attention, kept)
+            echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
+        if graph and made is not None:
+            write_graph(graph, made)
+            echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
 
 
 def _formats(given: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from synergy_tui.commands.presentation import print_expectations, print_runs
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
 from synergy_tui.experiments.metrics import metric, run_record
@@ -21,7 +22,7 @@ from synergy_tui.experiments.state import ExperimentState, RunState, outline
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.streams import Outlet, outlet_of
-from synergy_tui.words import clean, counted, duration, show_value
+from synergy_tui.words import clean, clean_lines, counted, duration, show_value
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -104,7 +105,7 @@ class PlainLines(View):
         elif self._quiet:
             return
         elif kind == "experiment_started":
-            self._write(state.title)
+            self._write(clean(state.title))
         elif kind in ("run_started", "run_resumed"):
             self._write(_started(state.runs[event["run"]], event))
         elif kind in ("run_finished", "run_stopped"):
@@ -145,11 +146,11 @@ class ProgressBars(View):
 
         self._console = Console(stderr=True, highlight=False)
         self._progress: Progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[numbers]}"),
+            TextColumn("{task.fields[numbers]}", markup=False),
             console=self._console,
             transient=True,
         )
@@ -162,19 +163,20 @@ class ProgressBars(View):
         if kind in ("warning", "run_failed"):
             self._print(_incident(event), style="yellow" if kind == "warning" else "red")
         elif kind == "experiment_started":
-            self._print(state.title, style="bold")
+            self._print(clean(state.title), style="bold")
         elif kind in ("run_started", "run_resumed"):
             run = state.runs[event["run"]]
             self._print(_started(run, event))
             if run.total_steps:
                 self._tasks[run.name] = self._progress.add_task(
-                    run.name, total=run.total_steps, completed=run.step, numbers=""
+                    clean(run.name), total=run.total_steps, completed=run.step, numbers=""
                 )
         elif kind in ("train_step", "probe") and event["run"] in self._tasks:
             run = state.runs[event["run"]]
             self._progress.update(self._tasks[run.name], completed=run.step, numbers=_numbers(run))
 
     def _print(self, text: str, style: str | None = None) -> None:
+        text = clean_lines(text)
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
@@ -214,8 +216,7 @@ def _record(run: RunState) -> dict[str, Any]:
 
 
 def _say(text: str) -> None:
-    for line in text.splitlines() or [""]:  # some reasons have several
-        print(clean(line), file=sys.stderr, flush=True)
+    echo(text, err=True)
 
 
 def _incident(event: Event) -> str:
@@ -227,7 +228,7 @@ def _incident(event: Event) -> str:
 
 def _started(run: RunState, event: Event) -> str:
     if event["kind"] == "run_resumed":
-        return f"{run.name} continues from step {max(0, event['step'])}"
+        return f"{run.name} continues from step {event['step']}"
     parts = [counted(run.heads, "head")]
     if run.parameters is not None:
         parts.append(f"{run.parameters:,} parameters")

@@ -14,6 +14,7 @@ import click
 
 from synergy_tui.commands.arguments import whole_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 from synergy_tui.schemas import schema_path
 
@@ -88,10 +89,10 @@ def command(
     )
     text = render_scenario(answers)
     if to_stdout:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
         return
     write_output(file, text)
-    click.echo(f"wrote {file}; run it with: synergy run {file}", err=True)
+    echo(f"wrote {file}; run it with: synergy run {file}", err=True)
 
 
 def _from_flags(task: str | None, topology: str | None, given: dict[str, Any]) -> Answers:

@@ -7,7 +7,6 @@ common subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuit
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.files import require_writable, write_output
 from synergy_tui.streams import leave_stdout
+from synergy_tui.words import xml_text
 
 if TYPE_CHECKING:
     from synergy_tui.experiments.state import ExperimentState
-
-# What XML 1.0 cannot contain even escaped; task names and messages may come from anywhere.
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, state: ExperimentState) -> None:
@@ -56,7 +53,7 @@ def _as_failure() -> Iterator[None]:
 def render_junit(state: ExperimentState) -> str:
     """Return the JUnit XML of an experiment."""
     name = state.scenario or state.id or "synergy"
-    suite = ET.Element("testsuite", name=_clean(name), time=f"{state.elapsed:.3f}")
+    suite = ET.Element("testsuite", name=xml_text(name), time=f"{state.elapsed:.3f}")
     for run in state.runs.values():
         case = _case(suite, f"{name}.runs", run.name)
         if run.status == "failed":
@@ -88,12 +85,8 @@ def _why(event: dict[str, Any]) -> str:
 
 
 def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=_clean(classname), name=_clean(name))
+    return ET.SubElement(suite, "testcase", classname=xml_text(classname), name=xml_text(name))
 
 
 def _outcome(case: ET.Element, kind: str, message: str) -> None:
-    ET.SubElement(case, kind, message=_clean(message)).text = _clean(message)
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    ET.SubElement(case, kind, message=xml_text(message)).text = xml_text(message)

@@ -10,9 +10,9 @@ import click
 from synergy_tui.commands.arguments import json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
-from synergy_tui.words import ago, clean, size
-
-_STATES = ("running", "finished", "failed", "stopped", "dead", "new")
+from synergy_tui.console import echo
+from synergy_tui.experiments.experiment import STATES
+from synergy_tui.words import ago, size
 
 
 @click.command(
@@ -27,7 +27,7 @@ _STATES = ("running", "finished", "failed", "stopped", "dead", "new")
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(_STATES),
+    type=click.Choice(STATES),
     help="Only experiments in this state; may be given several times.",
 )
 @out_option
@@ -36,8 +36,10 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """List experiments: state, age, size, scenario, verdict; oldest first.
 
     `dead` means that the worker ended without closing its log (killed, or a power cut);
-    `synergy resume NAME` continues from its last checkpoint. JSON objects have the keys id,
-    scenario, state, started, path, exit_code, verdict, elapsed (seconds) and bytes (on disk).
+    `synergy resume NAME` continues from its last checkpoint. `damaged` means that something in the
+    directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
+    id, scenario, state, started, path, exit_code, verdict, elapsed (seconds), problem and bytes (on
+    disk).
     """
     from synergy_tui.experiments.experiment import list_experiments, summary
     from synergy_tui.files import bytes_in, home
@@ -48,11 +50,11 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         each["bytes"] = bytes_in(Path(each["path"]))
     if as_json:
         for each in found:
-            click.echo(json_line(each))
+            echo(json_line(each))
         return
     if not found:
         which = f"No experiment is {' or '.join(states)}" if states else "No experiments yet"
-        click.echo(f"{which} in {home(out)}.", err=True)
+        echo(f"{which} in {home(out)}.", err=True)
         return
     now = datetime.datetime.now(tz=datetime.UTC)
     rows = []
@@ -60,9 +62,9 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         started = datetime.datetime.fromisoformat(each["started"])
         age = ago((now - started).total_seconds())
         rows.append(
-            [clean(str(each[key])) for key in ("id", "state")]
-            + [age, size(each["bytes"])]
-            + [clean(str(each[key] or "")) for key in ("scenario", "verdict")]
+            [str(each[key]) for key in ("id", "state")]
+            + [age, size(each["bytes"]), str(each["scenario"])]
+            + [str(each["problem"] or each["verdict"] or "")]
         )
     print_table(
         ["experiment", "state", "age", "size", "scenario", "verdict"],

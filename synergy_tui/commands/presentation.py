@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import click
-
+from synergy_tui.console import echo
 from synergy_tui.words import clean, show_value
 
 if TYPE_CHECKING:
@@ -33,13 +32,16 @@ def print_table(
 ) -> None:
     """Print a table; on a terminal too narrow for it, with its rows as columns.
 
-    The first ``left`` columns contain words (left-aligned), the others numbers. Columns whose
+    Cells are shown `clean`. The first ``left`` columns contain words (left-aligned), the others
+    numbers. Columns whose
     heading is in ``wrap`` may wrap; the others are never cut. A line break in a heading is kept
     where there is room for a table. ``err`` prints on stderr.
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
+    rows = [[cell if isinstance(cell, Text) else clean(cell) for cell in row] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     widths = []
     for index, heading in enumerate(columns):
@@ -70,10 +72,10 @@ def _print_turned(
         end = start + 1
         while end < len(rows) and indent + sum(widths[start : end + 1]) <= room:
             end += 1
-        click.echo(err=err)
+        echo(err=err)
         for index, heading in enumerate(headings):
             cells = [f"  {rows[at][index]:<{widths[at] - 2}}" for at in range(start, end)]
-            click.echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
+            echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
         start = end
 
 
@@ -90,6 +92,7 @@ def _print_rich(renderable: Any, err: bool) -> None:
         highlight=False,
         markup=False,
         emoji=False,
+        force_terminal=terminal,
         no_color=bool(os.environ.get("NO_COLOR")) or not terminal,
     )
     if terminal:
@@ -99,7 +102,7 @@ def _print_rich(renderable: Any, err: bool) -> None:
     with console.capture() as capture:
         console.print(renderable)
     for line in capture.get().splitlines():
-        click.echo(line.rstrip(), err=err)
+        echo(line.rstrip(), err=err)
 
 
 def print_runs(
@@ -112,7 +115,7 @@ def print_runs(
         return
 
     def cell(record: Mapping[str, Any], key: str) -> str:
-        return clean(show_value(record.get(key), exact=record["kind"] == "designed"))
+        return show_value(record.get(key), exact=record["kind"] == "designed")
 
     shown = {
         heading: key
@@ -122,7 +125,7 @@ def print_runs(
     print_table(
         [*texts, *shown],
         [
-            ["–" if record[key] is None else clean(str(record[key])) for key in texts]
+            ["–" if record[key] is None else str(record[key]) for key in texts]
             + [cell(record, key) for key in shown.values()]
             for record in records
         ],
@@ -131,8 +134,7 @@ def print_runs(
     )
     for record in records:
         if record.get("reason"):
-            text = f"{record['run']} {record['status']}: {record['reason']}"
-            click.echo(clean(text), err=err)
+            echo(f"{record['run']} {record['status']}: {record['reason']}", err=err)
 
 
 def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
@@ -143,7 +145,7 @@ def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
             key = tuple(str(record[name]) for name in ("convention", "combine", "sink"))
             weights.setdefault(key, set()).add(str(record["weights"]))
     for (convention, combine, sink), used in sorted(weights.items()):
-        click.echo(
+        echo(
             f"convention  {convention}, {combine}, {' or '.join(sorted(used))} head weights, "
             f"sink {sink}; times in diffusion steps, loss in nats"
         )
@@ -161,10 +163,10 @@ def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False
         [
             [
                 holds if event.get("holds") else fails,
-                clean(event.get("that", "")),
+                str(event.get("that", "")),
                 show_value(event.get("left")),
                 show_value(event.get("right")),
-                clean(str(event.get("reason") or event.get("because") or "")),
+                str(event.get("reason") or event.get("because") or ""),
             ]
             for event in events
         ],

@@ -9,6 +9,7 @@ import click
 
 from synergy_tui.commands.arguments import experiments_argument, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import require
 
 
@@ -51,6 +52,6 @@ def command(
     sources = [source.id for source in evidence.sources]
     document = compose(evidence, command=shlex.join(["synergy", "report", *sources]))
     for verdict, sentence in document.headline:
-        click.echo(f"{verdict:<13} {sentence}", err=True)
+        echo(f"{verdict:<13} {sentence}", err=True)
     for path in write_report(document, output or Path("report.html")):
-        click.echo(str(path))
+        echo(str(path))

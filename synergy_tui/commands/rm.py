@@ -10,6 +10,7 @@ import click
 
 from synergy_tui.commands.arguments import Age, complete_experiments, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 from synergy_tui.files import bytes_in, clear_leftovers, home, remove_whole
 from synergy_tui.words import counted, duration, size
@@ -47,7 +48,7 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
         raise UserError("Name the experiments to remove, or give --older AGE; not both.")
     clear_leftovers(home(out))
     if older is None:
-        chosen = [find_experiment(name, out) for name in names]
+        chosen = [find_experiment(name, out, damaged=True) for name in names]
     else:
         old = [each for each in list_experiments(out) if each.idle > older]
         chosen = [each for each in old if each.state() != "running"]
@@ -59,21 +60,21 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
                 hint=f"Stop it first: `synergy stop {experiment.id}`.",
             )
     if older is not None and not found:
-        click.echo(f"No experiment in {home(out)} is older than {duration(older)}.", err=True)
+        echo(f"No experiment in {home(out)} is older than {duration(older)}.", err=True)
         return
     if not yes and not _agreed(list(found.values())):
-        click.echo("Nothing was removed.", err=True)
+        echo("Nothing was removed.", err=True)
         return
     for experiment in found.values():
         _remove(experiment)
-        click.echo(f"removed {experiment.id}", err=True)
+        echo(f"removed {experiment.id}", err=True)
 
 
 def _agreed(experiments: list[Experiment]) -> bool:
     """Ask whether to remove these, by name."""
     sizes = [bytes_in(experiment.path) for experiment in experiments]
     for experiment, each in zip(experiments, sizes, strict=True):
-        click.echo(f"  {experiment.path} ({experiment.state()}, {size(each)})", err=True)
+        echo(f"  {experiment.path} ({experiment.state()}, {size(each)})", err=True)
     if not sys.stdin.isatty():
         raise UserError(
             "There is no terminal to ask on.", hint="Give --yes to remove without asking."

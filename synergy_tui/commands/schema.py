@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 
 
 @click.command(
@@ -28,4 +29,4 @@ def command(name: str, path: bool) -> None:
     from synergy_tui.schemas import schema_path
 
     file = schema_path(name)
-    click.echo(str(file) if path else file.read_text(encoding="utf-8"), nl=path)
+    echo(str(file) if path else file.read_text(encoding="utf-8"), nl=path)

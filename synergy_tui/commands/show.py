@@ -14,6 +14,7 @@ from synergy_tui.commands.presentation import (
     print_expectations,
     print_runs,
 )
+from synergy_tui.console import echo
 from synergy_tui.words import clean, duration
 
 
@@ -41,7 +42,7 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     state = experiment.fold()
     record = summary(experiment) | experiment_record(state)
     if as_json:
-        click.echo(json_line(record))
+        echo(json_line(record))
         return
     head = {
         "experiment": record["id"],
@@ -53,14 +54,14 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     }
     for key, value in head.items():
         if value not in (None, ""):
-            click.echo(f"{key:<11} {clean(str(value))}")
+            echo(f"{key:<11} {clean(value)}")
     print_runs(record["runs"], ("run", "status"))
     print_conventions(record["runs"])
     if state.expectations:
         print_expectations(state.expectations)
     for warning in record["warnings"]:
         who = f"{warning['run']}: " if warning["run"] else ""
-        click.echo(f"warning     {clean(who + str(warning['message']))}")
+        echo(f"warning     {who}{warning['message']}")
     closing = record["verdict"] or (verdict(state).line if state.runs else "")
     if closing:
-        click.echo(f"verdict     {clean(closing)}")
+        echo(f"verdict     {closing}")

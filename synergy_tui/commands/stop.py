@@ -8,6 +8,7 @@ import click
 
 from synergy_tui.commands.arguments import Real, experiment_argument, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 
 
@@ -50,7 +51,5 @@ def command(name: str, wait: float, out: Path | None) -> int:
         f"`synergy stop {found.id}` waits again.",
     }
     unclean = f"{found.id} ended without closing its log: it was killed, or it crashed. What came "
-    click.echo(
-        message.get(state, f"{unclean}after its last checkpoint is lost. {resume}"), err=True
-    )
+    echo(message.get(state, f"{unclean}after its last checkpoint is lost. {resume}"), err=True)
     return int(ExitCode.OK if state in ("stopped", "finished") else ExitCode.RUN_FAILED)

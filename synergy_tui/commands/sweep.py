@@ -19,6 +19,7 @@ from synergy_tui.commands.arguments import (
 )
 from synergy_tui.commands.execution import terminal_is_interactive
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError, require
 
 if TYPE_CHECKING:
@@ -96,12 +97,12 @@ def command(
     plan = _check(scenario, sweep, overrides, backend_options, quiet)
     if dry_run:
         for point in plan.left:
-            click.echo(f"{point.name}  {', '.join(point.columns)}")
+            echo(f"{point.name}  {', '.join(point.columns)}")
         return 0
     if sweep is None:
         sweep = _create(scenario, plan, overrides, out)
         if not quiet:
-            click.echo(f"sweep  {sweep.path}", err=True)
+            echo(f"sweep  {sweep.path}", err=True)
     return _run(sweep, plan.backend, foreground=foreground, as_json=as_json, quiet=quiet)
 
 
@@ -123,10 +124,12 @@ def _existing(name: str, out: Path | None) -> Sweep | None:
     from synergy_tui.sweep.directory import find_sweep
 
     try:
-        return find_sweep(name, out)
+        found = find_sweep(name, out, damaged=True)
     except UserError:
         find_scenario(name)  # its error lists what the name could have been
         return None
+    found.require_sound()
+    return found
 
 
 def _check(
@@ -172,7 +175,7 @@ def _check(
     check_inputs(left[0].scenario)
     cost = estimate(left, workers=max(1, backend.workers), together=backend.together)
     if not quiet:
-        click.echo(announce(cost, finished=len(points) - len(left), backend=str(backend)), err=True)
+        echo(announce(cost, finished=len(points) - len(left), backend=str(backend)), err=True)
     return _Plan(scenario, points, left, backend)
 
 
@@ -202,7 +205,7 @@ def _follow(
 
     code = follow(sweep, start, as_json=as_json, quiet=quiet)
     if code in (ExitCode.OK, ExitCode.EXPECTATION_FAILED) and not quiet and not as_json:
-        click.echo(f"report with  synergy report {sweep.path}", err=True)
+        echo(f"report with  synergy report {sweep.path}", err=True)
     return code
 
 

@@ -7,6 +7,7 @@ import click
 from synergy_tui.commands.arguments import json_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 
 
@@ -25,14 +26,14 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
     Every problem of every file is listed, with line, key, value and what is allowed. JSON objects,
     one per file, have the keys file, valid and problems (line, key, value, message).
     """
-    from synergy_tui.running.preflight import check_inputs
+    from synergy_tui.running.preflight import input_problems
     from synergy_tui.scenario import ScenarioError, find_scenario, load_scenario
 
     bad = 0
     for file in files:
         problems: list[dict[str, object]] = []
         try:
-            check_inputs(load_scenario(find_scenario(file)))
+            load_scenario(find_scenario(file), inputs=input_problems)
         except ScenarioError as error:
             problems = [problem.as_dict() for problem in error.problems]
             message, hint = error.message, error.hint
@@ -41,11 +42,11 @@ def command(files: tuple[str, ...], as_json: bool) -> int:
             message, hint = error.message, error.hint
         bad += bool(problems)
         if as_json:
-            click.echo(json_line({"file": file, "valid": not problems, "problems": problems}))
+            echo(json_line({"file": file, "valid": not problems, "problems": problems}))
         elif problems:
-            click.echo(message, err=True)
+            echo(message, err=True)
             if hint:
-                click.echo(f"  {hint}", err=True)
+                echo(f"  {hint}", err=True)
         else:
-            click.echo(f"{file}: valid", err=True)
+            echo(f"{file}: valid", err=True)
     return int(ExitCode.BAD_INPUT if bad else ExitCode.OK)

@@ -44,12 +44,22 @@ class Fidelity(TypedDict):
     argmin: NotRequired[int | None]
     time: NotRequired[int | None]
     unreachable: NotRequired[list[Any]]
+    depth_limited: NotRequired[Number]
+    depth: NotRequired[MeanCount]
 
 
 class Synergy(TypedDict):
     fidelity_amplification: Number
     mixing_gain: Number
+    fidelity_amplification_held_out: NotRequired[Number | None]
     best_head_fidelity: NotRequired[Annotated[float, "open"]]
+
+
+class Diversity(TypedDict):
+    jensen_shannon: NotRequired[Number]
+    jaccard: NotRequired[Number]
+    cosine_disagreement: NotRequired[Number]
+    pairs: NotRequired[list[list[Number]]]
 
 
 class HeadAlone(TypedDict):
@@ -58,6 +68,13 @@ class HeadAlone(TypedDict):
     head: NotRequired[Positive]
     weight: NotRequired[Share]
     mixing_time_tv_max: NotRequired[Time]
+
+
+class Sinks(TypedDict):
+    k: MeanCount
+    minimax: Number
+    normalised: Number
+    fidelity_amplification: Number
 
 
 class Arrival(TypedDict):
@@ -92,10 +109,11 @@ class Analysis(TypedDict):
     mixing: Mixing
     fidelity: Fidelity
     synergy: Synergy
-    diversity: dict[str, Number]
+    diversity: Diversity
     bounds: dict[str, Any]
     file: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]
     arrival: NotRequired[Arrival]
+    sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
     paths: NotRequired[Paths]

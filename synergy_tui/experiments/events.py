@@ -9,6 +9,7 @@ Numbers that JSON lacks are the strings ``"inf"``, ``"-inf"`` and ``"nan"``; rea
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import threading
@@ -19,20 +20,22 @@ from typing import Any, Self
 
 import orjson
 
-from synergy_tui.files import FILE_MODE
+from synergy_tui.errors import UserError
+from synergy_tui.experiments.shapes import VERSION, Event, fitting
+from synergy_tui.files import open_own
 
-VERSION = 1
 SYNCED = frozenset(
     {"checkpoint", "run_finished", "run_failed", "run_stopped", "experiment_finished"}
 )
-
-Event = dict[str, Any]
 
 # A line longer than this is not ours: the reader skips it instead of keeping it in memory.
 LONGEST_LINE = 64 * 2**20
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 # What people write stays as written, even when it reads like a number.
-_TEXT_FIELDS = frozenset({"run", "message", "reason", "that", "id", "scenario", "title", "note"})
+_TEXT_FIELDS = frozenset(
+    {"run", "message", "reason", "that", "because", "id", "scenario", "title", "note", "verdict"}
+    | {"name", "task", "device", "path", "attention", "started", "convention"}
+)
 
 
 def plain(value: Any) -> Any:
@@ -69,8 +72,29 @@ def revive(value: Any) -> Any:
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
-    """Return the event as one line of JSON, newline included."""
-    return orjson.dumps(plain(event), option=orjson.OPT_APPEND_NEWLINE)
+    """Return the event as one line of strict JSON, newline included.
+
+    What is not printable is escaped, so that a terminal can show the line.
+    """
+    value = plain(event)
+    try:
+        line = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        if line.isascii() and b"\x7f" not in line:
+            return line
+        text = line[:-1].decode()
+    except TypeError:
+        # Integers beyond 64 bits, and halves of surrogate pairs (file names that are not UTF-8).
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return "".join(map(_printable, text)).encode() + b"\n"
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xD800 <= code < 0xE000:
+        return "�"
+    return f"\\u{code:04x}" if code <= 0xFFFF else json.dumps(character)[1:-1]
 
 
 def _is_event(value: Any) -> bool:
@@ -102,7 +126,7 @@ class EventWriter:
         listener: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
+        self._descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         self._listener = listener
         self._clock = clock
         self._guard = threading.Lock()
@@ -194,7 +218,8 @@ class EventReader:
     """Reads a log that may still be growing, from where it last stopped.
 
     Only whole lines are consumed: what follows the last newline is looked at again next time, so a
-    torn line is never half read. Lines that are not events are skipped and counted.
+    torn line is never half read. Lines that are not events, or not of the shape that their kind has
+    (`shapes`), are skipped and counted. A `UserError` says that the log is of a later version.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -209,7 +234,7 @@ class EventReader:
         An empty list means that there is nothing new (or no log yet).
         """
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = open_own(self.path, os.O_RDONLY)
         except FileNotFoundError:
             return []
         try:
@@ -252,11 +277,28 @@ class EventReader:
             except ValueError:
                 batch = []
             if len(batch) == data.count(b"\n") and all(map(_is_event, batch)):
-                return batch
+                events = _accepted(batch, self.path)
+                self.garbled += len(batch) - len(events)
+                return events
         lines = data[:-1].split(b"\n")
-        events = list(_decodable(lines))
+        events = _accepted(list(_decodable(lines)), self.path)
         self.garbled += sum(1 for line in lines if line) - len(events)
         return events
+
+
+def _accepted(events: list[Event], log: Path) -> list[Event]:
+    """Return the events of the right shape; a `UserError` where one is of a later version."""
+    kept = fitting(events)
+    if len(kept) < len(events):
+        for event in events:
+            version = event.get("v")
+            if type(version) is int and version > VERSION:
+                raise UserError(
+                    f"{log} was written by a later version of Synergy (events of version "
+                    f"{version}; this one reads version {VERSION}).",
+                    hint="Read it with that version or a later one: `synergy --version`.",
+                )
+    return kept
 
 
 def _decodable(lines: Iterable[bytes]) -> Iterator[Event]:
@@ -270,14 +312,14 @@ def _decodable(lines: Iterable[bytes]) -> Iterator[Event]:
 def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
     """Return the events in the last ``size`` bytes of a log, oldest first; ``[]`` without a log."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             end = file.seek(0, os.SEEK_END)
             start = max(0, end - size)
             file.seek(start)
             data = file.read(size)
     except FileNotFoundError:
         return []
-    return list(_decodable(data.split(b"\n")[1 if start else 0 : -1]))
+    return _accepted(list(_decodable(data.split(b"\n")[1 if start else 0 : -1])), path)
 
 
 def status_of(exit_code: int | None) -> str:

@@ -6,12 +6,10 @@ import datetime
 import os
 import re
 import shutil
-import socket
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,20 +18,23 @@ import orjson
 
 from synergy_tui.errors import ExitCode, UserError, nearest
 from synergy_tui.experiments.events import Event, EventReader, last_events, status_of
+from synergy_tui.experiments.worker import LOCK, Worker
 from synergy_tui.files import (
     FILE_MODE,
     clear_leftovers,
+    damage,
     expand,
     home,
     make_private,
     make_whole,
+    read_own,
+    require_file,
     stamped,
     write_whole,
 )
 
 if TYPE_CHECKING:
     import numpy as np
-    import psutil
 
     from synergy_tui.experiments.state import ExperimentState
     from synergy_tui.scenario import Scenario
@@ -41,69 +42,13 @@ if TYPE_CHECKING:
 SCENARIO = "scenario.toml"
 EVENTS = "events.jsonl"
 WORKER = "worker.json"
-LOCK = ".lock"
+LOG = "worker.log"  # tracebacks, and what libraries print
+RESERVE = ".reserve"  # disk set aside for the closing events
+_FILES = (SCENARIO, EVENTS, WORKER, LOCK, LOG, RESERVE)
+_FOLDERS = ("attention", "checkpoints", "exports")
+STATES = ("running", "finished", "failed", "stopped", "dead", "new", "damaged")
 # Files that are written aside, here and by the trainer, and the common folder of an ensemble.
 _HALF_WRITTEN = re.compile(r"\..+\.([a-z0-9_]{8}|partial)|\.together")
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """The process that writes an experiment."""
-
-    pid: int
-    created: float
-    """Seconds since 1970. A later process with the same id was created at another time, so it is
-    not mistaken for the worker."""
-    host: str
-    uptime: float | None = None
-    """Seconds that the machine had been running when the process was created, where that is known:
-    setting the clock changes ``created`` as it is reported later, but not this."""
-
-    @classmethod
-    def this_process(cls) -> Worker:
-        import psutil
-
-        process = psutil.Process()
-        return cls(os.getpid(), process.create_time(), socket.gethostname(), _uptime(process))
-
-    @property
-    def here(self) -> bool:
-        return self.host == socket.gethostname()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs; ``False`` when that cannot be known from here."""
-        if not self.here:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return False
-        except PermissionError:
-            pass  # somebody else's: perhaps a later process with this id
-        import psutil
-
-        try:
-            process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            uptime = _uptime(process)
-            if self.uptime is not None and uptime is not None:
-                return abs(uptime - self.uptime) < 0.1
-            return abs(process.create_time() - self.created) < 2.0
-        except psutil.NoSuchProcess:
-            return False
-        except psutil.AccessDenied:
-            return True
-
-
-def _uptime(process: psutil.Process) -> float | None:
-    """Return how long the machine had been running when a process was created."""
-    if sys.platform != "linux":
-        return None  # there the time of creation stays as the clock showed it then
-    import psutil
-
-    return process.create_time() - psutil.boot_time()
 
 
 class Experiment:
@@ -114,11 +59,35 @@ class Experiment:
         self.id = self.path.name
         self.events_path = self.path / EVENTS
         self.scenario_path = self.path / SCENARIO
-        self.log_path = self.path / "worker.log"  # tracebacks, and what libraries print
+        self.log_path = self.path / LOG
         self.checkpoints = self.path / "checkpoints"
 
     def __repr__(self) -> str:
         return f"Experiment({str(self.path)!r})"
+
+    @property
+    def damage(self) -> str:
+        """What makes the directory unusable, as a clause; empty where nothing does."""
+        found = damage(self.path, _FILES, _FOLDERS)
+        if found:
+            return found
+        for name in (SCENARIO, EVENTS):
+            path = self.path / name
+            if path.exists() and not os.access(path, os.R_OK):
+                return f"{name} cannot be read (permission denied)"
+        if (self.path / WORKER).exists() and self.worker() is None:
+            # It is removed when a worker ends, perhaps between the two looks.
+            return f"{WORKER} names no process" if (self.path / WORKER).exists() else ""
+        return ""
+
+    def require_sound(self) -> None:
+        """Raise a `UserError` where the directory is damaged, or its log of a later version."""
+        if found := self.damage:
+            raise UserError(
+                f"Experiment {self.id} is damaged: {found}.",
+                hint=f"Repair that in {self.path}, or remove it all: `synergy rm {self.id}`.",
+            )
+        self.ending()
 
     def scenario(self) -> Scenario:
         """Read the resolved scenario; a `UserError` says that it is missing or damaged."""
@@ -146,15 +115,14 @@ class Experiment:
         started = (self.first_event or {}).get("started")
         try:
             return datetime.datetime.fromisoformat(str(started)).astimezone(datetime.UTC)
-        except ValueError:
-            made = self.path.stat().st_mtime
-            return datetime.datetime.fromtimestamp(made, tz=datetime.UTC)
+        except (ValueError, OverflowError):
+            return _changed(self.path)
 
     @property
     def scenario_name(self) -> str:
         """The scenario's name, from the log or from the directory's."""
         name = (self.first_event or {}).get("scenario")
-        return str(name) if name else re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", self.id)
+        return str(name) if name else name_in(self.id)
 
     def ending(self) -> Event | None:
         """Return the closing event, unless the experiment was resumed after it."""
@@ -168,28 +136,45 @@ class Experiment:
     def worker(self) -> Worker | None:
         """Return the process that last took charge of this experiment."""
         try:
-            record = orjson.loads((self.path / WORKER).read_bytes())
-            uptime = record.get("uptime")
+            record = orjson.loads(read_own(self.path / WORKER, most=4096))
+            pid, uptime = record["pid"], record.get("uptime")
+            # Signals to 0, -1 and other negative ids reach many processes.
+            if type(pid) is not int or not 0 < pid < 2**31:
+                return None
             return Worker(
-                int(record["pid"]),
+                pid,
                 float(record["created"]),
                 str(record["host"]),
                 None if uptime is None else float(uptime),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
-    def state(self) -> str:
-        """Return ``running``, ``finished``, ``failed``, ``stopped``, ``dead`` or ``new``.
-
-        ``dead`` means that its worker ended without closing the log (killed, or a power cut);
-        ``synergy resume`` continues from the last checkpoint. A worker on another machine counts as
-        running while the log was written to within the last minute.
-        """
+    @property
+    def writer(self) -> Worker | None:
+        """The live process on this machine that has the experiment's lock."""
         worker = self.worker()
-        if worker is not None and worker.alive:
+        if worker is None or not worker.alive or not worker.holds(self.path):
+            return None
+        return worker
+
+    def state(self) -> str:
+        """Return one of `STATES`.
+
+        ``damaged`` means that something in it is not what its name promises (`damage`); ``dead``,
+        that its worker ended without closing the log (killed, or a power cut), and ``synergy
+        resume`` continues from the last checkpoint. A worker on another machine counts as running
+        while the log was written to within the last minute.
+        """
+        if self.damage:
+            return "damaged"
+        if self.writer is not None:
             return "running"
-        ending = self.ending()
+        worker = self.worker()
+        try:
+            ending = self.ending()
+        except (UserError, OSError):
+            return "damaged"
         if ending is not None:
             return status_of(ending.get("exit_code"))
         if worker is not None and not worker.here and self._written_within(60.0):
@@ -217,10 +202,15 @@ class Experiment:
         """Hold the experiment for writing; a `UserError` says that another process holds it.
 
         ``announce`` writes down that this process is its worker; not for removing it, which must
-        work on a full disk too.
+        work on a full disk too, and on what is damaged.
         """
         import filelock
 
+        if announce:
+            self.require_sound()
+        elif damage(self.path, [LOCK]):
+            yield  # what is there cannot be locked, so nobody holds it
+            return
         guard = filelock.FileLock(self.path / LOCK, timeout=0, mode=FILE_MODE)
         try:
             guard.acquire()
@@ -277,17 +267,19 @@ class Experiment:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        file = (self.path / path).resolve()
-        if not file.is_relative_to(self.path.resolve()):
-            raise UserError(f"The event names a file outside its experiment: {path}.")
         try:
+            file = (self.path / path).resolve()
+            if not file.is_relative_to(self.path.resolve()):
+                raise UserError(f"The event names a file outside its experiment: {path}.")
+            file.lstat()  # one that is absent has words of its own
+            require_file(file)
             return load_file(file)
         except FileNotFoundError as error:
             raise UserError(
                 f"{path} was not kept (see keep in [analysis]), or has been removed."
             ) from error
-        except (OSError, SafetensorError, ValueError) as error:
-            raise UserError(f"Attention file {file} cannot be read: {error}.") from error
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"Attention file {path} cannot be read: {error}.") from error
 
 
 def create_experiment(
@@ -306,10 +298,10 @@ def create_experiment(
 
 
 def is_experiment(path: Path) -> bool:
-    """Whether a directory is an experiment that this user may read."""
+    """Whether a directory is meant to be an experiment (`Experiment.damage`) and may be read."""
     try:
-        return (path / EVENTS).is_file() or (path / SCENARIO).is_file()
-    except PermissionError:
+        return path.is_dir() and any(map(os.path.lexists, (path / EVENTS, path / SCENARIO)))
+    except (OSError, ValueError):
         return False
 
 
@@ -321,9 +313,7 @@ def list_experiments(out: str | Path | None = None) -> list[Experiment]:
     root = home(out)
     try:
         paths = sorted(
-            path
-            for path in root.iterdir()
-            if not path.name.startswith(".") and path.is_dir() and is_experiment(path)
+            path for path in root.iterdir() if not path.name.startswith(".") and is_experiment(path)
         )
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -332,19 +322,30 @@ def list_experiments(out: str | Path | None = None) -> list[Experiment]:
     return [Experiment(path) for path in paths]
 
 
-def find_experiment(name: str, out: str | Path | None = None) -> Experiment:
+def find_experiment(
+    name: str, out: str | Path | None = None, *, damaged: bool = False
+) -> Experiment:
     """Return the one experiment in the folder ``out`` that ``name`` means.
 
     That is a directory, an id, what is unique of an id (its beginning, else any part), or ``last``.
+    A `UserError` says what is wrong with one that is damaged, unless ``damaged`` ones will do.
     """
+    found = _find(name, out)
+    if not damaged:
+        found.require_sound()
+    return found
+
+
+def _find(name: str, out: str | Path | None) -> Experiment:
     if (os.sep in name or name in (".", "..")) or is_experiment(Path(name)):
         path = expand(name)
-        if path.is_dir() and is_experiment(path):
+        if is_experiment(path):
             return Experiment(path)
         raise UserError(f"{path} is not an experiment.", hint="`synergy ls` lists all there are.")
     every = list_experiments(out)
-    if name == "last" and every:
-        return max(every, key=lambda experiment: experiment.started)
+    sound = [each for each in every if not each.damage] if name == "last" else []
+    if sound:
+        return max(sound, key=lambda experiment: experiment.started)
     found = match_id(name, [each.id for each in every])
     if found is not None:
         return next(each for each in every if each.id == found)
@@ -373,15 +374,45 @@ def match_id(name: str, ids: Sequence[str]) -> str | None:
 
 
 def summary(experiment: Experiment) -> dict[str, Any]:
-    """Return what ``synergy ls --json`` prints for an experiment."""
-    ending = experiment.ending() or {}
-    return {
+    """Return what ``synergy ls --json`` prints for an experiment; nothing in it stops this."""
+    problem = experiment.damage
+    found: dict[str, Any] = {
         "id": experiment.id,
-        "scenario": experiment.scenario_name,
-        "state": experiment.state(),
-        "started": experiment.started.isoformat(timespec="seconds"),
+        "scenario": name_in(experiment.id),
+        "state": "damaged",
+        "started": _changed(experiment.path).isoformat(timespec="seconds"),
         "path": str(experiment.path),
-        "exit_code": ending.get("exit_code"),
-        "verdict": ending.get("verdict", ""),
-        "elapsed": ending.get("t"),
+        "exit_code": None,
+        "verdict": "",
+        "elapsed": None,
+        "problem": problem,
     }
+    if problem:
+        return found
+    try:
+        ending = experiment.ending() or {}
+        return found | {
+            "scenario": experiment.scenario_name,
+            "state": experiment.state(),
+            "started": experiment.started.isoformat(timespec="seconds"),
+            "exit_code": ending.get("exit_code"),
+            "verdict": ending.get("verdict", ""),
+            "elapsed": ending.get("t"),
+        }
+    except UserError as error:
+        return found | {"problem": error.message}
+    except OSError as error:
+        return found | {"problem": f"it cannot be read: {error.strerror or error}"}
+
+
+def name_in(identity: str) -> str:
+    """Return the scenario's name in a directory's, without date, time and number."""
+    return re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", identity)
+
+
+def _changed(path: Path) -> datetime.datetime:
+    """Return when ``path`` was changed, aware, UTC; 1970 where its file system has no such year."""
+    try:
+        return datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC)
+    except (OSError, ValueError, OverflowError):
+        return datetime.datetime.fromtimestamp(0, tz=datetime.UTC)

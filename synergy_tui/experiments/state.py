@@ -14,6 +14,7 @@ import numpy as np
 
 from synergy_tui.experiments.events import Event, EventReader, status_of
 from synergy_tui.experiments.kinds import KINDS, Probe, TrainStep
+from synergy_tui.words import counted
 
 if TYPE_CHECKING:
     from synergy_tui.experiments.analysis import Analysis
@@ -245,8 +246,11 @@ class ExperimentState:
         cls, log: Path | str, forget: Callable[[RunState, int], None] | None = None
     ) -> ExperimentState:
         """Return the state after everything that is in ``log`` now, if there is one."""
-        state = cls(forget)
-        state.apply_all(EventReader(log).read_all())
+        state, reader = cls(forget), EventReader(log)
+        state.apply_all(reader.read_all())
+        if reader.garbled:
+            lines = counted(reader.garbled, "line")
+            state.warnings.append((state.elapsed, None, f"skipped {lines} of the log: damaged"))
         return state
 
     @property
@@ -383,9 +387,6 @@ class ExperimentState:
             series.append(step, event.get(name))
 
     def _on_probe(self, event: Event) -> None:
-        if not all(isinstance(each, dict) for each in [*event["layers"], event["overall"]]):
-            raise TypeError("an analysis is an object")
-        attention = event.get("attention")
         run = self._run(event)
         run.add_probe(
             Probe(
@@ -395,7 +396,7 @@ class ExperimentState:
                 layers=event["layers"],
                 overall=event["overall"],
                 conventions=event.get("conventions") or {},
-                attention=attention if isinstance(attention, str) else None,
+                attention=event.get("attention"),
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
             )

@@ -11,9 +11,14 @@ import numpy as np
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.files import write_output, write_output_with
+from synergy_tui.words import xml_text
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+TENSORS = (".safetensors", ".npz", ".npy")
+GRAPHS = (".graphml", ".gml", ".json")
 
 
 def write_attention(path: Path, kept: Snapshot) -> None:
@@ -26,7 +31,7 @@ def write_attention(path: Path, kept: Snapshot) -> None:
     elif suffix == ".npy":
         write_output_with(path, lambda target: np.save(target, kept.attention))
     else:
-        raise UserError(f"{path}: attention is written as .safetensors, .npz or .npy.")
+        raise UserError(f"{path}: attention is written as {', '.join(TENSORS)}.")
 
 
 def _origin(kept: Snapshot) -> dict[str, str]:
@@ -77,16 +82,24 @@ def head_graph(kept: Snapshot, *, layer: int, example: int, threshold: float) ->
     return graph
 
 
+def _for_xml(graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
+    """Return a copy whose names and origin XML can hold."""
+    copied = graph.copy()
+    for about in (copied.graph, *(known for _, known in copied.nodes(data=True))):
+        about.update({key: xml_text(text) for key, text in about.items() if isinstance(text, str)})
+    return copied
+
+
 def write_graph(path: Path, graph: nx.MultiDiGraph) -> None:
     """Write a graph to ``path`` as its suffix says."""
     import networkx as nx
 
     suffix = path.suffix.lower()
     if suffix == ".graphml":
-        write_output_with(path, lambda target: nx.write_graphml(graph, target))
+        write_output_with(path, lambda target: nx.write_graphml(_for_xml(graph), target))
     elif suffix == ".gml":
         write_output_with(path, lambda target: nx.write_gml(graph, target))
     elif suffix == ".json":
         write_output(path, json.dumps(nx.node_link_data(graph, edges="edges")) + "\n")
     else:
-        raise UserError(f"{path}: graphs are written as .graphml, .gml or .json.")
+        raise UserError(f"{path}: graphs are written as {', '.join(GRAPHS)}.")

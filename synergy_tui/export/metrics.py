@@ -14,8 +14,10 @@ from synergy_tui.experiments.metrics import MEASURES, as_number, conventions, le
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import STDOUT, write_output, write_output_with
 from synergy_tui.scenario.metrics import HEAD_METRICS
+from synergy_tui.words import csv_text
 
 Row = dict[str, Any]
+TABLES = (".csv", ".parquet")
 
 # Column → its type. One row per training step (layer and head empty), one per layer of each probe
 # (and "overall"), one per head of each of those layers.
@@ -85,7 +87,7 @@ def write_metrics(path: Path, table: Iterable[Row]) -> int:
     elif suffix == ".parquet":
         _write_parquet(path, found)
     else:
-        raise UserError(f"{path}: metrics are written as .csv or .parquet.")
+        raise UserError(f"{path}: metrics are written as {', '.join(TABLES)}.")
     return len(found)
 
 
@@ -95,8 +97,14 @@ def as_csv(table: Iterable[Row]) -> str:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table:
-        writer.writerow({key: "" if _missing(row.get(key)) else row[key] for key in COLUMNS})
+        writer.writerow({key: _cell(row.get(key)) for key in COLUMNS})
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return csv_text(value)
+    return "" if _missing(value) else value
 
 
 def _missing(value: Any) -> bool:

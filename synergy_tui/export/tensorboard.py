@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentSta
     times = _times(experiment)
     count = 0
     for run in state.runs.values():
-        target = folder / experiment.id / run.name
+        # A log may name its runs anything; a folder's name must not lead elsewhere.
+        target = folder / experiment.id / re.sub(r"[^\w-]+", "_", run.name)
         if target.is_dir() and any(target.glob("events.out.tfevents.*")):
             raise UserError(
                 f"{target} contains event files already.", hint="Choose another folder."
@@ -45,7 +47,7 @@ def _times(experiment: Experiment) -> dict[tuple[str, int], float]:
     return {
         (event["run"], event["step"]): start + event["t"]
         for event in EventReader(experiment.events_path).read_all()
-        if "run" in event and "step" in event
+        if event["kind"] in ("train_step", "probe") and {"run", "step", "t"} <= event.keys()
     }
 
 

@@ -91,14 +91,20 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
 
 
 def _find(name: str, out: str | Path | None) -> Sweep | Experiment:
+    found = _find_any(name, out)
+    found.require_sound()
+    return found
+
+
+def _find_any(name: str, out: str | Path | None) -> Sweep | Experiment:
     path = expand(name)
-    if path.is_dir() and is_experiment(path):
+    if is_experiment(path):
         return Experiment(path)
     try:
-        return find_sweep(name, out)
+        return find_sweep(name, out, damaged=True)
     except UserError as no_sweep:
         try:
-            return find_experiment(name, out)
+            return find_experiment(name, out, damaged=True)
         except UserError as no_experiment:
             raise UserError(
                 f"There is neither a sweep nor an experiment '{name}'.",

@@ -2,45 +2,76 @@
 
 from __future__ import annotations
 
-from synergy_tui.errors import UserError
-from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario
+from collections.abc import Callable
+from typing import Any
+
+from synergy_tui.errors import UserError, for_commands
+from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario, ScenarioError
+from synergy_tui.scenario.models import Run
+from synergy_tui.scenario.problems import MISSING, Problem
 
 
 def check_inputs(scenario: Scenario) -> None:
-    """Read the attention, graphs and checkpoints that a scenario names.
+    """Raise a `ScenarioError` that lists what `input_problems` finds."""
+    if problems := input_problems(scenario):
+        raise ScenarioError(scenario.name or "The scenario", problems)
 
-    Loads the engine only when there are such files. A `UserError` names every file that cannot be
-    used, and why.
+
+def input_problems(scenario: Scenario) -> list[Problem]:
+    """Read the attention, graphs and checkpoints that a scenario names; return what is wrong.
+
+    Loads the engine only when there are such files.
     """
-    problems: list[str] = []
-    for run in scenario.runs:
-        named = isinstance(run, LoadedRun) or (
-            isinstance(run, DesignedRun) and any(head.file for head in run.heads)
-        )
-        if not named:
-            continue
-        from synergy_engine.errors import EngineError
-        from synergy_trainer.errors import TrainerError
-        from synergy_tui.running.systems import build_system, load_run
+    problems: list[Problem] = []
+    for index, run in enumerate(scenario.runs):
+        if isinstance(run, LoadedRun):
+            key = "checkpoint" if run.checkpoint else "attention"
+            value = run.checkpoint or run.attention
+            problems += [
+                Problem(("runs", index, key), message, value)
+                for message in _messages(_try_to_load, run, scenario)
+            ]
+        elif isinstance(run, DesignedRun) and any(head.file for head in run.heads):
+            problems += [
+                _of_head(index, run, message) for message in _messages(_build, run, scenario)
+            ]
+    return problems
 
-        try:
-            if isinstance(run, LoadedRun):
-                snapshot = load_run(run, scenario).snapshot
-                import synergy_engine as engine
 
-                for batch in snapshot.attention:
-                    for layer in batch:
-                        engine.MultiHeadSystem.from_attention(layer)
-            else:
-                assert isinstance(run, DesignedRun)
-                build_system(run, scenario)
-        except UserError as error:
-            problems.append(error.message)
-        except (EngineError, TrainerError) as error:
-            problems += [f"run '{run.name}': {problem}" for problem in error.problems]
-    if problems:
-        name = scenario.name or "The scenario"
-        raise UserError("\n  ".join([f"{name} cannot be run:", *problems]))
+def _messages(read: Callable[[Any, Scenario], None], run: Run, scenario: Scenario) -> list[str]:
+    from synergy_engine.errors import EngineError
+    from synergy_trainer.errors import TrainerError
+
+    try:
+        read(run, scenario)
+    except UserError as error:
+        return [error.message]
+    except (EngineError, TrainerError) as error:
+        return [for_commands(problem) for problem in error.problems]
+    return []
+
+
+def _try_to_load(run: LoadedRun, scenario: Scenario) -> None:
+    import synergy_engine as engine
+    from synergy_tui.running.systems import load_run
+
+    for batch in load_run(run, scenario).snapshot.attention:
+        for layer in batch:
+            engine.MultiHeadSystem.from_attention(layer)
+
+
+def _build(run: DesignedRun, scenario: Scenario) -> None:
+    from synergy_tui.running.systems import build_system
+
+    build_system(run, scenario)
+
+
+def _of_head(index: int, run: DesignedRun, message: str) -> Problem:
+    """Point to the head whose file the message names, if it names one."""
+    for number, head in enumerate(run.heads):
+        if head.file and head.file in message:
+            return Problem(("runs", index, "heads", number, "file"), message, head.file)
+    return Problem(("runs", index, "heads"), message, MISSING)
 
 
 def check_device(name: str) -> None:

@@ -203,7 +203,7 @@ class Recorder:
             return
         if known is not None and known.step > 0:
             # No checkpoint was written before the worker went: the run begins again.
-            self.write(kinds.RunResumed(run=event.run, step=-1, device=event.device))
+            self.write(kinds.RunResumed(run=event.run, step=0, device=event.device))
         attention = f"needs attention: {event.needs_attention}; solvable: {event.solvable}"
         note = self.scenario.run(event.run).note or attention
         self.write(_taken(kinds.RunStarted, event, kind_of_run="trained", note=note))

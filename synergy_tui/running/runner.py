@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.errors import ExitCode, UserError, for_commands
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventWriter
-from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.experiment import RESERVE, Experiment
 from synergy_tui.experiments.state import ExperimentState, outline
-from synergy_tui.files import FILE_MODE
+from synergy_tui.files import open_own
 from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.recorder import NO_ROOM, Recorder
 from synergy_tui.running.signals import Stopper
@@ -25,7 +25,6 @@ from synergy_tui.scenario.training import matches_of, training_of
 
 Train = Callable[..., Iterator[Any]]
 
-RESERVE = ".reserve"
 RESERVED_BYTES = 256 * 1024
 
 
@@ -184,7 +183,7 @@ class _Execution:
 def append_log(experiment: Experiment, text: str) -> None:
     """Append a line with the time to ``worker.log``."""
     now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
-    descriptor = os.open(experiment.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    descriptor = open_own(experiment.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, f"{now} {text}\n".encode())
     finally:
@@ -201,7 +200,7 @@ def _reserve(experiment: Experiment) -> None:
     """Set some disk aside, so that the closing events fit when the disk fills up."""
     with suppress(OSError):
         path = experiment.path / RESERVE
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        descriptor = open_own(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             os.write(descriptor, bytes(RESERVED_BYTES))
         finally:
@@ -220,7 +219,7 @@ def _classified(error: Exception) -> tuple[int, str]:
     from synergy_trainer.errors import TrainerError
 
     if isinstance(error, EngineError | TrainerError):
-        return int(ExitCode.BAD_INPUT), "; ".join(error.problems)
+        return int(ExitCode.BAD_INPUT), for_commands("; ".join(error.problems))
     return int(ExitCode.RUN_FAILED), f"{type(error).__name__}: {error} (see worker.log)"
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,9 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.files import FILE_MODE
+from synergy_tui.files import open_own
 
 
 def launch(
@@ -33,6 +33,7 @@ def launch(
     The worker neither reads nor holds the terminal, and survives it. What libraries print goes to
     ``worker.log``. A `UserError` says that a worker runs already.
     """
+    experiment.require_sound()
     if experiment.state() == "running":
         worker = experiment.worker()
         raise UserError(
@@ -53,7 +54,7 @@ def start_detached(module: str, *arguments: str, log: Path) -> subprocess.Popen[
     """Start ``python -m module`` in a session of its own; it writes to ``log``, in whose folder it
     runs, and neither reads nor holds the terminal.
     """
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    output = open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
@@ -111,14 +112,8 @@ def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
             f"Experiment {experiment.id} runs on {worker.host}.",
             hint=f"Stop it there: `kill -TERM {worker.pid}`.",
         )
-    try:
-        os.kill(worker.pid, signal.SIGTERM)
-    except ProcessLookupError:
+    if not worker.stop(experiment.path):
         return experiment.state()
-    except PermissionError as error:
-        raise UserError(
-            f"Process {worker.pid} belongs to another user, who has to stop it."
-        ) from error
     deadline = time.monotonic() + wait
     while worker.alive and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -146,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return run_experiment(experiment, should_stop=stopper, **options)
         except UserError as error:
-            print(error.message, file=sys.stderr)
+            echo(error.message, err=True)
             return int(error.exit_code)
 
 

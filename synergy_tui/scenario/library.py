@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synergy_tui.errors import UserError, did_you_mean
-from synergy_tui.files import expand
+from synergy_tui.files import expand, read_text
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In an installation, and in a checkout.
@@ -71,7 +71,7 @@ def find_scenario(name: str) -> Path:
 def read(path: Path) -> Entry:
     """Read title and runs only; the whole file is validated when it is run."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
         runs = [str(run.get("name", "?")) for run in table.get("runs", [])]
         return Entry(
             path=path,
@@ -80,7 +80,9 @@ def read(path: Path) -> Entry:
             runs=tuple(runs),
             sweep="sweep" in table,
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError) as error:
+    except UserError as error:
+        return Entry(path, path.stem, "", (), problem=error.message)
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
         return Entry(path, path.stem, "", (), problem=str(error))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +33,23 @@ _DEEP_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{DEEPEST_KEY - 1}}}")
 
 
 def load_scenario(
-    path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = None
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    inputs: Callable[[Scenario], list[Problem]] | None = None,
 ) -> Scenario:
     """Read, check and resolve a scenario file; a `ScenarioError` lists every problem.
 
     Paths that it names are relative to its folder. ``overrides`` are as given to ``--set``: see
-    `apply_override`. ``seed`` replaces the scenario's.
+    `apply_override`. ``seed`` replaces the scenario's. ``inputs`` finds what is wrong with
+    files that a scenario names; it sees each run that can be read, whatever else is wrong.
     """
     file = str(path)
     text = _read(Path(path), file)
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ScenarioError(file, [_syntax_problem(error, text)]) from error
     positions = Positions(text)
     changed: set[Key] = set()
@@ -63,11 +68,37 @@ def load_scenario(
             return None
         return positions.line(where)
 
-    scenario, found = resolve(raw, folder=Path(path).parent, name=Path(path).stem)
+    folder = Path(path).parent
+    scenario, found = resolve(raw, folder=folder, name=Path(path).stem)
+    if inputs is not None:
+        found += _of_inputs(raw, scenario, folder, inputs)
     problems += [Problem(each.path, each.message, each.value, line(each.path)) for each in found]
     if problems or scenario is None:
         raise ScenarioError(file, problems)
     return scenario
+
+
+def _of_inputs(
+    raw: dict[str, Any],
+    scenario: Scenario | None,
+    folder: Path,
+    inputs: Callable[[Scenario], list[Problem]],
+) -> list[Problem]:
+    """Return the problems of the files that runs name; run by run where not all can be read."""
+    if scenario is not None:
+        return inputs(scenario)
+    problems: list[Problem] = []
+    runs = raw.get("runs")
+    for index, run in enumerate(runs if isinstance(runs, list) else []):
+        if not isinstance(run, dict) or models.run_kind(run) not in ("<designed>", "<loaded>"):
+            continue
+        alone = {key: raw[key] for key in ("seed", "train") if key in raw} | {"runs": [run]}
+        found, _ = resolve(alone, folder=folder)
+        problems += [
+            Problem(("runs", index, *each.path[2:]), each.message, each.value)
+            for each in (inputs(found) if found is not None else [])
+        ]
+    return problems
 
 
 def resolve(
@@ -172,7 +203,7 @@ def _index(table: list[Any], part: str) -> int | None:
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return text
 
 
@@ -207,6 +238,8 @@ def _siblings(path: Path) -> list[str]:
 
 def _syntax_problem(error: Exception, source: str) -> Problem:
     text = str(error)
+    if not isinstance(error, tomllib.TOMLDecodeError | RecursionError):
+        return Problem((), "contains a number of more than 4,300 digits")
     if text.endswith(" (at end of document)"):
         last = source.rstrip().count("\n") + 1
         return Problem((), f"not valid TOML: {text}", line=last)

@@ -239,6 +239,9 @@ class TrainedRun(_OwnKeys):
     """A Transformer that learns the task of ``[train]``; what it leaves out is taken from there."""
 
     heads: Heads = Field(description="Attention heads per layer; they share the width.")
+    task: Annotated[str, AfterValidator(_task)] | None = Field(
+        default=None, description="What is learnt.", json_schema_extra={"enum": [*TASKS, None]}
+    )
     seed: Seed | None = Field(default=None, description="The scenario's when absent.")
     mlp: Positive | Literal["match"] | None = Field(
         default=None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from synergy_tui.errors import UserError
 from synergy_tui.scenario.positions import Key
+from synergy_tui.words import clean
 
 # Nobody reads on beyond these.
 MOST_SHOWN = 50
@@ -41,7 +42,7 @@ class Problem:
         return {
             "line": self.line,
             "key": dotted(self.path),
-            "value": value if isinstance(value, str | int | float | bool) else short(value),
+            "value": value if _fits_json(value) else short(value),
             "message": self.message,
         }
 
@@ -81,12 +82,21 @@ def dotted(path: Key) -> str:
     return text
 
 
+def _fits_json(value: Any) -> bool:
+    if isinstance(value, int):
+        return value.bit_length() <= 64
+    return isinstance(value, str | float)
+
+
 def short(value: Any, longest: int = 60) -> str:
     """Return a value as TOML writes it, cut where it is long."""
     if isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, str):
-        text = '"' + "".join(each if each.isprintable() else "�" for each in value) + '"'
+        text = f'"{clean(value)}"'
     else:
-        text = repr(value)
+        try:
+            text = repr(value)
+        except ValueError:  # integers of more than 4,300 digits, which only hexadecimal ones can be
+            text = "a number too long to show"
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

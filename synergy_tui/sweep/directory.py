@@ -15,6 +15,7 @@ The truth about a point is its experiment; the sweep's log only lists attempts.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -27,10 +28,12 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
 from synergy_tui.files import (
     clear_leftovers,
+    damage,
     expand,
     home,
     make_private,
     make_whole,
+    read_own,
     stamped,
     write_whole,
 )
@@ -71,9 +74,15 @@ class Sweep:
     @cached_property
     def points(self) -> list[PlannedPoint]:
         try:
-            return [PlannedPoint(**each) for each in self._plan["points"]]
+            points = [PlannedPoint(**each) for each in self._plan["points"]]
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+        for point in points:
+            # A point's name is a directory's, which must not lead out of the sweep.
+            name = point.name
+            if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
+                raise UserError(f"{self.path / PLAN} cannot be read: {name!r} is not a name.")
+        return points
 
     @property
     def command(self) -> str:
@@ -83,7 +92,7 @@ class Sweep:
     @cached_property
     def _plan(self) -> Mapping[str, Any]:
         try:
-            plan = orjson.loads((self.path / PLAN).read_bytes())
+            plan = orjson.loads(read_own(self.path / PLAN))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
         if not isinstance(plan, dict):
@@ -117,13 +126,25 @@ class Sweep:
     @property
     def running(self) -> bool:
         """Whether a live process runs it."""
-        worker = Experiment(self.path).worker()
-        return worker is not None and worker.alive
+        return Experiment(self.path).writer is not None
+
+    def require_sound(self) -> None:
+        """Raise a `UserError` where something in the directory is not what its name promises."""
+        files = (SCENARIO, PLAN, self.events_path.name, self.log_path.name)
+        if found := damage(self.path, files, ["points"]) or Experiment(self.path).damage:
+            raise UserError(f"Sweep {self.id} is damaged: {found}.", hint=f"Repair {self.path}.")
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory contains a sweep, and not one that is being made or removed."""
-    return not path.name.startswith(".") and (path / PLAN).is_file() and (path / SCENARIO).is_file()
+    """Whether a directory contains a sweep that may be read, and is not being made or removed."""
+    try:
+        return (
+            not path.name.startswith(".")
+            and path.is_dir()
+            and all(map(os.path.lexists, (path / PLAN, path / SCENARIO)))
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def create_sweep(
@@ -156,10 +177,20 @@ def create_sweep(
     return Sweep(make_whole(stamped(root, scenario.name or "sweep"), fill))
 
 
-def find_sweep(name: str, out: str | Path | None = None) -> Sweep:
-    """The sweep that a path, an id, a unique part of one, or ``last`` means."""
+def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:
+    """The sweep that a path, an id, a unique part of one, or ``last`` means.
+
+    A `UserError` says what is wrong with one that is damaged, unless ``damaged`` ones will do.
+    """
+    found = _find(name, out)
+    if not damaged:
+        found.require_sound()
+    return found
+
+
+def _find(name: str, out: str | Path | None) -> Sweep:
     path = expand(name)
-    if path.is_dir() and is_sweep(path):
+    if is_sweep(path):
         return Sweep(path)
     root = home(out)
     every = sorted(each for each in root.glob("*") if is_sweep(each)) if root.is_dir() else []

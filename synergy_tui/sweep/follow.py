@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import click
-
+from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.running.signals import Stopper, stop_on_signals
@@ -61,7 +60,7 @@ def follow(
                 return _watched(stopper)
             if stopper() and process is not None and not asked:
                 asked = True
-                click.echo("stopping: every point writes a checkpoint …", err=True)
+                echo("stopping: every point writes a checkpoint …", err=True)
                 process.send_signal(signal.SIGTERM)
             if process is not None and stopper.overdue:
                 process.kill()
@@ -85,11 +84,11 @@ def _ended(sweep: Sweep, code: int, stopper: Stopper) -> int:
     again = f"`synergy sweep {sweep.path}` continues what is not finished"
     # A driver that had not got as far as to wait for signals ends by the first one.
     if stopper.reason and code in (ExitCode.TERMINATED, -signal.SIGTERM):
-        click.echo(f"stopped: {stopper.reason}; {again}", err=True)
+        echo(f"stopped: {stopper.reason}; {again}", err=True)
         return int(stopper.exit_code)
     if code < 0:
         late = f"; it had not stopped after {PATIENCE_SECONDS:.0f} s" if stopper.overdue else ""
-        click.echo(f"the driver died ({signal.Signals(-code).name}{late}); {again}", err=True)
+        echo(f"the driver died ({signal.Signals(-code).name}{late}); {again}", err=True)
         return int(ExitCode.RUN_FAILED)
     return code
 
@@ -117,7 +116,7 @@ def _plain_lines(sweep: Sweep, quiet: bool) -> Callable[[], None]:
                 view = overview.points[event["point"]]
                 wrong = event["state"] not in ("finished", "stopped")
                 if wrong or not quiet:
-                    click.echo(_line(overview, view, event["state"], event["reason"]), err=True)
+                    echo(_line(overview, view, event["state"], event["reason"]), err=True)
 
     return show
 

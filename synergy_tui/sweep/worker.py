@@ -7,11 +7,11 @@ library prints, Ray's raylet messages included, reaches the terminal or ``--json
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import guarded, start_detached, worker_options
@@ -34,10 +34,9 @@ def launch(sweep: Sweep, backend: Backend) -> subprocess.Popen[bytes]:
 
 def stop(sweep: Sweep) -> None:
     """Ask the driver to checkpoint everything and stop; returns at once."""
-    worker = Experiment(sweep.path).worker()
-    if worker is None or not worker.alive:
+    worker = Experiment(sweep.path).writer
+    if worker is None or not worker.stop(sweep.path):
         raise UserError(f"Sweep {sweep.id} is not being run.")
-    os.kill(worker.pid, signal.SIGTERM)
 
 
 def make_executor(backend: Backend, sweep: Sweep, table: SweepTable) -> Executor:
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 origin={"backend": str(backend), "machine": describe_machine()},
             )
     except UserError as error:
-        print(error.message, error.hint or "", file=sys.stderr)
+        echo(f"{error.message} {error.hint or ''}".rstrip(), err=True)
         return int(error.exit_code)
 
 

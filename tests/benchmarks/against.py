@@ -114,6 +114,20 @@ def training(heads: tuple[int, ...], **changes: Any) -> Callable[[], Callable[[]
     return prepare
 
 
+def stepping(heads: tuple[int, ...], **changes: Any) -> Callable[[], Callable[[], object]]:
+    """Two updates of models that stand ready, and what was measured at each."""
+
+    def prepare() -> Callable[[], object]:
+        trainer = first_of("synergy_trainer", "trainer")
+        cohorts, torch = first_of("synergy_trainer.cohort", "trainer.cohort"), first_of("torch")
+        settings = trainer.TrainSettings(**changes)
+        runs = [trainer.RunSettings(f"{k}", heads=each, seed=k) for k, each in enumerate(heads)]
+        stacks = cohorts.gather(settings, runs, torch.device("cpu"))
+        return lambda: [each.update(True).of(each.names) for each in stacks for _ in range(2)]
+
+    return prepare
+
+
 def opening() -> Callable[[], object]:
     tails = first_of("synergy_tui.app.tail", "synergy_tui.tail")
     experiments = first_of("synergy_tui.experiments.experiment", "synergy_tui.experiment")
@@ -153,7 +167,7 @@ def charts() -> Callable[[], object]:
 
 PAPER = {
     "task": "copy", "length": 100, "vocabulary": 256, "batch": 50, "embed": 64, "mlp": 128,
-    "layers": 4, "dropout": 0.1, "steps": 4,
+    "layers": 4,
 }  # fmt: skip
 LITTLE = {"task": "copy", "length": 32, "vocabulary": 16, "batch": 4, "layers": 2, "steps": 60}
 SORT = {"task": "sort", "length": 33, "vocabulary": 16, "batch": 64, "layers": 1, "steps": 30}
@@ -168,10 +182,17 @@ INSIDE: dict[str, Callable[[], Callable[[], object]]] = {
     "engine: fidelity, 10^6 edges, 40 steps": sparse_fidelity,
     "engine: drawing 2 × 2·10^6 edges": drawing_graphs,
     "engine: optimal weights": weights,
-    "trainer: the paper's sizes, 1 head": training((1,), **PAPER),
-    "trainer: the paper's sizes, 16 heads": training((16,), **PAPER),
+    **{
+        f"trainer: the paper's sizes, {heads} heads, {dropout}": stepping(
+            (heads,), dropout=dropout, **PAPER
+        )
+        for dropout in (0.1, 0.0)
+        for heads in (1, 4, 8, 16)
+    },
+    "trainer: the paper's four models": stepping((1, 4, 8, 16), dropout=0.1, **PAPER),
     "trainer: sort, 1 and 8 heads, probed": training((1, 8), **{**SORT, "probe_every": 10}),
     "trainer: eight small models together": training((1, 2, 4, 8) * 2, **LITTLE),
+    "trainer: sixteen small models": stepping((1, 2, 4, 8) * 4, **LITTLE),
     "app: opening 10^5 events": opening,
     "app: fifty charts": charts,
 }

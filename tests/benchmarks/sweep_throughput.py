@@ -8,6 +8,7 @@ prints the wall time, whole and from the first training step on (start-up left o
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -75,7 +76,9 @@ def run(way: str, folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rounds", nargs="?", type=int, default=2)
+    rounds = parser.parse_args().rounds
     order = list(WAYS)
     found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
     for number in range(rounds):

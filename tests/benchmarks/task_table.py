@@ -7,7 +7,7 @@ table, each row as soon as it is known.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from dataclasses import replace
 
@@ -52,4 +52,6 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="TASK", choices=[[], *TASKS])
+    main(parser.parse_args().names)

@@ -27,16 +27,19 @@ def losses(experiment: Experiment) -> dict[tuple[str, int], float]:
 
 
 def test_a_training_interrupted_before_the_move_resumes(tmp_path: Path) -> None:
-    """It ends as an undisturbed one does.
+    """It continues, and says that its dropout masks are no longer those of the version before.
 
-    Up to rounding, since the interrupted half was trained on another processor; on one machine the
-    bits are equal (tests/trainer/test_checkpoint.py).
+    Without dropout, a resume ends with the same bits (tests/trainer/test_checkpoint.py).
     """
     folder = shutil.copytree(DATA / "interrupted", tmp_path / "2026-11-27-221619-interrupted")
     interrupted = Experiment(Path(folder))
     assert interrupted.state() == "stopped"
     assert run_experiment(interrupted, device="cpu", threads=1) == 0
+    log = [orjson.loads(line) for line in interrupted.events_path.read_bytes().splitlines()]
+    warned = [event["message"] for event in log if event["kind"] == "warning"]
+    assert len(warned) == 2
+    assert all("other dropout masks" in message for message in warned)
 
     undisturbed = create_experiment(interrupted.scenario(), tmp_path / "again")
     assert run_experiment(undisturbed, device="cpu", threads=1) == 0
-    assert losses(interrupted) == pytest.approx(losses(undisturbed), rel=1e-3)
+    assert losses(interrupted) == pytest.approx(losses(undisturbed), rel=0.1)

@@ -56,6 +56,7 @@ def test_identical_heads_amplify_by_exactly_one(
     assert found["synergy"]["mixing_gain"] == 1.0
     assert found["synergy"]["hitting_gain"] == 1.0
     assert found["synergy"]["beats_best_head"] == 0.0
+    assert np.all(found["diversity"].pop("pairs") == np.zeros((copies, copies)))
     assert set(found["diversity"].values()) == {0.0}
 
 

@@ -112,3 +112,20 @@ def _hitting_in_high_precision(head: exact.Matrix) -> list[float]:
             onward = sum(w * times[i + k] for k, w in enumerate(column) if k)
             times[i] = (sum(column) + onward) / sum(column[1:])
         return [float(t) for t in times]
+
+
+@pytest.mark.parametrize(
+    ("heads", "medians"), [(1, [0.0474, 0.0952, 0.1639]), (8, [0.2336, 0.1651, 0.0001])]
+)
+def test_layered_fidelity_of_the_published_checkpoints(
+    paper: Path, heads: int, medians: list[float]
+) -> None:
+    """``n·φ^4_min`` for γ = ¼, ½ and 1, median of 40 inputs: γ decides which model is clearer."""
+    from synergy_trainer import load_published
+
+    model = load_published(paper / f"{heads}_heads_copy.pt", heads)
+    inputs = np.random.default_rng(0).integers(0, 256, (40, 100))
+    attention, weights = model.attention(inputs), model.head_weights()
+    for gamma, truth in zip((0.25, 0.5, 1.0), medians, strict=True):
+        found = engine.layered_fidelity(attention, weights, gamma=gamma)
+        assert np.median(found.normalised) == pytest.approx(truth, abs=5.1e-5)

@@ -1,19 +1,25 @@
 """Products in bfloat16 change no conclusion: the same scenario in both precisions, many seeds.
 
-Few CPUs have matrix units for bfloat16. Here every factor of every product of the hand-written step
-is rounded to bfloat16, forward and backward, which is what such a CPU does.
+Few CPUs have matrix units for bfloat16. Here every factor of every product of a matrix library is
+rounded to bfloat16, forward and backward, which is what such a CPU does.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from torch import Tensor
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import synergy_engine as engine
 from synergy_trainer import Probe, RunSettings, TrainSettings, train
-from synergy_trainer.attend import step, tiles
 from tests.trainer.runs import of_kind
+
+ATEN = torch.ops.aten
+FACTORS = {ATEN.mm: (0, 1), ATEN.bmm: (0, 1), ATEN.addmm: (1, 2), ATEN.baddbmm: (1, 2)}
+"""Products, and which of their arguments are multiplied."""
 
 HEADS, SEEDS = (1, 2, 8), range(4)
 SORT = TrainSettings(
@@ -21,31 +27,22 @@ SORT = TrainSettings(
 )
 
 
-def round_factors(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Round what the step multiplies; counts the products."""
-    count = [0]
+class RoundedFactors(TorchDispatchMode):
+    """Rounds what matrix libraries multiply; counts the products."""
 
-    def rounded(*tensors: Tensor) -> list[Tensor]:
-        count[0] += 1
-        return [values.bfloat16().float() for values in tensors]
+    count = 0
 
-    affine, product, add = step._affine, step._product, step._add_product
-    attention = tiles.TiledAttention._product
-    monkeypatch.setattr(step, "_affine", lambda x, w, b, out: affine(*rounded(x, w), b, out))
-    monkeypatch.setattr(
-        step,
-        "_product",
-        lambda left, right, out, scale=1.0: product(*rounded(left, right), out, scale),
-    )
-    monkeypatch.setattr(
-        step, "_add_product", lambda to, left, right: add(to, *rounded(left, right))
-    )
-    monkeypatch.setattr(
-        tiles.TiledAttention,
-        "_product",
-        lambda self, name, left, right: attention(self, name, *rounded(left, right)),
-    )
-    return count
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
+    ) -> Any:
+        factors = FACTORS.get(function.overloadpacket)
+        if factors is not None:
+            self.count += 1
+            rounded = list(given)
+            for at in factors:
+                rounded[at] = rounded[at].bfloat16().float()
+            given = tuple(rounded)
+        return function(*given, **(named or {}))
 
 
 def measured() -> dict[str, np.ndarray]:
@@ -65,11 +62,11 @@ def measured() -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_bf16_changes_no_conclusion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_changes_no_conclusion() -> None:
     exact = measured()
-    count = round_factors(monkeypatch)
-    rounded = measured()
-    assert count[0] > SORT.steps * 10
+    with RoundedFactors() as mode:
+        rounded = measured()
+    assert mode.count > SORT.steps * 10
     for name, wanted in exact.items():
         found = rounded[name]
         print(f"\n{name}: medians {np.median(wanted, 1)} in float32, {np.median(found, 1)} in bf16")

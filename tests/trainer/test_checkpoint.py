@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,25 @@ def test_other_settings_cannot_resume(tmp_path: Path) -> None:
         train(SMALL, PAIR, device="cpu", directory=tmp_path)
     with pytest.raises(TrainerError, match="needs the directory"):
         train(SMALL, PAIR, device="cpu", resume=True)
+
+
+def test_other_dropout_masks_are_warned_about(tmp_path: Path) -> None:
+    """As drawn before masks were a function of places."""
+    settings = small(dropout=0.1)
+    list(train(settings, PAIR, device="cpu", directory=tmp_path))
+    folder = CheckpointFolder(tmp_path)
+    for run in PAIR:
+        saved = folder.read(run.name, 30)
+        about = {key: value for key, value in saved.about.items() if key != "masks"}
+        folder.write(run.name, 30, replace(saved, about=about))
+    further = replace(settings, steps=35)
+    events = list(train(further, PAIR, device="cpu", directory=tmp_path, resume=True))
+    warned = sorted(event.message for event in of_kind(events, Warned))
+    assert [message.split(":")[0] for message in warned] == ["multi", "single"]
+    assert "other dropout masks" in warned[0]
+    assert len(of_kind(events, RunFinished)) == 2
+    again = train(small(dropout=0.1, steps=40), PAIR, device="cpu", directory=tmp_path, resume=True)
+    assert not of_kind(again, Warned)
 
 
 def test_the_newest_two_are_kept_and_describe_themselves(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from synergy_trainer import TASKS, Probe, RunFinished, RunSettings, RunStarted, TrainStep, train
+from synergy_trainer.attend.dropout import Drops
 from synergy_trainer.cohort import Cohort
 from synergy_trainer.data import Source
 from tests.trainer.runs import PAIR, losses, of_kind, small
@@ -41,6 +42,8 @@ def test_cuda_draws_the_same_data(name: str) -> None:
         ({}, 1e-4),
         ({"deterministic": True}, 1e-4),
         ({"cuda_graphs": True}, 1e-4),
+        ({"dropout": 0.1}, 1e-4),
+        ({"dropout": 0.1, "cuda_graphs": True}, 1e-4),
         ({"cuda_graphs": True, "checkpoint_every": 7}, 1e-4),
         ({"tf32": True}, 2e-2),
         ({"precision": "bf16"}, 5e-2),
@@ -65,13 +68,10 @@ def test_cuda_graphs_with_dropout_drop_differently_at_every_step() -> None:
 
 
 @needs_cuda
-def test_dropout_on_cuda_depends_on_seed_and_step_alone() -> None:
-    """With or without a graph, whatever the caller drew before; and the caller's state is left."""
-    plainly = losses_on("cuda", dropout=0.1)
-    torch.cuda.manual_seed(123)
-    before = torch.cuda.get_rng_state()
-    assert losses_on("cuda", dropout=0.1, cuda_graphs=True) == pytest.approx(plainly, abs=1e-4)
-    assert torch.equal(torch.cuda.get_rng_state(), before)
+def test_cuda_drops_the_same() -> None:
+    keys = torch.tensor([0x12345678, 0xFFFFFFFF])
+    here, there = (Drops(each, 0.1, 1, 3).kept(7, 4, 33, 33) for each in (keys, keys.cuda()))
+    assert torch.equal(here, there.cpu())
 
 
 @needs_cuda

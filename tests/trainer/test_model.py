@@ -5,13 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from synergy_trainer import ModelShape, TrainerError
-from synergy_trainer.model import ModelStack, causal_softmax, initial_state, rotate
+from synergy_trainer.attend import lanes
+from synergy_trainer.attend.dropout import drops_of
+from synergy_trainer.attend.explicit import causal_softmax
+from synergy_trainer.data import Batch
+from synergy_trainer.model import (
+    ModelStack,
+    _Normalise,
+    answered,
+    initial_state,
+    rotate,
+    split_banks,
+)
 from tests.trainer.plain import PlainTransformer
 from tests.trainer.runs import make_stack
 
 SHAPE = ModelShape(tokens=11, length=12, embed=16, mlp=24, layers=2)
+
+KEYS = torch.tensor([5, 123456789, 2**32 - 1, 77])
 
 
 def tokens(models: int, batch: int = 3, length: int = 12) -> torch.Tensor:
@@ -26,6 +40,66 @@ def test_every_model_of_a_stack_is_the_plain_one() -> None:
         plain = PlainTransformer(11, 12, 16, 24, 2, count)
         plain.load_state_dict(stack.state(model))
         assert torch.allclose(logits[model].view(3, 12, 11), plain(inputs[model]), atol=2e-6)
+
+
+def plain_gradients(
+    stack: ModelStack, model: int, batch: Batch, probability: float, monkeypatch: pytest.MonkeyPatch
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Loss and gradients of the plain model in float64, whose dropout takes the stack's masks."""
+    shape, heads = stack.shape, stack.heads[model]
+    plain = PlainTransformer(11, 12, 16, 24, shape.layers, heads, dropout=probability).double()
+    plain.load_state_dict(stack.state(model))
+    sites = iter(site for layer in drops_of(KEYS, shape.layers, probability) for site in layer)
+
+    def masked(x: torch.Tensor, *_: object) -> torch.Tensor:
+        kept = (
+            next(sites).of(slice(model, model + 1)).kept(*(x if x.ndim == 4 else x[:, None]).shape)
+        )
+        return x * kept.view(x.shape) / (1 - probability)
+
+    with monkeypatch.context() as patch:
+        if probability:
+            patch.setattr(F, "dropout", masked)
+        logits = plain(batch.inputs[model])[:, -batch.targets.shape[2] :]
+    loss = F.cross_entropy(logits.flatten(0, 1), batch.targets[model].flatten())
+    loss.backward()
+    return loss.detach(), {name: each.grad for name, each in plain.named_parameters()}
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+@pytest.mark.parametrize("scored_from", [0, 5])
+@pytest.mark.parametrize("heads", [[1], [8], [1, 2, 2, 16]])
+def test_losses_and_gradients_are_the_plain_ones(
+    heads: list[int],
+    scored_from: int,
+    probability: float,
+    kernels: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not kernels:
+        monkeypatch.setattr(lanes, "compiled_kernels", lambda: None)
+    stack, inputs = make_stack(SHAPE, heads), tokens(len(heads))
+    batch = Batch(inputs, tokens(len(heads), length=12 - scored_from))
+    drops = drops_of(KEYS[: len(heads)], 2, probability) if probability else ()
+    logits = stack.logits(inputs, scored_from, drops)
+    targets = batch.targets.flatten(1)
+    right = (logits.argmax(-1) == targets).float().mean(1)
+    losses, accuracies = answered(logits, targets)
+    losses.sum().backward()
+    assert torch.equal(accuracies, right)
+    grads = {name: bank.grad for name, bank in stack.banks.items()}
+    for model in range(len(heads)):
+        loss, wanted = plain_gradients(stack, model, batch, probability, monkeypatch)
+        assert losses[model].item() == pytest.approx(loss.item(), abs=1e-6)
+        found = split_banks(SHAPE, {name: grad[model] for name, grad in grads.items()})
+        for name, gradient in wanted.items():
+            assert torch.allclose(found[name].double(), gradient, atol=2e-7, rtol=1e-4), name
+
+
+def test_the_norms_gradient_by_finite_differences() -> None:
+    x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradcheck(_Normalise.apply, x.requires_grad_())
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary"])
@@ -45,9 +119,9 @@ def test_options_keep_the_causal_mask_and_the_count(
 
 
 def test_rotary_scores_depend_on_the_distance_alone() -> None:
-    query, key = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1))
-    queries, keys = rotate(query.expand(1, 1, 9, 8)), rotate(key.expand(1, 1, 9, 8))
-    scores = (queries @ keys.mT)[0, 0]
+    query, key = torch.randn(2, 1, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1))
+    queries, keys = (rotate(x.expand(1, 1, 9, 1, 8))[0, 0, :, 0] for x in (query, key))
+    scores = queries @ keys.mT
     for distance in range(9):
         diagonal = scores.diagonal(-distance)
         assert torch.allclose(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5)

@@ -108,16 +108,24 @@ class CheckpointFolder:
     def failure(self, run: str) -> tuple[int, str] | None:
         """Step and reason of a run that failed for good."""
         path = self.path / f"{run}.failed.json"
-        if not path.is_file():
+        if not _is_plain(path):
             return None
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return note["step"], note["reason"]
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            return int(note["step"]), str(note["reason"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedCheckpoint(f"{path}: cannot be read as a note ({error})") from error
 
     def _files(self) -> Iterable[tuple[str, int]]:
         if self.path.is_dir():
             for path in self.path.iterdir():
-                if match := _NAME.fullmatch(path.name):
+                # A link may lead anywhere, and opening a pipe may wait without end.
+                if (match := _NAME.fullmatch(path.name)) and _is_plain(path):
                     yield match["run"], int(match["step"])
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def write_whole(target: Path, content: bytes) -> None:
@@ -125,7 +133,10 @@ def write_whole(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.stem}.partial")
     try:
-        with aside.open("wb") as file:
+        aside.unlink(
+            missing_ok=True
+        )  # a kill may have left it; were it a link, it would be followed
+        with aside.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

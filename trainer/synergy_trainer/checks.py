@@ -111,6 +111,11 @@ def _run_problems(settings: TrainSettings, run: RunSettings) -> Iterator[str]:
     wrong = dict(_bound_problems(run))
     yield from (f"{run.name}.{name}: {problem}" for name, problem in wrong.items())
     own = run.over(settings)
+    if run.task is not None and own.length >= 2 and own.vocabulary >= 2:
+        try:
+            make_task(own)
+        except TrainerError as error:
+            yield from (f"{run.name}.{problem}" for problem in error.problems)
     sound = not wrong and own.embed >= 1
     if sound and (problem := heads_problem(run.heads, own.embed, own.positions)):
         yield f"{run.name}.heads: {problem}"

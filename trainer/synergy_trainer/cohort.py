@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from synergy_trainer.attend.step import CpuStep, cpu_steps, run_all
+from synergy_trainer.attend.dropout import drops_of
+from synergy_trainer.attend.products import onednn, onednn_serves
 from synergy_trainer.checkpoint import MOMENTS, Saved
 from synergy_trainer.data import Batch, Source
-from synergy_trainer.device import GraphedUpdate, Parallel, modes
+from synergy_trainer.device import GraphedUpdate, Parallel, keep_freed_memory, modes
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.events import Probe, RunStarted
-from synergy_trainer.model import ModelStack, initial_state, split_banks
+from synergy_trainer.model import ModelStack, answered, initial_state, split_banks
 from synergy_trainer.settings import RunSettings, TrainSettings, make_task, shape_of
 
-_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+_BITS = 2**32 - 1
+
+# Tokens of several models that are worked on together by a CPU: beyond, their activations leave the
+# cache.
+TOGETHER = 2**13
+MASKS = "hash of places"  # how dropout draws, as checkpoints name it
 
 # Settings that a resume may change: they decide what is reported and when it ends, not what is
 # learnt.
@@ -44,7 +49,7 @@ class Measured:
 
 
 class Cohort:
-    """One stack of models, whose shapes and learning rates agree, with its optimiser and data.
+    """One stack of models that are `alike`, with its optimiser and data.
 
     `names` are in the stack's order, by head count; `alive` are those that still train: the others
     keep their place in the stack.
@@ -59,33 +64,31 @@ class Cohort:
     ) -> None:
         self.settings = settings
         self.device = device
-        self.runs = sorted(runs, key=lambda run: run.heads)
+        self.runs = sorted(runs, key=_place)
         self.names = [run.name for run in self.runs]
         self.alive = list(self.names)
-        self.seeds = [run.over(settings).seed for run in self.runs]
+        owns = [run.over(settings) for run in self.runs]
+        self.seeds = [own.seed for own in owns]
+        self.tasks = [make_task(own) for own in owns]
         self.shape = shape_of(settings, self.runs[0])
-        self.learning_rate = self.runs[0].over(settings).learning_rate
-        self.task = make_task(settings)
+        self.learning_rate = owns[0].learning_rate
+        self._scored_from = self.tasks[0].scored_from
         self.step = 0
         self.stack = ModelStack(self.shape, [run.heads for run in self.runs], device)
         for model, seed in enumerate(self.seeds):
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
-        self._rank, size = (0, 1) if parallel is None else (parallel.rank, parallel.size)
+        self._share = (0, 1) if parallel is None else (parallel.rank, parallel.size)
         self._logits = self.stack.logits
         if settings.compile:
             self._logits = torch.compile(self.stack.logits)
-        self._by_hand: list[CpuStep] = []
-        if CpuStep.serves(self.stack) and not settings.compile:
-            self._by_hand = cpu_steps(
-                self.stack,
-                settings.batch * settings.length // size,
-                self.task.scored_from,
-                self.seeds,
-                settings.dropout,
-                self._rank,
-                rounding=settings.precision == "bf16",
-            )
+        rounding = settings.precision == "bf16"
+        on_cpu = device.type == "cpu"
+        if on_cpu:
+            keep_freed_memory()
+        # A CPU keeps float32 tensors, and rounds factors within oneDNN's products where that pays.
+        self._dtype = torch.bfloat16 if rounding and not on_cpu else torch.float32
+        self._products = onednn if on_cpu and onednn_serves(rounding) else nullcontext
         self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
         self._graphed: GraphedUpdate | None = None
         self._optimiser = torch.optim.Adam(
@@ -94,10 +97,7 @@ class Cohort:
             fused=True,
             capturable=self._graphs,
         )
-        self._sources = {
-            seed: Source(self.task, seed, settings.batch, device, sequences=settings.sequences)
-            for seed in self.seeds
-        }
+        self._sources = self._draw_from(settings.batch, sequences=settings.sequences)
         self._held_out: Batch | None = None
 
     def started(self) -> list[RunStarted]:
@@ -110,31 +110,30 @@ class Cohort:
                 nodes=self.settings.length,
                 device=str(self.device),
                 seed=seed,
-                task=self.task.name,
+                task=task.name,
                 steps=self.settings.steps,
                 step=self.step,
-                floor=self.task.floor,
-                ceiling=self.task.ceiling,
-                needs_attention=self.task.needs_attention,
-                solvable=self.task.solvable,
+                floor=task.floor,
+                ceiling=task.ceiling,
+                needs_attention=task.needs_attention,
+                solvable=task.solvable,
             )
-            for run, seed in zip(self.runs, self.seeds, strict=True)
+            for run, seed, task in zip(self.runs, self.seeds, self.tasks, strict=True)
         ]
 
     def update(self, measure: bool) -> Measured | None:
         """Make one update of every model, and return what was measured if `measure`."""
-        batch = self._batch(self.step + 1)
+        inputs, targets = self._batch(self.step + 1)
+        keys = self._keys(self.step + 1)
         losses: Tensor
         accuracies: Tensor | None
-        with modes(self.settings, self.device):
+        with modes(self.settings, self.device), self._products():
             if self._graphs:
-                losses, accuracies = self._replayed(batch)
-            elif self._by_hand:
-                losses, accuracies = run_all(self._by_hand, batch, self.step + 1, measure)
-                self._apply()
+                if self._graphed is None:
+                    self._graphed = self._recorded(inputs, targets, keys)
+                losses, accuracies = self._graphed.run(inputs, targets, keys)
             else:
-                with self._seeded():
-                    losses, accuracies = self._by_autograd(batch, measure)
+                losses, accuracies = self._differentiated(inputs, targets, keys, measure)
                 self._apply()
         self.step += 1
         if accuracies is None or not measure:
@@ -149,75 +148,52 @@ class Cohort:
             self._parallel.average_([gradient for gradient in gradients if gradient is not None])
         self._optimiser.step()
 
-    def _replayed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        if self._graphed is None:
-            with self._seeded():  # warming up draws, too
-                self._graphed = self._recorded(batch)
-        with self._seeded():  # a replay starts from the seed that the generator has by then
-            return self._graphed.run(batch)
+    def _keys(self, step: int) -> Tensor:
+        """Dropout's key of each model, of its seed and the step alone."""
+        return torch.tensor([key_of(seed, step) & _BITS for seed in self.seeds]).to(
+            self.device, non_blocking=True
+        )
 
-    def _recorded(self, example: Batch) -> GraphedUpdate:
+    def _recorded(self, *example: Tensor) -> GraphedUpdate:
         banks = list(self.stack.banks.values())
         state: list[Tensor] = list(banks)
         for bank in banks:
             state += [self._moment(bank, moment) for moment in (*MOMENTS, "step")]
 
-        def update(batch: Batch) -> tuple[Tensor, Tensor]:
-            losses, accuracies = self._by_autograd(batch, measure=True)
+        def update(inputs: Tensor, targets: Tensor, keys: Tensor) -> tuple[Tensor, ...]:
+            losses, accuracies = self._differentiated(inputs, targets, keys, measure=True)
             assert accuracies is not None
             self._optimiser.step()
             return losses, accuracies
 
         return GraphedUpdate(update, example, state)
 
-    @contextmanager
-    def _seeded(self) -> Iterator[None]:
-        """Let PyTorch's dropout depend on seeds and step alone; spare the caller's generators."""
-        if not self.settings.dropout:
-            yield
-            return
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(key_of(self.step, self._rank, *self.seeds) >> 1)
-            yield
-
-    def _by_autograd(self, batch: Batch, measure: bool) -> tuple[Tensor, Tensor | None]:
-        settings = self.settings
-        logits = self._logits(
-            batch.inputs, self.task.scored_from, settings.dropout, _DTYPES[settings.precision]
-        )
-        targets = batch.targets.flatten(1)
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), reduction="none"
-        ).view(targets.shape)
+    def _differentiated(
+        self, inputs: Tensor, targets: Tensor, keys: Tensor, measure: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Write every bank's gradient; return mean losses (M,) and, if `measure`, accuracies."""
+        probability = self.settings.dropout
+        drops = drops_of(keys, self.shape.layers, probability, *self._share) if probability else ()
+        logits = self._logits(inputs, self._scored_from, drops, self._dtype)
+        losses, accuracies = answered(logits, targets.flatten(1))
         self._optimiser.zero_grad(set_to_none=True)
-        losses.mean(1).sum().backward()
-        if not measure:
-            return losses, None
-        with torch.no_grad():
-            accuracies = (logits.argmax(-1) == targets).float().mean(1)
-        return losses.detach().mean(1), accuracies
+        losses.sum().backward()
+        return losses.detach(), accuracies if measure else None
 
     def probe(self) -> list[Probe]:
         """Extract attention on the held-out inputs, which are the same at every probe."""
         if self._held_out is None:
-            count = self.settings.probe_inputs
-            drawn = {
-                seed: Source(self.task, seed, count, self.device, split="held_out").batch(1)
-                for seed in self._sources
-            }
-            self._held_out = _stacked([drawn[seed] for seed in self.seeds])
+            sources = self._draw_from(self.settings.probe_inputs, split="held_out")
+            self._held_out = _stacked([source.batch(1) for source in sources])
         held_out = self._held_out
-        attention, logits = self.stack.attention(held_out.inputs, self.task.scored_from)
-        targets = held_out.targets.flatten(1)
-        losses = F.cross_entropy(logits.mT, targets, reduction="none").mean(1)
-        accuracies = (logits.argmax(-1) == targets).float().mean(1)
+        attention, logits = self.stack.attention(held_out.inputs, self._scored_from)
+        losses, accuracies = answered(logits, held_out.targets.flatten(1))
         return [
             Probe(
                 run=name,
                 step=self.step,
                 attention=attention[model].cpu().numpy(),
-                head_weights=self.stack.head_weights(model).cpu().numpy(),
+                head_weights=self.stack.head_weights(model),
                 tokens=held_out.inputs[model].cpu().numpy(),
                 loss=float(losses[model]),
                 accuracy=float(accuracies[model]),
@@ -236,10 +212,15 @@ class Cohort:
     def saved(self, name: str) -> Saved:
         """Everything that continuing a run needs."""
         model = self.names.index(name)
-        return Saved(self.stack.state(model), self._moments(model), self._about(model))
+        about = {**self._about(model), "masks": MASKS}
+        return Saved(self.stack.state(model), self._moments(model), about)
 
-    def restore(self, step: int, saved: Mapping[str, Saved]) -> None:
-        """Go back to the state after `step` updates; TrainerError where the settings differ."""
+    def restore(self, step: int, saved: Mapping[str, Saved]) -> list[str]:
+        """Go back to the state after `step` updates; return what will differ nevertheless.
+
+        TrainerError where the settings differ.
+        """
+        remarks = []
         for model, name in enumerate(self.names):
             if name not in saved:
                 continue
@@ -252,6 +233,11 @@ class Cohort:
             ]
             if differing:
                 raise TrainerError(differing)
+            if self.settings.dropout and found.about.get("masks") != MASKS:
+                remarks.append(
+                    f"{name}: the checkpoint is from a version that drew other dropout masks; "
+                    "training continues, but not as it would have there"
+                )
             self.stack.load(model, found.state)
             for moment, views in self._moments(model).items():
                 for parameter, view in views.items():
@@ -259,6 +245,7 @@ class Cohort:
         for bank in self.stack.banks.values():
             self._optimiser.state[bank]["step"].fill_(float(step))
         self.step = step
+        return remarks
 
     def _moments(self, model: int) -> dict[str, dict[str, Tensor]]:
         """Views of Adam's moments of one model, under the published names."""
@@ -280,23 +267,36 @@ class Cohort:
         return state[moment]
 
     def _about(self, model: int) -> dict[str, Any]:
-        settings = {k: v for k, v in asdict(self.settings).items() if k not in _FREE}
-        for name in (*asdict(self.shape), "learning_rate", "seed"):
-            settings.pop(name, None)
-        return {
-            **settings,
-            **asdict(self.shape),
-            "learning_rate": self.learning_rate,
-            "heads": self.runs[model].heads,
-            "seed": self.seeds[model],
-        }
+        """What a resume may not change."""
+        run = self.runs[model]
+        own = {k: v for k, v in asdict(run.over(self.settings)).items() if k not in _FREE}
+        return {**own, **asdict(self.shape), "heads": run.heads}
+
+    def _draw_from(self, count: int, **how: Any) -> list[Source]:
+        """A source of `count` sequences for each model; models of one task and seed share it."""
+        found: dict[tuple[str, int], Source] = {}
+        for task, seed in zip(self.tasks, self.seeds, strict=True):
+            if (task.name, seed) not in found:
+                found[task.name, seed] = Source(task, seed, count, self.device, **how)
+        return [found[task.name, seed] for task, seed in zip(self.tasks, self.seeds, strict=True)]
 
     def _batch(self, step: int) -> Batch:
-        drawn = {seed: source.batch(step) for seed, source in self._sources.items()}
+        drawn = {source: source.batch(step) for source in self._sources}
         if self._parallel is not None:
-            rows = slice(self._parallel.rank, None, self._parallel.size)
+            rows = slice(self._share[0], None, self._share[1])
             drawn = {s: Batch(b.inputs[rows], b.targets[rows]) for s, b in drawn.items()}
-        return _stacked([drawn[seed] for seed in self.seeds])
+        return _stacked([drawn[source] for source in self._sources])
+
+
+def _place(run: RunSettings) -> int:
+    """Where a run goes in a stack: those that attend alike are neighbours."""
+    return run.heads
+
+
+def alike(settings: TrainSettings, run: RunSettings) -> object:
+    """What runs of one stack agree in: everything but heads, seed, and tasks of equal form."""
+    own = run.over(settings)
+    return shape_of(settings, run), own.learning_rate, make_task(own).scored_from
 
 
 def gather(
@@ -305,12 +305,20 @@ def gather(
     device: torch.device,
     parallel: Parallel | None = None,
 ) -> list[Cohort]:
-    """Sort runs into cohorts: those that agree in everything but heads and seed share one."""
+    """Sort runs into cohorts of those that are `alike`; on a CPU, only small models share one."""
     groups: dict[object, list[RunSettings]] = {}
     for run in runs:
-        alike = shape_of(settings, run), run.over(settings).learning_rate
-        groups.setdefault(alike, []).append(run)
-    return [Cohort(settings, members, device, parallel) for members in groups.values()]
+        groups.setdefault(alike(settings, run), []).append(run)
+    together = len(runs)
+    if device.type == "cpu":
+        together = max(
+            1, TOGETHER * (parallel.size if parallel else 1) // (settings.batch * settings.length)
+        )
+    return [
+        Cohort(settings, members[start : start + together], device, parallel)
+        for members in (sorted(group, key=_place) for group in groups.values())
+        for start in range(0, len(members), together)
+    ]
 
 
 def _stacked(batches: list[Batch]) -> Batch:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from synergy_trainer.attend.products import onednn_keeps_float32
-from synergy_trainer.data import Batch
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.settings import DEVICES, TrainSettings
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 def pick_device(name: str) -> torch.device:
     """Resolve "auto", "cpu", "cuda", "cuda:1" or "mps", or raise TrainerError."""
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -40,9 +41,14 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def warnings_for(settings: TrainSettings, device: torch.device) -> list[str]:
+def warnings_for(settings: TrainSettings, device: torch.device, asked: str = "") -> list[str]:
     """What was asked for that this device cannot do, or does worse than one might expect."""
     found = []
+    if asked == "auto" and device.type == "cpu" and torch.backends.mps.is_available():
+        found.append(
+            "device: 'auto' takes the CPU, since training with Metal has not been measured yet; "
+            "device 'mps' tries it"
+        )
     if settings.deterministic and device.type == "mps":
         found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
     cublas_varies = os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8")
@@ -83,11 +89,26 @@ def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
         yield
 
 
+@cache
+def keep_freed_memory() -> None:
+    """Let glibc keep up to half a GiB that one update frees for the next, within this process.
+
+    By default it returns the memory to the system, which maps and zeroes every page again: a
+    thousand page faults, a fifth of the time, in each update of a small model.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library; Windows
+        return
+    mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most that every version takes
+    mallopt(_M_TRIM_THRESHOLD, 2**29)
+
+
 _WARM_UPS = 3
 
 
 class GraphedUpdate:
-    """Records an update once, as a CUDA graph, and replays it with new data.
+    """Records an update once, as a CUDA graph, and replays it with new inputs.
 
     The update may not wait for the device. Warming up makes it a few times; `state`, every tensor
     that it changes, is then put back.
@@ -95,33 +116,31 @@ class GraphedUpdate:
 
     def __init__(
         self,
-        update: Callable[[Batch], tuple[Tensor, Tensor]],
-        example: Batch,
+        update: Callable[..., tuple[Tensor, ...]],
+        example: Sequence[Tensor],
         state: Sequence[Tensor],
     ) -> None:
-        self._batch = Batch(
-            example.inputs.contiguous().clone(), example.targets.contiguous().clone()
-        )
+        self._inputs = [values.contiguous().clone() for values in example]
         before = [values.detach().clone() for values in state]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
-                update(self._batch)
+                update(*self._inputs)
         torch.cuda.current_stream().wait_stream(side)
         with torch.no_grad():
             for values, old in zip(state, before, strict=True):
                 values.copy_(old)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._losses, self._accuracies = update(self._batch)
+            self._results = update(*self._inputs)
 
-    def run(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Make the update with this batch; losses and accuracies (M,) of it."""
-        self._batch.inputs.copy_(batch.inputs)
-        self._batch.targets.copy_(batch.targets)
+    def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Make the update with these inputs; copies of its results."""
+        for own, values in zip(self._inputs, inputs, strict=True):
+            own.copy_(values)
         self._graph.replay()
-        return self._losses.clone(), self._accuracies.clone()
+        return tuple(values.clone() for values in self._results)
 
 
 class Parallel(Protocol):

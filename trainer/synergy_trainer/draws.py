@@ -11,6 +11,7 @@ import math
 import torch
 
 _MASK = 0xFFFFFFFF
+FIRST, SECOND = 0x7FEB352D, 0x846CA68B
 
 
 def _mix_python(value: int) -> int:
@@ -29,10 +30,10 @@ def key_of(*parts: int) -> int:
     return key
 
 
-def _mix(values: torch.Tensor) -> torch.Tensor:
+def mix(values: torch.Tensor) -> torch.Tensor:
     """Hash 32-bit integers held in int64; a product that wraps keeps its low 32 bits."""
-    values = ((values ^ (values >> 16)) * 0x7FEB352D) & _MASK
-    values = ((values ^ (values >> 15)) * 0x846CA68B) & _MASK
+    values = ((values ^ (values >> 16)) * FIRST) & _MASK
+    values = ((values ^ (values >> 15)) * SECOND) & _MASK
     return values ^ (values >> 16)
 
 
@@ -52,7 +53,7 @@ class Draw:
         key = key_of(self._key, self._requests)
         self._requests += 1
         counter = torch.arange(math.prod(shape), device=self._device)
-        return _mix(_mix(counter ^ (key & _MASK)) ^ (key >> 32)).view(shape)
+        return mix(mix(counter ^ (key & _MASK)) ^ (key >> 32)).view(shape)
 
     def integers(self, high: int, shape: tuple[int, ...]) -> torch.Tensor:
         """Draw integers in 0..high-1, int64, uniform up to a bias of high/2³²."""

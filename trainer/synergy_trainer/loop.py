@@ -54,7 +54,7 @@ def train(
     runs
         The models; those that differ only in heads and seed train as one stack.
     device
-        "auto" (CUDA, else mps, else CPU), "cpu", "cuda", "cuda:1" or "mps".
+        "auto" (CUDA, else the CPU), "cpu", "cuda", "cuda:1" or "mps".
     directory
         Checkpoints go to its `checkpoints` folder; None keeps nothing.
     resume
@@ -91,8 +91,10 @@ def train(
                 f"directory: {folder.path} already has checkpoints of {', '.join(old)}; resume, or "
                 "choose another directory"
             )
-    training = _Training(settings, runs, pick_device(device), folder, parallel)
-    return training.events(resume, should_stop)
+    picked = pick_device(device)
+    warnings = warnings_for(settings, picked, device)
+    training = _Training(settings, runs, picked, folder, parallel)
+    return training.events(resume, should_stop, warnings)
 
 
 class _Training:
@@ -115,9 +117,10 @@ class _Training:
         self._saved_step = -1
         self._clock = _Clock()
 
-    def events(self, resume: bool, should_stop: Callable[[], bool]) -> Iterator[Event]:
-        for message in warnings_for(self._settings, self._device):
-            yield Warned(message)
+    def events(
+        self, resume: bool, should_stop: Callable[[], bool], warnings: Sequence[str]
+    ) -> Iterator[Event]:
+        yield from map(Warned, warnings)
         try:
             self._cohorts = gather(self._settings, self._runs, self._device, self._parallel)
         except (MemoryError, RuntimeError) as error:
@@ -236,7 +239,7 @@ class _Training:
                 yield Warned(f"{error}; trying an older one")
                 continue
             for cohort in self._cohorts:
-                cohort.restore(step, saved)
+                yield from map(Warned, cohort.restore(step, saved))
             self._step = self._saved_step = step
             self._clock.start_at(step)
             return
@@ -304,5 +307,5 @@ def warm_up() -> None:
     Compiling takes some seconds, once for each version of the trainer; call this where a program
     is installed, so that its first training does not wait. Without Numba there is nothing to do.
     """
-    settings = TrainSettings(task="copy", length=4, batch=1, embed=8, mlp=8, layers=1)
+    settings = TrainSettings(task="copy", length=4, batch=1, embed=8, mlp=8, layers=1, dropout=0.5)
     Cohort(settings, [RunSettings("narrow", heads=2)], torch.device("cpu")).update(measure=False)

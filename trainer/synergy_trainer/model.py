@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from synergy_trainer.attend.attention import attend, dropout
+from synergy_trainer.attend.dropout import Drops
+from synergy_trainer.attend.explicit import Change
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.settings import ModelShape
 
 RMS_EPSILON = 1e-8  # what the published attention was computed with
 _QKV = ("W_q", "W_k", "W_v")
-
-# Mixes values (S, H, n, d/H) by the attention of queries and keys; S folds models and sequences.
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 def initial_state(shape: ModelShape, seed: int) -> dict[str, Tensor]:
@@ -68,38 +71,34 @@ def _turns(length: int, pairs: int, device: torch.device) -> tuple[Tensor, Tenso
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn queries or keys (S, H, n, w) by their position (rotary positions, Su et al. 2021)."""
-    sine, cosine = _turns(x.shape[-2], x.shape[-1] // 2, x.device)
-    sine, cosine = sine.to(x.dtype), cosine.to(x.dtype)
+    """Turn queries or keys (M, B, n, H, w) by their position (rotary positions, Su et al. 2021)."""
+    turns = _turns(x.shape[2], x.shape[-1] // 2, x.device)
+    sine, cosine = (each.to(x.dtype)[:, None] for each in turns)
     left, right = x.chunk(2, dim=-1)
     return torch.cat([left * cosine - right * sine, left * sine + right * cosine], dim=-1)
-
-
-def causal_softmax(queries: Tensor, keys: Tensor) -> Tensor:
-    """Attention (S, H, n, n) of each query (rows) to the keys up to its place, float32."""
-    scores = queries.float() @ keys.float().mT / math.sqrt(queries.shape[-1])
-    future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-    return scores.masked_fill_(future, -math.inf).softmax(-1)
 
 
 class ModelStack:
     """M Transformers of one shape, their parameters stacked in banks of shape (M, …).
 
-    Models of equal head count must be adjacent (sort them): `groups` are such, as (start, stop,
-    heads). `banks` are leaves that require gradients. Queries, keys and values share a bank
-    `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints. `fixed_positions` are
-    sinusoids (1, length, d) that are added to the embeddings, if any.
+    Models may differ in `heads` and in `changes`, the intervention on each one's attention if any.
+    Those that agree in both attend together where they are adjacent (sort them): `groups` are such,
+    as (start, stop, heads, change). `banks` are leaves that require gradients. Queries, keys and
+    values share a bank `layers.{l}.attn.qkv`; otherwise names are those of the checkpoints.
+    `fixed_positions` are sinusoids (1, length, d) that are added to the embeddings, if any.
     """
 
     def __init__(
-        self, shape: ModelShape, heads: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        shape: ModelShape,
+        heads: Sequence[int],
+        device: torch.device | str = "cpu",
+        changes: Sequence[Change | None] | None = None,
     ) -> None:
         self.shape = shape
         self.heads = tuple(heads)
         self.device = torch.device(device)
-        self.groups = list(head_groups(self.heads))
-        if len(self.groups) != len(set(self.heads)):
-            raise TrainerError("heads: models with equal head counts must be adjacent")
+        self.groups = list(_groups(self.heads, changes or [None] * len(self.heads)))
         sizes: dict[str, tuple[int, ...]] = {}
         for name, size in shape.parameter_shapes().items():
             bank, part = _bank_of(name)
@@ -136,80 +135,63 @@ class ModelStack:
         for name, values in self.state(model).items():
             values.copy_(state[name])
 
-    def head_weights(self, model: int) -> Tensor:
-        """Weight of each head in each layer, (L, H) float64, rows summing to 1.
+    def head_weights(self, model: int) -> NDArray[np.float64]:
+        """Weight of each head in each layer, (L, H), rows summing to 1.
 
         The L2 norm of the columns h·d/H..(h+1)·d/H of the layer's output projection, the part
         that reads head h, normalised over heads.
         """
-        heads = self.heads[model]
-        rows = []
-        for layer in range(self.shape.layers):
-            projection = self.banks[f"layers.{layer}.attn.out_proj.weight"][model].detach()
-            slices = projection.double().view(self.shape.embed, heads, -1)
-            norms = slices.square().sum(dim=(0, 2)).sqrt()
-            rows.append(norms / norms.sum())
-        return torch.stack(rows)
+        names = (f"layers.{layer}.attn.out_proj.weight" for layer in range(self.shape.layers))
+        banks = [self.banks[name][model].detach().cpu().numpy() for name in names]
+        slices = np.reshape(banks, (len(banks), self.shape.embed, self.heads[model], -1))
+        norms = np.sqrt(np.square(slices, dtype=np.float64).sum(axis=(1, 3)))
+        weights: NDArray[np.float64] = norms / norms.sum(axis=1, keepdims=True)
+        return weights
 
     def logits(
         self,
         inputs: Tensor,
         scored_from: int = 0,
-        dropout: float = 0.0,
+        drops: Sequence[tuple[Drops, Drops]] = (),
         dtype: torch.dtype = torch.float32,
+        found: list[Tensor] | None = None,
     ) -> Tensor:
-        """Logits (M, B·(n - scored_from), V) of tokens (M, B, n), never materialising attention.
+        """Logits (M, B·(n - scored_from), V) of tokens (M, B, n).
 
-        `dtype` is that of the matrix products and the logits; the residual stream stays float32.
-        Dropout falls on attention weights and on the MLP's output.
+        `drops` are those of every layer, of attention weights and of the MLP's output; empty
+        without dropout. `dtype` is that of the matrix products and the logits; the residual stream
+        stays float32. Where `found` is given, the attention (M·B, H, n, n) of each layer's groups
+        is appended to it.
         """
-
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            return F.scaled_dot_product_attention(
-                queries, keys, values, dropout_p=dropout, is_causal=True
-            )
-
-        return self._forward(inputs, scored_from, dropout, dtype, attend)
-
-    @torch.no_grad()
-    def attention(self, inputs: Tensor, scored_from: int = 0) -> tuple[list[Tensor], Tensor]:
-        """Attention (B, L, H, n, n) of each model, in float32 without dropout, and the logits."""
-        found: list[list[Tensor]] = [[] for _ in self.groups]
-        layers_seen = iter(range(self.shape.layers * len(self.groups)))
-
-        def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            attention = causal_softmax(queries, keys)
-            found[next(layers_seen) % len(self.groups)].append(attention)
-            return attention @ values
-
-        logits = self._forward(inputs, scored_from, 0.0, torch.float32, attend)
-        models: list[Tensor] = []
-        for (start, stop, _), layers in zip(self.groups, found, strict=True):
-            stacked = torch.stack(layers, dim=1)
-            models += stacked.unflatten(0, (stop - start, -1)).unbind(0)
-        return models, logits
-
-    def _forward(
-        self,
-        inputs: Tensor,
-        scored_from: int,
-        dropout: float,
-        dtype: torch.dtype,
-        attend: Attend,
-    ) -> Tensor:
         models, batch, length = inputs.shape
         x = self._embed(inputs)
         for layer in range(self.shape.layers):
             at = f"layers.{layer}."
+            of_attention, of_mlp = drops[layer] if drops else (None, None)
             qkv = self._product(x, at + "attn.qkv", dtype, norm=at + "ln1.weight")
-            mixed = self._attention(layer, qkv, batch, length, attend)
+            qkv = qkv.view(models, batch, length, -1)
+            mixed = self._attention(qkv, of_attention, found)
             x = x + self._product(mixed, at + "attn.out_proj", dtype)
             hidden = self._product(x, at + "mlp.0", dtype, norm=at + "ln2.weight")
             hidden = F.relu(hidden) if self.shape.activation == "relu" else F.gelu(hidden)
-            x = x + F.dropout(self._product(hidden, at + "mlp.2", dtype), dropout)
+            made = self._product(hidden, at + "mlp.2", dtype)
+            if of_mlp is not None:
+                made = dropout(made.view(models, batch, 1, length, -1), of_mlp).view(x.shape)
+            x = x + made
         if scored_from:
             x = x.view(models, batch, length, -1)[:, :, scored_from:].flatten(1, 2)
         return self._product(x, "out_proj", dtype)
+
+    @torch.no_grad()
+    def attention(self, inputs: Tensor, scored_from: int = 0) -> tuple[list[Tensor], Tensor]:
+        """Attention (B, L, H, n, n) of each model, in float32 without dropout, and the logits."""
+        found: list[Tensor] = []
+        logits = self.logits(inputs, scored_from, found=found)
+        models: list[Tensor] = []
+        for group, (start, stop, *_) in enumerate(self.groups):
+            stacked = torch.stack(found[group :: len(self.groups)], dim=1)
+            models += stacked.unflatten(0, (stop - start, -1)).unbind(0)
+        return models, logits
 
     def _embed(self, inputs: Tensor) -> Tensor:
         """Token and position embeddings (M, B·n, d)."""
@@ -229,27 +211,82 @@ class ModelStack:
         bias = self.banks[name + ".bias"]
         if norm is not None:
             # The scale goes into the matrix: d·o numbers instead of one more pass over T·d.
-            x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + RMS_EPSILON)
+            x = _Normalise.apply(x)
             weight = weight * self.banks[norm][:, None, :]
         x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
         if len(weight) == 1:
-            return F.linear(x[0], weight[0], bias[0])[None]
+            return F.linear(x.squeeze(0), weight.squeeze(0), bias.squeeze(0))[None]
         return torch.baddbmm(bias[:, None, :], x, weight.mT)
 
-    def _attention(
-        self, layer: int, qkv: Tensor, batch: int, length: int, attend: Attend
-    ) -> Tensor:
-        """Mix values for every head count in turn: qkv (M, B·n, 3d) → (M, B·n, d)."""
-        width = self.shape.embed
+    def _attention(self, qkv: Tensor, drops: Drops | None, found: list[Tensor] | None) -> Tensor:
+        """Mix values for every group in turn: qkv (M, B, n, 3d) → (M, B·n, d)."""
         mixed = []
-        for start, stop, heads in self.groups:
-            split = qkv[start:stop].view((stop - start) * batch, length, 3, heads, width // heads)
-            queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        sizes = [stop - start for start, stop, *_ in self.groups]
+        parts = qkv.split(sizes) if len(sizes) > 1 else [qkv]
+        for (start, stop, heads, change), part in zip(self.groups, parts, strict=True):
+            by_head = part.unflatten(3, (3, heads, -1))
             if self.shape.positions == "rotary":
-                queries, keys = rotate(queries), rotate(keys)
-            out = attend(layer, queries, keys, values)
-            mixed.append(out.transpose(1, 2).reshape(stop - start, batch * length, width))
+                queries, keys, values = by_head.unbind(3)
+                by_head = torch.stack([rotate(queries), rotate(keys), values], 3)
+            of_group = None if drops is None else drops.of(slice(start, stop))
+            mixed.append(
+                attend(by_head, of_group, change, found).reshape(stop - start, -1, self.shape.embed)
+            )
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+
+
+class _Normalise(torch.autograd.Function):
+    """x / rms(x) along the last axis: RMSNorm without its scale, in two passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        factor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        factor.square_().div_(x.shape[-1]).add_(RMS_EPSILON).rsqrt_()
+        values = x * factor
+        ctx.save_for_backward(values, factor)
+        return values
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """(g - x̂ mean(g x̂)) / rms."""
+        values, factor = ctx.saved_tensors
+        share = (gradient * values).mean(-1, keepdim=True)
+        return torch.addcmul(gradient, values, share, value=-1.0).mul_(factor)
+
+
+def answered(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy and accuracy (M,) of logits (M, T, V) for targets (M, T).
+
+    Spoils the logits, and can be differentiated once: fresh memory of their size costs a CPU more
+    than computing.
+    """
+    return _Answered.apply(logits, targets)
+
+
+class _Answered(torch.autograd.Function):
+    """Only the answers' entries are read of the logits, and no logarithm of another one is taken.
+
+    -log p of an answer is the largest logit minus its own, plus -log of the largest p.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        targets = targets[:, :, None]
+        largest, answers = logits.amax(-1, keepdim=True), logits.gather(-1, targets)
+        own = logits if logits.dtype == torch.float32 else None
+        shares = torch.softmax(logits, -1, dtype=torch.float32, out=own)
+        ctx.save_for_backward(shares, targets)
+        losses = largest - answers - shares.amax(-1, keepdim=True).log()
+        accuracies = (answers == largest).float().mean((1, 2))
+        ctx.mark_non_differentiable(accuracies)
+        return losses.mean((1, 2)), accuracies
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        shares, targets = ctx.saved_tensors
+        scale = gradient[:, None, None] / targets.shape[1]
+        to = shares.mul_(scale)
+        return to.scatter_add_(-1, targets, (-scale).expand(targets.shape)), None
 
 
 def token_offsets(inputs: Tensor, tokens: int) -> Tensor:
@@ -257,12 +294,14 @@ def token_offsets(inputs: Tensor, tokens: int) -> Tensor:
     return torch.arange(len(inputs), device=inputs.device)[:, None, None] * tokens
 
 
-def head_groups(heads: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Stretches of models with equal head counts, as (start, stop, heads)."""
+def _groups(
+    heads: Sequence[int], changes: Sequence[Change | None]
+) -> Iterator[tuple[int, int, int, Change | None]]:
+    """Stretches of models that attend alike, as (start, stop, heads, change)."""
     start = 0
-    for count, members in groupby(heads):
+    for (count, change), members in groupby(zip(heads, changes, strict=True)):
         stop = start + len(list(members))
-        yield start, stop, count
+        yield start, stop, count, change
         start = stop
 
 

@@ -66,7 +66,7 @@ class LoadedModel:
 
     def head_weights(self) -> NDArray[np.float64]:
         """Head weights (L, H), rows summing to 1, from the output projections."""
-        return self._stack.head_weights(0).numpy()
+        return self._stack.head_weights(0)
 
     def _inputs(self, tokens: ArrayLike) -> torch.Tensor:
         inputs = torch.as_tensor(np.atleast_2d(np.asarray(tokens, dtype=np.int64)))

@@ -134,6 +134,7 @@ class RunSettings:
         metadata={"description": "Attention heads per layer; they share the width.", "ge": 1}
     )
     seed: int | None = _own("seed")
+    task: str | None = _own("task")
     embed: int | None = _own("embed")
     mlp: int | None = _own("mlp")
     layers: int | None = _own("layers")
@@ -211,7 +212,7 @@ def shape_of(settings: TrainSettings, run: RunSettings) -> ModelShape:
     """Sizes of a run's model."""
     own = run.over(settings)
     return ModelShape(
-        tokens=make_task(settings).tokens,
+        tokens=make_task(own).tokens,
         length=own.length,
         embed=own.embed,
         mlp=own.mlp,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,12 @@ from synergy_engine.analysis.batch import (
     Measures,
     Options,
     Stacks,
+    amplification_held_out,
     dense_stacks,
+    fidelities,
     interval,
+    log_interval,
+    log_mean,
     mean,
     measure,
     most_frequent,
@@ -26,14 +30,26 @@ from synergy_engine.analysis.batch import (
 )
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
-from synergy_engine.arrays import Floats, Ints
-from synergy_engine.errors import EngineError, at_least, choose
+from synergy_engine.arrays import Floats, Ints, Reals
+from synergy_engine.errors import EngineError, at_least, choose, whole_number
+from synergy_engine.measures.diversity import mean_over_pairs
+from synergy_engine.measures.fidelity import TOLERANCE
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
+from synergy_engine.validation import as_attention
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
+
+DISTANCES = ("jensen_shannon", "jaccard", "cosine_disagreement")
+RATIOS = (
+    "fidelity_amplification",
+    "fidelity_amplification_held_out",
+    "mixing_gain",
+    "hitting_gain",
+)
+"""Keys of what is averaged by its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +72,26 @@ class Analysis(Mapping[str, Any]):
         ``mixing_time_{tv,l1}_{max,mean}``, and under ``backward`` those of the reversed chain.
     fidelity
         As in `engine.Fidelity`; ``converged`` is the share of inputs that are certified.
+        ``depth_limited`` is the minimax over the first ``depth`` steps only.
     per_head
         For each head (from 1) alone: ``weight``, ``hitting_time_mean``, ``mixing_time_tv_max``,
         ``fidelity_minimax``.
     synergy
-        ``fidelity_amplification``, ``mixing_gain`` (a bound when ``_censored``), ``hitting_gain``,
-        ``best_head_fidelity``, and ``beats_best_head``: the share of inputs amplified by more
-        than a tie.
+        ``fidelity_amplification`` over the best head of each input, and
+        ``fidelity_amplification_held_out`` over one head for all, chosen on half of the inputs and
+        scored on the other, both ways (``None`` with one input); ``mixing_gain`` (a bound when
+        ``_censored``), ``hitting_gain``, ``best_head_fidelity``, and ``beats_best_head``: the share
+        of inputs amplified by more than a tie. Ratios are averaged by their logarithms.
     diversity, bounds
-        As in `engine.Diversity` and, by name, `engine.Bound`.
+        As in `engine.Diversity`, with the Jensen-Shannon divergence in bits of each pair of heads
+        under ``pairs``; and, by name, `engine.Bound`.
     arrival
         Arrival probabilities at ``steps``: ``mean``, ``median`` and ``worst`` over starts.
     intervals
-        95 % Student-t intervals of means over inputs.
+        95 % Student-t intervals of means over inputs; of ratios, of the mean logarithm.
+    sinks
+        Only where asked for (`analyze_batch`): the last ``k`` positions as sinks in turn, averaged.
+        ``minimax``, ``normalised`` and ``fidelity_amplification``, as above.
     """
 
     values_by_name: dict[str, Any]
@@ -95,6 +118,7 @@ def analyze(
     epsilon: float = 0.25,
     max_steps: int = MAX_STEPS,
     horizon: int | None = None,
+    depth: int | None = None,
     layer: int | str = 1,
 ) -> Analysis:
     """Measure a system: mixing, fidelity, each head, synergy, diversity, bounds, arrival.
@@ -115,6 +139,9 @@ def analyze(
         Where mixing times are censored.
     horizon
         Steps to spend on certifying fidelity; by default a few n, or the convention's horizon.
+    depth
+        Steps that count for the depth-limited fidelity; by default n, and never more than the
+        horizon.
     layer
         What the result calls its layer.
 
@@ -127,7 +154,9 @@ def analyze(
     >>> round(found["synergy"]["fidelity_amplification"], 6)
     1.111111
     """
-    options = _options(convention, combine, epsilon, max_steps, horizon)
+    options = _options(
+        convention, combine, epsilon, max_steps, horizon, system.nodes if depth is None else depth
+    )
     stacks = stacks_of(system, options)
     return _analysis(stacks, system.weights[None], system.weights_label, options, layer)
 
@@ -141,13 +170,16 @@ def analyze_batch(
     epsilon: float = 0.25,
     max_steps: int = MAX_STEPS,
     horizon: int | None = None,
+    depth: int | None = None,
+    sinks: int = 1,
     rows: str = "check",
     weights_label: str | None = None,
 ) -> list[Analysis]:
     """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
 
     Every input is a system of its own; numbers are means over the B inputs (mixing times:
-    medians), with 95 % Student-t intervals over inputs where B > 1. O(B · L) times the cost of
+    medians; ratios: exponentials of mean logarithms), with 95 % Student-t intervals over inputs
+    where B > 1. O(B · L) times the cost of
     `analyze`, a layer's inputs in parallel. `InvalidSystemError` names everything that is wrong
     with the attention or the weights.
 
@@ -162,6 +194,12 @@ def analyze_batch(
         What to do about row sums, as in `MultiHeadSystem.from_attention`.
     weights_label
         What to call the weights, for instance ``"learned"``.
+    depth
+        As in `analyze`, but L by default: a network of L layers takes L steps.
+    sinks
+        Measure fidelity also with each of the last so many positions as the sink of the nodes up
+        to it, averaged, as ``sinks``: what one layer's last position hears is mostly a property of
+        its own row.
     convention, combine, epsilon, max_steps, horizon
         As in `analyze`.
 
@@ -174,21 +212,59 @@ def analyze_batch(
     >>> layer["inputs"], layer["heads"], layer["fidelity"]["normalised"]
     (3, 2, 1.0)
     """
-    options = _options(convention, combine, epsilon, max_steps, horizon)
+    whole_number("sinks", sinks, 1)
     batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
     inputs, layers = batch.shape[:2]
+    options = _options(
+        convention, combine, epsilon, max_steps, horizon, layers if depth is None else depth
+    )
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
     for layer in range(layers):
         heads = np.ascontiguousarray(batch[:, layer])
         per_input = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, per_input, options)
-        found.append(_analysis(stacks, per_input, label, options, layer + 1))
+        analysis = _analysis(stacks, per_input, label, options, layer + 1)
+        if sinks > 1:
+            analysis.values_by_name["sinks"] = _each_sink(heads, per_input, options, sinks)
+        found.append(analysis)
     return found
 
 
+def _each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[str, Any]:
+    """Fidelity with the last ``k`` positions as sinks in turn: heads (S, H, n, n), (S, H)."""
+    systems, count, nodes = heads.shape[:3]
+    chosen = options.convention
+    heads = as_attention(heads) if chosen.published_walk else heads
+    clear, normalised, gain = [], [], []
+    ends = range(max(min(2, nodes), nodes - k + 1), nodes + 1)
+    for end in ends:
+        how: dict[str, Any] = {
+            "horizon": options.fidelity_steps(end),
+            "tolerance": -1.0 if chosen.horizon else TOLERANCE,
+            "sink": chosen.sink,
+        }
+        cut = np.ascontiguousarray(heads[..., :end, :end])
+        together = fidelities(cut, weights, **how)
+        alone = fidelities(cut.reshape(-1, 1, end, end), np.ones((systems * count, 1)), **how)
+        clear.append(together)
+        normalised.append(end * together)
+        gain.append(log_mean(ratio(together, alone.reshape(systems, count).max(axis=1))))
+    return {
+        "k": len(ends),
+        "minimax": float(np.mean(clear)),
+        "normalised": float(np.mean(normalised)),
+        "fidelity_amplification": log_mean(np.array(gain)),
+    }
+
+
 def _options(
-    convention: str, combine: str, epsilon: float, max_steps: int, horizon: int | None
+    convention: str,
+    combine: str,
+    epsilon: float,
+    max_steps: int,
+    horizon: int | None,
+    depth: int,
 ) -> Options:
     """Check the options that every analysis takes."""
     chosen = named_convention(convention)
@@ -197,9 +273,10 @@ def _options(
     at_least("max_steps", max_steps, 1)
     if horizon is not None:
         at_least("horizon", horizon, 1)
+    at_least("depth", depth, 1)
     if chosen.published_walk:
         combine = "attention"
-    return Options(chosen, combine, epsilon, max_steps, horizon)
+    return Options(chosen, combine, epsilon, max_steps, horizon, depth)
 
 
 def _analysis(
@@ -211,7 +288,9 @@ def _analysis(
     systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
     clear = found.fidelity
     best = found.head_fidelity.max(axis=1)
+    pairs = stacks.diversities.mean(axis=0)
     amplification = ratio(clear.minimax, best)
+    held_out = amplification_held_out(clear.minimax, found.head_fidelity)
     gain, gain_censored = _mixing_gain(found, options)
     return Analysis(
         {
@@ -244,6 +323,8 @@ def _analysis(
                 "upper": mean(clear.upper),
                 "converged": mean(clear.converged.astype(float)),
                 "horizon": found.fidelity_steps,
+                "depth_limited": mean(found.depth_limited),
+                "depth": min(options.depth, options.fidelity_steps(nodes)),
                 # Named when cut off in some input: one silent node is one too many.
                 "unreachable": np.flatnonzero(found.cut_off.any(axis=0)).tolist(),
             },
@@ -258,20 +339,18 @@ def _analysis(
                 for h in range(count)
             ],
             "synergy": {
-                "fidelity_amplification": mean(amplification),
-                "mixing_gain": mean(gain),
+                "fidelity_amplification": log_mean(amplification),
+                "fidelity_amplification_held_out": None if held_out is None else log_mean(held_out),
+                "mixing_gain": log_mean(gain),
                 "mixing_gain_censored": gain_censored,
-                "hitting_gain": mean(ratio(found.head_hitting.min(axis=1), found.hitting_mean)),
+                "hitting_gain": log_mean(ratio(found.head_hitting.min(axis=1), found.hitting_mean)),
                 "best_head_fidelity": mean(best),
                 "beats_best_head": mean((amplification > 1 + TIE).astype(float)),
             },
-            "diversity": dict(
-                zip(
-                    ("jensen_shannon", "jaccard", "cosine_disagreement"),
-                    stacks.diversities.mean(axis=0).tolist(),
-                    strict=True,
-                )
-            ),
+            "diversity": {
+                **dict(zip(DISTANCES, mean_over_pairs(pairs).tolist(), strict=True)),
+                "pairs": pairs[0].tolist(),
+            },
             "bounds": bound_table(
                 found,
                 weights,
@@ -289,8 +368,13 @@ def _analysis(
                 "hitting_time_mean": interval(found.hitting_mean),
                 "hitting_time_capped_mean": interval(found.capped),
                 "fidelity_minimax": interval(clear.minimax),
-                "fidelity_amplification": interval(amplification),
-                "mixing_gain": interval(gain),
+                "fidelity_amplification": log_interval(amplification),
+                "mixing_gain": log_interval(gain),
+                **(
+                    {}
+                    if held_out is None
+                    else {"fidelity_amplification_held_out": log_interval(held_out)}
+                ),
             },
         }
     )
@@ -323,10 +407,11 @@ def _four(crossing: Ints, options: Options) -> dict[str, int | float | str]:
 def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over layers of every number, with the same keys and ``"layer": "overall"``.
 
-    What is equal in all layers stays as it is. A time that is censored in one layer is censored;
-    a bound holds when it holds in every layer. Arrival curves are averaged over the steps of the
-    longest. What has no mean over layers is empty: ``per_head``, and the ``argmin`` and ``time`` of
-    fidelity where they differ. O(size of the analyses).
+    Ratios, and the ends of their intervals, are averaged by their logarithms. What is equal in all
+    layers stays as it is. A time that is censored in one layer is censored; a bound holds when it
+    holds in every layer. Arrival curves are averaged over the steps of the longest. What has no
+    mean over layers is empty: ``per_head``, the ``pairs`` of heads, and the ``argmin`` and ``time``
+    of fidelity where they differ. O(size of the analyses).
 
     >>> import synergy_engine as engine
     >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
@@ -349,6 +434,8 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged["fidelity"]["unreachable"] = sorted(
         {node for d in dicts for node in d["fidelity"]["unreachable"]}
     )
+    if len(dicts) > 1:
+        merged["diversity"]["pairs"] = []
     merged["per_head"] = dicts[0]["per_head"] if len(dicts) == 1 else []
     steps = max((d["arrival"]["steps"] for d in dicts), key=lambda steps: steps[-1])
     merged["arrival"] = {"steps": steps} | {
@@ -362,11 +449,14 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _merge(values: list[Any]) -> Any:
+def _merge(values: list[Any], average: Callable[[Floats], float] = mean) -> Any:
     """Average the values that several layers give for the same key."""
     first = values[0]
     if isinstance(first, dict):
-        return {key: _merge([v[key] for v in values]) for key in first}
+        return {
+            key: _merge([v[key] for v in values], log_mean if key in RATIOS else mean)
+            for key in first
+        }
     if all(type(v) is type(first) and v == first for v in values):
         return first
     if any(isinstance(v, str) for v in values):
@@ -374,10 +464,10 @@ def _merge(values: list[Any]) -> Any:
         return next(v for v in values if isinstance(v, str))
     if isinstance(first, list):
         same_length = all(len(v) == len(first) for v in values)
-        return [_merge(list(v)) for v in zip(*values, strict=True)] if same_length else []
+        return [_merge(list(v), average) for v in zip(*values, strict=True)] if same_length else []
     if any(v is None or isinstance(v, bool) for v in values):
         return False if False in values else None if None in values else True
-    return float(np.mean(values))
+    return average(np.array(values, dtype=float))
 
 
 def warm_up() -> None:

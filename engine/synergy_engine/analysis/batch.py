@@ -12,7 +12,6 @@ from synergy_engine.analysis.convention import Convention, convention as named_c
 from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import choose
 from synergy_engine.kernels.states import Survival
-from synergy_engine.measures.diversity import diversity
 from synergy_engine.measures.fidelity import TOLERANCE, Minima, minima, run_peaks
 from synergy_engine.measures.mixing import MIXING_TIMES, arrived, levels
 from synergy_engine.operators import dense, door, sparse
@@ -42,6 +41,12 @@ class Options:
     epsilon: float
     max_steps: int
     horizon: int | None
+    depth: int
+
+    def fidelity_steps(self, nodes: int) -> int:
+        """Steps at most for fidelity."""
+        chosen = self.convention
+        return chosen.horizon or self.horizon or chosen.fidelity_steps(nodes)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Stacks:
     first: Ints
     """(S,) in those, the head that the mixture is."""
     diversities: Floats
-    """(S, 3): Jensen-Shannon, Jaccard, cosine disagreement."""
+    """(S, 3, H, H): Jensen-Shannon, Jaccard, cosine disagreement of pairs of heads."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Measures:
     head_hitting: Floats  # (S, H)
     head_crossing: Ints  # (S, H, 4)
     fidelity: Minima  # (S,)
+    depth_limited: Floats  # (S,) minimax over the first `Options.depth` steps
     cut_off: Bools  # (S, n): nodes without a way to the sink
     head_fidelity: Floats  # (S, H)
     fidelity_steps: int
@@ -124,7 +130,6 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
 
 def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
     """Operators of one sparse system, in every convention but the published code's."""
-    found = diversity(system)
     return Stacks(
         systems=1,
         heads=system.heads,
@@ -134,7 +139,7 @@ def sparse_stacks(system: MultiHeadSystem, options: Options) -> Stacks:
         diffusion=door.mixture(system, "diffusion"),
         same=np.array([sparse.one_distinct_head(system)]),
         first=np.array([int(np.argmax(system.weights))]),
-        diversities=np.array([[found.jensen_shannon, found.jaccard, found.cosine_disagreement]]),
+        diversities=sparse.diversity(system)[None],
     )
 
 
@@ -161,9 +166,13 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         hitting = stacks.walk.hitting()
         hitting_mean, hitting_median = hitting.mean(axis=1), np.median(hitting, axis=1)
         head_hitting = stacks.head_walks.hitting().mean(axis=1).reshape(systems, count)
-    steps = chosen.horizon or options.horizon or chosen.fidelity_steps(n)
+    steps = options.fidelity_steps(n)
     tolerance = -1.0 if chosen.horizon else TOLERANCE
-    peaks = run_peaks(stacks.diffusion, tolerance=tolerance, horizon=steps, every_node=False)
+    peaks = run_peaks(
+        stacks.diffusion, tolerance=tolerance, horizon=min(options.depth, steps), every_node=False
+    )
+    depth_limited = minima(peaks, stacks.diffusion, chosen.sink).minimax
+    stacks.diffusion.peaks(peaks, steps)
     head_peaks = run_peaks(
         stacks.head_diffusions, tolerance=tolerance, horizon=steps, every_node=False
     )
@@ -187,6 +196,7 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         head_hitting=head_hitting,
         head_crossing=head_crossing,
         fidelity=clear,
+        depth_limited=depth_limited,
         cut_off=~stacks.diffusion.reaching(),
         head_fidelity=head_clear,
         fidelity_steps=int(peaks.clock.max()),
@@ -308,6 +318,32 @@ def mean(values: Floats) -> float:
     return first if np.all(values == first) else float(np.mean(values))
 
 
+def log_mean(ratios: Floats) -> float:
+    """The exponential of the mean logarithm: ratios of 2 and 1/2 average to 1.
+
+    Equal values give that value; zeros and infinities beside one another give nan.
+    """
+    first = float(ratios[0])
+    if np.all(ratios == first):
+        return first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.exp(np.mean(np.log(ratios))))
+
+
+def fidelities(
+    heads: Reals,
+    weights: Floats,
+    *,
+    horizon: int,
+    tolerance: float = TOLERANCE,
+    sink: str = "excluded",
+) -> Floats:
+    """Minimax fidelity (S,) of S systems: raw heads (S, H, n, n), head weights (S, H)."""
+    stack = dense.mixture_stack(np.ascontiguousarray(heads), weights, "diffusion")
+    state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=False)
+    return minima(state, stack, sink).minimax
+
+
 def typical(times: Ints, max_steps: int) -> int | float | str:
     """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
     middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))
@@ -327,6 +363,32 @@ def interval(values: Floats) -> list[float]:
     quantile = float(stdtrit(len(values) - 1, 0.975))
     half = quantile * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
     return [middle - half, middle + half]
+
+
+def log_interval(ratios: Floats) -> list[float]:
+    """95 % Student-t interval of `log_mean` over inputs: of the mean logarithm, as ratios."""
+    if np.all(ratios == ratios[0]):
+        return [float(ratios[0])] * 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.exp(interval(np.log(ratios))).tolist()
+
+
+def amplification_held_out(mixture: Floats, heads: Floats) -> Floats | None:
+    """Fidelities (S,) over those (S, H) of a head that was chosen on other inputs.
+
+    The head of highest mean log fidelity over every other input is scored on the rest, and the
+    other way round: choosing the best head input by input favours the heads. ``None`` for one
+    input.
+    """
+    if len(mixture) < 2:
+        return None
+    out = np.empty(len(mixture))
+    for half in (0, 1):
+        with np.errstate(divide="ignore"):
+            typical_fidelity = np.log(heads[1 - half :: 2]).mean(axis=0)
+        chosen = int(np.argmax(typical_fidelity))
+        out[half::2] = ratio(mixture[half::2], heads[half::2, chosen])
+    return out
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

@@ -79,7 +79,7 @@ def bounds(
     >>> [(b.name, b.bound, b.measured, b.holds) for b in engine.bounds(line)][0]
     ('thm_2_9', 28.0, 16, True)
     """
-    options = Options(CONVENTIONS["theory"], "walks", epsilon, max_steps, None)
+    options = Options(CONVENTIONS["theory"], "walks", epsilon, max_steps, None, 1)
     found = measure(stacks_of(system, options), options)
     table = bound_table(found, system.weights[None], epsilon=epsilon, max_steps=max_steps)
     return [Bound(name, **fields) for name, fields in table.items()]

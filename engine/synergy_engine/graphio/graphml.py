@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
@@ -16,6 +17,7 @@ DEEPEST = 32
 """Deeper XML is not a graph."""
 
 _CHUNK = 1 << 20
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _Reader:
@@ -148,6 +150,9 @@ def lines(names: list[str], rows: Iterator[EdgeRow]) -> Iterator[str]:
 
 
 def _quoted(name: str) -> str:
-    if any(ord(letter) < 32 and letter not in "\t\n\r" for letter in name):
-        raise GraphFileError(f"the name {name!r} holds control characters, which XML cannot hold")
+    if found := _NOT_XML.search(name):
+        raise GraphFileError(
+            f"the name {name!r} contains {found[0]!r}, which XML cannot hold; "
+            "write .json, or give the node another name"
+        )
     return quoteattr(name)

@@ -39,7 +39,7 @@ def first_copies(heads, low, high, out):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def diversity(heads, row_scale, low, high, out):
-    """Mean pairwise Jensen-Shannon (bits), Jaccard and cosine distances: ``out`` (S, 3).
+    """Pairwise Jensen-Shannon (bits), Jaccard and cosine distances: ``out`` (S, 3, H, H).
 
     ``heads`` (S, H, n, n) raw, ``row_scale`` (S, H, n): diffusion rows are ``row_scale[j] *
     heads[j]``, and where the scale is 0 the node keeps its own state. With ``f(x) = x log2 x`` the
@@ -49,12 +49,11 @@ def diversity(heads, row_scale, low, high, out):
     count, n = heads.shape[1], heads.shape[2]
     rows = np.empty((count, n))
     terms = np.empty((count, n))
-    pairs = count * (count - 1) // 2
     for s in range(low, high):
         out[s] = 0.0
-        if pairs == 0:
+        if count == 1:
             continue
-        divergence = 0.0
+        divergence = out[s, 0]
         common = np.zeros((count, count))
         union = np.zeros((count, count))
         products = np.zeros((count, count))
@@ -77,7 +76,7 @@ def diversity(heads, row_scale, low, high, out):
                     for i in range(j + 1):
                         gain += 0.5 * (own[i] + other[i]) - _x_log2_x(0.5 * (p[i] + q[i]))
                         product += p[i] * q[i]
-                    divergence += max(0.0, gain)
+                    divergence[a, b] += max(0.0, gain)
                     products[a, b] += product
                     shared = 0.0
                     either = 0.0
@@ -86,18 +85,16 @@ def diversity(heads, row_scale, low, high, out):
                         either += 1.0 if max(p[i], q[i]) > 0.0 else 0.0
                     common[a, b] += shared
                     union[a, b] += either
-        jaccard = 0.0
-        cosine = 0.0
         for a in range(count):
             for b in range(a + 1, count):
+                divergence[a, b] /= n
                 if union[a, b] > 0.0:
-                    jaccard += 1.0 - common[a, b] / union[a, b]
+                    out[s, 1, a, b] = 1.0 - common[a, b] / union[a, b]
                 if products[a, b] != products[a, a] or products[a, a] != products[b, b]:
                     norms = math.sqrt(products[a, a]) * math.sqrt(products[b, b])
-                    cosine += max(0.0, 1.0 - products[a, b] / norms)
-        out[s, 0] = divergence / (n * pairs)
-        out[s, 1] = jaccard / pairs
-        out[s, 2] = cosine / pairs
+                    out[s, 2, a, b] = max(0.0, 1.0 - products[a, b] / norms)
+                for measure in range(3):
+                    out[s, measure, b, a] = out[s, measure, a, b]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -132,40 +129,39 @@ def _x_log2_x(x):
     return x * (e + 2.8853900817779268 * s * series)
 
 
-@njit(cache=True, nogil=True)
-def flaws(heads, faintest, largest, low, high, out):
-    """Per matrix: rows that are not finite; entries negative, above the diagonal, too faint, too
-    large; and the worst row.
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def flaws(heads, bits, faintest, largest, low, high, out):
+    """Per matrix: whether anything may be wrong, whether anything may be faint, the worst row.
 
-    ``heads`` (K, n, n); ``out`` (K, 6) float64, the last one the largest ``|row sum - 1|`` of the
-    finite rows. Faint entries lie strictly between 0 and ``faintest``.
+    ``heads`` (K, n, n), and the same numbers as integers ``bits``, where a sign is the
+    first bit and numbers >= 0 are in order. ``out`` (K, 3) float64: 1 where an entry has a sign,
+    one above the diagonal is not +0, or a row's sum is not at most ``largest``; 1 where an entry
+    above 0 is at most ``faintest`` (as bits; 0 does not look); the largest ``|row sum - 1|`` of the
+    lower triangle. Integers and sums only: comparing floats would take several times as long.
     """
     n = heads.shape[1]
+    sign = 8 * bits.itemsize - 1
     for k in range(low, high):
-        bad = 0
-        negative = 0
+        signs = 0
         above = 0
-        faint = 0
-        large = 0
+        least = ~np.uint64(0)  # of entries less one: 0 becomes the largest of all
         off = 0.0
+        wild = False
         for j in range(n):
-            row = heads[k, j]
+            # Slices: an index that begins above 0 is tested for wraparound, which is slow.
+            row, whole, rest = heads[k, j], bits[k, j], bits[k, j, j + 1 :]
             total = 0.0
             for i in range(j + 1):
                 total += row[i]
-                negative += row[i] < 0
-                faint += (row[i] > 0) & (row[i] < faintest)
-                large += row[i] > largest
-            for i in range(j + 1, n):
-                above += row[i] != 0
-                total += row[i]
-            if np.isfinite(total):
-                off = max(off, abs(total - 1.0))
-            else:
-                bad += 1
-        out[k, 0] = bad
-        out[k, 1] = negative
-        out[k, 2] = above
-        out[k, 3] = faint
-        out[k, 4] = large
-        out[k, 5] = off
+            for i in range(j + 1):
+                signs |= whole[i]
+            for i in range(len(rest)):
+                above |= rest[i]
+            if faintest > 0:
+                for i in range(j + 1):
+                    least = min(least, np.uint64(whole[i]) - np.uint64(1))
+            wild |= not total <= largest
+            off = max(off, abs(total - 1.0))
+        out[k, 0] = 1.0 if wild or above != 0 or (signs >> sign) & 1 else 0.0
+        out[k, 1] = 1.0 if least < faintest else 0.0
+        out[k, 2] = off

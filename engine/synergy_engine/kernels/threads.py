@@ -9,17 +9,19 @@ number of threads.
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from queue import SimpleQueue
+from threading import RLock
 
 from synergy_engine.errors import whole_number
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
+_calls: SimpleQueue = SimpleQueue()
+_helping: list[int] = []
+"""The helpers' thread ids. One that an interrupt left out helps nevertheless."""
 
 
 def threads() -> int:
@@ -41,29 +43,28 @@ def set_threads(count: int | None) -> None:
     The default is ``$NUMBA_NUM_THREADS``, else the cores this process may use. Results have the
     same bits whatever the number. `OptionError` when it is not a whole number of at least 1.
     """
-    global _threads, _pool
-    if count is not None:
-        count = whole_number("threads", count, 1)
-    with _lock:
-        _threads, _pool = count, None
+    global _threads
+    _threads = None if count is None else whole_number("threads", count, 1)
 
 
-def _shared_pool() -> ThreadPoolExecutor:
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(threads(), thread_name_prefix="engine")
-        return _pool
+def _help(calls: SimpleQueue) -> None:
+    while True:
+        gate, take_too = calls.get()
+        if gate.acquire(blocking=False):  # otherwise, its caller no longer needs help
+            take_too()
+            gate.release()
+        del take_too  # it holds its caller's arrays
 
 
-def _forget_pool() -> None:
-    """Drop what a forked child inherits: a pool whose threads do not exist there."""
-    global _pool, _lock
-    _lock, _pool = threading.Lock(), None
+def _forget_helpers() -> None:
+    """In a forked child, where the helpers do not exist."""
+    global _calls
+    _calls = SimpleQueue()
+    _helping.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_helpers)
 
 
 def over_ranges(
@@ -77,8 +78,9 @@ def over_ranges(
     system does not hold everything up, but none of less than two million multiplications: handing
     over a range costs microseconds.
     """
-    workers = min(threads(), count)
-    if workers < 2 or work < 250_000:
+    # The work first: asking how many threads there may be takes microseconds.
+    workers = 1 if work < 250_000 else min(threads(), count)
+    if workers < 2:
         task(0, count)
         return
     pieces = min(count, pieces or max(workers, min(8 * workers, int(work / 2_000_000))))
@@ -89,15 +91,36 @@ def over_ranges(
         for low, high in ranges:
             task(low, high)
 
-    helpers = [_shared_pool().submit(take) for _ in range(workers - 1)]
-    try:
-        take()
-    finally:
-        # After an error or Ctrl-C no thread starts another range; those under way must end before
-        # the caller's arrays may go.
+    # Ctrl-C can arrive between any two calls, also inside those of `concurrent.futures` and
+    # `threading.Thread`, which then forget a thread or keep a lock. So only single calls into C
+    # hand over work and wait for it: a helper works while it holds its gate, and once the caller
+    # has the gate, that helper does nothing or has not come.
+    gates = [RLock() for _ in range(workers - 1)]
+    errors: list[BaseException] = []
+
+    def take_too() -> None:
+        try:
+            take()
+        except BaseException as error:
+            errors.append(error)
+
+    def close() -> None:
         for _ in ranges:
             pass
-        errors = [helper.exception() for helper in helpers if not helper.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
+        for gate in gates:
+            gate.acquire()  # for good; may be repeated
+
+    try:
+        while len(_helping) < len(gates):
+            _helping.append(_thread.start_new_thread(_help, (_calls,)))
+        for gate in gates:
+            _calls.put((gate, take_too))
+        take()
+        close()
+    finally:
+        close()  # Ctrl-C can arrive in the first, too
+    try:
+        if errors:
+            raise errors[0]
+    finally:
+        errors.clear()  # an error holds this frame, and what it names

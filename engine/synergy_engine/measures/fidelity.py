@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,9 @@ class Fidelity:
         Whether the certificate closed; if not, the horizon ended it first.
     sink
         ``"excluded"`` or ``"included"``.
+    depth
+        Where only the first steps were to count (`fidelity`): how many. ``lower`` and ``upper``
+        are then `minimax`, which is exact.
     """
 
     node: Floats
@@ -61,6 +64,7 @@ class Fidelity:
     horizon: int
     converged: bool
     sink: str = "excluded"
+    depth: int | None = None
 
 
 def fidelity(
@@ -69,6 +73,7 @@ def fidelity(
     tolerance: float = TOLERANCE,
     horizon: int | None = None,
     sink: Sink = "excluded",
+    depth: int | None = None,
 ) -> Fidelity:
     """Fidelity of every node and its minimum, certified.
 
@@ -85,6 +90,10 @@ def fidelity(
     sink
         ``"included"`` counts the sink's own fidelity over ``t = 1 … horizon`` in the minimum, as
         the published code does.
+    depth
+        Depth-limited fidelity ``φ^{≤T}``: only ``t <= depth`` counts. A network of T layers takes T
+        steps, not more; and as a maximum over finitely many steps it is continuous in the head
+        weights, which ``φ`` is not. Takes the place of ``horizon``.
 
     Examples
     --------
@@ -98,9 +107,15 @@ def fidelity(
     (5.0, 2, True)
     """
     choose("sink", sink, ("excluded", "included"))
+    if depth is not None:
+        horizon = at_least("depth", depth, 1)
     stack = mixture(system, "diffusion")
     state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=True)
-    return results(state, stack, sink)[0]
+    found = results(state, stack, sink)[0]
+    if depth is None:
+        return found
+    least = found.minimax
+    return replace(found, lower=least, upper=least, converged=True, depth=depth)
 
 
 def head_fidelities(

@@ -99,7 +99,7 @@ def optimal_weights(
     choose("objective", objective, ("fidelity", "mixing", "hitting"))
     choose("combine", combine, COMBINATIONS)
     levels(epsilon)
-    score = _scorer(system, objective, epsilon, max_steps, combine)
+    score = scorer(system, objective, epsilon, max_steps, combine)
     search = _Search(system.heads, score, whole_number("seed", seed, 0))
     weights, best, how = search.run()
     if objective == "mixing":
@@ -113,7 +113,7 @@ def optimal_weights(
     return OptimalWeights(weights, value, how, search.evaluations, objective, epsilon, combine)
 
 
-def _scorer(
+def scorer(
     system: MultiHeadSystem, objective: str, epsilon: float, max_steps: int, combine: Combine
 ) -> Callable[[Floats], Floats]:
     """A function from head weights (S, H) to scores (S,), larger is better."""

@@ -263,10 +263,10 @@ def merge_equal(heads: Reals, weights: Floats) -> Floats:
 
 
 def diversity(heads: Reals) -> Floats:
-    """Mean pairwise Jensen-Shannon, Jaccard, cosine distances (S, 3) of heads (S, H, n, n)."""
+    """Jensen-Shannon, Jaccard, cosine distances of pairs (S, 3, H, H) of heads (S, H, n, n)."""
     systems, count, n = heads.shape[:3]
     rows = row_scales(heads.reshape(-1, n, n))
-    out = np.empty((systems, 3))
+    out = np.empty((systems, 3, count, count))
     over_ranges(
         lambda low, high: compare.diversity(heads, rows.reshape(systems, count, n), low, high, out),
         systems,

@@ -137,18 +137,13 @@ def one_distinct_head(system: MultiHeadSystem) -> bool:
     return len(_merge_equal(system.sparse, system.weights)) == 1
 
 
-def diversity(system: MultiHeadSystem) -> tuple[float, float, float]:
-    """Jensen-Shannon divergence, Jaccard distance, cosine disagreement; O(H · edges).
-
-    Means over pairs of heads, as in `synergy_engine.measures.diversity.Diversity`.
-    """
+def diversity(system: MultiHeadSystem) -> Floats:
+    """Jensen-Shannon, Jaccard and cosine distances of pairs of heads (3, H, H); O(H · edges)."""
     assert system.sparse is not None
-    pairs = list(combinations(system.sparse, 2))
-    if not pairs:
-        return 0.0, 0.0, 0.0
-    found = np.array([_differences(one, other) for one, other in pairs])
-    divergence, jaccard, cosine = found.mean(axis=0).tolist()
-    return divergence, jaccard, cosine
+    found = np.zeros((3, system.heads, system.heads))
+    for a, b in combinations(range(system.heads), 2):
+        found[:, a, b] = found[:, b, a] = _differences(system.sparse[a], system.sparse[b])
+    return found
 
 
 def _differences(one: SparseHead, other: SparseHead) -> tuple[float, float, float]:

@@ -24,6 +24,7 @@ from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStr
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import RunState
+from synergy_tui.words import csv_text
 
 COLUMNS = 4
 NARROW_COLUMN = 50
@@ -354,15 +355,15 @@ class DashboardScreen(TimedScreen):
                 x, y = panels.arrival_curve(probe, look, which)
                 name = f"{which} at step {probe.step}"
                 for step, value in zip(x.tolist(), y.tolist(), strict=True):
-                    writer.writerow([run.name, "arrival", name, int(step), value])
+                    writer.writerow([csv_text(run.name), "arrival", name, int(step), value])
             steps, values = panels.track(run, look, ("fidelity", "minimax"))
             upto = int(np.searchsorted(steps, look.step, side="right"))
             for step, value in zip(steps[:upto].tolist(), values[:upto].tolist(), strict=True):
-                writer.writerow([run.name, "fidelity", "minimax", step, value])
+                writer.writerow([csv_text(run.name), "fidelity", "minimax", step, value])
             upto = int(np.searchsorted(run.steps, look.step, side="right"))
             losses = run.losses[:upto].tolist()
             for step, value in zip(run.steps[:upto].tolist(), losses, strict=True):
-                writer.writerow([run.name, "loss", "loss", step, value])
+                writer.writerow([csv_text(run.name), "loss", "loss", step, value])
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:

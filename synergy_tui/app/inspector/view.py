@@ -26,7 +26,7 @@ from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.heatmap import Heat, Placement, draw_heatmap, draw_ramp
 from synergy_tui.app.widgets.shading import Mode, Scale
 from synergy_tui.experiments.attention import Snapshot
-from synergy_tui.words import compact, percent
+from synergy_tui.words import compact, csv_text, percent
 
 Paint = Callable[[int, int, Mode], Canvas]
 Shown = tuple[Paint, str, str]
@@ -209,7 +209,7 @@ class InspectorView:
         )  # fmt: skip
         answer = self.answer
         asked = answer.question
-        lead = [run, step, asked.layer + 1, asked.input + 1]
+        lead = [csv_text(run), step, asked.layer + 1, asked.input + 1]
         for each in answer.figures:
             figures = [each.head + 1, each.weight, each.steps, each.fidelity, each.diversity]
             writer.writerow([*lead, *figures, CONVENTION])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -11,6 +13,8 @@ from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.frame import TimelineBar
 from synergy_tui.app.widgets.strips import Track
 from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.files import DIRECTORY_MODE, write_whole
+from synergy_tui.words import clean
 
 
 class LiveScreen(Screen[None]):
@@ -68,13 +72,14 @@ class LiveScreen(Screen[None]):
         """Write the screen as SVG and ``table`` as CSV into the experiment's ``exports`` folder."""
         experiment = self.session.experiment
         folder = experiment.path / "exports"
-        stem = folder / f"{name}-step-{self.session.timeline.step}"
+        plain = re.sub(r"[^\w-]+", "_", name)  # a run's name in a log may be anything
+        stem = folder / f"{plain}-step-{self.session.timeline.step}"
         picture, numbers = stem.with_suffix(".svg"), stem.with_suffix(".csv")
         title = f"Synergy · {self.state.title or experiment.id}"
         try:
-            folder.mkdir(exist_ok=True)
-            picture.write_text(self.app.export_screenshot(title=title), encoding="utf-8")
-            numbers.write_text(table, encoding="utf-8")
+            folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            write_whole(picture, self.app.export_screenshot(title=clean(title)))
+            write_whole(numbers, table)
         except OSError as error:
             self.notify(f"Could not write: {error}", severity="error", timeout=10)
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -12,6 +14,7 @@ from synergy_tui.app import keys
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import Session
 from synergy_tui.app.widgets.frame import KeyBar
+from synergy_tui.files import open_own
 
 WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
@@ -41,7 +44,8 @@ class LogScreen(LiveScreen):
 
     def _read(self) -> None:
         try:
-            with self.session.experiment.log_path.open("rb") as file:
+            descriptor = open_own(self.session.experiment.log_path, os.O_RDONLY)
+            with os.fdopen(descriptor, "rb") as file:
                 file.seek(max(0, file.seek(0, 2) - WORKER_BYTES))
                 text = file.read().decode("utf-8", errors="replace")
         except OSError as error:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from synergy_tui.app.desk import HORIZON, TOLERANCE
 from synergy_tui.experiments.attention import Snapshot, load_snapshot
+from synergy_tui.words import csv_text
 
 if TYPE_CHECKING:
     from synergy_engine import Fidelity, MultiHeadSystem
@@ -246,12 +247,14 @@ def as_csv(run: str, spread: Spread) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["run", "heads", "weights", "source", "t", "node", "share"])
-    diffusion, name = spread.diffusion, spread.snapshot.name
+    diffusion = spread.diffusion
+    names = [csv_text(spread.snapshot.name(node)) for node in range(spread.snapshot.nodes)]
     for head in (*range(len(diffusion.weights)), None):
         weights = diffusion.weights if head is None else np.ones(1)
         listed = " ".join(f"{weight:.6g}" for weight in weights)
-        lead = [run, "mixed" if head is None else head + 1, listed, name(diffusion.source)]
+        mixture = "mixed" if head is None else head + 1
+        lead = [csv_text(run), mixture, listed, names[diffusion.source]]
         for t, row in enumerate(diffusion.share(head).tolist()):
             for node, share in enumerate(row):
-                writer.writerow([*lead, t, name(node), share])
+                writer.writerow([*lead, t, names[node], share])
     return out.getvalue()

@@ -16,6 +16,10 @@ Scale = Literal["linear", "log", "log1p"]
 Floats = npt.NDArray[np.float64]
 
 
+LARGEST = 1e300
+"""Of what an axis covers: round ends beyond it may not be finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Axis:
     """A range and how it is laid out."""
@@ -66,14 +70,15 @@ def covering(
     data = np.concatenate(
         [np.asarray(list(values), dtype=np.float64), np.asarray(include, dtype=np.float64)]
     )
-    data = data[np.isfinite(data)]
+    data = data[np.abs(data) <= LARGEST]
     if scale == "log":
         data = data[data > 0]
     if not data.size:
         return Axis(*empty, scale=scale, label=label)
     low, high = float(data.min()), float(data.max())
     if scale == "log":
-        low, high = 10 ** math.floor(math.log10(low) + 1e-9), 10 ** math.ceil(math.log10(high))
+        low = 10.0 ** math.floor(math.log10(low) + 1e-9)
+        high = 10.0 ** min(math.ceil(math.log10(high)), 308)
         return Axis(low, high if high > low else low * 10, scale=scale, label=label)
     if high <= low:
         pad = abs(high) * 0.1 or 0.5

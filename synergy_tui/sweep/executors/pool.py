@@ -21,6 +21,7 @@ from typing import IO
 import orjson
 
 from synergy_tui.errors import ExitCode
+from synergy_tui.files import open_own
 from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 
 STOP_SECONDS = 20.0
@@ -38,7 +39,9 @@ class PoolExecutor:
 
     def __init__(self, backend: Backend, log: Path) -> None:
         self._backend = backend
-        self._log: IO[bytes] = log.open("ab")
+        self._log: IO[bytes] = os.fdopen(
+            open_own(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab"
+        )
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
 

@@ -33,7 +33,7 @@ def test_a_batch_of_one_is_the_single_system(convention: str) -> None:
     weights = np.random.default_rng(1).random((3, 4))
     for layer, found in enumerate(engine.analyze_batch(a, weights, convention=convention)):
         system = engine.MultiHeadSystem.from_attention(a[0, layer], weights[layer])
-        single = engine.analyze(system, convention=convention, layer=layer + 1)
+        single = engine.analyze(system, convention=convention, layer=layer + 1, depth=3)
         assert found.as_dict() == single.as_dict()
 
 
@@ -45,10 +45,12 @@ def test_numbers_of_a_batch_are_means_over_inputs() -> None:
         ("mixing", "hitting_time_mean"),
         ("mixing", "hitting_time_capped_mean"),
         ("fidelity", "minimax"),
-        ("synergy", "fidelity_amplification"),
         ("diversity", "jaccard"),
     ):
         assert found[group][name] == pytest.approx(np.mean([s[group][name] for s in singles]))
+    for name in ("fidelity_amplification", "mixing_gain", "hitting_gain"):
+        logs = np.log([s["synergy"][name] for s in singles])
+        assert found["synergy"][name] == pytest.approx(np.exp(logs.mean()))
     assert found["mixing"]["mixing_time_tv_max"] == np.median(
         [s["mixing"]["mixing_time_tv_max"] for s in singles]
     )
@@ -71,6 +73,111 @@ def test_intervals_are_student_t_over_inputs() -> None:
     (alone,) = engine.analyze_batch(a[:1])
     low, high = alone["intervals"]["fidelity_minimax"]
     assert low == high == alone["fidelity"]["minimax"]
+
+
+def test_intervals_of_ratios_are_of_the_mean_logarithm() -> None:
+    from scipy import stats
+
+    (found,) = engine.analyze_batch(attention(6, 1, 3, 12, 12))
+    singles = [
+        engine.analyze(engine.MultiHeadSystem.from_attention(x[0]))
+        for x in attention(6, 1, 3, 12, 12)
+    ]
+    logs = np.log([s["synergy"]["fidelity_amplification"] for s in singles])
+    truth = np.exp(stats.t.interval(0.95, 5, loc=logs.mean(), scale=stats.sem(logs)))
+    assert found["intervals"]["fidelity_amplification"] == pytest.approx(truth, rel=1e-9)
+
+
+def test_a_double_and_a_half_average_to_one() -> None:
+    """Their arithmetic mean, 1.25, would be read as synergy."""
+    from synergy_engine.analysis.batch import log_interval, log_mean
+
+    assert log_mean(np.array([2.0, 0.5])) == 1
+    low, high = log_interval(np.array([2.0, 0.5, 4.0, 0.25]))
+    assert low * high == pytest.approx(1)
+    assert log_mean(np.array([1.1, 1.1, 1.1])) == 1.1
+    assert log_mean(np.array([2.0, np.inf])) == np.inf
+    assert log_interval(np.array([2.0, np.inf])) == [np.inf, np.inf]
+    assert log_mean(np.array([2.0, 0.0])) == 0
+    layers = engine.analyze_batch(attention(3, 2, 2, 10, 10))
+    whole = engine.overall(layers)
+    logs = np.log([layer["synergy"]["mixing_gain"] for layer in layers])
+    assert whole["synergy"]["mixing_gain"] == pytest.approx(np.exp(logs.mean()))
+    ends = np.array([layer["intervals"]["mixing_gain"] for layer in layers])
+    assert whole["intervals"]["mixing_gain"] == pytest.approx(np.exp(np.log(ends).mean(axis=0)))
+
+
+def test_the_held_out_head_is_chosen_on_the_other_half() -> None:
+    """Heads take turns in being the best: an oracle per input sees less synergy than there is."""
+    a = attention(6, 1, 3, 12, 12)
+    (found,) = engine.analyze_batch(a)
+    singles = [engine.analyze(engine.MultiHeadSystem.from_attention(x[0])) for x in a]
+    heads = np.array([[h["fidelity_minimax"] for h in s["per_head"]] for s in singles])
+    logs = []
+    for k, single in enumerate(singles):
+        others = heads[1 - k % 2 :: 2]
+        chosen = np.argmax(np.prod(others, axis=0))
+        logs.append(np.log(single["fidelity"]["minimax"] / heads[k, chosen]))
+    got = found["synergy"]["fidelity_amplification_held_out"]
+    assert got == pytest.approx(np.exp(np.mean(logs)))
+    assert got >= found["synergy"]["fidelity_amplification"]
+    low, high = found["intervals"]["fidelity_amplification_held_out"]
+    assert low < got < high
+    assert singles[0]["synergy"]["fidelity_amplification_held_out"] is None
+    assert "fidelity_amplification_held_out" not in singles[0]["intervals"]
+    assert engine.overall(singles)["synergy"]["fidelity_amplification_held_out"] is None
+
+
+def test_depth_limited_fidelity_counts_the_layers_only() -> None:
+    """Against powers of the diffusion, at the number of layers and at the number of nodes."""
+    a = attention(1, 3, 2, 10, 10, dtype=np.float64)
+    layers = engine.analyze_batch(a)
+    for layer, found in enumerate(layers):
+        system = engine.MultiHeadSystem.from_attention(a[0, layer])
+        for depth, whole in ((3, found), (10, engine.analyze(system))):
+            powers = [np.linalg.matrix_power(a[0, layer].mean(axis=0), t) for t in range(depth + 1)]
+            truth = np.max([power[-1, :-1] for power in powers], axis=0)
+            assert whole["fidelity"]["depth"] == depth
+            assert whole["fidelity"]["depth_limited"] == pytest.approx(truth.min(), rel=1e-12)
+            limited = engine.fidelity(system, depth=depth)
+            np.testing.assert_allclose(limited.node[:-1], truth, rtol=1e-12)
+            assert limited.lower == limited.upper == limited.minimax
+            assert (limited.depth, limited.converged) == (depth, True)
+    with pytest.raises(engine.EngineError, match="depth is 0; it must be 1 or more"):
+        engine.analyze_batch(a, depth=0)
+
+
+def test_depth_limited_fidelity_is_continuous_where_fidelity_is_not() -> None:
+    """Example 2 near β₁ = 0: the supremum jumps from 1/4 to 1/3, the four-step maximum does not."""
+    both = engine.MultiHeadSystem.from_edges(
+        [[(0, 1), (1, 2), (2, 3)], [(0, 2), (1, 2), (1, 3), (2, 3)]]
+    )
+    alone, nearly = both.with_weights([0, 1]), both.with_weights([1e-4, 1 - 1e-4])
+    assert engine.fidelity(alone).minimax == pytest.approx(1 / 4, rel=1e-9)
+    assert engine.fidelity(nearly).minimax == pytest.approx(0.33335, abs=1e-5)
+    limited = [engine.fidelity(each, depth=4).minimax for each in (alone, nearly)]
+    assert limited[1] == pytest.approx(limited[0], abs=1e-3)
+
+
+def test_diversity_is_told_pair_by_pair() -> None:
+    a = attention(2, 2, 3, 9, 9)
+    layers = engine.analyze_batch(a)
+    for layer, found in enumerate(layers):
+        pairs = np.array(found["diversity"]["pairs"])
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            truth = np.mean(
+                [
+                    engine.diversity(
+                        engine.MultiHeadSystem.from_attention(x[layer][[one, other]])
+                    ).jensen_shannon
+                    for x in a
+                ]
+            )
+            assert pairs[one, other] == pairs[other, one] == pytest.approx(truth, rel=1e-12)
+        assert pairs[~np.eye(3, dtype=bool)].mean() == pytest.approx(
+            found["diversity"]["jensen_shannon"]
+        )
+    assert engine.overall(layers)["diversity"]["pairs"] == []
 
 
 def test_the_object_has_what_others_read() -> None:
@@ -195,3 +302,47 @@ def test_every_number_is_plain_python() -> None:
     (found,) = engine.analyze_batch(attention(2, 1, 2, 9, 9))
     for path, value in numbers(found.as_dict()).items():
         assert type(value) in (int, float), path
+
+
+@pytest.mark.parametrize("convention", ["theory", "paper-code"])
+def test_each_sink_is_the_system_cut_there(convention: str) -> None:
+    """Averaged over the last positions, beside the last alone; a cut system is a system."""
+    a = attention(3, 2, 2, 10, 10, dtype=np.float64)
+    weights = np.array([[0.3, 0.7], [0.5, 0.5]])
+    layers = engine.analyze_batch(a, weights, sinks=4, convention=convention)
+    for layer, found in enumerate(layers):
+        cut = [
+            [
+                engine.analyze(
+                    engine.MultiHeadSystem.from_attention(x[layer], weights[layer]).cut(sink),
+                    convention=convention,
+                )
+                for sink in range(6, 10)
+            ]
+            for x in a
+        ]
+        clear = np.array([[one["fidelity"]["minimax"] for one in row] for row in cut])
+        gains = [[one["synergy"]["fidelity_amplification"] for one in row] for row in cut]
+        assert found["sinks"]["k"] == 4
+        assert found["sinks"]["minimax"] == pytest.approx(clear.mean(), rel=1e-10)
+        assert found["sinks"]["normalised"] == pytest.approx((clear * range(7, 11)).mean())
+        assert found["sinks"]["fidelity_amplification"] == pytest.approx(
+            np.exp(np.log(gains).mean())
+        )
+        assert clear[:, -1].mean() == pytest.approx(found["fidelity"]["minimax"], rel=1e-10)
+    assert engine.overall(layers)["sinks"]["k"] == 4
+    (plain, _) = engine.analyze_batch(a, weights, convention=convention)
+    assert "sinks" not in plain
+
+
+def test_a_cut_of_sparse_heads_is_that_of_dense_ones() -> None:
+    options = {"heads": 2, "seed": 3}
+    dense, sparse = (
+        engine.topology("poisson", 30, layout=layout, **options).cut(17)  # type: ignore[arg-type]
+        for layout in ("dense", "sparse")
+    )
+    assert dense.nodes == sparse.nodes == 18
+    np.testing.assert_array_equal(dense.dense, sparse.to_dense().dense)
+    assert engine.fidelity(sparse).minimax == pytest.approx(engine.fidelity(dense).minimax)
+    with pytest.raises(engine.InvalidSystemError, match="Node 18 does not exist"):
+        dense.cut(18)

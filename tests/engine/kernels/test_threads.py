@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,40 @@ def test_an_error_in_one_range_ends_the_rest_and_is_raised(stop: type[BaseExcept
         over_ranges(task, 1000, 1e9, pieces=1000)
     assert len(done) < 1000
     over_ranges(lambda low, high: done.append(low), 4, 1e9)  # the pool still works
+
+
+INTERRUPTED = """
+import signal, threading, time
+import synergy_engine as engine
+from synergy_engine.kernels import threads
+engine.set_threads(2)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+here, elsewhere = threading.get_ident(), []  # interrupts are heard in this thread alone
+def task(low, high):
+    if threading.get_ident() != here:
+        elsewhere.append(low)
+    time.sleep(1e-5)
+    if threading.get_ident() != here:
+        elsewhere.remove(low)
+for moment in range(300):
+    if moment < 150:
+        threads._forget_helpers()  # threads are started anew
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + moment % 150))
+        while True:
+            threads.over_ranges(task, 12, 1e9)
+    except KeyboardInterrupt:
+        assert not elsewhere, moment
+print("all arrived")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+def test_every_interrupt_arrives_nothing_works_on_and_the_process_exits() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=90
+    )
+    assert (done.returncode, done.stdout) == (0, "all arrived\n"), done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -68,7 +68,8 @@ def test_fidelity_at_a_horizon_agrees_with_dense(weights: np.ndarray, horizon: i
 def test_diversity_agrees_with_dense(weights: np.ndarray) -> None:
     """Nodes that hear nothing keep their own state: on both sides a row of its own."""
     one, other = (engine.diversity(system) for system in both(weights))
-    close(dataclasses.astuple(one), dataclasses.astuple(other), rtol=1e-10)
+    close(dataclasses.astuple(one)[:3], dataclasses.astuple(other)[:3], rtol=1e-10)
+    close(one.pairs, other.pairs, rtol=1e-10)
 
 
 @settings(deadline=None, max_examples=30)

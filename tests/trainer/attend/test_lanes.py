@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from numba import njit
 from torch import Tensor
 
 from synergy_trainer import RunSettings, TrainSettings
-from synergy_trainer.attend import lane_kernels, lanes, step, threads
+from synergy_trainer.attend import lane_kernels, lanes, threads
+from synergy_trainer.attend.dropout import Drops
 from synergy_trainer.attend.lanes import LaneAttention
-from synergy_trainer.attend.workspace import Workspace
 from synergy_trainer.cohort import Cohort
 from tests.trainer.runs import torch_threads
 
@@ -54,41 +55,30 @@ class Case:
 
     def __init__(self, shape: tuple[int, ...], dropout: float = 0.0, scale: float = 1.0) -> None:
         random = torch.Generator().manual_seed(0)
-        models, sequences, length, _, heads, _ = shape
-        self.attention = LaneAttention(Workspace(torch.device("cpu")), lane_kernels)
         self.qkv = scale * torch.randn(shape, generator=random)
-        self.qkv[:, :, :, 0] /= shape[-1] ** 0.5
         self.gradient = torch.randn(self.qkv[:, :, :, 0].shape, generator=random)
-        self.kept: list[Tensor] = []
-        if dropout:
-            [kept] = self.attention.kept_shapes(sequences, length, heads)
-            drawn = torch.rand((models, *kept), generator=random) >= dropout
-            self.kept = [drawn.to(torch.uint8)]
+        keys = torch.randint(2**32, (shape[0],), generator=random)
+        self.drops = Drops(keys, dropout) if dropout else None
 
     def run(self) -> tuple[Tensor, Tensor]:
         """Output and gradient of queries, keys and values."""
-        out, to = torch.full_like(self.gradient, 7.0), torch.full_like(self.qkv, 7.0)
-        self.attention.forward("a", self.qkv, out, self.kept)
-        self.attention.backward("a", self.qkv, out, self.gradient, to, self.kept)
-        return out, to
-
-    def mask(self) -> Tensor:
-        """What dropout keeps, (models, sequences, heads, tokens, tokens)."""
-        models, sequences, length, _, heads, _ = self.qkv.shape
-        mask = torch.ones(models, sequences * heads, length, length, dtype=torch.float64)
-        if self.kept:
-            rows, columns = torch.tril_indices(length, length)
-            by_pair = self.kept[0].mT.flatten(1, 2)[:, : sequences * heads, : len(rows)]
-            mask[:, :, rows, columns] = by_pair.double()
-        return mask.unflatten(1, (sequences, heads))
+        qkv = self.qkv.clone().requires_grad_()
+        out = LaneAttention.apply(qkv, self.drops)
+        (to,) = torch.autograd.grad(out, qkv, self.gradient)
+        return out.detach(), to
 
     def wanted(self) -> tuple[Tensor, Tensor]:
         """The same in float64, by automatic differentiation."""
         qkv = self.qkv.double().requires_grad_()
         queries, keys, values = qkv.transpose(2, 4).unbind(3)
-        future = torch.ones(queries.shape[3], queries.shape[3], dtype=torch.bool).triu(1)
-        scores = (queries @ keys.mT).masked_fill(future, -torch.inf)
-        out = (scores.softmax(-1) * self.mask() @ values).transpose(2, 3)
+        length = queries.shape[3]
+        future = torch.ones(length, length, dtype=torch.bool).triu(1)
+        scores = (queries @ keys.mT / queries.shape[-1] ** 0.5).masked_fill(future, -torch.inf)
+        attention = scores.softmax(-1)
+        if self.drops is not None:
+            kept = self.drops.kept(self.qkv.shape[1], self.qkv.shape[4], length, length)
+            attention = attention * kept / (1 - self.drops.probability)
+        out = (attention @ values).transpose(2, 3)
         (to,) = torch.autograd.grad(out, qkv, self.gradient.double())
         return out.detach(), to
 
@@ -174,25 +164,25 @@ def losses_of(settings: TrainSettings, heads: int) -> list[float]:
 SMALL = TrainSettings(task="sort", length=13, batch=8, embed=32, mlp=16, layers=2)
 
 
-def test_trained_by_either_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_trained_by_either_attention(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SMALL, dropout=dropout)
     used = []
-    forward = LaneAttention.forward
-    monkeypatch.setattr(
-        LaneAttention, "forward", lambda self, *given: (used.append(1), forward(self, *given))[1]
-    )
-    by_lanes = losses_of(SMALL, 4)
+    apply = LaneAttention.apply
+    monkeypatch.setattr(LaneAttention, "apply", lambda *given: (used.append(1), apply(*given))[1])
+    by_lanes = losses_of(settings, 4)
     assert len(used) == 10
-    monkeypatch.setattr(step, "compiled_kernels", lambda: None)
-    by_tiles = losses_of(SMALL, 4)
+    monkeypatch.setattr(lanes, "compiled_kernels", lambda: None)
+    explicitly = losses_of(settings, 4)
     assert len(used) == 10
-    assert by_lanes == pytest.approx(by_tiles, abs=1e-5)
+    assert by_lanes == pytest.approx(explicitly, abs=1e-5)
 
 
 def test_wide_heads_are_left_to_the_matrix_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_asked() -> None:
         raise AssertionError
 
-    monkeypatch.setattr(step, "compiled_kernels", not_asked)
+    monkeypatch.setattr(lanes, "compiled_kernels", not_asked)
     losses_of(SMALL, 1)
 
 
@@ -236,13 +226,13 @@ WARM = """
 import synergy_trainer as trainer
 trainer.warm_up()
 from synergy_trainer.attend import lane_kernels
-kernels = lane_kernels.forward, lane_kernels.backward
-assert [len(kernel.signatures) for kernel in kernels] == [1, 1]
+kernels = lane_kernels.forward, lane_kernels.backward, lane_kernels.drop
+assert [len(kernel.signatures) for kernel in kernels] == [1, 1, 1]
 settings = trainer.TrainSettings(
     task="sort", length=13, batch=8, embed=32, layers=1, steps=2, dropout=0.1
 )
 list(trainer.train(settings, [trainer.RunSettings("eight", heads=8)], device="cpu"))
-assert [len(kernel.signatures) for kernel in kernels] == [1, 1]
+assert [len(kernel.signatures) for kernel in kernels] == [1, 1, 1]
 """
 
 

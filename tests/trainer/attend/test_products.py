@@ -57,6 +57,6 @@ def test_the_callers_setting_comes_back() -> None:
 @there
 def test_libraries_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     best = of_kind(train(small(), PAIR, device="cpu"), TrainStep)
-    monkeypatch.setattr("synergy_trainer.attend.step.onednn_serves", lambda rounding: False)
+    monkeypatch.setattr("synergy_trainer.cohort.onednn_serves", lambda rounding: False)
     blas = of_kind(train(small(), PAIR, device="cpu"), TrainStep)
     assert [event.loss for event in best] == pytest.approx([event.loss for event in blas], abs=1e-4)

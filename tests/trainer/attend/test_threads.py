@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -86,7 +86,15 @@ def test_little_work_is_done_here() -> None:
     assert found == [(0, 9, threading.get_ident())]
 
 
-@pytest.mark.usefixtures("_kind", "_two_threads")
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A shell without job control starts `make test &` with SIGINT ignored; Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_kind", "_two_threads", "_interruptible")
 def test_every_interrupt_arrives_and_nothing_works_on() -> None:
     """At whatever moment of a call it comes; what ctypes calls could not raise it."""
     here, arrived = threading.get_ident(), 0
@@ -100,7 +108,7 @@ def test_every_interrupt_arrives_and_nothing_works_on() -> None:
             elsewhere.remove(first)
 
     for moment in range(60):
-        timer = threading.Timer(1e-4 * (moment % 20), _thread.interrupt_main)
+        timer = threading.Timer(1e-4 * (moment % 20), signal.pthread_kill, (here, signal.SIGINT))
         try:
             timer.start()
             while True:
@@ -111,6 +119,32 @@ def test_every_interrupt_arrives_and_nothing_works_on() -> None:
     assert arrived == 60
     openmp = threads._gnu_openmp()
     assert openmp is None or not openmp.omp_get_level()  # every start has had its end
+
+
+INTERRUPTED = """
+import signal, time, torch
+from synergy_trainer.attend import threads
+torch.set_num_threads(2)
+threads._gnu_openmp = lambda: None
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+for moment in range(100):
+    threads._forget_helpers()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + moment))
+        while True:
+            threads.over_ranges(lambda first, last: time.sleep(1e-5), 12)
+    except KeyboardInterrupt:
+        pass
+print("all arrived")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+def test_a_process_interrupted_as_its_threads_start_exits() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=90
+    )
+    assert (done.returncode, done.stdout) == (0, "all arrived\n"), done.stderr
 
 
 ALONE = """

@@ -1,13 +1,18 @@
-"""Plain lines of a run without a terminal: seldom enough to be read, never long in coming."""
+"""What a run without the app shows, event by event: seldom enough, and never long in coming."""
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from typing import Any
 
 import pytest
 
-from synergy_tui.commands.headless import PLAIN_SECONDS, PlainLines
+from synergy_tui.commands.headless import PLAIN_SECONDS, Headless, PlainLines
+from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.experiments.state import ExperimentState
+from tests.recordings import recording
 
 
 class Run:
@@ -74,3 +79,17 @@ def test_quiet_stays_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     run.now += 10 * PLAIN_SECONDS
     run.step(50)
     assert capsys.readouterr().err == ""
+
+
+def test_each_json_line_can_be_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the stream may be slow or wait for one event: none stays in a buffer."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with os.fdopen(reader, "rb", buffering=0) as pipe, os.fdopen(writer, "wb") as stdout:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stdout))
+        view = Headless("json")
+        for event in EventReader(recording("sort") / "events.jsonl").read()[:5]:
+            view(event)
+            assert pipe.read() == encode(event)
+        view.close()
+        monkeypatch.undo()

@@ -149,8 +149,10 @@ def record_worker(experiment: Experiment, **fields: object) -> None:
 
 def test_a_living_worker_means_running(tmp_path: Path) -> None:
     experiment = create_experiment(SCENARIO, tmp_path)
+    with experiment.lock():
+        assert experiment.state() == "running"
     record_worker(experiment)
-    assert experiment.state() == "running"
+    assert experiment.state() == "dead", "it lives, but does not have the lock"
 
 
 def test_another_process_with_the_same_id_is_not_the_worker(tmp_path: Path) -> None:

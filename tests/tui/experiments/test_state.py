@@ -130,15 +130,6 @@ def test_unknown_and_hostile_events_are_skipped() -> None:
     assert list(state.runs["a"].steps) == [1]
 
 
-def test_attention_that_names_no_file_was_not_kept() -> None:
-    state = ExperimentState()
-    for number, attention in enumerate([[], {"a": 1}, 3, "attention/a.safetensors"], start=1):
-        state.apply(probe(number, attention=attention))
-    assert [each.attention for each in state.runs["a"].probes] == [
-        None, None, None, "attention/a.safetensors",
-    ]  # fmt: skip
-
-
 def test_a_missing_number_is_nan() -> None:
     state = ExperimentState()
     state.apply_all([step(1, accuracy=None), step(2)])

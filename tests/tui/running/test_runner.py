@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synergy_tui.errors import UserError
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, create_experiment
@@ -19,7 +18,7 @@ from synergy_tui.experiments.kinds import KINDS
 from synergy_tui.running.preflight import check_inputs
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper
-from synergy_tui.scenario import Scenario, parse_scenario
+from synergy_tui.scenario import Scenario, ScenarioError, parse_scenario
 from tests.recordings import SCENARIOS
 
 TINY = {
@@ -181,6 +180,8 @@ def test_a_diverging_run_is_exit_code_3_and_the_others_end_well(tmp_path: Path) 
     assert "learning_rate" in state.runs["two"].reason
     assert state.runs["one"].status == "finished"
     assert "Traceback" not in state.reason
+    decided = [(event["that"], event["holds"]) for event in state.expectations]
+    assert decided == [("one.parameters == two.parameters", True)]
 
 
 def test_a_device_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
@@ -305,10 +306,12 @@ def test_files_that_cannot_be_used_are_refused_before_anything_runs(
     elif wrong == "garbage":
         attention.write_bytes(b"\x93NUMPY garbage")
     scenario = scenario_of(loaded(attention, **({"heads": 7} if wrong == "heads" else {})))
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(ScenarioError) as caught:
         check_inputs(scenario)
     assert int(caught.value.exit_code) == 2
-    assert "cannot be run" in caught.value.message
+    for problem in caught.value.problems:
+        assert (problem.path, problem.value) == (("runs", 0, "attention"), str(attention))
+        assert "rows=" not in problem.message
 
 
 @pytest.mark.parametrize(

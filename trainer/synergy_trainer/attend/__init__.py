@@ -1,1 +1,4 @@
-"""Attention on CPUs: compiled kernels for narrow heads, matrix products for wide ones."""
+"""What computes attention and dropout: compiled kernels for narrow heads on CPUs, else PyTorch.
+
+The model knows only the seam, `attention.attend` and `attention.dropout`.
+"""

@@ -1,69 +1,81 @@
-"""Dropout masks for CPUs as a function of (seed, step, place).
+"""Dropout as a function of (seed, step, layer, site, sequence, head, row, column).
 
-PyTorch draws a CPU's masks one number after the other from a Mersenne twister, which takes longer
-than the attention they are for. Here bytes come from NumPy's SFC64, keyed by what the mask is for:
-masks have no state to be saved, and a model drops the same entries whether it trains alone or in a
-stack. An entry is dropped where its byte is below a threshold. A probability that is not a multiple
-of 1/256 lies between two thresholds, and each mask draws which of them it takes, so that every
-entry is dropped with exactly that probability.
+Each entry is dropped where a 32-bit hash of its place is below a threshold. The hash chains
+`draws.mix` over the place's numbers, so that it is the same on every device and in every kernel,
+and has no state to be saved. Neither a run's name nor its place in a stack enters: a model drops
+the same entries alone and beside others, and models that differ in heads alone drop alike where
+they have the same entries. A step may be shared by several processes, which number their sequences
+within the whole batch.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from synergy_trainer.attend.threads import over_ranges
-from synergy_trainer.draws import key_of
+from synergy_trainer.draws import mix
 
-PART = 2**19
-"""Entries with a key of their own, so that threads can share a mask."""
-
-
-class Masks:
-    """Random masks for models of these seeds; processes that share a batch differ in `stream`."""
-
-    def __init__(self, seeds: Sequence[int], probability: float, stream: int = 0) -> None:
-        self._seeds = tuple(seeds)
-        self._stream = stream
-        self._threshold = 256 * probability
-        self._buffers: dict[tuple[int, ...], NDArray[np.bool_]] = {}
-        self.kept_share = 1.0 - probability
-
-    def kept(
-        self, step: int, place: tuple[int, ...], models: range, shape: tuple[int, ...]
-    ) -> torch.Tensor:
-        """Draw uint8 (len(models), *shape): 1 for entries that are kept, 0 for dropped ones.
-
-        `place` is where in the model the mask is used: layer, site, part. A mask lives until the
-        same place asks again: fresh memory costs more than drawing.
-        """
-        size = (len(models), math.prod(shape))
-        kept = self._buffers.get((*place, models.start))
-        if kept is None or kept.shape != size:
-            kept = self._buffers[*place, models.start] = np.empty(size, dtype=np.bool_)
-        keys = [key_of(self._seeds[model], step, self._stream, *place) for model in models]
-        parts = -(-size[1] // PART)
-
-        def draw(first: int, last: int) -> None:
-            for at in range(first, last):
-                row, part = divmod(at, parts)
-                threshold = int(self._threshold + (keys[row] >> 11) / 2**53)
-                entries = kept[row, part * PART : (part + 1) * PART]
-                _draw(entries, key_of(keys[row], part), threshold)
-
-        over_ranges(draw, len(models) * parts, threaded=kept.size > PART)
-        return torch.from_numpy(kept.view(np.uint8)).unflatten(1, shape)
+ATTENTION, MLP = 0, 1
+"""The sites of a layer: attention weights, and the MLP's output (whose head is 0)."""
 
 
-def _draw(kept: NDArray[np.bool_], key: int, threshold: int) -> None:
-    """Keep the entries whose random byte is not below the threshold."""
-    if threshold > 255:
-        kept.fill(False)
-        return
-    words = np.random.SFC64(key).random_raw(-(-kept.size // 8))
-    np.greater_equal(words.view(np.uint8)[: kept.size], np.uint8(threshold), out=kept)
+@dataclass(frozen=True)
+class Drops:
+    """What is dropped at one site: the keys (M,) of its models, int64, and how often.
+
+    Sequence number s of the tensors at hand is number `rank` + s · `size` of the batch.
+    """
+
+    keys: Tensor
+    probability: float
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def threshold(self) -> int:
+        """Hashes below it are dropped."""
+        return round(self.probability * 2**32)
+
+    @property
+    def gain(self) -> float:
+        """What kept entries are multiplied by."""
+        return 1.0 / (1.0 - self.probability)
+
+    def of(self, models: slice) -> Drops:
+        return Drops(self.keys[models], self.probability, self.rank, self.size)
+
+    def kept(self, sequences: int, heads: int, rows: int, columns: int) -> Tensor:
+        """Whether each entry is kept: bool (M, sequences, heads, rows, columns)."""
+        numbers = torch.arange(max(sequences, heads, rows, columns), device=self.keys.device)
+        bits = self.keys
+        for axis in (
+            self.rank + self.size * numbers[:sequences],
+            *(numbers[:k] for k in (heads, rows, columns)),
+        ):
+            bits = mix(bits[..., None] ^ axis)
+        return bits >= self.threshold
+
+    def for_kernels(self) -> tuple[Any, ...]:
+        """The same numbers as kernels take them."""
+        import numpy as np
+
+        return (
+            self.keys.numpy().astype(np.uint32),
+            self.rank,
+            self.size,
+            np.uint32(self.threshold),
+            np.float32(self.gain),
+        )
+
+
+def drops_of(
+    keys: Tensor, layers: int, probability: float, rank: int = 0, size: int = 1
+) -> list[tuple[Drops, Drops]]:
+    """The drops at the sites of every layer, from keys (M,) of seed and step."""
+    places = torch.arange(2 * layers, device=keys.device)[:, None]
+    by_place = mix(keys ^ places)
+    drops = [Drops(each, probability, rank, size) for each in by_place]
+    return list(zip(drops[0::2], drops[1::2], strict=True))

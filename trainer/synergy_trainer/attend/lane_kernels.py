@@ -25,6 +25,8 @@ from numba.core import cgutils
 from numba.extending import models, register_model
 from numba.np.arrayobj import make_array
 
+from synergy_trainer import draws
+
 ir = cgutils.ir
 intrinsic: Any = extending.intrinsic  # kernels leave out the first parameter of what it decorates
 
@@ -44,6 +46,7 @@ _LEAST = np.float32(-3e38)
 
 _floats = ir.VectorType(ir.FloatType(), LANES)
 _ints = ir.VectorType(ir.IntType(32), LANES)
+_FIRST, _SECOND = draws.FIRST, draws.SECOND
 _fused = ("contract",)  # lets a product and a sum round once
 
 
@@ -147,16 +150,33 @@ def larger(typing: Any, x: Any, y: Any) -> Any:
     return lanes(lanes, lanes), generate
 
 
+def _integers(value: int) -> Any:
+    return ir.Constant(_ints, [value] * LANES)
+
+
 @intrinsic
-def where_kept(typing: Any, x: Any, kept: Any, place: Any) -> Any:
-    """``x``, and 0 in lanes whose byte of ``kept``, from ``place`` on, is 0."""
+def where_kept(typing: Any, x: Any, keys: Any, column: Any, threshold: Any) -> Any:
+    """``x``, and 0 in lanes where the hash of the row's key and ``column`` is below the threshold.
+
+    The hash is `mix`.
+    """
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        flags = b.load(_entries(ctx, b, sig.args[1], *args[1:]), align=1)
-        dropped = b.icmp_unsigned("==", flags, ir.Constant(flags.type, [0] * LANES))
-        return b.select(dropped, _constant(0.0), args[0])
+        def spread_out(value: Any) -> Any:
+            narrow = b.trunc(value, ir.IntType(32)) if value.type.width > 32 else value
+            one = b.insert_element(ir.Constant(_ints, ir.Undefined), narrow, ir.IntType(32)(0))
+            return b.shuffle_vector(one, one, _integers(0))
 
-    return lanes(lanes, kept, types.int64), generate
+        zero = ir.Constant(ir.IntType(64), 0)
+        bits = b.load(_entries(ctx, b, sig.args[1], args[1], zero), align=4)
+        bits = b.xor(bits, spread_out(args[2]))
+        for shift, factor in ((16, _FIRST), (15, _SECOND)):
+            bits = b.mul(b.xor(bits, b.lshr(bits, _integers(shift))), _integers(factor))
+        bits = b.xor(bits, b.lshr(bits, _integers(16)))
+        kept = b.icmp_unsigned(">=", bits, spread_out(args[3]))
+        return b.select(kept, args[0], _constant(0.0))
+
+    return lanes(lanes, keys, types.int64, types.uint32), generate
 
 
 _BIG = 1.5 * 2**23  # a sum with it is rounded to a whole number, which its lowest bits contain
@@ -196,6 +216,33 @@ def compiled(kernel: Any) -> Any:
         return njit(kernel, cache=True, nogil=True)
     except RuntimeError:  # neither the installation nor the home can be written
         return njit(kernel, nogil=True)
+
+
+@njit(nogil=True)
+def mix(bits):
+    """`draws.mix` of one uint32."""
+    bits = np.uint32((bits ^ (bits >> np.uint32(16))) * np.uint32(_FIRST))
+    bits = np.uint32((bits ^ (bits >> np.uint32(15))) * np.uint32(_SECOND))
+    return np.uint32(bits ^ (bits >> np.uint32(16)))
+
+
+@njit(nogil=True)
+def _mix_with(key, number):
+    return mix(np.uint32(key ^ np.uint32(number)))
+
+
+@njit(nogil=True)
+def _pair_keys(key, sequences, pairs, first, rank, size, heads, keys):
+    """Dropout's key of each lane's sequence and head; ``rank`` and ``size`` as in `forward`."""
+    for lane in range(LANES):
+        pair = min(first + lane, pairs - 1)
+        keys[lane] = _mix_with(_mix_with(key, rank + size * (pair // heads)), pair % heads)
+
+
+@njit(nogil=True)
+def _row_keys(pair_keys, row, keys):
+    for lane in range(LANES):
+        keys[lane] = _mix_with(pair_keys[lane], row)
 
 
 @njit(nogil=True)
@@ -267,6 +314,11 @@ def _group(rows, row):
 
 
 @njit(nogil=True)
+def _keys():
+    return np.empty(LANES, np.uint32)
+
+
+@njit(nogil=True)
 def _gather(x, start, pairs, first, factor, to):
     """Copy a group of ``x`` (S, n, H, w) to (R, padded w, LANES), times ``factor``.
 
@@ -297,15 +349,15 @@ def _scatter(group, start, pairs, first, factor, x):
 
 
 @njit(nogil=True)
-def _exponentials(scores, count, top, kept, kept_at):
+def _exponentials(scores, count, top, keys, threshold):
     """Replace scores by 2^(score - top), dropped ones by 0; return the sum before dropping."""
     total = spread(np.float32(0.0))
-    for j in range(0, count * LANES, LANES):
-        x = exp2(minus(load(scores, j), top))
+    for j in range(count):
+        x = exp2(minus(load(scores, j * LANES), top))
         total = add(total, x)
-        if kept.size > 0:
-            x = where_kept(x, kept, kept_at + j)
-        store(scores, j, x)
+        if threshold > 0:
+            x = where_kept(x, keys, j, threshold)
+        store(scores, j * LANES, x)
     return total
 
 
@@ -335,26 +387,32 @@ def _spill(weights, others, part, other, totals, i, row, c):
 
 
 @compiled
-def forward(first, last, qkv, sequences, kept, out, normalisers):
+def forward(first, last, qkv, sequences, scale, drops, out, normalisers):
     """Mix values by attention into ``out`` (S, n, H, w), groups ``first`` to ``last - 1``.
 
-    ``qkv`` are queries (already divided by √w), keys and values, float32 (S, n, 3, H, w),
-    contiguous; one model has so many ``sequences``, a divisor of S. ``kept`` is what dropout keeps,
-    uint8, flat: groups × entries × `LANES`; empty without dropout. ``normalisers`` are written for
-    `backward`: the largest score of each row, times log2 e, and 1 / its sum of exponentials, flat:
-    groups × R × 2 × `LANES`.
+    ``qkv`` are queries, keys and values, float32 (S, n, 3, H, w), contiguous; queries are
+    multiplied by ``scale``; one model has so many ``sequences``, a divisor of S. ``drops`` are
+    dropout's keys of the models (uint32), the numbers of the first sequence and from each to the
+    next (int64), the threshold below which a hash is dropped (uint32; 0: nothing) and what kept
+    attention is multiplied by. ``normalisers`` are written for `backward`: the largest score of
+    each row, times log2 e, and 1 / its sum of exponentials, flat: groups × R × 2 × `LANES`.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    model_keys, rank, size, threshold, gain = drops
     pairs, groups, rows, row = _sizes(queries, sequences)
-    entries = rows * (rows + 1) // 2
     q, k, v = _group(rows, row), _group(rows, row), _group(rows, row)
     p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
+    pair_keys, key, key_next = _keys(), _keys(), _keys()
     zero, least, one = spread(np.float32(0.0)), spread(_LEAST), spread(_ONE)
     for group in range(first, last):
         start, pair = group // groups * sequences, group % groups * LANES
-        _gather(queries, start, pairs, pair, _LOG2_E, q)
+        model = group // groups
+        _gather(queries, start, pairs, pair, _LOG2_E * scale, q)
         _gather(keys, start, pairs, pair, _ONE, k)
-        _gather(values, start, pairs, pair, _ONE, v)
+        _gather(values, start, pairs, pair, gain, v)
+        if threshold > 0:
+            heads = qkv.shape[3]
+            _pair_keys(model_keys[model], sequences, pairs, pair, rank, size, heads, pair_keys)
         for i in range(0, rows, 2):
             at, at_next = i * row, (i + 1) * row
             top = top_next = least
@@ -369,10 +427,11 @@ def forward(first, last, qkv, sequences, kept, out, normalisers):
                 if j <= i:
                     top = larger(x, top)
                 top_next = larger(y, top_next)
-            kept_at = (group * entries + i * (i + 1) // 2) * LANES
-            kept_next = kept_at + (i + 1) * LANES
-            total = _exponentials(p, i + 1, top, kept, kept_at)
-            total_next = _exponentials(p_next, i + 2, top_next, kept, kept_next)
+            if threshold > 0:
+                _row_keys(pair_keys, i, key)
+                _row_keys(pair_keys, i + 1, key_next)
+            total = _exponentials(p, i + 1, top, key, threshold)
+            total_next = _exponentials(p_next, i + 2, top_next, key_next, threshold)
             share, share_next = over(one, total), over(one, total_next)
             at_normalisers = (group * rows + i) * 2 * LANES
             _store_part(normalisers, at_normalisers, (top, share, top_next, share_next))
@@ -384,7 +443,7 @@ def forward(first, last, qkv, sequences, kept, out, normalisers):
 
 
 @compiled
-def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
+def backward(first, last, qkv, sequences, scale, drops, out, normalisers, gradient, to):
     """Write the gradient of ``qkv`` into ``to``, groups ``first`` to ``last - 1``.
 
     ``gradient`` is that of ``out``; the other arguments are as `forward` took and left them. With
@@ -393,22 +452,27 @@ def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
     first.
     """
     queries, keys, values = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    model_keys, rank, size, threshold, gain_kept = drops
     pairs, groups, rows, row = _sizes(queries, sequences)
-    entries = rows * (rows + 1) // 2
     q, k, v, g = _group(rows, row), _group(rows, row), _group(rows, row), _group(rows, row)
     o, to_k, to_v = _group(rows, row), _group(rows, row), _group(rows, row)
     p, p_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
     s, s_next = np.empty(rows * LANES, np.float32), np.empty(rows * LANES, np.float32)
+    pair_keys, key, key_next = _keys(), _keys(), _keys()
     zero = spread(np.float32(0.0))
     for group in range(first, last):
         start, pair = group // groups * sequences, group % groups * LANES
-        _gather(queries, start, pairs, pair, _LOG2_E, q)
+        model = group // groups
+        _gather(queries, start, pairs, pair, _LOG2_E * scale, q)
         _gather(keys, start, pairs, pair, _ONE, k)
-        _gather(values, start, pairs, pair, _ONE, v)
+        _gather(values, start, pairs, pair, gain_kept, v)
         _gather(gradient, start, pairs, pair, _ONE, g)
         _gather(out, start, pairs, pair, _ONE, o)
         to_k[:] = np.float32(0.0)
         to_v[:] = np.float32(0.0)
+        if threshold > 0:
+            heads = qkv.shape[3]
+            _pair_keys(model_keys[model], sequences, pairs, pair, rank, size, heads, pair_keys)
         for i in range(0, rows, 2):
             at, at_next = i * row, (i + 1) * row
             mean = mean_next = zero
@@ -417,8 +481,9 @@ def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
                 mean_next = _dot(mean_next, _load_part(g, at_next + c), _load_part(o, at_next + c))
             at_normalisers = (group * rows + i) * 2 * LANES
             top, share, top_next, share_next = _load_part(normalisers, at_normalisers)
-            kept_at = (group * entries + i * (i + 1) // 2) * LANES
-            kept_next = kept_at + (i + 1) * LANES
+            if threshold > 0:
+                _row_keys(pair_keys, i, key)
+                _row_keys(pair_keys, i + 1, key_next)
             for j in range(i + 2):
                 x = y = gain = gain_next = zero
                 for c in range(0, row, _STEP):
@@ -431,11 +496,11 @@ def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
                 x = times(exp2(minus(x, top)), share)
                 y = times(exp2(minus(y, top_next)), share_next)
                 x_kept, y_kept = x, y
-                if kept.size > 0:
-                    x_kept = where_kept(x, kept, kept_at + j * LANES)
-                    gain = where_kept(gain, kept, kept_at + j * LANES)
-                    y_kept = where_kept(y, kept, kept_next + j * LANES)
-                    gain_next = where_kept(gain_next, kept, kept_next + j * LANES)
+                if threshold > 0:
+                    x_kept = where_kept(x, key, j, threshold)
+                    gain = where_kept(gain, key, j, threshold)
+                    y_kept = where_kept(y, key_next, j, threshold)
+                    gain_next = where_kept(gain_next, key_next, j, threshold)
                 store(p, j * LANES, x_kept)
                 store(p_next, j * LANES, y_kept)
                 store(s, j * LANES, times(x, minus(gain, mean)))
@@ -448,6 +513,25 @@ def backward(first, last, qkv, sequences, kept, out, normalisers, gradient, to):
                 to_q, to_q_next = _mix(s, s_next, k, i, row, c)
                 _store_part(q, at + c, to_q)  # the queries are done with
                 _store_part(q, at_next + c, to_q_next)
-        _scatter(q, start, pairs, pair, _ONE, to[:, :, 0])
+        _scatter(q, start, pairs, pair, scale, to[:, :, 0])
         _scatter(to_k, start, pairs, pair, _LN_2, to[:, :, 1])  # queries had log2 e in them
-        _scatter(to_v, start, pairs, pair, _ONE, to[:, :, 2])
+        _scatter(to_v, start, pairs, pair, gain_kept, to[:, :, 2])
+
+
+@compiled
+def drop(first, last, x, sequences, drops, out):
+    """Drop entries of ``x`` (S, H, rows, columns) into ``out``, sequences ``first``..``last - 1``.
+
+    ``sequences`` and ``drops`` are as in `forward`.
+    """
+    model_keys, rank, size, threshold, gain = drops
+    for sequence in range(first, last):
+        key = _mix_with(model_keys[sequence // sequences], rank + size * (sequence % sequences))
+        for head in range(x.shape[1]):
+            head_key = _mix_with(key, head)
+            for row in range(x.shape[2]):
+                row_key = _mix_with(head_key, row)
+                for column in range(x.shape[3]):
+                    kept = _mix_with(row_key, column) >= threshold
+                    entry = x[sequence, head, row, column] * gain
+                    out[sequence, head, row, column] = entry if kept else np.float32(0.0)

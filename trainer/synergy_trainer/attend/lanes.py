@@ -1,26 +1,27 @@
-"""Causal attention of narrow heads on CPUs, by compiled kernels, sixteen heads at a time.
+"""Attention of narrow heads, and dropout, on CPUs by compiled kernels.
 
 The kernels (`lane_kernels`) need Numba. Without it, and for wide heads, whose products a matrix
-library does better, there is `tiles`. Both compute the same up to rounding, but take dropout's
-random numbers in a different order.
+library does better, there is `explicit`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synergy_trainer.attend.dropout import Drops
 from synergy_trainer.attend.threads import over_ranges
-from synergy_trainer.attend.workspace import Workspace
 
 WIDEST = 16  # numbers per head up to which these kernels are faster than a matrix library
 THREADED = 2**18  # register operations below which waking a thread costs more than it gains
+DROPS_THREADED = 2**20  # entries, likewise
+_NOTHING = Drops(torch.zeros(1, dtype=torch.int64), 0.0)
 
 
 @cache
@@ -33,82 +34,83 @@ def compiled_kernels() -> ModuleType | None:
     return None if lane_kernels.JIT_IS_OFF else lane_kernels
 
 
-class LaneAttention:
-    """The attention of narrow heads, of all sequences of all models.
+def lanes_serve(x: Tensor) -> bool:
+    """Whether kernels can compute with this tensor."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and compiled_kernels() is not None
 
-    Its methods take the same arguments as `TiledAttention`'s; `kernels` are `compiled_kernels()`.
-    """
 
-    def __init__(self, workspace: Workspace, kernels: ModuleType) -> None:
-        self._workspace = workspace
-        self._kernels = kernels
+class LaneAttention(torch.autograd.Function):
+    """Mix values by attention: qkv (M, B, n, 3, H, w) to (M, B, n, H, w)."""
 
-    def kept_shapes(self, sequences: int, length: int, heads: int) -> list[tuple[int, ...]]:
-        """Shape of one model's dropout mask: groups of pairs, causal entries, lanes."""
-        rows = _rows(length)
-        return [(self._groups(sequences, heads), rows * (rows + 1) // 2, self._kernels.LANES)]
-
-    def forward(self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor] = ()) -> None:
-        """As `TiledAttention.forward`."""
-        arguments = self._arguments(name, qkv, out, kept)
-
-        def work(first: int, last: int) -> None:
-            self._kernels.forward(first, last, *arguments)
-
-        self._over_groups(work, qkv)
-
-    def backward(
-        self,
-        name: str,
-        qkv: Tensor,
-        out: Tensor,
-        gradient: Tensor,
-        to: Tensor,
-        kept: Sequence[Tensor] = (),
-    ) -> None:
-        """As `TiledAttention.backward`."""
-        arguments = self._arguments(name, qkv, out, kept)
-        more = _sequences(gradient), _sequences(to)
-
-        def work(first: int, last: int) -> None:
-            self._kernels.backward(first, last, *arguments, *more)
-
-        self._over_groups(work, qkv)
-
-    def _arguments(
-        self, name: str, qkv: Tensor, out: Tensor, kept: Sequence[Tensor]
-    ) -> tuple[object, ...]:
-        """What both kernels take after the range of groups."""
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, drops: Drops | None) -> Tensor:
+        qkv = qkv.contiguous()
         models, sequences, length, _, heads, _ = qkv.shape
-        size = models * self._groups(sequences, heads) * _rows(length) * 2 * self._kernels.LANES
-        normalisers = self._workspace.take(f"lanes.{name}.normalisers", size)
-        masks = kept[0] if kept else torch.empty(0, dtype=torch.uint8)
-        return (
-            _sequences(qkv),
-            sequences,
-            masks.view(-1).numpy(),
-            _sequences(out),
-            normalisers.numpy(),
-        )
+        kernels = _kernels()
+        rows = length + length % 2  # the kernels compute rows in pairs
+        ctx.groups = models * -(-sequences * heads // kernels.LANES)
+        normalisers = qkv.new_empty(ctx.groups * rows * 2 * kernels.LANES)
+        ctx.drops = (drops or _NOTHING).for_kernels()
+        out = qkv.new_empty(qkv[:, :, :, 0].shape)
+        ctx.save_for_backward(qkv, out, normalisers)
+        _over_groups(kernels.forward, ctx, qkv, out, normalisers)
+        return out
 
-    def _over_groups(self, work: Callable[[int, int], None], qkv: Tensor) -> None:
-        """Every group is computed by the same serial code: the bits do not depend on threads."""
-        models, sequences, length, _, heads, width = qkv.shape
-        groups = models * self._groups(sequences, heads)
-        over_ranges(work, groups, threaded=groups * length**2 * (width + 4) > THREADED)
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        qkv, out, normalisers = ctx.saved_tensors
+        to = torch.empty_like(qkv)
+        more = _sequences(gradient.contiguous()), _sequences(to)
+        _over_groups(_kernels().backward, ctx, qkv, out, normalisers, *more)
+        return to, None
 
-    def _groups(self, sequences: int, heads: int) -> int:
-        """Groups of one model."""
-        lanes: int = self._kernels.LANES
-        return -(-sequences * heads // lanes)
+
+def _over_groups(
+    kernel: Any, ctx: Any, qkv: Tensor, out: Tensor, normalisers: Tensor, *more: object
+) -> None:
+    """Every group is computed by the same serial code: the bits do not depend on threads."""
+    _, sequences, length, _, _, width = qkv.shape
+    arguments = (
+        _sequences(qkv), sequences, np.float32(width**-0.5), ctx.drops, _sequences(out),
+        normalisers.numpy(), *more,
+    )  # fmt: skip
+    over_ranges(
+        lambda first, last: kernel(first, last, *arguments),
+        ctx.groups,
+        threaded=ctx.groups * length**2 * (width + 4) > THREADED,
+    )
+
+
+def _kernels() -> Any:
+    return compiled_kernels()
+
+
+class LaneDropout(torch.autograd.Function):
+    """Dropout of x (M, B, H, rows, columns)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, drops: Drops) -> Tensor:
+        ctx.drops = drops.for_kernels()
+        return _dropped(x, ctx.drops)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _dropped(gradient, ctx.drops), None
+
+
+def _dropped(x: Tensor, drops: tuple[Any, ...]) -> Tensor:
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    arguments = _sequences(x), x.shape[1], drops, _sequences(out)
+    over_ranges(
+        lambda first, last: _kernels().drop(first, last, *arguments),
+        x.shape[0] * x.shape[1],
+        threaded=x.numel() > DROPS_THREADED,
+    )
+    return out
 
 
 def _sequences(x: Tensor) -> NDArray[np.float32]:
     """View (M, S, …) as (M·S, …)."""
-    array: NDArray[np.float32] = x.view(-1, *x.shape[2:]).numpy()
+    array: NDArray[np.float32] = x.detach().view(-1, *x.shape[2:]).numpy()
     return array
-
-
-def _rows(length: int) -> int:
-    """The kernels compute rows in pairs."""
-    return length + length % 2

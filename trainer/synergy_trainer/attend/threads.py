@@ -7,17 +7,23 @@ handed to its own team, which takes it up at once. That team is reached through 
 `GOMP_parallel_start` and `GOMP_parallel_end`, between which the caller does its own share: what
 compilers made of `#pragma omp parallel` for many years. Where PyTorch came with another OpenMP,
 Python threads do the work.
+
+Numba's own parallel loops are not used. Over GNU's OpenMP they are as fast, but only where Numba
+finds the very library that PyTorch loaded, and they abort a forked child; over Numba's `workqueue`,
+a step of the paper's sizes took a seventh longer, and two threads that train abort the process.
 """
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
+from threading import RLock
 from typing import Any
 
 import torch
@@ -58,7 +64,7 @@ def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool =
 
     openmp = _gnu_openmp()
     if openmp is None:
-        _beside_python(take, take_too, threads)
+        _beside_python(take, take_too, threads, ranges)
     else:
         _beside_openmp(openmp, take, take_too, threads)
     try:
@@ -82,15 +88,45 @@ def _beside_openmp(
             openmp.GOMP_parallel_end()
 
 
-def _beside_python(take: Callable[[], None], take_too: Callable[[], None], threads: int) -> None:
-    helping: list[Future[None]] = []
+def _beside_python(
+    take: Callable[[], None],
+    take_too: Callable[[], None],
+    threads: int,
+    ranges: Iterator[tuple[int, int]],
+) -> None:
+    """`take` here and `take_too` in helpers; whatever is raised, none of them works afterwards.
+
+    Ctrl-C can arrive between any two calls, also inside those of `concurrent.futures` and
+    `threading.Thread`, which then forget a thread or keep a lock. So only single calls into C hand
+    over work and wait for it: a helper works while it holds its gate, and once the caller has the
+    gate, that helper does nothing or has not come.
+    """
+    gates = [RLock() for _ in range(threads - 1)]
+
+    def close() -> None:
+        for _ in ranges:
+            pass
+        for gate in gates:
+            gate.acquire()  # for good; may be repeated
+
     try:
-        for _ in range(threads - 1):
-            helping.append(_helpers(threads - 1).submit(take_too))
+        while len(_helping) < len(gates):
+            _helping.append(_thread.start_new_thread(_help, (_calls,)))
+        for gate in gates:
+            _calls.put((gate, take_too))
         take()
-        wait(helping)
+        close()
     finally:
-        wait(helping)  # Ctrl-C can arrive while waiting, too
+        close()  # Ctrl-C can arrive in the first, too
+
+
+def _help(calls: SimpleQueue) -> None:
+    while True:
+        gate, take_too = calls.get()
+        if gate.acquire(blocking=False):  # otherwise, its caller no longer needs help
+            take_too()
+            gate.release()
+        del take_too  # it holds its caller's arrays
 
 
 _Body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -113,10 +149,17 @@ def _gnu_openmp() -> Any:
     return None
 
 
-@cache
-def _helpers(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="trainer")
+_calls: SimpleQueue = SimpleQueue()
+_helping: list[int] = []
+"""The helpers' thread ids. One that an interrupt left out helps nevertheless."""
+
+
+def _forget_helpers() -> None:
+    """In a forked child, where the helpers do not exist."""
+    global _calls
+    _calls = SimpleQueue()
+    _helping.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.cache_clear)  # its threads do not exist there
+    os.register_at_fork(after_in_child=_forget_helpers)

@@ -212,9 +212,9 @@ async def test_a_missing_attention_file_is_named(four: Experiment) -> None:
         path.unlink()
     async with inspecting(four, "heads-8") as pilot:
         text = screen_text(pilot.app)
-        assert "cannot be read" in text
+        assert "was not kept" in text
         await pressed(pilot, "r")
-        assert "cannot be read" not in screen_text(pilot.app)
+        assert "was not kept" not in screen_text(pilot.app)
 
 
 async def test_only_the_newest_question_is_answered_and_trouble_is_shown(

@@ -1,0 +1,86 @@
+"""The sink's rows and the binding node's columns, carried through the layers of dense heads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from synergy_engine.arrays import Floats, Ints, Reals
+from synergy_engine.kernels import layers as kernels
+from synergy_engine.kernels.threads import over_ranges
+from synergy_engine.limits import report
+
+
+class Carried(NamedTuple):
+    """What B networks of L layers and H heads carry to one sink. Shares are not normalised."""
+
+    node: Floats  # (B, n) how clearly the sink hears each node
+    argmin: Ints  # (B,) the node heard least, the sink aside
+    gradient: Floats  # (B, L, H) derivatives by the head weights at that node
+    skip: Floats  # (B, L) what passes a layer by its residual path
+    pairs: Floats | None  # (B, L - 1, H, H): from a head of one layer to one of the next
+
+
+def clearest(
+    heads: Reals, weights: Floats, gamma: Floats, sink: int
+) -> tuple[list[Floats], Floats]:
+    """Rows ``v_L = e_sink, v_{l-1} = v_l M_l`` (L + 1 of (B, n), by layer) and ``(v_l ∘ γ_l) D``.
+
+    ``M_l = (1 - γ_l) I + γ_l Σ_h β_{l,h} D_{l,h}``; heads (B, L, H, n, n), weights (B, L, H), gamma
+    (B, L, n); the second result (B, L, H, n) is of every head.
+    """
+    inputs, layers, count, n = heads.shape[:4]
+    row = np.zeros((inputs, n))
+    row[:, sink] = 1.0
+    rows = [row]
+    by_head = np.empty((inputs, layers, count, n))
+    for layer in range(layers - 1, -1, -1):
+        report("layers, from the sink down", layers - 1 - layer, layers)
+        through = row * gamma[:, layer]
+
+        def task(low: int, high: int, layer: int = layer, through: Floats = through) -> None:
+            kernels.push(heads, layer, through, low, high, by_head)
+
+        over_ranges(task, inputs * count, inputs * count * n * n / 2)
+        row = row * (1.0 - gamma[:, layer]) + _mixed(weights[:, layer], by_head[:, layer])
+        rows.append(row)
+    return rows[::-1], by_head
+
+
+def carried(heads: Reals, weights: Floats, gamma: Floats, sink: int, *, pairs: bool) -> Carried:
+    """Follow the sink's row down and the column of the node heard least up again.
+
+    Arguments as in `clearest`; two passes over the lower triangles of the heads.
+    """
+    inputs, layers, count, n = heads.shape[:4]
+    rows, by_head = clearest(heads, weights, gamma, sink)
+    argmin = np.argmin(rows[0][:, : max(sink, 1)], axis=1)
+    column = np.zeros((inputs, n))
+    column[np.arange(inputs), argmin] = 1.0
+    gradient = np.empty((inputs, layers, count))
+    skip = np.empty((inputs, layers))
+    switches = np.empty((inputs, layers - 1, count, count)) if pairs else None
+    heard = np.zeros((inputs, count, n))
+    for layer in range(layers):
+        gradient[:, layer] = np.einsum("bhn,bn->bh", by_head[:, layer], column)
+        past = (1.0 - gamma[:, layer]) * column
+        skip[:, layer] = np.einsum("bn,bn->b", rows[layer + 1], past)
+        if layer == layers - 1:
+            break
+        report("layers, from the node heard least up", layer, layers)
+
+        def task(low: int, high: int, layer: int = layer, column: Floats = column) -> None:
+            kernels.pull(heads, layer, column, argmin, sink, low, high, heard)
+
+        over_ranges(task, inputs * count, inputs * count * n * n / 2)
+        if switches is not None:
+            through = heard * gamma[:, layer, None]
+            switches[:, layer] = np.einsum("bkn,bhn->bhk", by_head[:, layer + 1], through)
+        column = past + gamma[:, layer] * _mixed(weights[:, layer], heard)
+    return Carried(rows[0], argmin, gradient, skip, switches)
+
+
+def _mixed(weights: Floats, values: Floats) -> Floats:
+    """``Σ_h weights[b, h] · values[b, h]``: (B, n), in the order of the heads."""
+    return np.einsum("bh,bhn->bn", weights, values)
