@@ -117,16 +117,20 @@ def clear_leftovers(root: Path) -> None:
     """Remove what processes that were killed have left half made or half removed in ``root``."""
     for path in [*root.glob(f"{REMOVING}*"), *root.glob(f"{MAKING}*")]:
         with contextlib.suppress(OSError):
-            newest = max(each.lstat().st_mtime for each in (path, *path.iterdir()))
+            inside = path.iterdir() if path.is_dir() and not path.is_symlink() else ()
+            newest = max(each.lstat().st_mtime for each in (path, *inside))
             if path.name.startswith(REMOVING) or time.time() - newest > MAKING_SECONDS:
                 _remove(path)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder that others may be removing at the same time."""
-    while folder.exists():
+def _remove(path: Path) -> None:
+    """Remove a folder, or what stands in its place; others may be removing it at the same time."""
+    while os.path.lexists(path):
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def bytes_in(folder: Path) -> int:

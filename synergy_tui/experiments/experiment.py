@@ -188,8 +188,8 @@ class Experiment:
         """Seconds since its log was written to, or since it was made; negative by a clock that was
         set back.
         """
-        log = self.events_path if self.events_path.exists() else self.path
-        return time.time() - log.stat().st_mtime
+        log = self.events_path if os.path.lexists(self.events_path) else self.path
+        return time.time() - log.lstat().st_mtime
 
     def _written_within(self, seconds: float) -> bool:
         try:

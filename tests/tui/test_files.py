@@ -117,6 +117,30 @@ def test_leftovers_go_but_not_what_is_being_made(tmp_path: Path) -> None:
     clear_leftovers(tmp_path / "none")
 
 
+@pytest.mark.parametrize("name", [".removing-one", ".making-one"])
+def test_a_link_or_pipe_in_place_of_leftovers_goes_and_nothing_behind_it(
+    tmp_path: Path, name: str
+) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    for folder in (outside, root):
+        folder.mkdir()
+    (outside / "precious").touch()
+    for make in (
+        lambda path: path.symlink_to(outside),
+        lambda path: path.symlink_to(tmp_path / "nowhere"),
+        os.mkfifo,
+    ):
+        make(root / name)
+        os.utime(root / name, (1, 1), follow_symlinks=False)
+        clear_leftovers(root)
+        assert list(root.iterdir()) == []
+        make(root / ".removing-one")
+        (root / "one").mkdir()
+        remove_whole(root / "one")
+        assert list(root.iterdir()) == []
+    assert (outside / "precious").exists()
+
+
 def test_two_that_remove_the_same_both_succeed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,6 +209,28 @@ def test_rm_older_removes_by_age(call: Call, home: Path, aged: dict[str, Experim
     assert "No experiment" in nothing.stderr
 
 
+def test_damaged_entries_have_a_size_and_an_age(call: Call, home: Path, make: Make) -> None:
+    kept = make("kept")
+    for name, damage in (
+        ("link", lambda path: path.symlink_to(kept.events_path)),
+        ("nowhere", lambda path: path.symlink_to(home / "none")),
+        ("folder", Path.mkdir),
+        ("pipe", os.mkfifo),
+    ):
+        log = make(name).events_path
+        log.unlink()
+        damage(log)
+        os.utime(log, (1, 1), follow_symlinks=False)
+    listed = [json.loads(line) for line in call("ls", "--json").stdout.splitlines()]
+    damaged = [each for each in listed if each["problem"]]
+    assert {each["state"] for each in damaged} == {"damaged"}
+    assert [each["id"] for each in damaged] == ["folder", "link", "nowhere", "pipe"]
+    assert all(each["bytes"] > 0 for each in listed)
+    assert call("rm", "--older", "30d", "--yes").exit_code == 0
+    assert [each.name for each in home.iterdir()] == ["kept"]
+    assert kept.events_path.exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [["--older", "30"], ["--older", "-3d"], ["--older", "1d", "0-days"], []]
 )
