@@ -7,20 +7,23 @@ textual.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from synergy_tui import __version__
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError, nearest
+from synergy_tui.streams import leave_stdout, open_streams
 
 # Name → one-line help, in the order a newcomer meets them. Listing them here loads no command.
 COMMANDS = {
@@ -90,9 +93,9 @@ def synergy() -> None:
 
 
 def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> int:
-    """Run a click command and turn what it raises into an exit code."""
+    """Run a click command and turn what it returns or raises into an exit code of the table."""
     try:
-        result: Any = command.main(args=args, prog_name=name, standalone_mode=False)
+        result = _run(command, list(sys.argv[1:] if args is None else args), name)
         sys.stdout.flush()
     except UserError as error:
         _print_error(f"{name}: {error.message}")
@@ -108,8 +111,6 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         _print_error("interrupted")
         return int(ExitCode.INTERRUPTED)
     except OSError as error:
-        from synergy_tui.files import leave_stdout
-
         leave_stdout()
         if isinstance(error, BrokenPipeError):  # the reader (`| head`) has what it wanted
             return int(ExitCode.OK)
@@ -118,13 +119,34 @@ def _invoke(command: click.Command, args: Sequence[str] | None, name: str) -> in
         _print_error(f"{name}: {what}{error.strerror or error}.")
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
         return int(ExitCode.RUN_FAILED if full else ExitCode.BAD_INPUT)
-    except Exception:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            return int(ExitCode.OK)  # how rich leaves with its reader
         # Python would exit with 1, which here means that an expectation failed.
         import traceback
 
         _print_error(f"{traceback.format_exc()}{name}: this is a bug in Synergy; please report it")
         return int(ExitCode.RUN_FAILED)
-    return int(result) if isinstance(result, int) else int(ExitCode.OK)
+    code = result if isinstance(result, int) else int(ExitCode.OK)
+    return code if code in set(ExitCode) else int(ExitCode.RUN_FAILED)
+
+
+def _run(command: click.Command, args: list[str], name: str) -> Any:
+    """Run a command as its own ``main`` would, but leave every exit code to :func:`_invoke`.
+
+    ``main`` itself exits with 1 when a reader has gone, and takes the end of a file for Ctrl-C.
+    """
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    if instruction := os.environ.get(variable):
+        from click.shell_completion import shell_complete
+
+        failed = shell_complete(command, {}, name, variable, instruction)
+        return ExitCode.BAD_INPUT if failed else ExitCode.OK
+    try:
+        with command.make_context(name, args) as context:
+            return command.invoke(context)
+    except click.exceptions.Exit as left:  # --help and --version
+        return ExitCode.RUN_FAILED if left.exit_code else ExitCode.OK
 
 
 def _print_error(text: str) -> None:
@@ -133,22 +155,34 @@ def _print_error(text: str) -> None:
         echo(text, err=True)
 
 
-def _open_missing_streams() -> None:
-    """Open what the caller closed (``>&-``): the next file opened must not become stdout."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            mode = "r" if number == 0 else "w"
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+def _begin() -> None:
+    open_streams()
+    # Registered first, so called last: no handler of ours runs after it.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit with ``code``, whatever comes during Python's own end.
+
+    Ctrl-C makes it shorter, and is ignored where no handler could run any more. What stdout still
+    contains when its reader has gone would make Python exit with 120.
+    """
+    signal.signal(signal.SIGINT, lambda *_: os._exit(code))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        leave_stdout()
+    sys.exit(code)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    _open_missing_streams()
-    sys.exit(_invoke(synergy, args, "synergy"))
+    _begin()
+    _exit(_invoke(synergy, args, "synergy"))
 
 
 def tui(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
     from synergy_tui.commands.tui import command
 
-    _open_missing_streams()
-    sys.exit(_invoke(command, args, "synergy-tui"))
+    _begin()
+    _exit(_invoke(command, args, "synergy-tui"))

@@ -12,11 +12,16 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from synergy_tui.errors import UserError
+from synergy_tui.errors import ExitCode, UserError
 
+MAKING = ".making-"
+REMOVING = ".removing-"
+# Longer than writing one file of a folder that is being made takes.
+MAKING_SECONDS = 600.0
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 STDOUT = Path("-")
@@ -68,17 +73,77 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
-def make_new(candidates: Iterable[Path]) -> Path:
-    """Make the first of some private folders that does not exist yet."""
+def make_whole(candidates: Iterable[Path], fill: Callable[[Path], object]) -> Path:
+    """Make the first of some private folders that does not exist yet, with what ``fill`` writes.
+
+    It is filled aside and then renamed: a process that is killed leaves nothing under its name,
+    and what it does leave, `clear_leftovers` finds.
+    """
     for path in candidates:
+        aside = path.with_name(MAKING + path.name)
         try:
-            path.mkdir(mode=DIRECTORY_MODE)
-            return path
+            aside.mkdir(mode=DIRECTORY_MODE)
         except FileExistsError:
             taken = path
+            continue
         except OSError as error:
             raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+        try:
+            if not os.path.lexists(path):
+                fill(aside)
+                aside.rename(path)
+                return path
+            taken = path
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot be written: {error.strerror or error}.",
+                hint="Free some space, or choose another folder with --out DIR.",
+                exit_code=ExitCode.RUN_FAILED,
+            ) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     raise UserError(f"{taken} exists already.", hint="Choose another name.")
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder, set aside first, so that no half of it is ever found under its name."""
+    aside = folder.with_name(REMOVING + folder.name)
+    _remove(aside)  # of a process that was killed
+    folder.rename(aside)
+    _remove(aside)
+
+
+def clear_leftovers(root: Path) -> None:
+    """Remove what processes that were killed have left half made or half removed in ``root``."""
+    for path in [*root.glob(f"{REMOVING}*"), *root.glob(f"{MAKING}*")]:
+        with contextlib.suppress(OSError):
+            inside = path.iterdir() if path.is_dir() and not path.is_symlink() else ()
+            newest = max(each.lstat().st_mtime for each in (path, *inside))
+            if path.name.startswith(REMOVING) or time.time() - newest > MAKING_SECONDS:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or what stands in its place; others may be removing it at the same time."""
+    while os.path.lexists(path):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the size of all files in a folder; links are not followed."""
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += bytes_in(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def stamped(root: Path, name: str) -> Iterator[Path]:
@@ -244,12 +309,6 @@ def is_stream(path: Path) -> bool:
         return True
     descriptor = any(path.absolute().is_relative_to(place) for place in _DESCRIPTORS)
     return path.exists() and (descriptor or not (path.is_file() or path.is_dir()))
-
-
-def leave_stdout() -> None:
-    """Drop what stdout still buffers: Python would try, and complain, again when it exits."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_aside(path: Path) -> Path:

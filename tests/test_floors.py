@@ -48,7 +48,7 @@ FLOORS = {
     """,
     "synergy_tui": """
         errors words
-        console drawing files
+        console drawing files streams
         machine scenario
         experiments
         running

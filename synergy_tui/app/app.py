@@ -25,7 +25,7 @@ from synergy_tui.app.session import Mode, OpenExperiment, OpenInspector, OpenSte
 from synergy_tui.app.widgets.ascii import AsciiFilter
 from synergy_tui.app.widgets.clean import CleanFilter
 from synergy_tui.console import echo
-from synergy_tui.errors import UserError
+from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.words import clean_lines
 
@@ -273,4 +273,4 @@ def _run(make: Callable[[], SynergyApp]) -> int:
     terminal.follow_size()
     app = make()
     app.run()
-    return app.return_code or 0
+    return int(ExitCode.RUN_FAILED if app.return_code else ExitCode.OK)

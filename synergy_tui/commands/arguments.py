@@ -38,6 +38,20 @@ class Real(click.FloatRange):
         return number
 
 
+class Age(click.ParamType[float]):
+    """A length of time as people write it (``12h``, ``30d``, ``8w``), in seconds."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"(\d{1,6})([hdw])", str(value))
+        if match is None:
+            self.fail(f"'{value}' is not an age like 12h, 30d or 8w.", param, ctx)
+        return int(match[1]) * {"h": 3600.0, "d": 86400.0, "w": 604800.0}[match[2]]
+
+
 def _device(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not _DEVICE.fullmatch(value):
         raise click.BadParameter(f"'{value}' is not one of auto, cpu, cuda, cuda:0 …, mps.")
@@ -45,6 +59,7 @@ def _device(context: click.Context, parameter: click.Parameter, value: str) -> s
 
 
 experiment_argument = click.argument("name", metavar="NAME", shell_complete=complete_experiments)
+
 experiments_argument = click.argument(
     "names", nargs=-1, required=True, metavar="NAME…", shell_complete=complete_experiments
 )

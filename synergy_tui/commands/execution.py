@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
-from synergy_tui.experiments.events import Event
 from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.files import remove_whole
 
 if TYPE_CHECKING:
     from synergy_tui.commands.headless import Style
+    from synergy_tui.running.signals import Stopper
 
 
 def terminal_is_interactive() -> bool:
@@ -63,69 +64,68 @@ def execute(
     timeout: float | None,
     ascii_only: bool | None,
     junit: Path | None = None,
+    new: bool = False,
 ) -> int:
-    """Run an experiment as the options of :func:`run_options` say; return its exit code."""
+    """Run an experiment as the options of :func:`run_options` say; return its exit code.
+
+    A ``new`` one that could not even be begun is removed again.
+    """
     foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
     if not foreground:
         return show_in_app(experiment, device=device, timeout=timeout, ascii_only=ascii_only)
     style: Style = "progress" if sys.stderr.isatty() else "plain"
     if as_json or quiet:
         style = "json" if as_json else "quiet"
-    return _execute_in_foreground(experiment, style, device, timeout, junit)
+    try:
+        return _execute_in_foreground(experiment, style, device, timeout, junit)
+    except UserError:
+        if new and experiment.state() == "new":
+            remove_whole(experiment.path)
+        raise
 
 
 def _execute_in_foreground(
     experiment: Experiment, style: Style, device: str, timeout: float | None, junit: Path | None
 ) -> int:
     """Run the worker in this process and show it without the app."""
-    if style in ("plain", "progress"):
-        # The imports below take seconds; show at once that something happens.
-        echo(f"starting {experiment.id} …", err=True)
+    from synergy_tui.running.signals import PATIENCE_SECONDS, Stopper, stop_on_signals
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    stopper = Stopper(deadline, patience=PATIENCE_SECONDS)
+    # From here to the last line: an interrupted run keeps its checkpoint, report and closing table.
+    with stop_on_signals(stopper, detached=False):
+        if style in ("plain", "progress"):
+            # The imports below take seconds; show at once that something happens.
+            echo(f"starting {experiment.id} …", err=True)
+        return _shown(experiment, style, device, stopper, junit)
+
+
+def _shown(
+    experiment: Experiment, style: Style, device: str, stopper: Stopper, junit: Path | None
+) -> int:
     from synergy_tui.commands import headless
+    from synergy_tui.experiments.state import ExperimentState, outline
     from synergy_tui.running.runner import run_experiment
-    from synergy_tui.running.signals import Stopper, stop_on_signals
 
-    stopper = Stopper(None if timeout is None else time.monotonic() + timeout)
-    state = experiment.fold() if experiment.events_path.exists() else None
-    view = headless.Headless(style, state)
-    lost: OSError | None = None
-
-    def listen(event: Event) -> None:
-        nonlocal lost
-        try:
-            if lost is None:
-                view(event)
-            else:
-                view.state.apply(event)
-        except BrokenPipeError as error:
-            lost = error
-            stopper.request("the reader of the event stream has gone", ExitCode.TERMINATED)
-        except OSError as error:
-            lost = error
-            why = error.strerror or error
-            stopper.request(f"the events cannot be written to stdout: {why}", ExitCode.RUN_FAILED)
-
+    view = headless.Headless(style, ExperimentState.read(experiment.events_path, outline))
+    stopper.outlet = view.outlet
     try:
-        with stop_on_signals(stopper, detached=False):
-            code = run_experiment(experiment, device=device, should_stop=stopper, listener=listen)
+        code = run_experiment(experiment, device=device, should_stop=stopper, listener=view)
     finally:
         view.close()
-    if lost is not None:
-        from synergy_tui.files import leave_stdout
-
-        leave_stdout()
-    if junit is not None:
-        from synergy_tui.commands.junit import write_junit
-
-        write_junit(junit, view.state)
     if style != "json":
         headless.closing(view.state, quiet=style == "quiet")
         if style != "quiet":
             echo(f"experiment  {experiment.path}", err=True)
+    if code != ExitCode.BAD_INPUT:
+        for line in headless.next_steps(experiment, code, view.state):
+            echo(line, err=True)
+    if junit is not None:
+        from synergy_tui.commands.junit import write_junit
+
+        write_junit(junit, view.state)
     if code == ExitCode.BAD_INPUT:
         raise UserError(view.state.reason)
-    for line in headless.next_steps(experiment, code, view.state):
-        echo(line, err=True)
     return code
 
 

@@ -5,8 +5,11 @@ People's text goes to stderr; stdout carries the event stream of ``--json`` and 
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -15,9 +18,10 @@ from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
 from synergy_tui.experiments.metrics import metric, run_record
-from synergy_tui.experiments.state import ExperimentState, RunState
+from synergy_tui.experiments.state import ExperimentState, RunState, outline
 from synergy_tui.experiments.verdict import verdict
 from synergy_tui.scenario.expect import UndecidedError
+from synergy_tui.streams import Outlet, outlet_of
 from synergy_tui.words import changes, clean, clean_lines, counted, duration, show_value
 
 if TYPE_CHECKING:
@@ -26,8 +30,9 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.experiment import Experiment
 
 Style = Literal["progress", "plain", "quiet", "json"]
-# Plain lines report every tenth of a training, and nothing in between.
+# Plain lines report every tenth of a training, and at least this often.
 PLAIN_LINES = 10
+PLAIN_SECONDS = 60.0
 
 
 class View:
@@ -49,9 +54,11 @@ class Headless:
     """
 
     def __init__(self, style: Style, state: ExperimentState | None = None) -> None:
-        self.state = state or ExperimentState()
+        self.state = state or ExperimentState(outline)
+        self.outlet = outlet_of(sys.stdout if style == "json" else sys.stderr)
+        """What all of it is written to, unless a test has put something in its place."""
         self._guard = threading.Lock()
-        self._view = _view(style)
+        self._view = _view(style, self.outlet)
 
     def __call__(self, event: Event) -> None:
         """Take one event, from any thread."""
@@ -63,9 +70,9 @@ class Headless:
         self._view.close()
 
 
-def _view(style: Style) -> View:
+def _view(style: Style, outlet: Outlet | None) -> View:
     if style == "json":
-        return JsonLines(sys.stdout.buffer)
+        return JsonLines(sys.stdout.buffer if outlet is None else io.BufferedWriter(outlet))
     return ProgressBars() if style == "progress" else PlainLines(quiet=style == "quiet")
 
 
@@ -82,31 +89,41 @@ class JsonLines(View):
 
 
 class PlainLines(View):
-    """Writes a line for what matters, for logs and pipes."""
+    """Writes a line for what matters, for logs and pipes; ``clock`` gives seconds."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
+        self._clock = clock
         self._reported = -1
+        self._spoke = clock()
 
     def show(self, event: Event, state: ExperimentState) -> None:
+        """Write about an event; any kind serves as the tick of the clock."""
         kind = event["kind"]
         if kind in ("warning", "run_failed"):
-            _say(_incident(event))
+            self._write(_incident(event))
         elif self._quiet:
             return
         elif kind == "experiment_started":
-            _say(clean(state.title))
+            self._write(clean(state.title))
         elif kind in ("run_started", "run_resumed"):
-            _say(_started(state.runs[event["run"]], event))
-        elif kind == "train_step" and self._due(event, state):
-            _say(_progress(state))
+            self._write(_started(state.runs[event["run"]], event))
         elif kind in ("run_finished", "run_stopped"):
             reason = f": {event['reason']}" if event.get("reason") else ""
-            _say(f"{event['run']} {kind.removeprefix('run_')} at step {event['step']}{reason}")
+            ending = kind.removeprefix("run_")
+            self._write(f"{event['run']} {ending} at step {event['step']}{reason}")
+        elif self._tenth(event, state) or self._clock() - self._spoke >= PLAIN_SECONDS:
+            self._write(_progress(state))
 
-    def _due(self, event: Event, state: ExperimentState) -> bool:
+    def _write(self, text: str) -> None:
+        _say(text)
+        self._spoke = self._clock()
+
+    def _tenth(self, event: Event, state: ExperimentState) -> bool:
         """Whether the last run has just passed another tenth of its steps."""
-        if event["run"] != list(state.runs)[-1] or not state.total_steps:
+        if event["kind"] != "train_step" or not state.total_steps:
+            return False
+        if event["run"] != list(state.runs)[-1]:
             return False
         tenth = event["step"] * PLAIN_LINES // state.total_steps
         due = tenth != self._reported
@@ -235,9 +252,12 @@ def _numbers(run: RunState) -> str:
 
 
 def _progress(state: ExperimentState) -> str:
+    elapsed = duration(state.elapsed)
+    if not state.total_steps:
+        measuring = [run.name for run in state.runs.values() if run.status == "running"]
+        return f"{elapsed}  measuring {', '.join(measuring)}"
     runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    steps = f"step {state.step}/{state.total_steps}"
-    return f"{steps}  {duration(state.elapsed)}  {'  |  '.join(runs)}"
+    return f"step {state.step}/{state.total_steps}  {elapsed}  {'  |  '.join(runs)}"
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:

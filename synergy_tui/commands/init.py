@@ -210,6 +210,7 @@ def _trained(answers: Answers) -> str:
         # convention = "theory"         # or "paper-code", "feedforward"
         # combine = "walks"             # or "attention"
         # epsilon = 0.25                # distance below which a walk counts as mixed
+        # keep = "all"                  # attention on disk: or "last", "every:10", "none"
         """
     )
     runs = "".join(

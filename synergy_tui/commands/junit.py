@@ -8,17 +8,46 @@ common subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuit
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.files import write_output
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.files import require_writable, write_output
+from synergy_tui.streams import leave_stdout
 from synergy_tui.words import xml_text
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.state import ExperimentState
 
 
 def write_junit(path: Path, state: ExperimentState) -> None:
-    """Write the JUnit report of ``state`` to ``path``, all of it or none; ``-`` is stdout."""
-    write_output(path, render_junit(state))
+    """Write the JUnit report of ``state`` to ``path``, all of it or none; ``-`` is stdout.
+
+    Without its report a run has failed; a reader of stdout that has left wants none.
+    """
+    try:
+        with _as_failure():
+            write_output(path, render_junit(state))
+    except BrokenPipeError:
+        leave_stdout()
+
+
+def require_junit(path: Path) -> None:
+    """Make sure that :func:`write_junit` will find a place, before the run."""
+    with _as_failure():
+        require_writable(path)
+
+
+@contextmanager
+def _as_failure() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            error.message, hint="Choose another FILE for --junit.", exit_code=ExitCode.RUN_FAILED
+        ) from error
 
 
 def render_junit(state: ExperimentState) -> str:

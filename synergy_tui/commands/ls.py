@@ -12,7 +12,7 @@ from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
 from synergy_tui.experiments.experiment import STATES
-from synergy_tui.words import ago
+from synergy_tui.words import ago, size
 
 
 @click.command(
@@ -33,18 +33,21 @@ from synergy_tui.words import ago
 @out_option
 @json_option
 def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """List experiments: state, age, scenario, verdict; oldest first.
+    """List experiments: state, age, size, scenario, verdict; oldest first.
 
     `dead` means that the worker ended without closing its log (killed, or a power cut);
     `synergy resume NAME` continues from its last checkpoint. `damaged` means that something in the
     directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
-    id, scenario, state, started, path, exit_code, verdict, elapsed (seconds) and problem.
+    id, scenario, state, started, path, exit_code, verdict, elapsed (seconds), problem and bytes (on
+    disk).
     """
     from synergy_tui.experiments.experiment import list_experiments, summary
-    from synergy_tui.files import home
+    from synergy_tui.files import bytes_in, home
 
     found = [summary(each) for each in list_experiments(out)]
     found = [each for each in found if not states or each["state"] in states]
+    for each in found:
+        each["bytes"] = bytes_in(Path(each["path"]))
     if as_json:
         for each in found:
             echo(json_line(each))
@@ -60,8 +63,12 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
         age = ago((now - started).total_seconds())
         rows.append(
             [str(each[key]) for key in ("id", "state")]
-            + [age, str(each["scenario"]), str(each["problem"] or each["verdict"] or "")]
+            + [age, size(each["bytes"]), str(each["scenario"])]
+            + [str(each["problem"] or each["verdict"] or "")]
         )
     print_table(
-        ["experiment", "state", "age", "scenario", "verdict"], rows, left=5, wrap=("verdict",)
+        ["experiment", "state", "age", "size", "scenario", "verdict"],
+        rows,
+        left=6,
+        wrap=("verdict",),
     )

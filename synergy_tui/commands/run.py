@@ -50,10 +50,10 @@ def command(
     people goes to stderr.
     """
     if junit is not None:
-        from synergy_tui.files import require_writable
+        from synergy_tui.commands.junit import require_junit
 
-        require_writable(junit)
+        require_junit(junit)
     experiment = prepare(
         scenario, overrides=overrides, seed=seed, device=options["device"], out=out
     )
-    return execute(experiment, junit=junit, **options)
+    return execute(experiment, junit=junit, new=True, **options)

@@ -32,15 +32,24 @@ from synergy_tui.errors import ExitCode
 def command(name: str, wait: float, out: Path | None) -> int:
     """Ask NAME's worker to write a checkpoint and stop, and wait for it.
 
-    NAME is an id, a unique part of one, a directory, or `last`.
+    NAME is an id, a unique part of one, a directory, or `last`. Asking again while it stops changes
+    nothing and waits for the same end. The exit code is 3 when it is not known to have stopped in
+    order: it still runs, it failed, or it was killed.
     """
     from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.running.worker import stop
 
     found = find_experiment(name, out)
     state = stop(found, wait=wait)
-    if state == "running":
-        echo(f"{found.id} was asked to stop and is still running.", err=True)
-        return int(ExitCode.RUN_FAILED)
-    echo(f"{found.id} is {state}. Continue with `synergy resume {found.id}`.", err=True)
-    return int(ExitCode.OK)
+    resume = f"Continue with `synergy resume {found.id}`."
+    reason = (found.ending() or {}).get("reason") or "see its log"
+    message = {
+        "stopped": f"{found.id} is stopped. {resume}",
+        "finished": f"{found.id} finished before it could stop. Look: `synergy show {found.id}`.",
+        "failed": f"{found.id} failed: {reason}. {resume}",
+        "running": f"{found.id} was asked to stop and still runs after {wait:g} s; "
+        f"`synergy stop {found.id}` waits again.",
+    }
+    unclean = f"{found.id} ended without closing its log: it was killed, or it crashed. What came "
+    echo(message.get(state, f"{unclean}after its last checkpoint is lost. {resume}"), err=True)
+    return int(ExitCode.OK if state in ("stopped", "finished") else ExitCode.RUN_FAILED)

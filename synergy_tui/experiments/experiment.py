@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import re
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -19,11 +21,12 @@ from synergy_tui.experiments.events import Event, EventReader, last_events, stat
 from synergy_tui.experiments.worker import LOCK, Worker
 from synergy_tui.files import (
     FILE_MODE,
+    clear_leftovers,
     damage,
     expand,
     home,
-    make_new,
     make_private,
+    make_whole,
     read_own,
     require_file,
     stamped,
@@ -44,6 +47,8 @@ RESERVE = ".reserve"  # disk set aside for the closing events
 _FILES = (SCENARIO, EVENTS, WORKER, LOCK, LOG, RESERVE)
 _FOLDERS = ("attention", "checkpoints", "exports")
 STATES = ("running", "finished", "failed", "stopped", "dead", "new", "damaged")
+# Files that are written aside, here and by the trainer, and the common folder of an ensemble.
+_HALF_WRITTEN = re.compile(r"\..+\.([a-z0-9_]{8}|partial)|\.together")
 
 
 class Experiment:
@@ -178,13 +183,19 @@ class Experiment:
             return "new"
         return "dead"
 
+    @property
+    def idle(self) -> float:
+        """Seconds since its log was written to, or since it was made; negative by a clock that was
+        set back.
+        """
+        log = self.events_path if os.path.lexists(self.events_path) else self.path
+        return time.time() - log.lstat().st_mtime
+
     def _written_within(self, seconds: float) -> bool:
         try:
-            modified = self.events_path.stat().st_mtime
+            return self.events_path.exists() and abs(self.idle) < seconds
         except OSError:
             return False
-        now = datetime.datetime.now(tz=datetime.UTC).timestamp()
-        return abs(now - modified) < seconds
 
     @contextmanager
     def lock(self, *, announce: bool = True) -> Iterator[None]:
@@ -211,12 +222,13 @@ class Experiment:
                 hint=f"Watch it with `synergy attach {self.id}`, "
                 f"or end it with `synergy stop {self.id}`.",
             ) from error
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
             raise UserError(
-                f"Experiment {self.id} cannot be written: {error.strerror or error}."
+                f"Experiment {self.id} cannot be written: {getattr(error, 'strerror', error)}."
             ) from error
         try:
             if announce:
+                self._clear_leftovers()
                 self._announce()
             yield
         finally:
@@ -224,6 +236,20 @@ class Experiment:
             with suppress(OSError):
                 (self.path / WORKER).unlink(missing_ok=True)
             guard.release()
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a process that was killed had half written; nobody else writes, by the lock.
+
+        A folder that is a link is not ours to clear.
+        """
+        for folder in (self.path, self.path / "attention", self.checkpoints):
+            with suppress(OSError):
+                found = [] if folder != self.path and folder.is_symlink() else folder.glob(".*")
+                for path in filter(lambda path: _HALF_WRITTEN.fullmatch(path.name), found):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink(missing_ok=True)
 
     def _announce(self) -> None:
         record = orjson.dumps(asdict(Worker.this_process()))
@@ -245,8 +271,13 @@ class Experiment:
             file = (self.path / path).resolve()
             if not file.is_relative_to(self.path.resolve()):
                 raise UserError(f"The event names a file outside its experiment: {path}.")
+            file.lstat()  # one that is absent has words of its own
             require_file(file)
             return load_file(file)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{path} was not kept (see keep in [analysis]), or has been removed."
+            ) from error
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"Attention file {path} cannot be read: {error}.") from error
 
@@ -260,17 +291,10 @@ def create_experiment(
     the directory, which must not exist yet; without one: date, time, scenario.
     """
     root = make_private(home(out))
+    clear_leftovers(root)
     names = stamped(root, scenario.name or "experiment") if identity is None else [root / identity]
-    experiment = Experiment(make_new(names))
-    try:
-        write_whole(experiment.scenario_path, scenario.as_toml())
-    except OSError as error:
-        raise UserError(
-            f"{experiment.scenario_path} cannot be written: {error.strerror or error}.",
-            hint="Free some space, or choose another folder with --out DIR.",
-            exit_code=ExitCode.RUN_FAILED,
-        ) from error
-    return experiment
+    text = scenario.as_toml()
+    return Experiment(make_whole(names, lambda folder: write_whole(folder / SCENARIO, text)))
 
 
 def is_experiment(path: Path) -> bool:

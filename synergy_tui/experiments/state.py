@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from synergy_tui.experiments.events import Event, EventReader, status_of
 from synergy_tui.experiments.kinds import KINDS, Probe, TrainStep
 from synergy_tui.words import counted
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.analysis import Analysis
 
 REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
@@ -118,6 +121,8 @@ class RunState:
     series: dict[str, Series] = field(default_factory=lambda: {name: Series() for name in REPORTED})
     """What training steps report, by the names of `kinds.TrainStep`."""
     probes: list[Probe] = field(default_factory=list)
+    fresh: list[int] = field(default_factory=list)
+    """Places in :attr:`probes` of those that :meth:`aged` has not returned."""
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
@@ -171,7 +176,22 @@ class RunState:
         """Keep a probe; one at the same step or later is superseded."""
         while self.probes and self.probes[-1].step >= probe.step:
             self.probes.pop()
+        self.fresh = [place for place in self.fresh if place < len(self.probes)]
+        self.fresh.append(len(self.probes))
         self.probes.append(probe)
+
+    def aged(self) -> list[int]:
+        """Return the places of the probes that became history since the last call.
+
+        The newest is not history yet, nor the one before the last checkpoint: resuming from there
+        makes it the newest again.
+        """
+        step = self.checkpoints[-1][0] if self.checkpoints else -1
+        resumable = bisect.bisect_right(self.probes, step, key=lambda probe: probe.step) - 1
+        kept = (resumable, len(self.probes) - 1)
+        old = [place for place in self.fresh if place not in kept]
+        self.fresh = [place for place in self.fresh if place in kept]
+        return old
 
     def rewind(self, step: int) -> None:
         """Forget what came after ``step``: the run resumed from a checkpoint there."""
@@ -182,14 +202,24 @@ class RunState:
             self.probes.pop()
 
 
+def outline(run: RunState, place: int) -> None:
+    """Keep of a probe that is history only when it was and what its file is called."""
+    probe = run.probes[place]
+    nothing = cast("Analysis", {})
+    run.probes[place] = replace(probe, layers=[], overall=nothing, conventions={})
+
+
 class ExperimentState:
     """An experiment as its log describes it.
 
     Feed it events in order with :meth:`apply` or :meth:`apply_all`. Kinds and fields that it does
-    not know are skipped, so logs of newer versions still show what both know.
+    not know are skipped, so logs of newer versions still show what both know. ``forget`` is called
+    with a run and the place of each probe that becomes history (`RunState.aged`), for those who
+    need only the newest numbers: see `outline`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[RunState, int], None] | None = None) -> None:
+        self.forget = forget
         self.id = ""
         self.title = ""
         self.scenario = ""
@@ -214,9 +244,11 @@ class ExperimentState:
         self._handlers = {kind: getattr(self, f"_on_{kind}") for kind in KINDS}
 
     @classmethod
-    def read(cls, log: Path | str) -> ExperimentState:
-        """Return the state after everything that is in ``log`` now."""
-        state, reader = cls(), EventReader(log)
+    def read(
+        cls, log: Path | str, forget: Callable[[RunState, int], None] | None = None
+    ) -> ExperimentState:
+        """Return the state after everything that is in ``log`` now, if there is one."""
+        state, reader = cls(forget), EventReader(log)
         state.apply_all(reader.read_all())
         if reader.garbled:
             lines = counted(reader.garbled, "line")
@@ -358,7 +390,8 @@ class ExperimentState:
             series.append(step, event.get(name))
 
     def _on_probe(self, event: Event) -> None:
-        self._run(event).add_probe(
+        run = self._run(event)
+        run.add_probe(
             Probe(
                 run=event["run"],
                 step=event["step"],
@@ -372,11 +405,19 @@ class ExperimentState:
                 eval_sequences=event.get("eval_sequences") or 0,
             )
         )
+        self._forget_history(run)
 
     _on_simulated = _on_probe
 
     def _on_checkpoint(self, event: Event) -> None:
-        self._run(event).checkpoints.append((event["step"], event["path"]))
+        run = self._run(event)
+        run.checkpoints.append((event["step"], event["path"]))
+        self._forget_history(run)
+
+    def _forget_history(self, run: RunState) -> None:
+        if self.forget is not None:
+            for place in run.aged():
+                self.forget(run, place)
 
     def _on_expectation(self, event: Event) -> None:
         self.expectations = [old for old in self.expectations if old["that"] != event["that"]]

@@ -18,6 +18,7 @@ from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.events import EventWriter
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import metric
+from synergy_tui.experiments.retention import Retention
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import DIRECTORY_MODE, write_whole
 from synergy_tui.scenario import Scenario, expect
@@ -51,6 +52,8 @@ class Recorder:
         self.experiment = experiment
         self.scenario = scenario
         self.state = state or ExperimentState()
+        self._retention = Retention(experiment, scenario.analysis.keep)
+        self._retention.follow(self.state)
         self.details: list[str] = []
         """For the worker's log: what failures were, in the exceptions' own words."""
         self._writer = writer
@@ -277,7 +280,7 @@ class Recorder:
         options = self.scenario.analysis
         also = options.also if final else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
-        if options.kept_inputs:
+        if options.kept_inputs and self._retention.writes:
             measured["attention"] = self._keep(run, snapshot.first(options.kept_inputs))
         return measured
 

@@ -15,7 +15,7 @@ from synergy_tui.errors import ExitCode, UserError, for_commands
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.experiments.experiment import RESERVE, Experiment
-from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import open_own
 from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.behind import RecordingThread
@@ -54,8 +54,7 @@ def run_experiment(
     stopper = should_stop if isinstance(should_stop, Stopper) else Stopper(asked=should_stop)
     with experiment.lock():
         scenario = experiment.scenario()
-        known = experiment.events_path.exists() and experiment.events_path.stat().st_size > 0
-        state = ExperimentState.read(experiment.events_path) if known else None
+        state = ExperimentState.read(experiment.events_path, outline)
         _reserve(experiment)
         mask = os.umask(0o077)  # what the trainer writes is as private as the rest
         try:

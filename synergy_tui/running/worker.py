@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from synergy_tui.console import echo
-from synergy_tui.errors import UserError
+from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.files import open_own
 
@@ -80,11 +81,25 @@ def worker_options(
     return vars(parser.parse_args(arguments))
 
 
+def guarded(main: Callable[[], int]) -> int:
+    """Return the exit code of a process's ``main``; 3 after an exception that nobody foresaw, or a
+    library's own exit: Python would exit with 1, which means that an expectation failed.
+    """
+    try:
+        return main()
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in (ExitCode.OK, ExitCode.BAD_INPUT):
+            raise  # argparse has said what is wrong
+        traceback.print_exc()
+        return int(ExitCode.RUN_FAILED)
+
+
 def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
     """Ask an experiment's worker to checkpoint and stop, and return the experiment's state.
 
-    A worker that takes longer than ``wait`` seconds stops by itself later. A `UserError` says that
-    no worker runs, or that it runs on another machine or for another user.
+    A worker that was asked already is waited for like the first time. One that takes longer than
+    ``wait`` seconds stops by itself later; one that ended otherwise leaves the state ``dead``. A
+    `UserError` says that no worker runs, or that it runs on another machine or for another user.
     """
     worker = experiment.worker()
     if worker is None or experiment.state() != "running":
@@ -116,11 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads=int,
     )
     from synergy_tui.running.runner import run_experiment
-    from synergy_tui.running.signals import Stopper, stop_on_signals
+    from synergy_tui.running.signals import PATIENCE_SECONDS, Stopper, stop_on_signals
 
     experiment = Experiment(options.pop("directory"))
     timeout = options.pop("timeout", None)
-    stopper = Stopper(None if timeout is None else time.monotonic() + timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    stopper = Stopper(deadline, patience=PATIENCE_SECONDS)
     with stop_on_signals(stopper, detached=True):
         try:
             return run_experiment(experiment, should_stop=stopper, **options)
@@ -130,4 +146,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

@@ -27,6 +27,7 @@ from synergy_tui.scenario import expect
 from synergy_tui.scenario.sweep import SweepTable
 
 RUN_NAME = re.compile(r"[^\W\d][\w-]*")
+KEEP = re.compile(r"^(all|last|none|every:[1-9]\d{0,8})$")
 RESERVED_NAMES = frozenset({"min", "max", "abs", "inf", "nan"})
 
 
@@ -51,6 +52,12 @@ def _topology(name: str) -> str:
     if name not in FAMILIES:
         raise ValueError(_no_such("topology", name, FAMILIES))
     return name
+
+
+def _keep(rule: str) -> str:
+    if not KEEP.fullmatch(rule):
+        raise ValueError("allowed: all, last, none, or every:N with N from 1 on, as in every:10")
+    return rule
 
 
 def _no_such(what: str, name: str, known: Collection[str]) -> str:
@@ -155,6 +162,12 @@ class AnalysisTable(Table):
     )
     kept_inputs: Annotated[int, Field(ge=0)] = Field(
         default=4, description="Inputs of each probe whose attention is written to disk."
+    )
+    keep: Annotated[str, AfterValidator(_keep)] = Field(
+        default="all",
+        description="Probes whose attention stays on disk: all, last, none, or every:N (each N-th "
+        "and the last).",
+        json_schema_extra={"pattern": KEEP.pattern},
     )
 
 

@@ -27,11 +27,12 @@ import orjson
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
 from synergy_tui.files import (
+    clear_leftovers,
     damage,
     expand,
     home,
-    make_new,
     make_private,
+    make_whole,
     read_own,
     stamped,
     write_whole,
@@ -135,9 +136,13 @@ class Sweep:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether a directory contains a sweep that may be read."""
+    """Whether a directory contains a sweep that may be read, and is not being made or removed."""
     try:
-        return path.is_dir() and all(map(os.path.lexists, (path / PLAN, path / SCENARIO)))
+        return (
+            not path.name.startswith(".")
+            and path.is_dir()
+            and all(map(os.path.lexists, (path / PLAN, path / SCENARIO)))
+        )
     except (OSError, ValueError):
         return False
 
@@ -154,19 +159,22 @@ def create_sweep(
     ``command`` is what would start another like it, for reports; the scenario in the directory when
     absent.
     """
-    path = make_new(stamped(make_private(home(out)), scenario.name or "sweep"))
-    write_whole(path / SCENARIO, scenario.as_toml())
-    for point in points:
-        create_experiment(point.scenario, path / "points", identity=point.name)
     fields = [field.name for field in dataclasses.fields(PlannedPoint)]
     plan = {
         "v": 1,
         "command": command,
         "points": [{name: getattr(point, name) for name in fields} for point in points],
     }
-    # Written last: a directory with a plan is a whole sweep.
-    write_whole(path / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
-    return Sweep(path)
+
+    def fill(folder: Path) -> None:
+        write_whole(folder / SCENARIO, scenario.as_toml())
+        for point in points:
+            create_experiment(point.scenario, folder / "points", identity=point.name)
+        write_whole(folder / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+
+    root = make_private(home(out))
+    clear_leftovers(root)
+    return Sweep(make_whole(stamped(root, scenario.name or "sweep"), fill))
 
 
 def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import io
 import signal
 import subprocess
 import sys
@@ -13,6 +13,8 @@ from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import EventReader, encode
 from synergy_tui.experiments.metrics import run_record
+from synergy_tui.running.signals import Stopper, stop_on_signals
+from synergy_tui.streams import Outlet, outlet_of
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.estimate import Estimate
 from synergy_tui.sweep.overview import Overview, PointView
@@ -42,62 +44,65 @@ def follow(
 ) -> int:
     """Show a sweep until its driver ends, and return its exit code.
 
-    ``start`` starts the driver; Ctrl-C and SIGTERM are then passed on to it as a request to stop.
-    ``None`` only watches, and Ctrl-C only ends the watching. ``as_json`` prints the events of the
-    sweep's log on stdout; ``quiet`` shows only what went wrong.
+    ``start`` starts the driver; Ctrl-C, SIGTERM, a closed terminal and a reader that leaves are
+    then passed on to it as one request to stop. ``None`` only watches, and they only end the
+    watching. ``as_json`` prints the events of the sweep's log on stdout; ``quiet`` shows only what
+    went wrong.
     """
-    show = _json_lines(sweep) if as_json else _plain_lines(sweep, quiet)
-    process = None if start is None else start()
-    stopping: list[int] = []
-
-    def ask(signal_number: int, _: object) -> None:
-        stopping.append(signal_number)
-        if process is not None:
-            process.send_signal(signal.SIGTERM if len(stopping) < 2 else signal.SIGKILL)
-
-    before = {each: signal.signal(each, ask) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        deadline = math.inf
-        while True:
-            ended = process.poll() is not None if process is not None else not sweep.running
+    outlet = outlet_of(sys.stdout if as_json else sys.stderr)
+    show = _json_lines(sweep, outlet) if as_json else _plain_lines(sweep, quiet)
+    stopper = Stopper(outlet=outlet, patience=PATIENCE_SECONDS if start else 0.0)
+    with stop_on_signals(stopper, detached=False):
+        process = None if start is None else start()
+        asked = False
+        while process.poll() is None if process is not None else sweep.running:
             show()
-            if ended:
-                break
-            if stopping and process is None:
-                return int(ExitCode.INTERRUPTED)
-            if stopping and deadline == math.inf:
-                deadline = time.monotonic() + PATIENCE_SECONDS
+            if stopper() and process is None:
+                return _watched(stopper)
+            if stopper() and process is not None and not asked:
+                asked = True
                 echo("stopping: every point writes a checkpoint …", err=True)
-            if time.monotonic() > deadline and process is not None:
+                process.send_signal(signal.SIGTERM)
+            if process is not None and stopper.overdue:
                 process.kill()
             time.sleep(LOOK_SECONDS)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    again = f"`synergy sweep {sweep.path}` continues what is not finished"
-    if stopping and (process is None or process.returncode not in (0, 1)):
-        echo(f"stopped; {again}", err=True)
-        interrupted = stopping[0] == signal.SIGINT
-        return int(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
-    if process is not None and process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        echo(f"the driver died ({name}); {again}", err=True)
-        return int(ExitCode.RUN_FAILED)
+        show()
     if process is not None:
-        return int(process.returncode)
+        return _ended(sweep, process.returncode, stopper)
     overview = Overview(sweep)
     overview.update(2**26)
     return overview.exit_code or 0
 
 
-def _json_lines(sweep: Sweep) -> Callable[[], None]:
+def _watched(stopper: Stopper) -> int:
+    """The exit code of watching that ended before the sweep; one's reader may leave at any time."""
+    left = stopper.outlet is not None and stopper.outlet.trouble() is not None
+    return int(ExitCode.OK if left else stopper.exit_code)
+
+
+def _ended(sweep: Sweep, code: int, stopper: Stopper) -> int:
+    """Say how the driver ended, where that is not plain, and return the sweep's exit code."""
+    again = f"`synergy sweep {sweep.path}` continues what is not finished"
+    # A driver that had not got as far as to wait for signals ends by the first one.
+    if stopper.reason and code in (ExitCode.TERMINATED, -signal.SIGTERM):
+        echo(f"stopped: {stopper.reason}; {again}", err=True)
+        return int(stopper.exit_code)
+    if code < 0:
+        late = f"; it had not stopped after {PATIENCE_SECONDS:.0f} s" if stopper.overdue else ""
+        echo(f"the driver died ({signal.Signals(-code).name}{late}); {again}", err=True)
+        return int(ExitCode.RUN_FAILED)
+    return code
+
+
+def _json_lines(sweep: Sweep, outlet: Outlet | None) -> Callable[[], None]:
     reader = EventReader(sweep.events_path)
     list(reader.read_all())
+    stream = sys.stdout.buffer if outlet is None else io.BufferedWriter(outlet)
 
     def show() -> None:
         for event in reader.read():
-            sys.stdout.buffer.write(encode(event))
-        sys.stdout.buffer.flush()
+            stream.write(encode(event))
+        stream.flush()
 
     return show
 

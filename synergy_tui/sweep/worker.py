@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.running.worker import start_detached, worker_options
+from synergy_tui.running.worker import guarded, start_detached, worker_options
 from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend, Executor
@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     os.umask(0o077)
     from synergy_tui.machine import describe_machine
-    from synergy_tui.running.signals import Stopper, stop_on_signals
+    from synergy_tui.running.signals import PATIENCE_SECONDS, Stopper, stop_on_signals
     from synergy_tui.sweep.driver import run_sweep
 
     sweep = Sweep(options.pop("directory"))
     backend = Backend(**options)
-    stopper = Stopper()
+    stopper = Stopper(patience=PATIENCE_SECONDS)
     try:
         with stop_on_signals(stopper, detached=True), sweep.lock():
             table = sweep.scenario().sweep or SweepTable()
@@ -79,4 +79,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main))

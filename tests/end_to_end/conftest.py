@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.experiment import Experiment, list_experiments
 from tests.tui.commands.conftest import call, finished, home, make
 
 __all__ = ["call", "finished", "home", "make"]  # fixtures, as the tests of the commands have them
@@ -85,8 +85,8 @@ class Shell:
 
     def experiment(self) -> Experiment:
         """Return the only experiment in the home, once there is one."""
-        wait_for(lambda: self.home.is_dir() and any(self.home.iterdir()))
-        return Experiment(next(self.home.iterdir()))
+        wait_for(lambda: bool(list_experiments(self.home)))
+        return list_experiments(self.home)[0]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -69,6 +69,9 @@ def test_fidelity_of_the_line(n: int) -> None:
     assert got.normalised == pytest.approx(truth, rel=1e-12)
     assert (got.argmin, got.time[got.argmin]) == (1, 2 * m - 1)
     assert got.converged
+    # Of three nodes, node 0 has just drawn level when the certificate closes, and still rises.
+    found = engine.analyze(line(n))["fidelity"]
+    assert (found["argmin"], found["time"]) == (1, 2 * m - 1)
 
 
 @pytest.mark.parametrize("n", [8, 64, 1024])

@@ -175,10 +175,12 @@ def minima(state: Peaks, stack: Stack, sink: str) -> Minima:
         time[:, -1] = 1
         lower, upper = np.minimum(lower, node[:, -1]), np.minimum(upper, node[:, -1])
     counted = node if sink == "included" or n == 1 else node[:, :-1]
-    # Of equal peaks, one that may still grow does not bind.
-    left = np.cumsum(state.state[:, ::-1], axis=1)[:, ::-1][:, : counted.shape[1]]
-    tied = counted == counted.min(axis=1, keepdims=True)
-    argmin = np.argmin(np.where(tied & (left > counted), np.nextafter(counted, 2), counted), axis=1)
+    # Another node may have risen just as far by now and still rise: of equal peaks, that of the
+    # node which the certificate bounds lowest.
+    mass = np.cumsum(state.state[:, ::-1], axis=1)[:, ::-1]
+    reach = np.maximum(counted, mass[:, : counted.shape[1]])
+    equal = counted == counted.min(axis=1, keepdims=True)
+    argmin = np.argmin(np.where(equal, reach, np.inf), axis=1)
     every = np.arange(len(node))
     minimax = counted[every, argmin]
     if n == 1:

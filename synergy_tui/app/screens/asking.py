@@ -123,7 +123,10 @@ class AskingScreen(LiveScreen):
         if probe is None:
             return self.unprobed
         if probe.attention is None:
-            return "no attention was kept: the graph is too large to draw its matrices"
+            run = self.run_state
+            if run is not None and run.kind == "designed":
+                return "no attention was kept: the graph is too large to draw its matrices"
+            return "no attention was kept: see keep and kept_inputs in [analysis]"
         return "" if ready else WARMING_UP
 
     def run_fields(self, title: str, weight: int) -> list[Field]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import run_experiment
-from synergy_tui.running.signals import Stopper, stop_on_signals
+from synergy_tui.running.signals import PATIENCE_SECONDS, Stopper, stop_on_signals
 from synergy_tui.running.worker import worker_options
 from synergy_tui.scenario.training import training_of
 
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.cuda.set_device(device)
     experiment = Experiment(options["directory"])
     group = ProcessGroup(device)
-    stopper = Stopper()
+    stopper = Stopper(patience=PATIENCE_SECONDS)
 
     def train(settings: Any, runs: Sequence[Any], **given: Any) -> Iterator[Any]:
         given |= {"device": device, "resume": bool(options["resume"])}

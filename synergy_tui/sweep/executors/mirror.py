@@ -14,6 +14,8 @@ from typing import Any
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, EventReader, EventWriter
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.retention import Retention
+from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import write_whole
 from synergy_tui.sweep.executors.remote import Packet
 
@@ -37,13 +39,19 @@ class Mirror:
         self._seen: set[tuple[Any, ...]] = set()
         self._newest: dict[str, int] = {}
         self._alive: set[str] = set()
+        self._state = ExperimentState(outline)
         for event in EventReader(experiment.events_path).read_all():
             self._remember(event)
+            self._state.apply(event)
+        Retention(experiment, experiment.scenario().analysis.keep).follow(self._state)
         self._log = self._open.enter_context(EventWriter(experiment.events_path))
 
     def take(self, packet: Packet) -> None:
         """Write a packet: files first, so that no event names what is not there."""
+        known = {e.get("attention") for e in packet.events if self._key(e) in self._seen}
         for name, content in packet.files.items():
+            if name in known:  # it was written then, and may have been superseded since
+                continue
             target = (self.experiment.path / name).resolve()
             if not target.is_relative_to(self.experiment.path.resolve()):
                 raise ValueError(f"a worker named a file outside its experiment: {name}")
@@ -78,6 +86,7 @@ class Mirror:
                 }
             self._log.append({**event, "attempt": self.attempt})
             self._remember(event)
+            self._state.apply(event)
             if event["kind"] == "checkpoint":
                 self._prune(event["run"])
 

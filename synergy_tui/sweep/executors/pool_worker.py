@@ -19,7 +19,7 @@ import orjson
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import run_experiment
-from synergy_tui.running.signals import Stopper, stop_on_signals
+from synergy_tui.running.signals import PATIENCE_SECONDS, Stopper, stop_on_signals
 from synergy_tui.running.worker import worker_options
 from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend
 
@@ -28,7 +28,7 @@ class _Leashed(Stopper):
     """Also asks to end when the process that started this one has gone."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(patience=PATIENCE_SECONDS)
         self._driver = os.getppid()
 
     def __call__(self) -> bool:

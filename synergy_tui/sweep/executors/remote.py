@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,8 @@ def _packets(experiment: Experiment, arriving: queue.SimpleQueue[Event | None]) 
             packet.events.append(event)
             urgent = event["kind"] in URGENT
             for name in _named_files(event):
-                file = experiment.path / name
-                if file.is_file():  # a checkpoint may have been superseded meanwhile
-                    packet.files[name] = file.read_bytes()
+                with suppress(FileNotFoundError):  # it may have been superseded meanwhile
+                    packet.files[name] = (experiment.path / name).read_bytes()
                     size += len(packet.files[name])
         late = time.monotonic() >= due
         if packet.events and (urgent or late or size > LARGEST_PACKET):

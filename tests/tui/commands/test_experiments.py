@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from click.testing import Result
 
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.words import size
 from tests.places import ROOT
 
 Call = Callable[..., Result]
@@ -34,6 +36,13 @@ def test_ls_prints_one_object_an_experiment(call: Call, finished: Experiment, ma
     assert first["started"].startswith("2026-11-23T15:43:12")
     assert first["path"] == str(finished.path)
     assert second["state"] == "dead"
+
+
+def test_ls_shows_sizes(call: Call, finished: Experiment) -> None:
+    files = [path for path in finished.path.rglob("*") if path.is_file()]
+    [record] = objects(call("ls", "--json"))
+    assert record["bytes"] == sum(path.stat().st_size for path in files)
+    assert size(record["bytes"]) in call("ls").stdout
 
 
 def test_ls_keeps_only_the_states_asked_for(call: Call, finished: Experiment) -> None:
@@ -172,6 +181,74 @@ def test_rm_removes_all_of_it_or_nothing(call: Call, home: Path, make: Make) -> 
     assert gone.path.exists()
     assert call("rm", "--yes", "gone").exit_code == 0
     assert sorted(each.name for each in home.iterdir()) == [keep.id]
+
+
+@pytest.fixture
+def aged(make: Make) -> dict[str, Experiment]:
+    """Experiments whose logs were last written to so many days ago."""
+    found = {f"{days}-days": make(f"{days}-days") for days in (0, 29, 31, 400)}
+    for days, experiment in zip((0, 29, 31, 400), found.values(), strict=True):
+        then = time.time() - days * 86400
+        os.utime(experiment.events_path, (then, then))
+    return found
+
+
+def test_rm_older_removes_by_age(call: Call, home: Path, aged: dict[str, Experiment]) -> None:
+    asked = call("rm", "--older", "30d")
+    assert asked.exit_code == 2, "there is nobody to ask"
+    assert "31-days" in asked.stderr
+    assert "29-days" not in asked.stderr
+    with aged["400-days"].lock():  # it runs, so it stays
+        os.utime(aged["400-days"].events_path, (1, 1))
+        assert call("rm", "--older", "30d", "--yes").exit_code == 0
+    assert sorted(each.name for each in home.iterdir()) == ["0-days", "29-days", "400-days"]
+    assert call("rm", "--older", "4w", "--yes").exit_code == 0
+    assert sorted(each.name for each in home.iterdir()) == ["0-days"]
+    nothing = call("rm", "--older", "12h", "--yes")
+    assert nothing.exit_code == 0
+    assert "No experiment" in nothing.stderr
+
+
+def test_damaged_entries_have_a_size_and_an_age(call: Call, home: Path, make: Make) -> None:
+    kept = make("kept")
+    for name, damage in (
+        ("link", lambda path: path.symlink_to(kept.events_path)),
+        ("nowhere", lambda path: path.symlink_to(home / "none")),
+        ("folder", Path.mkdir),
+        ("pipe", os.mkfifo),
+    ):
+        log = make(name).events_path
+        log.unlink()
+        damage(log)
+        os.utime(log, (1, 1), follow_symlinks=False)
+    listed = [json.loads(line) for line in call("ls", "--json").stdout.splitlines()]
+    damaged = [each for each in listed if each["problem"]]
+    assert {each["state"] for each in damaged} == {"damaged"}
+    assert [each["id"] for each in damaged] == ["folder", "link", "nowhere", "pipe"]
+    assert all(each["bytes"] > 0 for each in listed)
+    assert call("rm", "--older", "30d", "--yes").exit_code == 0
+    assert [each.name for each in home.iterdir()] == ["kept"]
+    assert kept.events_path.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--older", "30"], ["--older", "-3d"], ["--older", "1d", "0-days"], []]
+)
+def test_rm_without_a_clear_choice_exits_2(
+    call: Call, home: Path, aged: dict[str, Experiment], arguments: list[str]
+) -> None:
+    assert call("rm", "--yes", *arguments).exit_code == 2
+    assert len(list(home.iterdir())) == len(aged)
+
+
+@pytest.mark.parametrize("command", [["rm", "--yes", "gone"], ["run", "--quiet", "example2"]])
+def test_what_a_killed_rm_left_goes_with_the_next_command(
+    call: Call, home: Path, make: Make, command: list[str]
+) -> None:
+    make("gone")
+    half = make(".removing-half")
+    assert call(*command).exit_code == 0
+    assert not half.path.exists()
 
 
 def test_rm_leaves_a_running_experiment(call: Call, make: Make) -> None:

@@ -1,16 +1,84 @@
-"""What a run without the app shows, event by event."""
+"""What a run without the app shows, event by event: seldom enough, and never long in coming."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from typing import Any
 
 import pytest
 
-from synergy_tui.commands.headless import Headless
+from synergy_tui.commands.headless import PLAIN_SECONDS, Headless, PlainLines
 from synergy_tui.experiments.events import EventReader, encode
+from synergy_tui.experiments.state import ExperimentState
 from tests.recordings import recording
+
+
+class Run:
+    """A run of two trainings whose events come at chosen times."""
+
+    def __init__(self, steps: int | None, *, quiet: bool = False) -> None:
+        self.now = 0.0
+        self.state = ExperimentState()
+        self.lines = PlainLines(quiet=quiet, clock=lambda: self.now)
+        self.happens("experiment_started", id="x", scenario="s", title="A title", runs=["a", "b"])
+        for run in ("a", "b"):
+            self.happens("run_started", run=run, heads=1, steps=steps, task="sort", nodes=8)
+
+    def happens(self, kind: str, **fields: Any) -> None:
+        event = {"v": 1, "t": self.now, "kind": kind, **fields}
+        self.state.apply(event)
+        self.lines.show(event, self.state)
+
+    def step(self, step: int) -> None:
+        for run in ("a", "b"):
+            self.happens("train_step", run=run, step=step, loss=1.0, accuracy=0.5)
+
+
+def test_a_quick_training_has_a_line_every_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(1000)
+    for step in range(1, 1001):
+        run.now += 0.01
+        run.step(step)
+    steps = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert [int(line.split()[1].partition("/")[0]) for line in steps] == [1, *range(100, 1001, 100)]
+
+
+def test_a_slow_training_has_a_line_every_so_often(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(1_000_000)
+    for step in range(1, 602):
+        run.now += 1.0
+        run.step(step)
+    steps = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert len(steps) == 1 + 600 // PLAIN_SECONDS
+
+
+def test_between_two_steps_the_use_of_the_machine_is_the_clock(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Run(100)
+    run.step(1)
+    for _ in range(100):
+        run.now += 2.0
+        run.happens("resources", cpu_percent=100.0)
+    steps = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step 1/")]
+    assert len(steps) == 1 + 200 // PLAIN_SECONDS
+
+
+def test_a_long_measurement_says_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(None)
+    run.happens("run_finished", run="a", step=0)
+    run.now += PLAIN_SECONDS
+    run.happens("resources", cpu_percent=100.0)
+    assert capsys.readouterr().err.endswith(" s  measuring b\n")
+
+
+def test_quiet_stays_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(100, quiet=True)
+    run.now += 10 * PLAIN_SECONDS
+    run.step(50)
+    assert capsys.readouterr().err == ""
 
 
 def test_each_json_line_can_be_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

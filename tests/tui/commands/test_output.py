@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import Result
 
@@ -21,7 +22,8 @@ FULL = Path("/dev/full")
 def test_a_run_whose_report_could_not_be_written_is_not_begun(call: Call, home: Path) -> None:
     (home.parent / "file").touch()
     result = call("run", "--no-ui", "--junit", home.parent / "file" / "report.xml", "example2")
-    assert result.exit_code == ExitCode.BAD_INPUT
+    assert result.exit_code == ExitCode.RUN_FAILED
+    assert "report.xml cannot be written" in result.stderr
     assert not home.exists()
 
 
@@ -50,6 +52,14 @@ def test_a_full_disk_behind_stdout_is_not_a_success(
         )
     assert done.returncode == ExitCode.RUN_FAILED
     assert done.stderr == "synergy: No space left on device.\n"
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_report_that_cannot_be_written_after_the_run_is_a_failure(call: Call) -> None:
+    result = call("run", "--no-ui", "--junit", FULL, "example2")
+    assert result.exit_code == ExitCode.RUN_FAILED
+    assert "verdict" in result.stderr, "what was found is shown all the same"
+    assert "/dev/full cannot be written: No space left on device" in result.stderr
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
@@ -110,6 +120,42 @@ def test_a_reader_that_has_enough_is_not_a_failure(finished: Experiment) -> None
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (SystemExit(1), "bug in Synergy"),
+        (EOFError("a file ended early"), "EOFError: a file ended early"),
+        (click.exceptions.Exit(1), ""),
+    ],
+)
+def test_no_library_chooses_the_exit_code(
+    call: Call, monkeypatch: pytest.MonkeyPatch, raised: BaseException, message: str
+) -> None:
+    def leave(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("synergy_tui.experiments.experiment.list_experiments", leave)
+    result = call("ls")
+    assert result.exit_code == ExitCode.RUN_FAILED
+    assert message in result.stderr
+    assert "interrupted" not in result.stderr
+
+
+def test_an_exit_code_that_a_log_made_up_is_a_failure(
+    call: Call, monkeypatch: pytest.MonkeyPatch, finished: Experiment
+) -> None:
+    monkeypatch.setattr("synergy_tui.commands.attach.watch", lambda *_, **__: 77)
+    monkeypatch.setattr("synergy_tui.app.terminal.require_terminal", lambda *_: None)
+    assert call("attach", "last").exit_code == ExitCode.RUN_FAILED
+
+
+def test_a_completion_that_does_not_exist_is_bad_input(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_SYNERGY_COMPLETE", "nonsense")
+    assert call("ls").exit_code == ExitCode.BAD_INPUT
 
 
 def test_python_m_is_the_command() -> None:

@@ -218,8 +218,12 @@ def test_an_attention_file_outside_is_refused(tmp_path: Path) -> None:
     experiment = create_experiment(SCENARIO, tmp_path)
     with pytest.raises(UserError, match="outside"):
         experiment.attention("../../etc/passwd")
-    with pytest.raises(UserError, match="There is no file"):
+    with pytest.raises(UserError, match="was not kept"):
         experiment.attention("attention/none.safetensors")
+    (experiment.path / "attention").mkdir()
+    (experiment.path / "attention" / "torn.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="cannot be read"):
+        experiment.attention("attention/torn.safetensors")
 
 
 def test_attention_is_read_back() -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment, Worker
+from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.worker import Worker
 from synergy_tui.running.signals import Stopper, stop_on_signals
 from synergy_tui.running.worker import start_detached, stop
 from tests.recordings import copy_recording

@@ -119,6 +119,14 @@ def test_what_set_cannot_do(write: Any, override: str, says: str) -> None:
     assert says in caught.value.message
 
 
+@pytest.mark.parametrize("rule", ["every:0", "every:-1", "every:", "every:1.5", "first", "", "ALL"])
+def test_a_rule_for_keeping_attention_that_means_nothing(write: Any, rule: str) -> None:
+    line, key, message = the_problem(write(f'{TRAINED}\n[analysis]\nkeep = "{rule}"\n'))
+    assert key == "analysis.keep"
+    assert "every:N" in message
+    assert line is not None
+
+
 def test_a_key_below_the_tables_of_every_run_is_set_in_each(write: Any) -> None:
     drawn = 'graph = { topology = "line", nodes = 8 }\n'
     text = "".join(f'[[runs]]\nname = "{name}"\nheads = 2\n{drawn}' for name in "ab")

@@ -271,9 +271,9 @@ async def test_a_missing_attention_file_is_named(four: Experiment) -> None:
         path.unlink()
     async with inspecting(four, "heads-8") as pilot:
         text = screen_text(pilot.app)
-        assert "cannot be read" in text
+        assert "was not kept" in text
         await pressed(pilot, "r")
-        assert "cannot be read" not in screen_text(pilot.app)
+        assert "was not kept" not in screen_text(pilot.app)
 
 
 async def test_only_the_newest_question_is_answered_and_trouble_is_shown(
@@ -309,6 +309,22 @@ async def test_only_the_newest_question_is_answered_and_trouble_is_shown(
         monkeypatch.setattr(inspector_module.Bench, "answer", fail)
         text = await pressed(pilot, "right")
         assert "the rows do not sum to one" in text
+
+
+async def test_attention_that_was_not_kept_is_missed_in_words(four: Experiment) -> None:
+    for file in (four.path / "attention").iterdir():
+        if "00000040" not in file.name:
+            file.unlink()
+    async with inspecting(four, "heads-8") as pilot:
+        assert "Σ of 8" in screen_text(pilot.app)
+        await pilot.press("[")
+        await until(lambda: bool(screen(pilot).trouble), pilot)
+        text = " ".join(screen_text(pilot.app).split())
+        assert "was not kept (see keep in [analysis])" in text
+        assert "Σ of 8" not in text
+        await pilot.press("]")
+        await until(lambda: screen(pilot).answered, pilot)
+        await until(lambda: "Σ of 8" in screen_text(pilot.app), pilot)
 
 
 async def test_exports_and_the_way_to_the_stepper_and_back(four: Experiment) -> None:

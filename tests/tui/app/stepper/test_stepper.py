@@ -163,7 +163,7 @@ async def test_attention_is_stepped_through_too(four: Experiment) -> None:
 async def test_a_missing_file_is_named(example2: Experiment) -> None:
     (example2.path / "attention/both-designed.safetensors").unlink()
     async with stepping_through(example2) as pilot:
-        assert "cannot be read" in screen_text(pilot.app)
+        assert "was not kept" in screen_text(pilot.app)
         await pressed(pilot, "plus", "right", "b", "o", "e")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from synergy_tui.experiments.events import EventReader
@@ -9,6 +11,8 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.mirror import Mirror
 from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
+from tests.tui.conftest import make
+from tests.tui.sweep.conftest import TRAINED
 
 
 def stream(experiment: Experiment) -> list[Packet]:
@@ -77,3 +81,20 @@ def test_a_worker_cannot_write_outside_its_experiment(sweep: Sweep) -> None:
         mirror.take(Packet(files={"../../evil": b"x"}))
     mirror.close()
     assert not (sweep.path / "evil").exists()
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_attention_that_is_not_to_be_kept_is_removed_here_too(
+    tmp_path: Path, attempts: int
+) -> None:
+    text = TRAINED.format(steps=30).replace("probe_every = 0", "probe_every = 5")
+    sweep = make(f'{text}\n[analysis]\nkeep = "last"\n', tmp_path)
+    experiment = sweep.experiment("s0")
+    packets = stream(experiment)
+    for attempt in range(1, attempts + 1):
+        mirror = Mirror(experiment, attempt=attempt)
+        for packet in packets[: None if attempt == attempts else 4]:
+            mirror.take(packet)
+        mirror.close()
+    names = sorted(file.name for file in (experiment.path / "attention").iterdir())
+    assert names == ["heads-1-00000030.safetensors", "heads-2-00000030.safetensors"]
