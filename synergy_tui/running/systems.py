@@ -139,7 +139,8 @@ def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:
     assert train is not None
     model = trainer.load_published(Path(run.checkpoint), run.heads)
     task = trainer.TASKS[train.task](train.length, train.vocabulary)
-    source = Source(task, scenario.seed, train.probe_inputs, torch.device("cpu"), split="held_out")
+    seed = scenario.seed if train.probe_stream is None else train.probe_stream
+    source = Source(task, seed, train.probe_inputs, torch.device("cpu"), split="held_out")
     tokens = source.batch(1).inputs.numpy()
     attention = model.attention(tokens)
     weights, label = _weights(run, attention.shape[1], attention.shape[2], model.head_weights())

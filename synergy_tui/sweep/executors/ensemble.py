@@ -1,8 +1,8 @@
 """Several experiments trained as one batched ensemble, each keeping its own log.
 
-The trainer stacks models whose shapes agree, whatever their seed and head count. So the runs of
-many points go into one call of :func:`synergy_trainer.train`; each of its events is passed to the
-experiment that the run belongs to, where the ordinary runner writes it down.
+The trainer stacks models whose shapes agree, whatever their seed, heads, interventions and task. So
+the runs of many points go into one call of :func:`synergy_trainer.train`; each of its events is
+passed to the experiment that the run belongs to, where the ordinary runner writes it down.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from synergy_trainer.tasks import TASKS
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import append_log, run_experiment
@@ -27,17 +28,22 @@ AHEAD = 64
 SEPARATOR = "--"
 
 
-def stackable(scenario: Scenario) -> str | None:
-    """What points must have in common to train together; ``None`` for what cannot."""
-    if scenario.train is None or not all(isinstance(run, TrainedRun) for run in scenario.runs):
+def stackable(scenario: Scenario) -> tuple[str, int, int] | None:
+    """What points must have in common to train together; ``None`` for what cannot.
+
+    All of ``[train]`` but the task, of which only the form matters.
+    """
+    train = scenario.train
+    if train is None or not all(isinstance(run, TrainedRun) for run in scenario.runs):
         return None
-    return scenario.train.model_dump_json()
+    task = TASKS[train.task](train.length, train.vocabulary)
+    return train.model_dump_json(exclude={"task"}), task.tokens, task.scored_from
 
 
 def batches(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
     """Sort tasks into batches of at most ``limit`` points that can train together.
 
-    Their points agree in everything but seeds and head counts, and stand at the same step.
+    Those of a batch are :func:`stackable` together, and stand at the same step.
     """
     sorted_out: dict[object, list[list[Task]]] = {}
     order: list[list[Task]] = []
@@ -70,7 +76,9 @@ def run_together(
     """Execute experiments that are :func:`stackable` together; exit codes in their order."""
     scenarios = [experiment.scenario() for experiment in experiments]
     if len({stackable(scenario) for scenario in scenarios}) > 1 or not stackable(scenarios[0]):
-        raise UserError("Only experiments that agree in all of [train] can train together.")
+        raise UserError(
+            "Only experiments that agree in [train], up to tasks of equal form, can train together."
+        )
     crowd = _Crowd(experiments, device, should_stop)
     codes: list[int] = [int(ExitCode.RUN_FAILED)] * len(experiments)
 
@@ -160,13 +168,14 @@ class _Crowd:
     def _train(self, wanted: dict[str, tuple[Any, list[Any]]]) -> None:
         import synergy_trainer as trainer
 
-        shared = next(iter(wanted.values()))[0]
+        # Parameters are compared within an experiment, which its scenario was checked for.
+        shared = dataclasses.replace(next(iter(wanted.values()))[0], parameter_difference=None)
         runs, owners = [], {}
         for name, (settings, own) in wanted.items():
             for run in own:
                 joined = f"{name}{SEPARATOR}{run.name}"
-                seed = settings.seed if run.seed is None else run.seed
-                runs.append(dataclasses.replace(run, name=joined, seed=seed))
+                whole = run.over(settings)
+                runs.append(dataclasses.replace(run, name=joined, seed=whole.seed, task=whole.task))
                 owners[joined] = (name, run.name)
         first = next(iter(wanted))
         folder = self._experiments[first].path / ".together"

@@ -313,6 +313,23 @@ def test_a_trained_checkpoint_is_loaded_and_measured(tmp_path: Path) -> None:
     )
 
 
+def test_a_loaded_checkpoint_is_measured_on_the_stream_that_all_share(tmp_path: Path) -> None:
+    train = {**TINY["train"], "probe_stream": 5}
+    trained = make(tmp_path, {**TINY, "train": train})
+    assert execute(trained) == 0
+    checkpoint = trained.path / trained.fold().runs["two"].checkpoints[-1][1]
+    runs = [{"name": "again", "checkpoint": str(checkpoint)}]
+    loaded = make(tmp_path, {**TINY, "train": train, "runs": runs, "expect": []})
+    assert execute(loaded) == 0
+    tokens = []
+    for experiment, name in ((trained, "two"), (loaded, "again")):
+        probe = experiment.fold().runs[name].probe
+        assert probe is not None
+        assert probe.attention is not None
+        tokens.append(load_snapshot(experiment, probe.attention).tokens)
+    np.testing.assert_array_equal(*tokens)
+
+
 @pytest.mark.parametrize("wrong", ["nan", "negative", "rows", "missing", "garbage", "heads"])
 def test_files_that_cannot_be_used_are_refused_before_anything_runs(
     attention: Path, wrong: str

@@ -33,6 +33,28 @@ def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None
         assert kept == {file.name for file in alone.experiment(point.name).checkpoints.iterdir()}
 
 
+@pytest.mark.parametrize(
+    "varied",
+    ['tasks = ["copy", "cycle"]', 'axes = { "runs.head_diversity" = [0.0, 0.5] }',
+     'axes = { "runs.mlp" = [16, 24] }'],
+    ids=["tasks", "head_diversity", "parameter counts"],
+)  # fmt: skip
+def test_points_of_one_ensemble_may_differ_in(varied: str, tmp_path: Path) -> None:
+    text = TRAINED.format(steps=10).replace("seeds = 3", "seeds = 1") + varied + "\n"
+    alone, together = make(text, tmp_path / "alone"), make(text, tmp_path / "together")
+    assert run_here(alone) is ExitCode.OK
+    experiments = [together.experiment(point.name) for point in together.points]
+    tasks = [Task(each.id, each.path) for each in experiments]
+    assert [len(batch) for batch in batches(tasks, 8)] == [2]
+    assert run_together(experiments, device="cpu", threads=1) == [0, 0]
+    for point in alone.points:
+        one, other = (each.experiment(point.name).fold().runs for each in (alone, together))
+        for run in point.columns:
+            assert other[run].task == one[run].task
+            assert other[run].parameters == one[run].parameters
+            np.testing.assert_allclose(other[run].losses, one[run].losses, rtol=2e-4)
+
+
 def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
     sweep = make(TRAINED.format(steps=60), tmp_path)
     experiments = [sweep.experiment(point.name) for point in sweep.points]
