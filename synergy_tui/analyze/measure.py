@@ -33,6 +33,7 @@ class Options:
     renormalise: bool = False  # divide attention rows by their sums instead of refusing others
     top_paths: int = 0  # how many of the strongest paths to give
     source: str | None = None  # from this node, by name or number, else from the faintest
+    sinks: int = 1  # measure fidelity also with each of the last so many positions as sink
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
     gammas: tuple[str | float, ...] = ()
     """Shares of attention beside the residual path for which all layers are measured in order;
@@ -47,6 +48,11 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """
     import synergy_engine as engine
 
+    if options.sinks > 1 and source.attention is None:
+        raise UserError(
+            f"{source.name} is a graph, which has one sink; --sinks is about positions in a text.",
+            hint="Leave --sinks out.",
+        )
     rows: Rows = "normalise" if options.renormalise else source.rows
     layers = _layers(source, options, rows)
     layered = _layered(source, layers, options, rows)
@@ -63,7 +69,12 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             weights = np.stack([layer.weights for layer in layers])
             label = layers[0].weights_label
             analyses = engine.analyze_batch(
-                source.attention, weights, weights_label=label, rows=rows, **chosen
+                source.attention,
+                weights,
+                weights_label=label,
+                rows=rows,
+                sinks=options.sinks,
+                **chosen,
             )
         names = {} if layers[0].names is None else {"names": list(layers[0].names)}
         reasons = _why(source, layers, rows, convention) if options.why else []
@@ -210,7 +221,13 @@ def _layered(
     weights = np.stack([layer.weights for layer in layers])
     return {
         "layered": engine.layered(
-            source.attention, weights, gammas=gammas, norms=source.norms, rows=rows
+            source.attention,
+            weights,
+            gammas=gammas,
+            norms=source.norms,
+            sink="each" if options.sinks > 1 else "last",
+            k=options.sinks,
+            rows=rows,
         )
     }
 

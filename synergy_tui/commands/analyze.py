@@ -123,6 +123,12 @@ class Gamma(click.ParamType):
 @click.option(
     "--source", metavar="NODE", help="From this node (number or name), else the faintest."
 )
+@whole_option(
+    "--sinks",
+    default=1,
+    metavar="K",
+    help="Also take the last K positions as the sink in turn: mean fidelity.",
+)
 @click.option(
     "--why",
     is_flag=True,
@@ -231,6 +237,7 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
             f"weights, ε = {same[0]['epsilon']:g}, sink {same[0]['sink']}"
         )
         _layers(same)
+        _sinks(same[-1])
         layers = [record for record in same if record["layer"] != "overall"]
         if details:
             _heads(layers)
@@ -296,6 +303,17 @@ def _layers(records: Sequence[Record]) -> None:
         named = [node_name(layers[0], node) for node in sorted(lost)[:10]]
         listed = ", ".join(named) + (" …" if len(lost) > 10 else "")
         echo(f"nodes that cannot reach the sink: {listed}")
+
+
+def _sinks(record: Record) -> None:
+    """Fidelity averaged over the last positions as sinks, where that was asked for."""
+    found = record.get("sinks")
+    if found:
+        echo(
+            f"mean over the last {found['k']} positions as sinks in turn: fidelity "
+            f"{number(found['minimax'])}, x nodes {number(found['normalised'])}, amplification "
+            f"{number(found['fidelity_amplification'])}"
+        )
 
 
 def _interval(record: Record, group: str, name: str, *, key: str | None = None) -> str:

@@ -90,6 +90,13 @@ def _sentences(record: Record) -> list[str]:
     if "refused" in why:
         return [f"why is not known: {why['refused']}"]
     said = []
+    # A layer of one input has no count of those explained.
+    refused = record["inputs"] - why.get("inputs", 1)
+    if refused:
+        said.append(
+            f"explained in {why['inputs']} of {record['inputs']} inputs; in the others the "
+            "fidelity is 0, or no step attains it"
+        )
     if len(why["heads"]) > 1:
         said.append(_composition(why))
         said.append(_synergy(record))
@@ -97,6 +104,8 @@ def _sentences(record: Record) -> list[str]:
             listed = ", ".join(map(str, why["helps"]))
             heads = "head" if len(why["helps"]) == 1 else "any of heads"
             said.append(f"mixing a little of {heads} {listed} into the best head makes it clearer")
+    if len(why["heads"]) > 1 and refused == 0:
+        # Of the same inputs only do the two mean times compare.
         soonest = min(record["per_head"], key=lambda head: float(head["hitting_time_mean"]))
         steps = float(soonest["hitting_time_mean"])
         if float(why["hitting_time_at_least"]) >= steps * (1 - TIE):
@@ -118,23 +127,23 @@ def _composition(why: Record) -> str:
 def _synergy(record: Record) -> str:
     """Whether there is synergy in fidelity, and whether there can be any."""
     why = record["why"]
-    alone = float(record["synergy"]["best_head_fidelity"])
-    gain = float(record["synergy"]["fidelity_amplification"])
-    best, ceiling = float(why["best"]["lower"]), _ceiling(why)
-    if alone <= 0:
-        return "no head alone is heard from every node"
-    now = f"synergy {number(gain)}×" if gain > 1 + TIE else "no synergy under these weights"
-    if ceiling <= alone * (1 + TIE):
-        return f"{now}, and no weights can give any: none exceeds the best head's {number(alone)}"
-    at_most = f"no weights give more than {number(ceiling / alone)}×"
-    if best <= alone * (1 + TIE):
-        return f"{now}; none was found with other weights; {at_most}"
+    now, best, at_most = (float(why["gains"][key]) for key in ("now", "best", "at_most"))
+    if at_most == float("inf"):
+        where = "in some inputs " if why.get("inputs", 1) > 1 else ""
+        return f"{where}no head alone is heard from every node"
+    shown = f"synergy {number(now)}×" if now > 1 + TIE else "no synergy under these weights"
+    if at_most <= 1 + TIE:
+        alone = number(why["value"] / now) if why.get("inputs", 1) == 1 else "own fidelity"
+        return f"{shown}, and no weights can give any: none exceeds the best head's {alone}"
+    limit = f"no weights give more than {number(at_most)}×"
+    if best <= 1 + TIE:
+        return f"{shown}; none was found with other weights; {limit}"
     weights = ", ".join(number(weight, 3) for weight in why["best"]["weights"])
     # Each of several inputs has its own best weights.
     found = (
         f"weights {weights} give" if why.get("inputs", 1) == 1 else "the best weights found give"
     )
-    return f"{now}; {found} {number(best / alone)}×; {at_most}"
+    return f"{shown}; {found} {number(best)}×; {limit}"
 
 
 def _print_heads(records: Sequence[Record]) -> None:
@@ -177,6 +186,8 @@ def print_layered(overall: Record) -> None:
             f"x nodes {number(found['normalised'])}, of node "
             f"{node_name(overall, found['node'])}; {gain} the best chain of one head per layer"
         )
+        if "minimax_each" in found:
+            echo(f"  mean over the last {found['k']} sinks: {number(found['minimax_each'])}")
         print_table(
             ["layer", "carried by heads", "residual path"],
             [

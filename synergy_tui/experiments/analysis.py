@@ -109,6 +109,12 @@ class Best(TypedDict):
     upper: Number
 
 
+class Gains(TypedDict):
+    now: Number
+    best: Number
+    at_most: Number
+
+
 class Refused(TypedDict):
     refused: str
     inputs: NotRequired[Count]
@@ -124,6 +130,7 @@ class Why(TypedDict):
     hitting_time_at_least: Number
     best: Best
     helps: list[Positive]
+    gains: NotRequired[Gains]
     inputs: NotRequired[Positive]
 
 
@@ -141,6 +148,8 @@ class Layered(TypedDict):
     synergy: Number
     exact: bool
     synergy_at_least: NotRequired[Number]
+    k: NotRequired[Positive]
+    minimax_each: NotRequired[Number]
 
 
 class Analysis(TypedDict):

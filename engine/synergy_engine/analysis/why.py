@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synergy_engine.analysis.batch import most_frequent
+from synergy_engine.analysis.batch import log_mean, most_frequent
 from synergy_engine.errors import NotDifferentiableError
 from synergy_engine.limits import soon
 from synergy_engine.measures.conditions import synergy_condition
@@ -31,6 +31,8 @@ def why(
     which head (row) follows which (column); ``fidelity_at_most`` and ``hitting_time_at_least``,
     which no weights can beat; the ``best`` weights with what they attain (``lower``) and what none
     exceed (``upper``); and ``helps``, the heads (from 1) that would raise the best head's fidelity.
+    ``gains`` are ratios to that of the best head: ``now``, of the ``best`` weights, and
+    ``at_most``, which no weights exceed; ``inf`` where no head alone is heard from every node.
     ``{"refused": reason}`` where the fidelity has no derivative. O(H · edges) per step for each of
     the weights that are tried.
 
@@ -61,6 +63,7 @@ def _why(system: MultiHeadSystem, horizon: int | None, parts: int, starts: int) 
         return {"refused": str(refusal)}
     weights, _ = climb(system, last, starts)
     best = fidelity_interval(system, weights, last, most=parts)
+    condition = synergy_condition(system, horizon=last)
     return {
         "node": found.node,
         "time": found.time,
@@ -80,7 +83,15 @@ def _why(system: MultiHeadSystem, horizon: int | None, parts: int, starts: int) 
         "fidelity_at_most": best.cap,
         "hitting_time_at_least": routing_times(system).mean,
         "best": {"weights": best.weights.tolist(), "lower": best.lower, "upper": best.upper},
-        "helps": [h + 1 for h in synergy_condition(system, horizon=last).helps],
+        "helps": [h + 1 for h in condition.helps],
+        "gains": {
+            name: value / condition.value if condition.value > 0 else float("inf")
+            for name, value in (
+                ("now", found.value),
+                ("best", best.lower),
+                ("at_most", min(best.upper, best.cap)),
+            )
+        },
     }
 
 
@@ -95,8 +106,9 @@ def why_batch(
     """`why` for attention ``(B, L, H, n, n)``: one object for each of the L layers.
 
     Every input is a system of its own. Over the inputs that are not refused (``inputs`` of them,
-    where B > 1) ``node`` and ``time`` are the most frequent, numbers are means, and ``helps`` are
-    the heads that help in at least half. ``refused`` where all are, with the first one's reason.
+    where B > 1) ``node`` and ``time`` are the most frequent, numbers are means, ``gains``
+    exponentials of mean logarithms, and ``helps`` are the heads that help in at least half.
+    ``refused`` where all are, with the first one's reason.
     Many inputs share the effort spent on ``best``, whose interval is wider then.
     Arguments are those of `engine.analyze_batch` (``attention``, ``weights``, ``rows``) and of
     `why` (``horizon``, ``certified``). O(B · L) times the cost of `why`.
@@ -158,5 +170,9 @@ def merged(found: list[dict[str, Any]]) -> dict[str, Any]:
         "hitting_time_at_least": mean("hitting_time_at_least"),
         "best": {key: mean("best", key) for key in ("weights", "lower", "upper")},
         "helps": [h + 1 for h, count in enumerate(helped) if 2 * count >= len(kept)],
+        "gains": {
+            key: log_mean(np.array([each["gains"][key] for each in kept]))
+            for key in ("now", "best", "at_most")
+        },
         "inputs": len(kept),
     }

@@ -266,7 +266,7 @@ def draw_response(
         curves,
         markers,
         cursor=weight,
-        empty="measuring",
+        empty="measuring" if len(diffusion.weights) > 1 else "one head: no weights to vary",
     )
     canvas = draw(plot, width, height, ascii_only)
     canvas.styles[canvas.styles == INDEX["run-1"]] = head_style(selected, "bold")

@@ -528,3 +528,29 @@ def test_a_gamma_that_is_no_share_is_refused(gamma: str, call: Call, two_layers:
     refused = call("analyze", two_layers, "--gamma", gamma)
     assert refused.exit_code == 2
     assert "half, one, norm or a number from 0 to 1" in refused.stderr
+
+
+def test_the_last_positions_as_sinks_in_turn(call: Call, two_layers: Path, tmp_path: Path) -> None:
+    options = ("--sinks", "3", "--gamma", "one")
+    first, _, overall = records(call("analyze", two_layers, *options, "--json"))
+    # Each smaller network ends at its own sink.
+    network = np.load(two_layers)
+    ends = [2, 3, 4]
+    alone = []
+    for end in ends:
+        np.save(tmp_path / "part.npy", network[0, :, :end, :end])
+        part = records(call("analyze", tmp_path / "part.npy", "--json"))[0]
+        alone.append(part["fidelity"]["minimax"])
+    assert first["sinks"]["k"] == 3
+    assert first["sinks"]["minimax"] == pytest.approx(np.mean(alone))
+    mixed = network.mean(axis=1)
+    heard = mixed[1] @ mixed[0]
+    each = overall["layered"][0]["minimax_each"]
+    assert each == pytest.approx(np.mean([heard[end - 1, : end - 1].min() for end in ends]))
+    assert "mean over the last 3 positions as sinks in turn" in call(
+        "analyze", two_layers, *options
+    ).stdout  # fmt: skip
+    (tmp_path / "graph.csv").write_text("source,target\na,b\nb,c\n", encoding="utf-8")
+    refused = call("analyze", tmp_path / "graph.csv", "--sinks", "3")
+    assert refused.exit_code == 2
+    assert "--sinks is about positions" in refused.stderr

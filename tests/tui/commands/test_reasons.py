@@ -12,13 +12,13 @@ from synergy_tui.commands.reasons import print_layered, print_reasons, shares_te
 # Example 2 of the paper, as CERTIFICATES' table of sensitivities and bounds has it.
 EXAMPLE2: dict[str, Any] = {
     "layer": 1,
+    "inputs": 1,
     "names": ["u", "v", "w", "τ"],
     "mixing": {"hitting_time_mean": 17 / 7},
     "per_head": [
         {"head": 1, "hitting_time_mean": 3.0},
         {"head": 2, "hitting_time_mean": 2.125},
     ],
-    "synergy": {"best_head_fidelity": 3 / 8, "fidelity_amplification": 10 / 9},
     "why": {
         "node": 2,
         "time": 1,
@@ -32,6 +32,7 @@ EXAMPLE2: dict[str, Any] = {
         "hitting_time_at_least": 17 / 8,
         "best": {"weights": [0.5787, 0.4213], "lower": 0.4297880, "upper": 0.4300131},
         "helps": [2],
+        "gains": {"now": 10 / 9, "best": 1.146101, "at_most": 1.146702},
     },
 }
 
@@ -80,13 +81,24 @@ def test_composition_is_a_share_of_steps(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_whether_there_can_be_synergy(capsys: pytest.CaptureFixture[str]) -> None:
-    none = {"synergy__fidelity_amplification": 0.9, "synergy__best_head_fidelity": 0.4}
+    none = {"why__gains__now": 0.9}
     _, said = shown(capsys, **none)
-    assert "no synergy under these weights; weights 0.579, 0.421 give 1.074×" in said
-    _, said = shown(capsys, **none, why__best__lower=0.4)
-    assert "none was found with other weights; no weights give more than 1.075×" in said
-    _, said = shown(capsys, **none, why__best__lower=0.4, why__fidelity_at_most=0.4)
-    assert "no weights can give any" in said
+    assert "no synergy under these weights; weights 0.579, 0.421 give 1.146×" in said
+    _, said = shown(capsys, **none, why__gains__best=1.0)
+    assert "none was found with other weights; no weights give more than 1.147×" in said
+    _, said = shown(capsys, **none, why__gains__best=1.0, why__gains__at_most=1.0)
+    assert "no weights can give any: none exceeds the best head's 0.463" in said  # 5/12 / .9
+    _, said = shown(capsys, why__gains=dict.fromkeys(("now", "best", "at_most"), float("inf")))
+    assert "no head alone is heard from every node" in said
+
+
+def test_inputs_that_are_not_explained_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = shown(capsys, inputs=5, why__inputs=3)
+    assert "explained in 3 of 5 inputs" in said
+    assert "no weights are sooner" not in said  # means over other inputs do not compare
+    _, said = shown(capsys, inputs=5, why__inputs=5)
+    assert "explained in" not in said
+    assert "no weights are sooner" in said
 
 
 def test_a_refusal_is_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:
