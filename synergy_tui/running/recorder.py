@@ -280,9 +280,9 @@ class Recorder:
         options = self.scenario.analysis
         also = options.also if final else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
-        if options.kept_inputs and self._retention.writes:
-            measured["attention"] = self._keep(run, snapshot.first(options.kept_inputs))
-        return measured
+        keep = options.kept_inputs and self._retention.writes
+        file = self._keep(run, snapshot.first(options.kept_inputs)) if keep else None
+        return {**measured, "attention": file}
 
     def _how(self) -> dict[str, Any]:
         options = self.scenario.analysis

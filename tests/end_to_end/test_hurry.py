@@ -28,7 +28,13 @@ SLOW = (
     "os.fsync = lambda descriptor: (time.sleep(0.3), fsync(descriptor))\n"
 )
 SLOW_COMMAND = f"{SLOW}from synergy_tui.cli import main\nmain(sys.argv[1:])"
-SLOW_WORKER = f"{SLOW}from synergy_tui.running.worker import main\nsys.exit(main(sys.argv[1:]))"
+SLOW_WORKER = (
+    f"{SLOW}from synergy_tui.running.signals import Stopper\n"
+    "from synergy_tui.running.worker import main\n"
+    "request = Stopper.request\n"
+    "Stopper.request = lambda *given: (open('asked', 'w').close(), request(*given))\n"
+    "sys.exit(main(sys.argv[1:]))"
+)
 
 
 @pytest.fixture
@@ -243,7 +249,7 @@ def slow_worker(shell: Shell) -> tuple[subprocess.Popen[str], Experiment]:
 def test_stopping_twice_waits_for_the_same_end(shell: Shell) -> None:
     worker, experiment = slow_worker(shell)
     first = shell.start("stop", experiment.id)
-    wait_for(lambda: any(experiment.checkpoints.glob(".*.partial")))
+    wait_for(lambda: (shell.folder / "asked").exists())
     again = shell.start("stop", experiment.id)
     for process in (first, again):
         _, err = process.communicate(timeout=60)
@@ -257,11 +263,11 @@ def test_stopping_twice_waits_for_the_same_end(shell: Shell) -> None:
 def test_what_was_killed_while_it_stopped_is_not_a_success(shell: Shell) -> None:
     worker, experiment = slow_worker(shell)
     stop = shell.start("stop", experiment.id)
-    wait_for(lambda: any(experiment.checkpoints.glob(".*.partial")))
+    wait_for(lambda: (shell.folder / "asked").exists())
     worker.kill()
     worker.communicate()
     _, err = stop.communicate(timeout=60)
-    assert stop.returncode == 3
+    assert stop.returncode == 3, err
     assert "killed, or it crashed" in err
     assert "synergy resume" in err
     assert experiment.state() == "dead"
