@@ -26,7 +26,7 @@ class Outlet(io.FileIO):
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "wb", closefd=False)
         self._name = _NAMES[descriptor]
-        self._terminal = self.isatty()  # asked now: a terminal that has gone is none any more
+        self._terminal = self.isatty()  # asked now: one that has gone is not a terminal any more
         self._lost: OSError | None = None
         self._poll = select.poll()
         self._poll.register(descriptor, 0)

@@ -81,7 +81,7 @@ LATER = '{"v":7,"t":0.0,"kind":"experiment_started","id":"x","scenario":"x","run
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A folder that is none of ours, with a file worth keeping."""
+    """A folder that is not ours, with a file worth keeping."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "precious.txt").write_text("precious")

@@ -56,6 +56,14 @@ def python(shell: Shell, code: str, *arguments: str, **options: Any) -> subproce
     return process
 
 
+def in_bash(shell: Shell, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line with pipes, as a person types it."""
+    return subprocess.run(
+        ["bash", "-c", line], env=shell.environment, cwd=shell.folder, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
 def training(shell: Shell) -> Experiment:
     """The experiment, once it trains."""
     experiment = shell.experiment()
@@ -90,10 +98,7 @@ def test_a_run_whose_reader_leaves_keeps_a_checkpoint(
     shell: Shell, options: str, pipe: str, reason: str
 ) -> None:
     line = f"{SYNERGY} run {options} {shell.scenario(ENDLESS)} {pipe}; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", line], env=shell.environment, cwd=shell.folder, capture_output=True,
-        text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = in_bash(shell, line)
     assert done.returncode == 143
     assert "Traceback" not in done.stderr
     stopped(shell.experiment(), reason)
@@ -150,10 +155,7 @@ def test_a_sweep_whose_reader_leaves_keeps_checkpoints(shell: Shell, pipe: str) 
     scenario = shell.folder / "sweep.toml"
     scenario.write_text(TRAINED.format(steps=ENDLESS))
     line = f"{SYNERGY} sweep --no-ui {scenario} {pipe}; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", line], env=shell.environment, cwd=shell.folder, capture_output=True,
-        text=True, check=False, timeout=120,
-    )  # fmt: skip
+    done = in_bash(shell, line)
     assert done.returncode == 143
     assert "Traceback" not in done.stderr
     sweep = find_sweep("last", shell.home)

@@ -85,7 +85,7 @@ def task(low, high):
         elsewhere.remove(low)
 for moment in range(300):
     if moment < 150:
-        threads._forget_helpers()  # threads are started anew
+        threads._forget_helpers()  # threads are started again
     try:
         signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + moment % 150))
         while True:

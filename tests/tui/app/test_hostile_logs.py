@@ -17,7 +17,7 @@ KEYS = ("c", "v", "g", "y", "m", "m", "left_square_bracket", "home", "end", "l",
 
 
 async def looked_at(pilot: Pilot[None]) -> str:
-    """Every key that draws anew; what was on the screen in the end."""
+    """Every key that draws again; what was on the screen in the end."""
     for key in KEYS:
         await pilot.press(key)
     await pilot.pause()
