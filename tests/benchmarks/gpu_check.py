@@ -13,6 +13,7 @@ import itertools
 import json
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -94,6 +95,8 @@ class Updates:
 
 
 def output_of(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
@@ -320,6 +323,7 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, help="default: results/<card>-<date>.json here")
     arguments.add_argument("--only", nargs="*", choices=[check.__name__ for check in CHECKS])
     arguments.add_argument("--table", type=Path, help="print the tables of this file")
+    arguments.add_argument("--commit", help="of this tree, where there is no git to ask")
     chosen = arguments.parse_args()
     if chosen.table:
         print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))
@@ -338,6 +342,8 @@ def main() -> None:
             report = check(device)
         except Exception:  # whatever goes wrong is a finding, too
             report = {"failed": traceback.format_exc()[-3000:]}
+        if check is machine and chosen.commit:
+            report["commit"] = chosen.commit
         found[check.__name__] = {"seconds": round(time.perf_counter() - started, 1), **report}
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"{check.__name__}: {json.dumps(found[check.__name__])[:1500]}", flush=True)
