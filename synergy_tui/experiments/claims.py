@@ -88,7 +88,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "concordance",
         "loss with synergy",
-        "Within a seed, the diversity that lowers the loss also raises the gain over the best head.",
+        "Within a seed, what lowers the loss also raises the gain over the best head.",
         "Loss and gain are not ordered alike across λ.",
         kind="association",
     ),
