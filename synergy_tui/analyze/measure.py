@@ -35,6 +35,8 @@ class Options:
     source: str | None = None  # from this node, by name or number, else from the faintest
     sinks: int = 1  # measure fidelity also with each of the last so many positions as sink
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
+    depth: int | None = None
+    """Layers of the model, where the source is one of them; else the source's own."""
     gammas: tuple[str | float, ...] = ()
     """Shares of attention beside the residual path for which all layers are measured in order;
     with ``why`` and several layers ``half`` unless others are given."""
@@ -74,6 +76,7 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
                 weights_label=label,
                 rows=rows,
                 sinks=options.sinks,
+                depth=options.depth,
                 **chosen,
             )
         names = {} if layers[0].names is None else {"names": list(layers[0].names)}
@@ -109,7 +112,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         return _optimised(source, systems)
     if given == "uniform":
         return [each.with_weights("uniform") for each in systems]
-    shares = _learned(source) if given == "learned" else _given_weights(given)
+    shares = _learned(source) if given == "learned" else given_weights(given)
     if len(shares) not in (1, len(systems)):
         raise UserError(
             f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
@@ -146,7 +149,7 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
     ]
 
 
-def _given_weights(given: str) -> np.ndarray:
+def given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
         weights = np.asarray(read_numbers(given, float), dtype=np.float64)
