@@ -98,24 +98,30 @@ class _Watch:
     def _left(self, module: torch.nn.Module, inputs: Any, output: Any) -> Any:
         call = self.stack.pop()
         found: torch.Tensor | Queries | None = call.queries
-        if isinstance(output, tuple):
+        if isinstance(output, tuple | list):
             places = [i for i, each in enumerate(output) if self._is_attention(each)]
             if places:
                 found = output[places[0]]
                 # Nobody downstream reads it, and whoever collects it should not keep it alive.
                 empty = output[places[0]].new_empty(0)
-                output = tuple(empty if i in places else each for i, each in enumerate(output))
+                output = type(output)(
+                    empty if i in places else each for i, each in enumerate(output)
+                )
         if found is not None:
             self.take(call.name, self._number(call.name), module, found, call.mixed)
         return output
 
     def _is_attention(self, value: Any) -> bool:
-        return (
+        """Whether a module returns attention there; T5 returns biases of the same shape too."""
+        if not (
             isinstance(value, torch.Tensor)
             and value.ndim == 4
             and value.is_floating_point()
             and value.shape[-2:] == (self.tokens, self.tokens)
-        )
+        ):
+            return False
+        sums = value.sum(-1, dtype=torch.float32)
+        return bool(value.min() >= 0 and sums.min() > 0 and sums.max() < 1.1)
 
     def _number(self, name: str) -> int:
         """Return the number of the block that runs; modules that blocks share have one name."""
