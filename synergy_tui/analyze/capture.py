@@ -294,9 +294,7 @@ def _contributions(
     if mixed.shape[-1] != heads * width:
         return None
     split = mixed.detach().float().reshape(-1, heads, width)
-    norms = [
-        torch.linalg.vector_norm(split[:, head] @ projection[head]) for head in range(heads)
-    ]
+    norms = [torch.linalg.vector_norm(split[:, head] @ projection[head]) for head in range(heads)]
     return _shares(torch.stack(norms))
 
 

@@ -62,7 +62,9 @@ def load(directory: Path, reading: Reading) -> Loaded:
         raise UserError(f"There is no model directory {directory}.")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    config = _reading(directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL))
+    config = _reading(
+        directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
+    )
     ids, labels = _inputs(directory, reading)
     lengths = [len(each) for each in ids]
     count = min(*lengths, reading.length or lengths[0])
@@ -120,15 +122,19 @@ def _reading(directory: Path, read: Any, what: str = "causal language model") ->
         ) from error
 
 
-def _inputs(
-    directory: Path, reading: Reading
-) -> tuple[list[list[int]], tuple[str, ...] | None]:
+def _inputs(directory: Path, reading: Reading) -> tuple[list[list[int]], tuple[str, ...] | None]:
     """Return token ids of every input, and the first one's tokens where texts were given."""
     import transformers
 
     if reading.tokens is not None:
         return reading.tokens.tolist(), None
-    files = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+    files = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "vocab.json",
+        "vocab.txt",
+    )
     if not any((directory / name).exists() for name in files):
         raise UserError(
             f"{directory} contains no tokenizer, so texts cannot become tokens.",
@@ -143,9 +149,7 @@ def _inputs(
     return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
 
 
-def _model(
-    directory: Path, config: Any, text_config: Any, reading: Reading, *, fused: bool
-) -> Any:
+def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, fused: bool) -> Any:
     """Load the class that was saved; eager attention unless it would be too large to form.
 
     Fused attention leaves out the capping of scores that some models have, so those stay eager.

@@ -25,6 +25,15 @@ Tick = Callable[[int, int], None]
 """Called with how many layers are done, of how many."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A model's records as `measure` yields them, with notes, and how well it predicts."""
+
+    records: list[Record]
+    notes: tuple[str, ...]
+    loss: float | None  # nats per token, of what it read
+
+
 @dataclass
 class Notebook:
     """Finished layers, kept in a file where one is named, so that they are not measured again."""
@@ -67,9 +76,14 @@ class Notebook:
 
 
 def measure_model(
-    loaded: Loaded, options: Options, *, resume: Path | None = None, tick: Tick | None = None
-) -> tuple[list[Record], list[str]]:
-    """Run a model and measure its attention; return records as `measure` yields, and notes.
+    loaded: Loaded,
+    options: Options,
+    *,
+    resume: Path | None = None,
+    tick: Tick | None = None,
+    also: Callable[[Layer], None] | None = None,
+) -> Measured:
+    """Run a model and measure its attention; ``also`` is called with each layer.
 
     Where layers have to be measured in order (`Options.gammas`, or ``why``), all are kept until
     then.
@@ -85,6 +99,8 @@ def measure_model(
     def hear(layer: Layer) -> None:
         if layer.projection is None:
             lacking.append(layer.number)
+        if also is not None:
+            also(layer)
         if in_order:
             kept.append(layer)
         else:
@@ -93,24 +109,33 @@ def measure_model(
         if tick is not None:
             tick(len(kept) or len(notebook.layers), len(places))
 
-    with np.errstate(all="ignore"):
-        capture(
-            loaded.model,
-            loaded.ids,
-            loaded.plan,
-            hear,
-            wanted=lambda place: place.number not in notebook.layers,
-        )
-    notes = []
+    output = capture(
+        loaded.model,
+        loaded.ids,
+        loaded.plan,
+        hear,
+        wanted=lambda place: place.number not in notebook.layers,
+    )
+    notes = list(loaded.notes)
     if lacking and options.weights is None:
-        notes.append(
-            "no single output projection was found in "
-            + ("any layer" if len(lacking) == len(places) else f"layers {lacking}")
-            + ": head weights are uniform there"
-        )
+        which = "any layer" if len(lacking) == len(places) else f"layers {lacking}"
+        notes.append(f"no output projection was found in {which}: head weights are uniform there")
     if in_order:
-        return _all_at_once(loaded, kept, options), notes
-    return gather([notebook.layers[place.number] for place in places]), notes
+        records = _all_at_once(loaded, kept, options)
+    else:
+        records = gather([notebook.layers[place.number] for place in places])
+    return Measured(records, tuple(notes), _loss(loaded, output))
+
+
+def _loss(loaded: Loaded, output: Any) -> float | None:
+    """Return the mean cross-entropy of next tokens, where the model predicts them."""
+    import torch
+
+    logits = getattr(output, "logits", None)
+    if logits is None or logits.shape[:2] != loaded.ids.shape:
+        return None
+    predicted = logits[:, :-1].float().flatten(0, 1)
+    return float(torch.nn.functional.cross_entropy(predicted, loaded.ids[:, 1:].flatten()))
 
 
 def gather(layers: list[list[Record]]) -> list[Record]:
@@ -145,9 +170,7 @@ def _without_mean(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if record["layer"] != "overall"]
 
 
-def _source(
-    loaded: Loaded, layers: list[Layer], options: Options
-) -> tuple[Source, Options]:
+def _source(loaded: Loaded, layers: list[Layer], options: Options) -> tuple[Source, Options]:
     """Return layers as `measure` takes them, with their head weights."""
     measured = options.weights == "output"
     shares = [layer.output if measured else layer.projection for layer in layers]
@@ -225,9 +248,7 @@ def _key(loaded: Loaded, options: Options) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def measure_queries(
-    path: Path, options: Options, *, tick: Tick | None = None
-) -> Iterator[Record]:
+def measure_queries(path: Path, options: Options, *, tick: Tick | None = None) -> Iterator[Record]:
     """Measure queries and keys from a file, one layer after another; records as of `measure`."""
     from synergy_tui.analyze.queries import count_layers, read_queries
 

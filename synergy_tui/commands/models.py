@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class ModelOptions:
     def require(self, model: Path | None, ids: np.ndarray | None) -> None:
         """Refuse options that do not fit together."""
         has_text = bool(self.texts or self.text_files)
-        if has_text and model is None or (model is not None and not has_text and ids is None):
+        if (has_text and model is None) or (model is not None and not has_text and ids is None):
             raise UserError(
                 "--model DIR and --text go together.",
                 hint="--text-file FILE and --tokens IDS will do for --text.",
@@ -108,7 +108,7 @@ class ModelOptions:
 
     def measure(
         self, model: Path | None, ids: np.ndarray | None, options: Options
-    ) -> Iterator[tuple[list[Record], list[str]]]:
+    ) -> Iterator[tuple[list[Record], Sequence[str]]]:
         """Yield the records of a file of queries and keys and of a model, with notes."""
         from synergy_tui.analyze.layerwise import measure_model, measure_queries
 
@@ -129,12 +129,12 @@ class ModelOptions:
 
             loaded = load(model, reading)
             with _progress("layers") as tick:
-                records, notes = measure_model(loaded, options, resume=self.resume, tick=tick)
-            yield records, [*loaded.notes, *notes]
+                measured = measure_model(loaded, options, resume=self.resume, tick=tick)
+            yield measured.records, measured.notes
 
     def _series(
         self, model: Path, reading: Reading, options: Options
-    ) -> Iterator[tuple[list[Record], list[str]]]:
+    ) -> Iterator[tuple[list[Record], Sequence[str]]]:
         from synergy_tui.analyze.series import measure_series
         from synergy_tui.console import echo
 
@@ -144,7 +144,7 @@ class ModelOptions:
                 model, self.revisions, reading, options, out=self.out, tick=tick
             )
         echo(f"{experiment.id}: see it with `synergy attach {experiment.id}`", err=True)
-        yield last
+        yield last.records, last.notes
 
     def _reading(self, ids: np.ndarray | None) -> Reading:
         from synergy_tui.analyze.huggingface import Reading, read_texts
