@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch.overrides import TorchFunctionMode
+import torch  # noqa: TID253  (this module is imported with a model only)
+from torch.overrides import TorchFunctionMode  # noqa: TID253
 
 from synergy_tui.analyze.queries import Queries
 from synergy_tui.errors import UserError
