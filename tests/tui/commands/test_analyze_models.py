@@ -13,7 +13,7 @@ from click.testing import Result
 
 import synergy_engine as engine
 from synergy_tui.experiments.experiment import list_experiments
-from tests.tui.analyze.architectures import ARCHITECTURES, HYBRIDS, WITHOUT, build
+from tests.tui.commands.architectures import ARCHITECTURES, HYBRIDS, WITHOUT, build
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")

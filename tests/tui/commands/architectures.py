@@ -42,12 +42,50 @@ _LATENT = {
 }
 _HYBRID = ["mamba", "hybrid", "mamba", "hybrid"]
 
-PLAIN = (
-    "Llama Mistral Mixtral Qwen2 Qwen3 Qwen2Moe Qwen3Moe Gemma Gemma2 Phi Phi3 StableLm Olmo Olmo2 "
-    "Cohere Cohere2 Granite GraniteMoe Starcoder2 Persimmon Nemotron GPTNeoX SmolLM3 Helium Glm "
-    "Glm4 Ernie4_5 Arcee Exaone4 SeedOss Olmoe Phimoe BioGpt GPTBigCode Ministral Apertus "
-    "HunYuanDenseV1 BitNet Bloom Mpt XGLM OPT"
-).split()
+PLAIN = [
+    "Llama",
+    "Mistral",
+    "Mixtral",
+    "Qwen2",
+    "Qwen3",
+    "Qwen2Moe",
+    "Qwen3Moe",
+    "Gemma",
+    "Gemma2",
+    "Phi",
+    "Phi3",
+    "StableLm",
+    "Olmo",
+    "Olmo2",
+    "Cohere",
+    "Cohere2",
+    "Granite",
+    "GraniteMoe",
+    "Starcoder2",
+    "Persimmon",
+    "Nemotron",
+    "GPTNeoX",
+    "SmolLM3",
+    "Helium",
+    "Glm",
+    "Glm4",
+    "Ernie4_5",
+    "Arcee",
+    "Exaone4",
+    "SeedOss",
+    "Olmoe",
+    "Phimoe",
+    "BioGpt",
+    "GPTBigCode",
+    "Ministral",
+    "Apertus",
+    "HunYuanDenseV1",
+    "BitNet",
+    "Bloom",
+    "Mpt",
+    "XGLM",
+    "OPT",
+]
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     **{f"{name}ForCausalLM": {} for name in PLAIN},
