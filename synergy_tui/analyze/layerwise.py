@@ -241,8 +241,8 @@ def _key(loaded: Loaded, options: Options) -> str:
     """Identify what is measured, for `Notebook`: files of the model, tokens, options."""
     said = [
         f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in sorted(Path(loaded.name).iterdir())
-        if path.is_file()
+        for path in sorted(Path(loaded.name).glob("*"))
+        if path.name == "config.json" or path.suffix == ".safetensors"
     ]
     text = "\n".join([*said, repr(options), repr(loaded.ids.tolist()), str(loaded.model.dtype)])
     return hashlib.sha256(text.encode()).hexdigest()
