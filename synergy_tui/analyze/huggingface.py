@@ -88,7 +88,7 @@ def load(directory: Path, reading: Reading) -> Loaded:
     if labels is not None:
         shown = " ".join(labels[:40])
         notes.append(f"tokens: {shown}")
-        labels = _distinct(labels[:count]) if len(ids) == 1 else None
+        labels = labels[:count] if len(ids) == 1 else None
     if count < max(lengths):
         notes.append(f"inputs cut to {count} tokens")
     if getattr(config, "is_encoder_decoder", False):

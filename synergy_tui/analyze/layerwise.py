@@ -190,7 +190,7 @@ def _source(loaded: Loaded, layers: list[Layer], options: Options) -> tuple[Sour
         else layers[0].attention[:, None],
         np.stack([share for share in shares if share is not None]) if known else None,
         rows="check" if loaded.exact else "normalise",
-        names=loaded.labels,
+        labels=loaded.labels,
     )
     return source, options
 
