@@ -39,7 +39,7 @@ STEPS = 8
 """Steps taken at once: their sums fill eight registers."""
 
 WIDE = 400
-"""Nodes from which a packed operator outgrows a processor's own cache, and steps wait for memory."""
+"""Nodes from which a packed operator outgrows a core's own cache, and steps wait for memory."""
 
 BLOCKS = 4
 """Blocks of `STEPS` steps that each panel of a wide operator may take while it is in the cache."""
