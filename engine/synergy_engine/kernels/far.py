@@ -153,6 +153,7 @@ def foresee(operators, curves, last, low, high):
     left as it is.
     """
     survival, clock, levels, of_mean, crossing, _, _, pulled = curves
+    matrices, row_scales, column_scales = operators
     n = survival.shape[1]
     matrix = np.empty((n, n))
     out = np.empty(n)
@@ -162,12 +163,15 @@ def foresee(operators, curves, last, low, high):
         if remaining <= 0 or crossing[k].min() >= 0:
             continue
         rest = survival[k][::-1].copy() if pulled else survival[k].copy()
-        _dense(operators, k, pulled, matrix)
-        rates = np.diag(matrix)
+        rates = row_scales[k] * np.diag(matrices[k]) * column_scales[k]
+        rates[(row_scales[k] == 0.0) | (column_scales[k] == 0.0)] += 1.0
+        if pulled:
+            rates = rates[::-1].copy()
         slow = np.flatnonzero((rates >= GONE ** (1.0 / clock[k])) & (rest > 0.0))[::-1]
         if slow.shape[0] == 0 or slow.shape[0] > MODES:
             continue
         rates = rates[slow]
+        _dense(operators, k, pulled, matrix)
         modes = np.empty((slow.shape[0], n))
         if not _slow_modes(matrix, slow, modes):
             continue
