@@ -19,6 +19,7 @@ from synergy_engine.kernels.panels import (
     FLUSH,
     STEPS,
     advance,
+    ahead,
     begin,
     copy,
     pack,
@@ -237,7 +238,7 @@ def survive(operators, curves, last, room, low, high):
         pack(operators, k, pulled, packed)
         end = begin(block, survival[k], pulled)
         while clock[k] < last and (pending or clock[k] < cap):
-            steps = min(STEPS, last - clock[k])
+            steps = min(ahead(block, clock[k]), last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)
             for t in range(1, steps + 1):
                 if clock[k] < cap:

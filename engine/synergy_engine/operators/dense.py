@@ -32,6 +32,9 @@ milliseconds, 30 on a single thread, and more on old processors."""
 FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
+LOOKS = (256, 1024, 4096)
+"""Steps after which the rest of a long walk is foreseen from its slow modes, if that is certain."""
+
 WALKED_FIRST = 16
 """Steps per node that are walked first: all the powers there may be cost about as much (measured
 for 30 to 300 nodes)."""
@@ -172,6 +175,15 @@ class DenseStack(Stack):
     def survive(self, state: Survival, last: int) -> None:
         squares = self.nodes <= FAR_LIMIT
         near = min(last, max(state.cap, WALKED_FIRST * self.nodes)) if squares else last
+        for look in LOOKS:
+            if state.cap < look < near and state.active.any():
+                self._in_calls(kernels.survive, state, look, lambda: not state.active.any())
+                over_ranges(
+                    lambda low, high: far.foresee(self.operators, state, last, low, high),
+                    self.count,
+                    self._work * far.MODES,
+                    pieces=self.count,
+                )
         self._in_calls(kernels.survive, state, near, lambda: not state.active.any())
         if near < last and state.active.any():
             over_ranges(
