@@ -176,7 +176,8 @@ def _move(weights: Floats, values: Floats, slopes: Floats, reach: float) -> tupl
             np.append(values / size, 0.0),
         ),
         bounds=Bounds(
-            np.append(-np.minimum(weights, reach), -np.inf), np.append(np.full(count, reach), np.inf)
+            np.append(-np.minimum(weights, reach), -np.inf),
+            np.append(np.full(count, reach), np.inf),
         ),
     )
     moved = np.clip(weights + solved.x[:count], 0.0, None)

@@ -288,7 +288,10 @@ def mix(
     row_scale: Floats | None = None,
     column_scale: Floats | None = None,
 ) -> Floats:
-    """Weighted sums (S, n, n) over heads (S or 1, H, n, n), scaled by rows and columns (…, H, n)."""
+    """Weighted sums (S, n, n) over heads (S, H, n, n) scaled by rows and columns (S, H, n).
+
+    The heads may be those of one system, (1, H, n, n), which then serve all weights.
+    """
     systems = len(weights)
     count, n = heads.shape[1:3]
     ones = np.ones(heads.shape[:3])

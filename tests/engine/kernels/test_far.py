@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from synergy_engine.kernels import far
 from synergy_engine.kernels.states import Survival
+from synergy_engine.operators import dense
 from synergy_engine.operators.dense import LOOKS, head_stack
 
 LAST = 10_000
@@ -58,3 +63,26 @@ def test_what_is_foreseen_is_what_walking_finds(pulled: bool) -> None:
             settled += max(expected) > LOOKS[0] or min(expected) < 0
             assert near.crossing[k].tolist() == expected
     assert settled >= 2
+
+
+def test_warming_up_compiles_what_looks_far_ahead() -> None:
+    """Of float32 heads and of float64 mixtures; in a process where nothing else compiles it."""
+    code = (
+        "import synergy_engine as engine; from synergy_engine.kernels import far; engine.warm_up();"
+        "print(len(far.foresee.signatures), len(far.survive_far.signatures))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2"]
+
+
+def test_wide_operators_are_walked_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = head_stack(peaked(30), "walk")
+    found = []
+    for limit in (30, 29):
+        monkeypatch.setattr(dense, "FORESEEN_LIMIT", limit)
+        state = Survival.start(stack.count, 30, levels=LEVELS, of_mean=OF_MEAN)
+        monkeypatch.setattr(far, "foresee", Mock(side_effect=far.foresee))
+        stack.survive(state, LAST)
+        assert far.foresee.called == (limit == 30)
+        found.append(state.crossing)
+    np.testing.assert_array_equal(*found)
