@@ -41,8 +41,8 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
 
     float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
     (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum),
-    ``"sinks"`` (at most one) or ``"any"``. Weights below `FAINTEST` become 0. Raises `InvalidSystemError` with every problem
-    found.
+    ``"sinks"`` (at most one) or ``"any"``. Weights below `FAINTEST` become 0. Raises
+    `InvalidSystemError` with every problem found.
     """
     try:
         heads = np.asarray(array)
@@ -204,7 +204,7 @@ def with_axes(
     layout = None if axes is None else layouts.parse(axes)
     if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
         return layouts.of_a_sequence([np.asarray(each) for each in attention], layout)
-    return attention if layout is None else layouts.arrange([np.asarray(attention)], layout)
+    return np.asarray(attention) if layout is None else layouts.arrange([np.asarray(attention)], layout)
 
 
 def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:

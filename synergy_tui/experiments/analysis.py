@@ -175,5 +175,8 @@ class Analysis(TypedDict):
     intervals: NotRequired[dict[str, Interval]]
     paths: NotRequired[Paths]
     names: NotRequired[list[str]]
+    tokens: NotRequired[list[str]]
+    lengths: NotRequired[list[Positive]]
+    notes: NotRequired[list[str]]
     why: NotRequired[Why | Refused]
     layered: NotRequired[list[Layered]]

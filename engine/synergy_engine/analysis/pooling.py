@@ -66,11 +66,7 @@ def pool(inputs: Sequence[Mapping[str, Any]]) -> Analysis:
         intervals["fidelity_amplification_held_out"] = log_interval(held_out)
     mixing = merged["mixing"]
     return Analysis(
-        {
-            key: value
-            for key, value in merged.items()
-            if key != "layers"
-        }
+        {key: value for key, value in merged.items() if key != "layers"}
         | {
             "layer": first["layer"],
             "nodes": max(each["nodes"] for each in inputs),
@@ -105,9 +101,7 @@ def pool(inputs: Sequence[Mapping[str, Any]]) -> Analysis:
             ],
             "synergy": merged["synergy"]
             | {
-                "fidelity_amplification_held_out": None
-                if held_out is None
-                else log_mean(held_out),
+                "fidelity_amplification_held_out": None if held_out is None else log_mean(held_out),
                 "mixing_gain_censored": any(
                     each["synergy"]["mixing_gain_censored"] for each in inputs
                 ),

@@ -95,7 +95,9 @@ def ending_at(table: EdgeTable, sink: str, *, where: str) -> EdgeTable:
 
     if sink not in table.names:
         listed = ", ".join(table.names[:_SHOWN]) + (", …" if len(table.names) > _SHOWN else "")
-        raise GraphFileError(f"{where}: no node is called {sink} to be the sink; there are {listed}")
+        raise GraphFileError(
+            f"{where}: no node is called {sink} to be the sink; there are {listed}"
+        )
     nodes, last = len(table.names), table.names.index(sink)
     ends = (table.senders, table.receivers)
     reached = breadth_first_order(

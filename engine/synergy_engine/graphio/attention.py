@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_engine.arrays import Floats, Ints, Reals
-from synergy_engine.errors import AttentionFileError, EngineError, InvalidSystemError, choose
+from synergy_engine.errors import AttentionFileError, EngineError, choose
 from synergy_engine.graphio import layouts, padding
 from synergy_engine.graphio.table import natural
 from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensors
@@ -38,7 +38,7 @@ class AttentionFile:
     head_weights
         (L, H) float64 from a tensor of that name, rows summing to one, or ``None``.
     names
-        Node names, from metadata ``names``, or ``None``.
+        Name of each token of the file, from metadata ``names``, or ``None``.
     rows
         ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs; ``"sinks"``
         where the rest of each row goes to a learned sink.
@@ -51,7 +51,7 @@ class AttentionFile:
     first
         (B,) int64: which token of the file each input begins at.
     labels
-        n texts of the tokens, from a tensor ``labels``, or ``None``.
+        Text of each token of the file, from a tensor or metadata ``labels``, or ``None``.
     notes
         What was assumed about axes, padding and rounding, as sentences.
     """
@@ -155,7 +155,10 @@ def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
         batch = layouts.arrange(arrays, layout)
         spans = _spans(path, file, how, batch, designed=wanted == "any")
         notes = [] if layout.stated or batch.ndim < 3 else [_axes_note(layout, batch, len(chosen))]
-        names, labels = _listed(file.metadata.get("names", "null"), batch.shape[-1]), _labels(path, file, batch.shape[-1])
+        names, labels = (
+            _listed(file.metadata.get("names", "null"), batch.shape[-1]),
+            _labels(path, file, batch.shape[-1]),
+        )
         gamma = _gamma(path, file, batch.shape)
         attention = batch if spans is None else padding.cropped(batch, spans)
         attention, more = _checked(attention, spans, wanted, how.tolerance, chosen[0])
@@ -187,7 +190,10 @@ def _axes_note(layout: layouts.Layout, batch: Reals, arrays: int) -> str:
         for count, meaning in zip(batch.shape, layouts.MEANINGS.values(), strict=False)
     )
     each = " of each layer" if arrays > 1 else ""
-    return f"axes{each} taken to be {layout}: {counts} of {batch.shape[-1]} tokens"
+    return (
+        f"axes{each} taken to be {layout}: {counts} of {batch.shape[-1]} tokens "
+        '(state others with axes="…")'
+    )
 
 
 def _without_sink(array: Reals) -> Reals:
@@ -231,7 +237,10 @@ def _span_notes(spans: padding.Spans | None) -> list[str]:
     listed = ", ".join(map(str, lengths[:_SHOWN])) + (", …" if len(lengths) > _SHOWN else "")
     notes = []
     if spans.recognised:
-        notes.append(f"padding on the {spans.recognised} recognised: inputs have {listed} tokens")
+        notes.append(
+            f"padding on the {spans.recognised} recognised: inputs have {listed} tokens "
+            "(give lengths or a mask to say otherwise)"
+        )
     short = int(np.sum(spans.lengths < 2))
     if 0 < short < len(lengths):
         notes.append(f"{short} of one token left out: it has nothing to follow")
@@ -244,15 +253,12 @@ def _within(read: AttentionFile, spans: padding.Spans) -> AttentionFile:
     kept |= not kept.any()
     inside = padding.Spans(spans.begin[kept], spans.end[kept])
     lengths = inside.lengths
-    longest, begin = int(lengths.max()), int(inside.begin[0])
+    longest = int(lengths.max())
     alike = bool(np.all(lengths == longest))
-    same = alike and bool(np.all(inside.begin == begin))
     gamma = None if read.gamma is None else padding.along(read.gamma[kept], inside)
     return replace(
         read,
         attention=np.ascontiguousarray(read.attention[kept][..., :longest, :longest]),
-        names=read.names[begin : begin + longest] if read.names and same else None,
-        labels=read.labels[begin : begin + longest] if read.labels and same else None,
         gamma=gamma,
         lengths=None if alike else lengths,
         first=inside.begin,
@@ -349,7 +355,7 @@ def _choose(path: Path, file: TensorFile, how: Reading) -> list[Tensor]:
     ]
     if odd and _cached(odd[0]):
         column = (
-            "; one column more than rows may be learned sinks (rows=\"sinks\")"
+            '; one column more than rows may be learned sinks (rows="sinks")'
             if _with_sink(odd[0])
             else ""
         )

@@ -32,8 +32,8 @@ def read(path: Path, undirected: str) -> EdgeTable:
     """Read an edge list; without a header the columns are source, target, weight, head.
 
     Attributes may stand in braces, as networkx writes them; decimals may have a comma where the
-    columns have none. Nodes come as they are first met, but numbers by their size, unless self-loops of weight 0 list
-    them all (`synergy_engine.graphio.table.listing_of`).
+    columns have none. Nodes come as they are first met, but numbers by their size, unless
+    self-loops of weight 0 list them all (`synergy_engine.graphio.table.listing_of`).
     """
     builder = TableBuilder(undirected, "write Directed in the column Type; ")
     listed: set[str] = set()

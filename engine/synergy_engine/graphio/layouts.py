@@ -86,8 +86,8 @@ def guess(array: Reals, name: str, *, layers: int, known: bool) -> Layout:
     shape, extra = array.shape, array.ndim - 2
     if extra == 1 and name.rpartition(".")[2] == AVERAGED and shape[0] > 1:
         raise InvalidSystemError(
-            f"{name} {shape} has no head axis that can be relied on: nn.MultiheadAttention averages "
-            "its weights over heads unless it is called with average_attn_weights=False. State the "
+            f"{name} {shape} may have no head axis: nn.MultiheadAttention averages its weights "
+            "over heads unless it is called with average_attn_weights=False. State the "
             'axes: "B,n,n" for inputs averaged over heads, or "H,n,n" for heads'
         )
     if extra < 2 or layers > 1 or (extra == 2 and _OF_ONE_LAYER.search(name)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synergy_engine.arrays import Bools, Ints, Reals
+from synergy_engine.arrays import Bools, Floats, Ints, Reals
 from synergy_engine.errors import AttentionFileError
 
 ROUNDING = 1e-6
@@ -131,7 +131,7 @@ def cropped(batch: Reals, spans: Spans) -> Reals:
     return out
 
 
-def along(values: npt.NDArray[np.floating], spans: Spans) -> npt.NDArray[np.floating]:
+def along(values: Floats, spans: Spans) -> Floats:
     """As `cropped`, for what has one axis of tokens: (B, …, n)."""
     out = np.zeros((*values.shape[:-1], int(spans.lengths.max())), dtype=values.dtype)
     for target, source, begin, end in zip(out, values, spans.begin, spans.end, strict=True):

@@ -460,7 +460,7 @@ def test_why_names_the_nodes_of_a_graph(call: Call, tmp_path: Path) -> None:
 def test_several_inputs_are_explained_together(call: Call, tmp_path: Path) -> None:
     drawn = np.tril(np.random.default_rng(1).random((3, 2, 2, 5, 5)) + 0.1)
     np.save(tmp_path / "a.npy", drawn / drawn.sum(-1, keepdims=True))
-    first, second, overall = records(call("analyze", tmp_path / "a.npy", "--why", "--json"))
+    first, second, overall = records(call("analyze", tmp_path / "a.npy", "--axes", "B,L,H,n,n", "--why", "--json"))
     assert first["why"]["inputs"] == second["why"]["inputs"] == 3
     assert sum(head["carriage"] for head in first["why"]["heads"]) == pytest.approx(1)
     assert [each["gamma"] for each in overall["layered"]] == ["half"]
