@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -192,9 +193,7 @@ def batch_of_heads(
     return batch, np.stack([head_weights(row, count) for row in by_layer])
 
 
-def with_axes(
-    attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | None
-) -> npt.ArrayLike:
+def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | None) -> Any:
     """Attention with its stated axes as (B, L, H, n, n); (B, L, H, n, n) where none are stated.
 
     A sequence of arrays must state them: it may be layers or inputs.
@@ -204,7 +203,7 @@ def with_axes(
     layout = None if axes is None else layouts.parse(axes)
     if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
         return layouts.of_a_sequence([np.asarray(each) for each in attention], layout)
-    return np.asarray(attention) if layout is None else layouts.arrange([np.asarray(attention)], layout)
+    return attention if layout is None else layouts.arrange([np.asarray(attention)], layout)
 
 
 def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:

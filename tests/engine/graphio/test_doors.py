@@ -96,7 +96,7 @@ def test_averaged_heads_are_not_heads(tmp_path: Path) -> None:
 
 def test_fewer_queries_than_keys_say_what_to_do(tmp_path: Path) -> None:
     cached = np.full((2, 4, 1, 9), 1 / 9)
-    with pytest.raises(AttentionFileError, match="fewer than keys.*use_cache=False"):
+    with pytest.raises(AttentionFileError, match=r"fewer than keys.*use_cache=False"):
         engine.read_attention(saved(tmp_path, a=cached))
     with pytest.raises(AttentionFileError, match="fewer than keys"):
         engine.read_attention(saved(tmp_path, **{"layer.0": cached, "layer.1": cached}))
