@@ -306,15 +306,26 @@ def mix(
     return out
 
 
-def head_stack(heads: Reals, kind: Kind) -> DenseStack:
-    """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
+def head_stack(heads: Reals, kind: Kind, *, whole: bool = True) -> DenseStack:
+    """The walk or diffusion of each raw head (K, n, n), without copying the heads.
+
+    Where a diffusion's rows are not the ``whole`` of what nodes hear, they are not divided by their
+    sums: a learned sink has the rest. It is never a receiver, so it needs no row of its own.
+    """
     if kind == "walk":
         return DenseStack(heads, None, column_scales(heads))
+    if not whole:
+        return DenseStack(heads)
     return DenseStack(heads, row_scales(heads), None)
 
 
-def mixture_stack(heads: Reals, weights: Floats, kind: Kind, combine: str = "walks") -> DenseStack:
-    """The mixtures of S systems: raw heads (S, H, n, n), or (1, H, n, n) for all; weights (S, H).
+def mixture_stack(
+    heads: Reals, weights: Floats, kind: Kind, combine: str = "walks", *, whole: bool = True
+) -> DenseStack:
+    """The mixtures of S systems: raw heads (S, H, n, n), or (1, H, n, n) for all; weights
+    (S, H).
+
+    ``whole`` as in `head_stack`.
 
     ``combine="attention"`` mixes the raw weights first and normalises the columns afterwards; it
     concerns walks only. Heads that are equal bit for bit are merged first, so that a system of
@@ -324,6 +335,8 @@ def mixture_stack(heads: Reals, weights: Floats, kind: Kind, combine: str = "wal
     merged = merge_equal(heads, weights)
     if kind == "walk" and combine == "attention":
         return head_stack(mix(heads, merged), "walk")
+    if kind == "diffusion" and not whole:
+        return DenseStack(mix(heads, merged))
     scales = column_scales if kind == "walk" else row_scales
     scale = scales(heads.reshape(-1, *heads.shape[2:])).reshape(heads.shape[:3])
     if kind == "walk":
