@@ -407,6 +407,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "exit_code": None,
         "verdict": "",
         "elapsed": None,
+        "watched": False,
         "problem": problem,
     }
     if problem:
@@ -420,6 +421,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
             "exit_code": ending.get("exit_code"),
             "verdict": ending.get("verdict", ""),
             "elapsed": ending.get("t"),
+            "watched": experiment.watched,
         }
     except UserError as error:
         return found | {"problem": error.message}
