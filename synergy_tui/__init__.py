@@ -1,3 +1,6 @@
 """Synergy's application: scenarios, experiments, the command line and the Textual app."""
 
+import lazy_loader
+
 __version__ = "0.1.0"
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

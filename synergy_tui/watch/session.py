@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import EventWriter
-from synergy_tui.experiments.experiment import SCENARIO, Experiment, create_experiment
-from synergy_tui.experiments.experiment import find_experiment as find
+from synergy_tui.experiments.experiment import (
+    SCENARIO,
+    Experiment,
+    create_experiment,
+    find_experiment as find,
+)
 from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import write_whole
 from synergy_tui.running.behind import RecordingThread
@@ -211,7 +215,7 @@ class Watch:
             return
         step, numbers = self._last
         self._last = None
-        loss, accuracy, rate = (None if each is None else float(each) for each in numbers)
+        loss, accuracy, rate = map(_number, numbers)
         if step < 1 or loss is None:
             return  # step 0 is before any update
         self._recording.put(
@@ -251,9 +255,7 @@ class Watch:
 
         step, found, final = item
         try:
-            self._recorder.probe(
-                self._run, step, found.snapshot, final=final, loss=found.loss
-            )
+            self._recorder.probe(self._run, step, found.snapshot, final=final, loss=found.loss)
         except EngineError as error:
             self._recorder.warn(f"probe at step {step}: {error}", self._run)
         finally:
@@ -373,6 +375,10 @@ def _rank() -> int:
         return torch.distributed.get_rank()
     given = os.environ.get("RANK", "0")
     return int(given) if given.isdigit() else 0
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value.detach() if hasattr(value, "detach") else value)
 
 
 def _reason(error: BaseException) -> str:

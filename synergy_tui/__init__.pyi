@@ -1,0 +1,3 @@
+from .export.notebook import load as load
+
+__version__: str
