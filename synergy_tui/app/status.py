@@ -54,10 +54,11 @@ def status_of(
     if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
     if silent_for > STALE_SECONDS:
+        who = "training" if state.watched else "worker"
         return Status(
             "STALE",
             "pill-warning",
-            f"The {'training' if state.watched else 'worker'} lives but has written nothing for {silent_for:.0f} s; press l for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s; press l for its log",
         )
     return Status("LIVE", "pill-good")
 

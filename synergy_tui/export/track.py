@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,7 +83,7 @@ class WandB:
             run.finish()
 
 
-SINKS = {"tensorboard": TensorBoard, "wandb": WandB}
+SINKS: dict[str, Callable[[Experiment], Sink]] = {"tensorboard": TensorBoard, "wandb": WandB}
 
 
 def scalars(event: Event) -> Iterator[tuple[str, float]]:

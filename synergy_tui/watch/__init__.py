@@ -1,4 +1,4 @@
-"""Somebody else's training, watched: callbacks that write the same log from inside their process."""
+"""Callbacks that write the same log from inside somebody else's training."""
 
 from synergy_tui.watch.session import Watch, watch
 

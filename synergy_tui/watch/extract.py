@@ -153,7 +153,8 @@ def _listener() -> Any:
             if function is not functional.multi_head_attention_forward:
                 return function(*args, **kwargs)
             asked = {"need_weights": True, "average_attn_weights": False}
-            output, weights = function(*args, **{**kwargs, **asked})
+            found: tuple[Tensor, Tensor] = function(*args, **{**kwargs, **asked})
+            output, weights = found
             self.found.append(weights)
             if not kwargs.get("need_weights", True):
                 return output, None
@@ -205,10 +206,9 @@ def _moved(batch: Any, device: Any) -> Any:
 
 def _stacked(found: Any) -> np.ndarray:
     """Return (B, L, H, n, n) in float32, checked as far as its shape and its rows go."""
-    layers = [found] if hasattr(found, "ndim") and found.ndim == 4 else found
-    if hasattr(layers, "ndim"):
-        layers = list(layers.swapaxes(0, 1))  # (B, L, H, n, n) in one tensor
-    arrays = [_array(layer) for layer in layers]
+    if hasattr(found, "ndim"):  # of one layer, or of all in one tensor (B, L, H, n, n)
+        found = [found] if found.ndim == 4 else list(found.swapaxes(0, 1))
+    arrays = [_array(layer) for layer in found]
     shapes = {each.shape for each in arrays}
     shape = next(iter(shapes), ())
     if len(shapes) != 1 or len(shape) != 4 or shape[-1] != shape[-2] or shape[-1] < 2:

@@ -1,1 +1,1 @@
-"""Programs that show each way to watch a training: ``python -m synergy_tui.watch.examples.NAME``."""
+"""Whole programs, one for each way to watch a training; run with ``python -m``."""

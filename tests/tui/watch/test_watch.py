@@ -220,16 +220,20 @@ def test_nothing_of_ours_is_raised_into_the_training(
 
 
 def test_what_the_training_raises_is_written_and_raised_further() -> None:
-    with pytest.raises(ZeroDivisionError), watch(Tiny(), tokens()) as w:
-        w.step(1, loss=1.0)
-        raise ZeroDivisionError("of the user's own")
+    def train() -> None:
+        with watch(Tiny(), tokens()) as w:
+            w.step(1, loss=1.0)
+            raise ZeroDivisionError("of the user's own")
+
+    with pytest.raises(ZeroDivisionError):
+        train()
     state = find_experiment("last").fold()
     assert (state.status, state.exit_code) == ("failed", 3)
     assert state.runs["model"].reason == "ZeroDivisionError: of the user's own"
 
 
 def test_mistakes_in_arguments_are_raised_at_once() -> None:
-    with pytest.raises(ValueError, match="comparison|compares|expect"):
+    with pytest.raises(ValueError, match="expect"):
         watch(Tiny(), tokens(), expect=["model.loss"])
     with pytest.raises(ValueError, match="every"):
         watch(Tiny(), tokens(), every=0)
