@@ -158,7 +158,8 @@ class RunState:
 
     @property
     def tokens_per_second(self) -> float | None:
-        return self.speed.last
+        last = self.speed.last
+        return None if last is None or math.isnan(last) else last
 
     @property
     def step(self) -> int:
