@@ -135,8 +135,9 @@ class _Execution:
 
             engine.set_threads(self.threads)
         for run in self.recorder.scenario.runs:
-            here = not isinstance(run, TrainedRun | WatchedRun)
-            if here and not self.stopper() and self._unfinished(run.name):
+            if isinstance(run, TrainedRun | WatchedRun) or not self._unfinished(run.name):
+                continue
+            if not self.stopper():
                 self._measure(run)
         if trained and not self.stopper():
             self._train()

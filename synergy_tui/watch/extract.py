@@ -153,8 +153,8 @@ def _listener() -> Any:
             if function is not functional.multi_head_attention_forward:
                 return function(*args, **kwargs)
             asked = {"need_weights": True, "average_attn_weights": False}
-            found: tuple[Tensor, Tensor] = function(*args, **{**kwargs, **asked})
-            output, weights = found
+            output, weights = function(*args, **{**kwargs, **asked})
+            assert weights is not None
             self.found.append(weights)
             if not kwargs.get("need_weights", True):
                 return output, None

@@ -14,9 +14,9 @@ LENGTH, SYMBOLS, WIDTH, HEADS = 32, 16, 64, 4
 class Block(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.attn = nn.Module()
-        self.attn.qkv = nn.Linear(WIDTH, 3 * WIDTH)
-        self.attn.c_proj = nn.Linear(WIDTH, WIDTH)
+        self.attn = nn.ModuleDict(
+            {"qkv": nn.Linear(WIDTH, 3 * WIDTH), "c_proj": nn.Linear(WIDTH, WIDTH)}
+        )
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.mlp = nn.Sequential(
             nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH), nn.Dropout(0.1)
@@ -26,10 +26,10 @@ class Block(nn.Module):
         inputs, length, width = x.shape
         query, key, value = (
             each.view(inputs, length, HEADS, -1).transpose(1, 2)
-            for each in self.attn.qkv(self.norm1(x)).chunk(3, dim=-1)
+            for each in self.attn["qkv"](self.norm1(x)).chunk(3, dim=-1)
         )
         heard = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.attn.c_proj(heard.transpose(1, 2).reshape(inputs, length, width))
+        x = x + self.attn["c_proj"](heard.transpose(1, 2).reshape(inputs, length, width))
         return x + self.mlp(self.norm2(x))
 
 

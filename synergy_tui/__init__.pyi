@@ -1,3 +1,0 @@
-from .export.notebook import load as load
-
-__version__: str
