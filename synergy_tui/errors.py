@@ -55,6 +55,7 @@ EXTRAS = {
     "figures": "publication figures (matplotlib)",
     "parquet": "Parquet tables (pyarrow)",
     "tensorboard": "TensorBoard event files (tensorboard)",
+    "wandb": "Weights & Biases (wandb)",
     "hf": "Hugging Face models (transformers)",
     "report": "reports (matplotlib, jinja2)",
     "ray": "sweeps on a Ray cluster (ray)",
