@@ -21,7 +21,7 @@ from synergy_tui.analyze.queries import Queries
 from synergy_tui.errors import UserError
 
 # Names of the matrix that mixes the heads' outputs: Llama, GPT-2, OPT, BERT, T5 and relatives.
-_PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo", "o", "attn_out", "out_lin")
+PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo", "o", "attn_out", "out_lin")
 # Enough tokens for attention to the future to show.
 _PROBED = 4
 
@@ -86,7 +86,7 @@ class _Watch:
             yield
 
     def _entered(self, name: str) -> Callable[..., None]:
-        projection = name.rpartition(".")[2] in _PROJECTIONS
+        projection = name.rpartition(".")[2] in PROJECTIONS
 
         def entered(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
             if projection and self.stack and inputs and isinstance(inputs[0], torch.Tensor):
@@ -265,7 +265,7 @@ def find_projection(model: Any, name: str, heads: int) -> torch.Tensor | None:
         found = [
             module
             for own, module in model.get_submodule(place).named_modules()
-            if own.rpartition(".")[2] in _PROJECTIONS
+            if own.rpartition(".")[2] in PROJECTIONS
             and getattr(getattr(module, "weight", None), "ndim", 0) == 2
         ]
         if len(found) == 1:

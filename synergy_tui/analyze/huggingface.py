@@ -217,3 +217,27 @@ def read_texts(files: Sequence[Path]) -> tuple[str, ...]:
             raise UserError(f"--text-file {file} contains no text.")
         found.append(text)
     return tuple(found)
+
+
+def projection_norms(model: Any, layers: int, heads: int) -> np.ndarray | None:
+    """Return (L, H): L2 norms of each head's slice of the output projection, normalised.
+
+    ``None`` unless one projection per layer is found: a guess would be worse than uniform.
+    """
+    import numpy as np
+
+    from synergy_tui.analyze.capture import PROJECTIONS
+
+    found = []
+    for name, module in model.named_modules():
+        parent, _, own = name.lower().rpartition(".")
+        if own not in PROJECTIONS or not ("attn" in parent or "attention" in parent):
+            continue
+        weight = module.weight.detach().float().cpu().numpy()
+        # GPT-2 keeps its matrices as (inputs, outputs), torch's Linear as (outputs, inputs).
+        columns = weight if type(module).__name__ == "Conv1D" else weight.T
+        if columns.shape[0] % heads:
+            return None
+        norms = np.linalg.norm(columns.reshape(heads, -1), axis=1)
+        found.append(norms / norms.sum())
+    return np.stack(found).astype(np.float64) if len(found) == layers else None

@@ -144,7 +144,7 @@ def gather(layers: list[list[Record]]) -> list[Record]:
 
     found: list[Record] = []
     for same in zip(*layers, strict=True):
-        shared = {key: same[0][key] for key in ("file", "names") if key in same[0]}
+        shared = {key: same[0][key] for key in _OF_FILES if key in same[0]}
         own = [
             {key: value for key, value in each.items() if key not in _OF_LAYERS} for each in same
         ]
@@ -152,8 +152,8 @@ def gather(layers: list[list[Record]]) -> list[Record]:
     return found
 
 
-# What `measure` adds to single layers and no mean over layers has.
-_OF_LAYERS = ("file", "names", "module", "paths", "why")
+_OF_FILES = ("file", "names", "tokens", "notes")
+_OF_LAYERS = (*_OF_FILES, "module", "paths", "why")
 
 
 def measure_layer(loaded: Loaded, layer: Layer, options: Options, at: int) -> list[Record]:
@@ -183,13 +183,17 @@ def _source(loaded: Loaded, layers: list[Layer], options: Options) -> tuple[Sour
         )
     if measured:
         options = replace(options, weights="learned")
+    one = len(layers) == 1  # which needs no copy
+    attention = layers[0].attention[:, None] if one else np.stack([x.attention for x in layers], 1)
+    if not loaded.exact:
+        attention = attention / attention.sum(-1, keepdims=True)
+    # Softmax in float32 leaves rows at one, but for what learned sinks take (GPT-OSS).
+    sinks = loaded.exact and attention.sum(-1, dtype=np.float64).min() < 0.999
     source = Source(
         loaded.name,
-        np.stack([layer.attention for layer in layers], axis=1)
-        if len(layers) > 1
-        else layers[0].attention[:, None],
+        attention,
         np.stack([share for share in shares if share is not None]) if known else None,
-        rows="check" if loaded.exact else "normalise",
+        rows="sinks" if sinks else "check",
         labels=loaded.labels,
     )
     return source, options
