@@ -240,11 +240,15 @@ class View:
 
     def analysis(self, probe: Probe) -> dict[str, Any]:
         main = probe.overall.get("convention")
+        found: Mapping[str, Any]
         if self.convention is not None and self.convention.source != main:
-            return dict(self.convention.analysis(probe, self.layer))
-        if self.layer is None:
-            return dict(probe.whole)
-        return dict(probe.layers[min(self.layer, len(probe.layers)) - 1]) if probe.layers else {}
+            found = self.convention.analysis(probe, self.layer)
+        elif self.layer is None:
+            found = probe.whole
+        else:
+            found = probe.layers[min(self.layer, len(probe.layers)) - 1] if probe.layers else {}
+        # What is kept of other conventions does not repeat how many inputs there were.
+        return {"inputs": probe.inputs, **found}
 
     def of(self, run: RunState) -> dict[str, Any]:
         probe = run.probe_at(self.step)

@@ -288,8 +288,9 @@ def _synergy(claim: str, runs: list[RunState], view: View) -> Line | None:
         null = beyond = None
         if key in shuffled:
             null = comparison.of_ends(shuffled[key], shuffled["intervals"].get(key), analysis)
-            ratio = comparison.exp(now.log - null.log) if null is not None else math.nan
-            beyond = comparison.of_ends(ratio, shuffled["beyond"].get(key), analysis)
+            ends = shuffled["beyond"].get(key) or [math.nan, math.nan]
+            middle = math.sqrt(float(ends[0]) * float(ends[1]))
+            beyond = comparison.of_ends(middle, ends, analysis) or Estimate(math.nan)
         effects.append((now, null, beyond))
         own.append(comparison.typical(analysis, measure))
         alone.append(own[-1] - measure.sign * now.log)
