@@ -40,7 +40,7 @@ class Estimate:
     @property
     def interval(self) -> tuple[float, float] | None:
         """Of the ratio."""
-        if self.half is None or not math.isfinite(self.log):
+        if self.half is None or not math.isfinite(self.log + self.half):
             return None
         return exp(self.log - self.half), exp(self.log + self.half)
 
@@ -70,7 +70,7 @@ CLEAR = Measure("log_fidelity", ("fidelity", "minimax"), "fidelity_minimax", 1)
 
 def exp(value: float) -> float:
     """e to a power, infinite where that is too large a number."""
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 def log(value: float) -> float:
@@ -84,7 +84,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = values[0] if len(set(values)) == 1 else sum(values) / count
     if count < 2 or not math.isfinite(mean):
         return Estimate(mean)
-    spread = sum((value - mean) ** 2 for value in values) / (count - 1)
+    spread = sum((value - mean) * (value - mean) for value in values) / (count - 1)
     quantile = _T[count - 2] if count - 1 <= len(_T) else 1.96 + 2.5 / (count - 1)
     return Estimate(mean, quantile * math.sqrt(spread / count))
 
@@ -139,7 +139,8 @@ def of_diversity(runs: Iterable[RunState]) -> list[Pair]:
 
 def diversity(run: RunState) -> float:
     """λ of a run; 1 leaves its heads as they are."""
-    return float(run.interventions.get("head_diversity", 1.0))
+    value = run.interventions.get("head_diversity")
+    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def typical(analysis: Mapping[str, Any], measure: Measure) -> float:
@@ -209,7 +210,7 @@ def of_ends(
     ratio: float, ends: Sequence[float] | None, analysis: Mapping[str, Any]
 ) -> Estimate | None:
     """A ratio with an interval that is symmetric in logarithms."""
-    if math.isnan(ratio):
+    if math.isnan(ratio) or ratio < 0:
         return None
     if ends and (analysis.get("inputs") or 1) > 1 and 0 < float(ends[0]) <= float(ends[1]):
         half = (log(float(ends[1])) - log(float(ends[0]))) / 2

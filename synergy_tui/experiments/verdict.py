@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from synergy_tui.claims import BY_ID, SMALLEST_EFFECT
 from synergy_tui.experiments import captions, comparison, metrics
-from synergy_tui.experiments.claims import BY_ID, SMALLEST_EFFECT
 from synergy_tui.experiments.comparison import (
     CLEAR,
     SOON,
@@ -287,9 +287,11 @@ def _synergy(claim: str, runs: list[RunState], view: View) -> Line | None:
         shuffled = (analysis.get("nulls") or {}).get("shuffled") or {}
         null = beyond = None
         if key in shuffled:
-            null = comparison.of_ends(shuffled[key], shuffled["intervals"].get(key), analysis)
-            ends = shuffled["beyond"].get(key) or [math.nan, math.nan]
-            middle = math.sqrt(float(ends[0]) * float(ends[1]))
+            null = comparison.of_ends(
+                shuffled[key], (shuffled.get("intervals") or {}).get(key), analysis
+            )
+            ends = (shuffled.get("beyond") or {}).get(key) or [math.nan, math.nan]
+            middle = comparison.exp(sum(map(comparison.log, ends)) / 2)
             beyond = comparison.of_ends(middle, ends, analysis) or Estimate(math.nan)
         effects.append((now, null, beyond))
         own.append(comparison.typical(analysis, measure))

@@ -106,7 +106,7 @@ def test_show_json_has_the_scoreboard(call: Call, finished: Experiment) -> None:
     clearer = board["claims"][1]
     assert clearer["ratio"] == pytest.approx(2)
     assert clearer["verdict"] in ("supported", "contradicted", "no effect", "undecided")
-    assert board["convention"] == "theory"
+    assert board["convention"] == "theory · mean of 2 layers"
 
 
 def test_show_json_has_the_newest_numbers(call: Call, finished: Experiment) -> None:

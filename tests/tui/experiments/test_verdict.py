@@ -313,6 +313,21 @@ def test_a_failed_run_comes_first() -> None:
     assert "steady" in found.heading
 
 
+@pytest.mark.parametrize("other", [math.nan, math.inf, -math.inf, -1.0, 0.0, 1e308])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0, 1e308])
+def test_numbers_without_a_logarithm_decide_nothing(value: float, other: float) -> None:
+    events = measured("many", 8, hitting=value, fidelity=other, amplification=value)
+    analysis = events[1]["overall"]
+    analysis["per_input"] = {"log_fidelity": [value, other], "log_hitting_time": [other, value]}
+    shuffled = {"fidelity_amplification": value, "beyond": {"fidelity_amplification": [value] * 2}}
+    analysis["nulls"] = {"shuffled": shuffled}
+    analysis["synergy"]["hitting_gain"] = other
+    events[0]["interventions"] = {"head_diversity": "much"}
+    for line in scoreboard(state_of(measured("one", 1), events)).lines:
+        assert line.text
+        assert not (line.decided and math.isnan(line.ratio))
+
+
 def test_the_first_probe_outlives_those_that_become_history() -> None:
     """What commands keep in memory still has the null that the verdict needs."""
     log = recording("sort") / "events.jsonl"

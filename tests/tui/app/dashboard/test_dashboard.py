@@ -114,7 +114,7 @@ def all_charts(pilot: Pilot[None]) -> list[Chart]:
 
 
 async def test_the_convention_is_shown_and_changed(opened: Opened) -> None:
-    async with opened(LIVE, size=(110, 40)) as pilot:
+    async with opened(LIVE, size=(110, 60)) as pilot:
         assert "mixing time: worst start, total variation ≤ ¼ (c changes)" in screen_text(
             app_of(pilot)
         )
