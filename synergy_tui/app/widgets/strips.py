@@ -203,7 +203,8 @@ def _verdict_rows(content: Summary, width: int, *, flowing: bool = False) -> lis
         initial_indent=lead,
         subsequent_indent=" " * _indent(width),
     ) or [lead]
-    rows.append([(lead, "title"), (first[len(lead) :], "text")])
+    shown = cut(content.line, width - len(lead) - 1) if flowing else first[len(lead) :]
+    rows.append([(lead, "title"), (shown, "text")])
     rows += [] if flowing else [[(line, "text")] for line in others]
     rows += _flow(content.board, width) if flowing else _board(content.board, width)
     indent = " " * _indent(width)
