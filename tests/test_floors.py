@@ -57,6 +57,7 @@ FLOORS = {
         sweep.executors
         sweep
         schemas analyze export report.statistics
+        watch
         report
         app.themes app.keys app.terminal app.timeline app.tail app.desk
         app.status app.widgets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,10 @@ from synergy_engine.kernels.threads import over_ranges
 
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of attention may be from one: bfloat16 softmax stays within."""
+
+ROWS = ("check", "normalise", "any", "sinks")
+"""What may be done about row sums; ``"sinks"``: they are at most one, learned sinks have the rest.
+"""
 
 FAINTEST = 1e-290
 """Smaller weights count as zero: the reciprocals of their sums would not be numbers."""
@@ -36,9 +41,9 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     """Check dense weights and return them as a C-contiguous (…, n, n) float array.
 
     float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
-    (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum) or
-    ``"any"``. Weights below `FAINTEST` become 0. Raises `InvalidSystemError` with every problem
-    found.
+    (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum),
+    ``"sinks"`` (at most one) or ``"any"``. Weights below `FAINTEST` become 0. Raises
+    `InvalidSystemError` with every problem found.
     """
     try:
         heads = np.asarray(array)
@@ -66,6 +71,12 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
         float(flat.size),
     )
     problems = _wrong_entries(heads) if found[:, 0].any() else []
+    if rows == "sinks":
+        over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
+        if over.any():
+            problems.append(
+                f"Rows sum to more than one: {_places(over)}; with learned sinks they sum to less."
+            )
     if rows == "check" and not found[:, 2].max() <= tolerance:
         with np.errstate(invalid="ignore"):
             off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
@@ -156,10 +167,15 @@ def head_weights(weights: str | npt.ArrayLike, heads: int) -> Floats:
 
 
 def batch_of_heads(
-    attention: npt.ArrayLike, weights: str | npt.ArrayLike, *, rows: str
+    attention: npt.ArrayLike | Sequence[npt.ArrayLike],
+    weights: str | npt.ArrayLike,
+    *,
+    rows: str,
+    axes: str | None = None,
 ) -> tuple[Reals, Floats]:
     """Check attention (B, L, H, n, n) and head weights (L, H), (H,) or ``"uniform"``."""
-    batch = dense_heads(attention, rows=choose("rows", rows, ("check", "normalise", "any")))
+    choose("rows", rows, ROWS)
+    batch = dense_heads(with_axes(attention, axes), rows=rows)
     if batch.ndim != 5:
         raise InvalidSystemError(
             f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."
@@ -175,6 +191,19 @@ def batch_of_heads(
         )
     by_layer = np.broadcast_to(given, (layers, count))
     return batch, np.stack([head_weights(row, count) for row in by_layer])
+
+
+def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | None) -> Any:
+    """Attention with its stated axes as (B, L, H, n, n); (B, L, H, n, n) where none are stated.
+
+    A sequence of arrays must state them: it may be layers or inputs.
+    """
+    from synergy_engine.graphio import layouts  # reads files, and those need this module
+
+    layout = None if axes is None else layouts.parse(axes)
+    if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
+        return layouts.of_a_sequence([np.asarray(each) for each in attention], layout)
+    return attention if layout is None else layouts.arrange([np.asarray(attention)], layout)
 
 
 def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:

@@ -67,7 +67,10 @@ def read_model(directory: Path, texts: Sequence[str], *, length: int | None = No
     if count < max(map(len, ids)):
         notes.append(f"inputs cut to {count} tokens")
     return Source(
-        str(directory), attention, _learned(model, attention.shape[2]), notes=tuple(notes)
+        str(directory),
+        attention,
+        projection_norms(model, config.num_hidden_layers, attention.shape[2]),
+        notes=tuple(notes),
     )
 
 
@@ -86,7 +89,7 @@ def _require_memory(inputs: int, layers: int, heads: int, tokens: int) -> None:
         )
 
 
-def _learned(model: Any, heads: int) -> np.ndarray | None:
+def projection_norms(model: Any, layers: int, heads: int) -> np.ndarray | None:
     """Return (L, H): L2 norms of each head's slice of the output projection, normalised.
 
     ``None`` unless one projection per layer is found: a guess would be worse than uniform.
@@ -96,12 +99,11 @@ def _learned(model: Any, heads: int) -> np.ndarray | None:
         parent, _, own = name.lower().rpartition(".")
         if own not in _PROJECTIONS or not ("attn" in parent or "attention" in parent):
             continue
-        weight = module.weight.detach().float().numpy()
+        weight = module.weight.detach().float().cpu().numpy()
         # GPT-2 keeps its matrices as (inputs, outputs), torch's Linear as (outputs, inputs).
         columns = weight if type(module).__name__ == "Conv1D" else weight.T
         if columns.shape[0] % heads:
             return None
         norms = np.linalg.norm(columns.reshape(heads, -1), axis=1)
         found.append(norms / norms.sum())
-    layers = model.config.get_text_config().num_hidden_layers
     return np.stack(found).astype(np.float64) if len(found) == layers else None

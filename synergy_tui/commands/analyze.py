@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from synergy_engine.analysis.convention import ConventionName
+from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
-from synergy_tui.commands.reasons import node_name, print_layered, print_reasons
+from synergy_tui.commands.reading import NAMES, reading_options
+from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import counted, number
@@ -73,6 +75,7 @@ class Gamma(click.ParamType):
     show_default=True,
     help="In graph files: add missing ones, or take the file as it is.",
 )
+@reading_options
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -121,7 +124,9 @@ class Gamma(click.ParamType):
     help="The K strongest paths to the sink, with the head of each step.",
 )
 @click.option(
-    "--source", metavar="NODE", help="From this node (number or name), else the faintest."
+    "--source",
+    metavar="NODE",
+    help="Paths from this node (name, or number) instead of the faintest; implies --top-paths 1.",
 )
 @whole_option(
     "--sinks",
@@ -158,12 +163,14 @@ def command(
 ) -> None:
     """Measure how soon and how clearly information reaches the sink, in what you already have.
 
-    FILE is attention (.npy, .npz, .safetensors: (n,n), (H,n,n), (L,H,n,n) or (B,L,H,n,n), rows are
-    queries), a graph (GraphML, GML, node-link JSON, edge list, Matrix Market), or a Transformer
-    checkpoint (Synergy's own, or those published with arXiv 2507.02944).
+    FILE is attention (.npy, .npz, .safetensors, torch.save: (n,n), (H,n,n), (L,H,n,n),
+    (B,L,H,n,n), or (B,H,n,n) of each layer; rows are queries), a graph (GraphML, GML, node-link
+    JSON, edge list, Matrix Market), or a Transformer checkpoint (Synergy's own, or those published
+    with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
     With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
+    Nodes are numbered as the file lists them, with "names" or "tokens" beside where it has some.
     Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
@@ -177,7 +184,10 @@ def command(
     inputs = Inputs(
         tokens=None if tokens is None else read_tokens(tokens),
         renormalise=given["renormalise"],
-        **{name: given.pop(name) for name in ("heads", "count", "seed", "tensor", "self_loops")},
+        **{
+            name: given.pop(name)
+            for name in ("heads", "count", "seed", "tensor", "self_loops", *NAMES)
+        },
     )
     chosen = _CONVENTIONS if "all" in conventions else (conventions or ("theory",))
     options = Options(conventions=chosen, **given)
@@ -226,7 +236,8 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
     first = records[0]
     inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
-    echo(f"{first['file']}: {heads}, {first['nodes']} nodes, {inputs}")
+    lengths = "up to " if first.get("lengths") else ""
+    echo(f"{first['file']}: {heads}, {lengths}{first['nodes']} nodes, {inputs}")
     for note in notes:
         echo(f"  {note}")
     for convention, group in groupby(records, key=lambda record: record["convention"]):

@@ -195,5 +195,8 @@ class Analysis(TypedDict):
     nulls: NotRequired[Nulls]
     paths: NotRequired[Paths]
     names: NotRequired[list[str]]
+    tokens: NotRequired[list[str]]
+    lengths: NotRequired[list[Positive]]
+    notes: NotRequired[list[str]]
     why: NotRequired[Why | Refused]
     layered: NotRequired[list[Layered]]

@@ -22,7 +22,7 @@ from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import expand
 from synergy_tui.report.nulls import Place, with_nulls
 from synergy_tui.report.statistics.observations import BoundCheck, Numbers, Observation
-from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun
+from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
 
@@ -149,6 +149,8 @@ def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> Non
     else:
         members = [(found.id, found, scenario.name, {})]
         command, hardware = f"synergy run {found.id}/scenario.toml", ()
+        if found.watched:
+            command = f"recorded by synergy_tui.watch as {found.id}"
     states: list[ExperimentState] = []
     begun: list[str] = []
     unfinished: dict[str, str] = {}
@@ -298,6 +300,8 @@ def _variants(scenario: Scenario) -> dict[str, str]:
 
 def _settings(scenario: Scenario) -> str:
     train = scenario.train
+    if any(isinstance(run, WatchedRun) for run in scenario.runs):
+        return "somebody's own training, watched"
     if train is None:
         graphs = [run for run in scenario.runs if isinstance(run, FamilyRun)]
         sizes = sorted({run.graph.nodes for run in graphs})

@@ -21,7 +21,7 @@ from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.retention import Retention
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import DIRECTORY_MODE, write_whole
-from synergy_tui.scenario import Scenario, expect
+from synergy_tui.scenario import Scenario, WatchedRun, expect
 from synergy_tui.words import AtLeast, Value
 
 if TYPE_CHECKING:
@@ -157,6 +157,15 @@ class Recorder:
         measured = self._attention(run, 0, kept, loaded.label, fully=True)
         self.write(kinds.Simulated(**measured))
         self.end("finished", run, 0)
+
+    def probe(
+        self, run: str, step: int, snapshot: Snapshot, *, final: bool, loss: float | None
+    ) -> None:
+        """Measure attention that somebody else's training gave at ``step``."""
+        kept = replace(snapshot, key=f"{run}-{step:08d}")
+        label = self.scenario.analysis.weights
+        measured = self._attention(run, step, kept, label, final=final)
+        self.write(kinds.Probe(**measured, loss=loss))
 
     def finish(self, exit_code: int, reason: str = "", *, complete: bool = True) -> int:
         """Decide the expectations, close the log, and return the exit code written.
@@ -366,6 +375,8 @@ def versions() -> dict[str, str]:
 
 
 def _outline(run: Any) -> kinds.Outline:
+    if isinstance(run, WatchedRun):
+        return {"name": run.name, "kind_of_run": "watched"}
     kind = {"TrainedRun": "trained", "LoadedRun": "loaded"}.get(type(run).__name__, "designed")
     heads = len(run.heads) if isinstance(run.heads, list) else run.heads
     return {"name": run.name, "heads": heads, "kind_of_run": kind}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -191,6 +191,7 @@ def analyze_batch(
     shuffles: int = 0,
     rows: str = "check",
     weights_label: str | None = None,
+    axes: str | None = None,
 ) -> list[Analysis]:
     """Measure attention ``(B, L, H, n, n)``: one `Analysis` for each of the L layers.
 
@@ -208,7 +209,11 @@ def analyze_batch(
     weights
         Head weights ``(L, H)`` or ``(H,)``, normalised, or ``"uniform"``.
     rows
-        What to do about row sums, as in `MultiHeadSystem.from_attention`.
+        What to do about row sums, as in `MultiHeadSystem.from_attention`; or ``"sinks"``: rows sum
+        to at most one, and a learned sink before node 0, which no measure counts, has the rest.
+    axes
+        What the axes are where they are others, as in ``axes="L,B,H,n,n"`` for the
+        ``outputs.attentions`` of Transformers; a sequence of arrays is refused without.
     weights_label
         What to call the weights, for instance ``"learned"``.
     depth
@@ -234,10 +239,13 @@ def analyze_batch(
     """
     whole_number("sinks", sinks, 1)
     whole_number("shuffles", shuffles, 0)
-    batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
+    batch, shares = validation.batch_of_heads(attention, weights, rows=rows, axes=axes)
     inputs, layers = batch.shape[:2]
-    options = _options(
-        convention, combine, epsilon, max_steps, horizon, layers if depth is None else depth
+    options = replace(
+        _options(
+            convention, combine, epsilon, max_steps, horizon, layers if depth is None else depth
+        ),
+        sinks=rows == "sinks",
     )
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
@@ -260,7 +268,7 @@ def _each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[
     """Fidelity with the last ``k`` positions as sinks in turn: heads (S, H, n, n), (S, H)."""
     systems, count, nodes = heads.shape[:3]
     chosen = options.convention
-    heads = as_attention(heads) if chosen.published_walk else heads
+    heads = as_attention(heads) if chosen.published_walk and not options.sinks else heads
     clear, normalised, gain = [], [], []
     ends = range(max(min(2, nodes), nodes - k + 1), nodes + 1)
     for end in ends:
@@ -268,6 +276,7 @@ def _each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[
             "horizon": options.fidelity_steps(end),
             "tolerance": -1.0 if chosen.horizon else TOLERANCE,
             "sink": chosen.sink,
+            "whole": not options.sinks,
         }
         cut = np.ascontiguousarray(heads[..., :end, :end])
         together = fidelities(cut, weights, **how)
@@ -523,8 +532,10 @@ def warm_up() -> None:
     >>> import synergy_engine as engine
     >>> engine.warm_up()
     """
-    attention = np.tril(np.ones((2, 1, 2, 4, 4), dtype=np.float32))
-    attention /= attention.sum(axis=-1, keepdims=True)
+    # Twenty nodes that nearly keep what they have: slow enough for the kernels that look far ahead.
+    attention = np.tril(np.full((2, 1, 2, 20, 20), 0.001, dtype=np.float32))
+    attention /= np.arange(1, 21, dtype=np.float32)[:, None]
+    attention += 0.999 * np.eye(20, dtype=np.float32)
     for convention in CONVENTIONS:
         analyze_batch(attention, convention=convention)
     layer = MultiHeadSystem.from_attention(attention[0, 0])

@@ -323,7 +323,7 @@ class DashboardScreen(TimedScreen):
         if run is None or not run.probes:
             self.notify("There is nothing to step through before the first probe.")
             return
-        step = self.timeline.step if run.kind == "trained" else None
+        step = self.timeline.step if run.learns else None
         self.post_message(OpenStepper(run.name, step))
 
     def action_copy(self) -> None:
