@@ -173,7 +173,7 @@ class Recorder:
         An ``exit_code`` of 0 becomes 1 when an expectation fails, or 3 when a run failed.
         Expectations are left undecided unless the runs are ``complete``.
         """
-        from synergy_tui.experiments.verdict import verdict
+        from synergy_tui.experiments.verdict import scoreboard
 
         failed = [run for run in self.state.runs.values() if run.status == "failed"]
         if exit_code == ExitCode.OK and failed:
@@ -184,7 +184,7 @@ class Recorder:
             if exit_code == ExitCode.OK and not all(held):
                 exit_code = ExitCode.EXPECTATION_FAILED
                 reason = reason or f"{held.count(False)} of {len(held)} expectations failed"
-        line = verdict(self.state).line
+        line = scoreboard(self.state).line
         self.write(kinds.ExperimentFinished(exit_code=int(exit_code), reason=reason, verdict=line))
         return int(exit_code)
 
@@ -388,5 +388,14 @@ def _side(value: Value | None) -> float | str | None:
 
 def _brief(analysis: dict[str, Any]) -> dict[str, Any]:
     """Keep what views compare of an analysis by another convention."""
-    keys = ("convention", "combine", "sink", "mixing", "fidelity", "synergy", "intervals")
+    keys = (
+        "convention",
+        "combine",
+        "sink",
+        "mixing",
+        "fidelity",
+        "synergy",
+        "intervals",
+        "per_input",
+    )
     return {key: analysis[key] for key in keys if key in analysis}
