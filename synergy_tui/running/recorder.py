@@ -164,7 +164,7 @@ class Recorder:
         """Measure attention that somebody else's training gave at ``step``."""
         kept = replace(snapshot, key=f"{run}-{step:08d}")
         label = self.scenario.analysis.weights
-        measured = self._attention(run, step, kept, label, final=final)
+        measured = self._attention(run, step, kept, label, fully=final)
         self.write(kinds.Probe(**measured, loss=loss))
 
     def finish(self, exit_code: int, reason: str = "", *, complete: bool = True) -> int:
