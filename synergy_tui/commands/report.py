@@ -21,7 +21,7 @@ from synergy_tui.errors import require
     synergy report 2026-11-23-2010-sweep_heads --output heads.html
     synergy report sweep_heads sweep_diversity --output evidence.html
     synergy report last --json
-    synergy report last --figure soon-theory --output soon.pdf
+    synergy report last --figure soon-heads-theory --output soon.pdf
     """,
 )
 @experiments_argument
