@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -167,15 +166,11 @@ def head_weights(weights: str | npt.ArrayLike, heads: int) -> Floats:
 
 
 def batch_of_heads(
-    attention: npt.ArrayLike | Sequence[npt.ArrayLike],
-    weights: str | npt.ArrayLike,
-    *,
-    rows: str,
-    axes: str | None = None,
+    attention: npt.ArrayLike, weights: str | npt.ArrayLike, *, rows: str
 ) -> tuple[Reals, Floats]:
     """Check attention (B, L, H, n, n) and head weights (L, H), (H,) or ``"uniform"``."""
     choose("rows", rows, ROWS)
-    batch = dense_heads(with_axes(attention, axes), rows=rows)
+    batch = dense_heads(attention, rows=rows)
     if batch.ndim != 5:
         raise InvalidSystemError(
             f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."
@@ -191,19 +186,6 @@ def batch_of_heads(
         )
     by_layer = np.broadcast_to(given, (layers, count))
     return batch, np.stack([head_weights(row, count) for row in by_layer])
-
-
-def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | None) -> Any:
-    """Attention with its stated axes as (B, L, H, n, n); (B, L, H, n, n) where none are stated.
-
-    A sequence of arrays must state them: it may be layers or inputs.
-    """
-    from synergy_engine.graphio import layouts  # reads files, and those need this module
-
-    layout = None if axes is None else layouts.parse(axes)
-    if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
-        return layouts.of_a_sequence([np.asarray(each) for each in attention], layout)
-    return attention if layout is None else layouts.arrange([np.asarray(attention)], layout)
 
 
 def node_names(names: Sequence[str] | None, nodes: int) -> tuple[str, ...] | None:

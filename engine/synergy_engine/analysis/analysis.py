@@ -34,6 +34,7 @@ from synergy_engine.analysis.html import analysis_table
 from synergy_engine.analysis.nulls import shuffled_gains
 from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError, at_least, choose, whole_number
+from synergy_engine.graphio import layouts
 from synergy_engine.measures.diversity import mean_over_pairs
 from synergy_engine.measures.fidelity import TOLERANCE
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
@@ -239,7 +240,9 @@ def analyze_batch(
     """
     whole_number("sinks", sinks, 1)
     whole_number("shuffles", shuffles, 0)
-    batch, shares = validation.batch_of_heads(attention, weights, rows=rows, axes=axes)
+    batch, shares = validation.batch_of_heads(
+        layouts.with_axes(attention, axes), weights, rows=rows
+    )
     inputs, layers = batch.shape[:2]
     options = replace(
         _options(
@@ -251,14 +254,14 @@ def analyze_batch(
     found = []
     for layer in range(layers):
         heads = np.ascontiguousarray(batch[:, layer])
-        per_input = np.tile(shares[layer], (inputs, 1))
-        stacks = dense_stacks(heads, per_input, options)
+        repeated = np.tile(shares[layer], (inputs, 1))
+        stacks = dense_stacks(heads, repeated, options)
         measures = measure(stacks, options)
-        analysis = _analysis(stacks, measures, per_input, label, options, layer + 1)
+        analysis = _analysis(stacks, measures, repeated, label, options, layer + 1)
         if sinks > 1:
-            analysis.values_by_name["sinks"] = _each_sink(heads, per_input, options, sinks)
+            analysis.values_by_name["sinks"] = _each_sink(heads, repeated, options, sinks)
         if shuffles and min(heads.shape[:2]) > 1 and not options.convention.published_walk:
-            gains = shuffled_gains(heads, per_input, measures, options, shuffles)
+            gains = shuffled_gains(heads, repeated, measures, options, shuffles)
             analysis.values_by_name["nulls"] = {"shuffled": gains}
         found.append(analysis)
     return found
@@ -417,16 +420,17 @@ def _analysis(
                     else {"fidelity_amplification_held_out": log_interval(held_out)}
                 ),
             },
-            **({"per_input": _per_input(found)} if systems > 1 else {}),
+            **({"per_input": per_input(found.hitting_mean, clear.minimax)} if systems > 1 else {}),
         }
     )
 
 
-def _per_input(found: Measures) -> dict[str, list[float]]:
+def per_input(hitting_time: Floats, fidelity: Floats) -> dict[str, list[float]]:
+    """Each input's own measures, as logarithms in nats."""
     with np.errstate(divide="ignore"):
         return {
-            "log_hitting_time": np.log(found.hitting_mean).tolist(),
-            "log_fidelity": np.log(found.fidelity.minimax).tolist(),
+            "log_hitting_time": np.log(hitting_time).tolist(),
+            "log_fidelity": np.log(fidelity).tolist(),
         }
 
 

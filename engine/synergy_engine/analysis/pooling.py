@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from synergy_engine.analysis.analysis import Analysis, overall
+from synergy_engine.analysis.analysis import Analysis, overall, per_input
 from synergy_engine.analysis.batch import (
     amplification_held_out,
     interval,
     log_interval,
     log_mean,
     most_frequent,
+    ratio,
 )
 from synergy_engine.arrays import Floats
 from synergy_engine.measures.mixing import MIXING_TIMES
 
+_RATIOS = ("fidelity_amplification", "mixing_gain", "hitting_gain")
 _TIMES = (
     "arrival_median",
     *(f"mixing_time_{distance}_{aggregate}" for distance, aggregate in MIXING_TIMES),
@@ -55,11 +57,13 @@ def pool(inputs: Sequence[Mapping[str, Any]]) -> Analysis:
         "fidelity_minimax": _numbers(inputs, "fidelity", "minimax"),
         "fidelity_amplification": _numbers(inputs, "synergy", "fidelity_amplification"),
         "mixing_gain": _numbers(inputs, "synergy", "mixing_gain"),
+        "hitting_gain": ratio(
+            np.array([min(h["hitting_time_mean"] for h in each["per_head"]) for each in inputs]),
+            _numbers(inputs, "mixing", "hitting_time_mean"),
+        ),
     }
     intervals = {
-        name: (log_interval if name in ("fidelity_amplification", "mixing_gain") else interval)(
-            values
-        )
+        name: (log_interval if name in _RATIOS else interval)(values)
         for name, values in known.items()
     }
     if held_out is not None:
@@ -109,6 +113,7 @@ def pool(inputs: Sequence[Mapping[str, Any]]) -> Analysis:
             "diversity": merged["diversity"]
             | {"pairs": np.mean([each["diversity"]["pairs"] for each in inputs], axis=0).tolist()},
             "intervals": intervals,
+            "per_input": per_input(known["hitting_time_mean"], known["fidelity_minimax"]),
         }
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from synergy_engine.arrays import Reals
 from synergy_engine.errors import InvalidSystemError, OptionError
@@ -136,3 +138,14 @@ def of_a_sequence(attention: Sequence[Reals], axes: Layout | None) -> Reals:
     if axes.axes[:1] not in ("L", "B"):
         raise InvalidSystemError(f"A sequence of arrays has L or B first, not {axes}.")
     return arrange([np.stack(attention)], axes)
+
+
+def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | None) -> Any:
+    """Attention with its stated axes as (B, L, H, n, n); as it is where none are stated.
+
+    A sequence of arrays must state them: it may be layers or inputs.
+    """
+    layout = None if axes is None else parse(axes)
+    if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
+        return of_a_sequence([np.asarray(each) for each in attention], layout)
+    return attention if layout is None else arrange([np.asarray(attention)], layout)

@@ -466,7 +466,10 @@ def test_several_inputs_are_explained_together(call: Call, tmp_path: Path) -> No
     assert first["why"]["inputs"] == second["why"]["inputs"] == 3
     assert sum(head["carriage"] for head in first["why"]["heads"]) == pytest.approx(1)
     assert [each["gamma"] for each in overall["layered"]] == ["half"]
-    assert "held-out" in call("analyze", tmp_path / "a.npy", "--why", "--details").stdout
+    assert (
+        "held-out"
+        in call("analyze", tmp_path / "a.npy", "--axes", "B,L,H,n,n", "--why", "--details").stdout
+    )
 
 
 def test_the_published_codes_convention_is_refused_in_words(call: Call, example2: Path) -> None:
