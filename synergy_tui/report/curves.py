@@ -101,6 +101,7 @@ class _Curve:
     null: Callable[[Observation], float]
     null_name: str
     one_convention: bool = False
+    axes: tuple[str, ...] = ("heads", "dose")
 
 
 def _of(path: str) -> Callable[[Observation], float]:
@@ -123,6 +124,7 @@ _CURVES = (
         _of("now.hitting_time"),
         _of("untrained.hitting_time"),
         "untrained",
+        axes=("heads",),
     ),
     _Curve(
         "clear",
@@ -139,6 +141,16 @@ _CURVES = (
         _ratio("gains.clear.held_out"),
         _ratio("gains.clear_swapped.held_out"),
         "swapped heads",
+        axes=("heads",),
+    ),
+    _Curve(
+        "gain",
+        "Gain over the best head",
+        "fidelity / best head's",
+        _of("now.gain"),
+        _of("untrained.gain"),
+        "untrained",
+        axes=("dose",),
     ),
     _Curve(
         "loss",
@@ -175,7 +187,7 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
         ("dose", several(observations), _dose(observations)),
     ):
         for curve in _CURVES:
-            if curve.one_convention and not first:
+            if axis not in curve.axes or (curve.one_convention and not first):
                 continue
             drawn = {name: _points(own, axis, curve.value) for name, own in groups.items()}
             shown = {
@@ -183,7 +195,7 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
                 for name, points in drawn.items()
                 if len({where for _, where, _ in points}) > 1
             }
-            if not shown or (axis == "dose" and curve.key == "soon"):
+            if not shown:
                 continue
             nulls = {name: _points(groups[name], axis, curve.null) for name in shown}
             label = "heads" if axis == "heads" else words

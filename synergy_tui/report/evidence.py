@@ -345,7 +345,11 @@ def _numbers(probe: Probe, convention: str, analysis: Mapping[str, Any]) -> Numb
     else:
         time, fidelity = hitting_time(analysis), _number(leaf(analysis, ("fidelity", "minimax")))
     loss = _number(probe.loss) if probe.eval_sequences else math.nan
-    return Numbers(time, fidelity, loss)
+    synergy = analysis.get("synergy") or {}
+    gain = synergy.get("fidelity_amplification_held_out")
+    if gain is None:  # a single input has no others to choose the best head on
+        gain = synergy.get("fidelity_amplification")
+    return Numbers(time, fidelity, loss, _number(gain))
 
 
 def _observation(group: str, seed: int, run: RunState, analysis: Mapping[str, Any]) -> Observation:

@@ -159,6 +159,10 @@ def _learned(one: Observation) -> float:
     return -_log(one.now.loss)
 
 
+def _gained(one: Observation) -> float:
+    return _log(one.now.gain)
+
+
 def _of_untrained(value: Value) -> Value:
     return lambda one: (
         value(replace(one, now=one.untrained)) if one.untrained is not None else math.nan
@@ -171,6 +175,7 @@ _MEASURES: dict[str, Value] = {
     "learned": _learned,
     "diversity-loss": _learned,
     "diversity-clarity": _clear,
+    "diversity-synergy": _gained,
 }
 
 
@@ -275,35 +280,31 @@ def _beyond(which: str, kind: str = "held_out") -> Value:
 
 
 def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
-    """The gain over the best head, beyond that of swapped heads, at each head count and λ."""
+    """The gain over the best head, beyond that of swapped heads, at each head count.
+
+    Heads that are made alike (λ < 1, rows shared) have more in common than heads of different
+    seeds: swapping would tell their likeness, not their training.
+    """
     which = "clear" if claim == "synergy-clarity" else "soon"
-    for name, own in several(members).items():
-        doses: Sequence[float | None] = sorted({one.dose for one in own if one.dose is not None})
-        for dose in doses or [None]:
-            these = [one for one in own if one.dose == dose]
-            # Identical heads are a control, and what was not measured is no evidence.
-            if dose == 0.0 or all(math.isnan(_gain(which)(one)) for one in these):
-                continue
-            group = f"{name} · {_dose_name(these)} {dose:g}" if len(doses) > 1 else name
-            values = [_beyond(which)(one) for one in these]
-            missing = "" if not np.isnan(values).all() else these[0].no_swap
-            yield _Draft(
-                Finding(
-                    claim,
-                    group,
-                    measured=_typical(these, _gain(which)),
-                    null=_typical(these, _gain(which, swapped=True)),
-                    samples=len({one.block for one in these}),
-                    missing=missing,
-                    details=tuple(_beside(these, which)),
-                    settings=_shared(these),
-                ),
-                None if missing else sample(values),
-            )
-
-
-def _dose_name(members: Sequence[Observation]) -> str:
-    return "λ" if members[0].trained else "redrawn"
+    for group, own in several(members).items():
+        these = [one for one in own if one.dose in (None, 1.0)]
+        if all(math.isnan(_gain(which)(one)) for one in these):
+            continue
+        values = [_beyond(which)(one) for one in these]
+        missing = "" if not np.isnan(values).all() else these[0].no_swap
+        yield _Draft(
+            Finding(
+                claim,
+                group,
+                measured=_typical(these, _gain(which)),
+                null=_typical(these, _gain(which, swapped=True)),
+                samples=len({one.block for one in these}),
+                missing=missing,
+                details=tuple(_beside(these, which)),
+                settings=_shared(these),
+            ),
+            None if missing else sample(values),
+        )
 
 
 def _typical(members: Sequence[Observation], value: Value) -> float:
@@ -338,35 +339,11 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
             yield f"the two disagree: a layer by itself {higher}, all layers in order do not follow"
 
 
-def _diversity_synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
-    for group, own in several(members).items():
-        blocks, doses, table = complete_blocks(own, "dose", _gain("clear"))
-        if len(doses) < 2 or not blocks:
-            continue
-        _, _, null = complete_blocks(own, "dose", _gain("clear", swapped=True))
-        missing = "" if null.shape == table.shape else own[0].no_swap
-        by_null = contrast(doses, null) if not missing else np.array([math.nan])
-        rise = contrast(doses, table)
-        yield _Draft(
-            Finding(
-                claim,
-                group,
-                measured=_exp(float(np.mean(rise))),
-                null=_exp(float(np.mean(by_null))),
-                samples=len(blocks),
-                missing=missing,
-                details=(f"from {_dose_name(own)} {doses[0]:g} to {doses[-1]:g}",),
-                settings=_shared(own),
-            ),
-            None if missing else sample(rise - by_null),
-        )
-
-
 def _concordance(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
     """Rank correlation of lower loss with gain over the conditions of a seed."""
     for group, own in several(members).items():
         trained = [one for one in own if one.trained]
-        blocks, doses, gain = complete_blocks(trained, "dose", _gain("clear"))
+        blocks, doses, gain = complete_blocks(trained, "dose", _gained)
         others, _, learned = complete_blocks(trained, "dose", _learned)
         common = [block for block in blocks if block in others]
         if len(doses) < 3 or not common:
@@ -411,7 +388,7 @@ _TESTS: dict[str, Callable[[Sequence[Observation], str], Iterator[_Draft]]] = {
     "learned": _by_heads,
     "diversity-loss": _by_dose,
     "diversity-clarity": _by_dose,
-    "diversity-synergy": _diversity_synergy,
+    "diversity-synergy": _by_dose,
     "concordance": _concordance,
     "condition": _check,
     "identical-heads": _check,

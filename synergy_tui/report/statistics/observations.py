@@ -30,6 +30,7 @@ class Numbers:
     hitting_time: float  # steps, as the convention measures it; inf where the sink is out of reach
     fidelity: float  # minimax, in [0, 1]
     loss: float = math.nan  # held-out, nats
+    gain: float = math.nan  # fidelity over one best head per network, chosen on other inputs
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,10 @@ def sweep(
                 math.exp(2 + of_seed[0]),
                 math.exp(-4 + of_seed[1] + averaging * share),
                 math.exp(1 + 0.01 * of_seed[2]),
+                math.exp(averaging * share * dose),
             )
-            swapped = averaging * share
-            own = swapped + gain * share + dose_gain * dose + noise * rng.normal()
+            swapped = averaging * share * dose
+            own = swapped + gain * far + dose_gain * dose + noise * rng.normal()
             found.append(
                 Observation(
                     group="sort",
@@ -73,6 +74,7 @@ def sweep(
                         first.hitting_time * near(-sooner * far),
                         first.fidelity * near(clearer * far),
                         first.loss * near(-learned * far - dose_learned * dose),
+                        math.exp(own),
                     ),
                     untrained=first,
                     loss_of="held-out",
@@ -106,6 +108,9 @@ def test_what_untrained_networks_and_swapped_heads_show_too_is_no_effect() -> No
         claim.id for claim in CLAIMS if claim.kind == "effect"
     }
     assert {each.verdict for each in effects} == {Verdict.NO_EFFECT}
+    # Fully different heads gain by averaging, identical ones nothing: that is not learned either.
+    (dose,) = [each for each in effects if each.claim == "diversity-synergy"]
+    assert dose.measured > 1.3
     (clearer,) = [each for each in effects if each.claim == "clearer"]
     assert clearer.measured > 1.3  # the rise that was called support before
     assert clearer.null == pytest.approx(math.exp(0.3 * 1.0), rel=1e-9)
