@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synergy_tui.drawing import grid
 from synergy_tui.report.evidence import Evidence, time_in_words
@@ -102,6 +103,13 @@ class _Curve:
     null_name: str
     one_convention: bool = False
     axes: tuple[str, ...] = ("heads", "dose")
+
+
+_NULLS = {
+    "": "",
+    "untrained": "how the same networks change untrained, from the first mean on",
+    "swapped heads": "swapped heads",
+}
 
 
 def _of(path: str) -> Callable[[Observation], float]:
@@ -203,7 +211,7 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
             steps = f"{time_in_words(convention)}. " if curve.key == "soon" else ""
             named = "" if curve.one_convention else f" ({convention})"
             dashed = (
-                f"Dashed: {curve.null_name}. "
+                f"Dashed: {_NULLS[curve.null_name]}. "
                 if any(nulls.values())
                 else f"No null: {curve.null_name} networks were not measured. "
                 if curve.null_name
@@ -246,6 +254,16 @@ def _points(
     ]
 
 
+def _means(points: Points, conditions: Sequence[float]) -> NDArray[np.float64]:
+    """Geometric means by condition; nan where a value is not positive or infinite."""
+    found = np.full(len(conditions), math.nan)
+    for place, condition in enumerate(conditions):
+        values = np.array([v for _, c, v in points if c == condition])
+        if values.size and np.isfinite(values).all() and (values > 0).all():
+            found[place] = np.exp(np.log(values).mean())
+    return found
+
+
 def _draw(
     shown: Mapping[str, Points], nulls: Mapping[str, Points], label: str, curve: _Curve
 ) -> Figure:
@@ -255,12 +273,10 @@ def _draw(
         if curve.key == "gain":
             axes.axhline(1.0, color=INK, linewidth=0.6, linestyle=":")
         conditions = sorted({where for _, where, _ in points})
-        means = []
-        for condition in conditions:
-            values = np.array([v for _, c, v in null if c == condition])
-            usable = values.size and np.isfinite(values).all() and (values > 0).all()
-            means.append(float(np.exp(np.log(values).mean())) if usable else math.nan)
-        axes.plot(range(len(conditions)), means, "--s", color=INK, linewidth=1.0, ms=2.5)
+        own, line = (_means(each, conditions) for each in (points, null))
+        if curve.null_name == "untrained":
+            line = line * (own[0] / line[0])
+        axes.plot(range(len(conditions)), line, "--s", color=INK, linewidth=1.0, ms=2.5)
         return room
 
     groups = {name: (points, nulls[name]) for name, points in shown.items()}
