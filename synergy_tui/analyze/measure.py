@@ -34,6 +34,8 @@ class Options:
     source: str | None = None  # from this node, by name or number, else from the faintest
     sinks: int = 1  # measure fidelity also with each of the last so many positions as sink
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
+    depth: int | None = None
+    """Layers of the model, where the source is one of them; else the source's own."""
     gammas: tuple[str | float, ...] = ()
     """Shares of attention beside the residual path for which all layers are measured in order;
     with ``why`` and several layers ``half`` unless others are given."""
@@ -71,10 +73,8 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
         else:
             weights = np.stack([layer.weights for layer in layers])
             chosen |= {"weights_label": layers[0].weights_label, "rows": rows}
-            by_input = [
-                engine.analyze_batch(part, weights, sinks=options.sinks, **chosen)
-                for part in _parts(source)
-            ]
+            chosen |= {"sinks": options.sinks, "depth": options.depth}
+            by_input = [engine.analyze_batch(part, weights, **chosen) for part in _parts(source)]
             analyses = [engine.pool(inputs) for inputs in zip(*by_input, strict=True)]
         records = [{**each, "fidelity": listing.renumber(each["fidelity"])} for each in analyses]
         reasons = _why(source, layers, rows, convention) if options.why else []
@@ -156,7 +156,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         return _optimised(source, systems)
     if given == "uniform":
         return [each.with_weights("uniform") for each in systems]
-    shares = _learned(source) if given == "learned" else _given_weights(given)
+    shares = _learned(source) if given == "learned" else given_weights(given)
     if len(shares) not in (1, len(systems)):
         raise UserError(
             f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
@@ -193,7 +193,7 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
     ]
 
 
-def _given_weights(given: str) -> np.ndarray:
+def given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
         weights = np.asarray(read_numbers(given, float), dtype=np.float64)

@@ -87,6 +87,8 @@ class HeadAlone(TypedDict):
     weight: NotRequired[Share]
     mixing_time_tv_max: NotRequired[Time]
     loss_without: NotRequired[Number]
+    projection: NotRequired[Share]
+    output: NotRequired[Share]
 
 
 class Sinks(TypedDict):
@@ -187,6 +189,7 @@ class Analysis(TypedDict):
     diversity: Diversity
     bounds: dict[str, Any]
     file: NotRequired[str]
+    module: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]
     arrival: NotRequired[Arrival]
     sinks: NotRequired[Sinks]

@@ -137,7 +137,7 @@ class Recorder:
                 names=tuple(system.names or ()),
                 designed=True,
             )
-            file = self._keep(run, designed)
+            file = self.keep(run, designed)
         self.write(kinds.Simulated(**measured, attention=file))
         self.end("finished", run, 0)
 
@@ -298,7 +298,7 @@ class Recorder:
         also = options.also if fully else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
         keep = options.kept_inputs and self._retention.writes
-        file = self._keep(run, snapshot.first(options.kept_inputs)) if keep else None
+        file = self.keep(run, snapshot.first(options.kept_inputs)) if keep else None
         return {**measured, "attention": file}
 
     def _how(self) -> dict[str, Any]:
@@ -332,7 +332,7 @@ class Recorder:
             "conventions": others,
         }
 
-    def _keep(self, run: str, snapshot: Snapshot) -> str | None:
+    def keep(self, run: str, snapshot: Snapshot) -> str | None:
         """Write an attention file; a disk without room costs the file, not the run."""
         name = f"attention/{snapshot.key}.safetensors"
         data = snapshot.packed(run=run, axes="input, layer, head, receiver, sender")
