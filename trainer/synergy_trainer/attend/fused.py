@@ -1,0 +1,204 @@
+"""What CUDA computes in one kernel per direction: attention with dropout, dropout, RMSNorm.
+
+The kernels (`fused_kernels`) need Triton, which PyTorch brings along on Linux. Without it, for
+heads or sequences they do not fit, or once they have failed, there are PyTorch's own operations.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from synergy_trainer.attend.dropout import Drops
+
+WIDEST, LONGEST = 64, 128  # a head's numbers, and tokens, that one program keeps in registers
+_LOG2_E = 1.4426950408889634
+_ENTRIES = 2048  # of a tile of elementwise kernels
+_PARTS = (16, 10, 8, 5, 4, 2)  # that tokens are divided into for gradients of weights
+_DEVICES = {"cuda"}
+_failures: list[str] = []
+
+
+@cache
+def _kernels() -> ModuleType | None:
+    try:
+        from synergy_trainer.attend import fused_kernels
+    except (ImportError, OSError):
+        return None
+    return fused_kernels
+
+
+def missing() -> bool:
+    """Whether this process has no Triton, or one that failed."""
+    return _kernels() is None or bool(_failures)
+
+
+def give_up(reason: str) -> None:
+    """Use PyTorch's own operations from now on, in this process."""
+    _failures.append(reason)
+
+
+def fused_serves(x: Tensor) -> bool:
+    """Whether the kernels can compute with this tensor."""
+    return (
+        x.device.type in _DEVICES and x.dtype in (torch.float32, torch.bfloat16) and not missing()
+    )
+
+
+def attention_is_fused(qkv: Tensor) -> bool:
+    """Whether there is a kernel for attention of qkv (M, B, n, 3, H, w)."""
+    return qkv.shape[2] <= LONGEST and qkv.shape[-1] <= WIDEST and fused_serves(qkv)
+
+
+def _tf32() -> bool:
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        return bool(matmul.fp32_precision == "tf32")
+    return bool(matmul.allow_tf32)
+
+
+def _power_of_two(number: int, least: int = 16) -> int:
+    return max(least, 1 << (number - 1).bit_length())
+
+
+def _numbers(drops: Drops | None) -> tuple[int, int, int, float]:
+    """Rank, size, threshold and gain, as kernels take them."""
+    return (0, 1, 0, 1.0) if drops is None else (drops.rank, drops.size, drops.threshold, drops.gain)
+
+
+class FusedAttention(torch.autograd.Function):
+    """Mix values by attention: qkv (M, B, n, 3, H, w) to (M, B, n, H, w).
+
+    Float32 products are TF32's where PyTorch's are; otherwise they are made of three TF32 products,
+    which leaves out the last two or three bits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, drops: Drops | None) -> Tensor:
+        qkv = qkv.contiguous()
+        models, sequences, length, _, heads, width = qkv.shape
+        out = qkv.new_empty(models, sequences, length, heads, width)
+        size = _power_of_two(length)
+        normalisers = qkv.new_empty(models * sequences * heads, size, dtype=torch.float32)
+        ctx.keys = drops.keys if drops is not None else normalisers  # not read
+        ctx.numbers = sequences, length, heads, width**-0.5 * _LOG2_E, *_numbers(drops)
+        ctx.options = {
+            "W": width,
+            "PADDED": _power_of_two(width),
+            "N": size,
+            "DROPS": drops is not None,
+            "PRECISION": "tf32" if _tf32() else "tf32x3",
+            "num_warps": 8 if size > 64 else 4,
+            "num_stages": 1,
+        }
+        ctx.save_for_backward(qkv, out, normalisers)
+        kernel: Any = _kernels()
+        grid = (len(normalisers),)
+        kernel.attention_forward[grid](
+            qkv, out, normalisers, ctx.keys, *ctx.numbers, **ctx.options
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        qkv, out, normalisers = ctx.saved_tensors
+        to = torch.empty_like(qkv)
+        kernel: Any = _kernels()
+        kernel.attention_backward[(len(normalisers),)](
+            qkv, out, normalisers, gradient.contiguous(), to, ctx.keys, *ctx.numbers, **ctx.options
+        )
+        return to, None
+
+
+class FusedDropout(torch.autograd.Function):
+    """Dropout of x (M, B, H, rows, columns), and the sum with a tensor of that shape if given."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, drops: Drops, added: Tensor | None) -> Tensor:
+        ctx.drops, ctx.dtype, ctx.adds = drops, x.dtype, added is not None
+        return _dropped(x, drops, added)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        to = _dropped(gradient, ctx.drops, None, ctx.dtype)
+        return to, None, gradient if ctx.adds else None
+
+
+def _dropped(
+    x: Tensor, drops: Drops, added: Tensor | None, dtype: torch.dtype | None = None
+) -> Tensor:
+    x = x.contiguous()
+    models, sequences, heads, rows, columns = x.shape
+    out = torch.empty_like(x, dtype=dtype or (x if added is None else added).dtype)
+    across = min(_power_of_two(columns), 128)
+    down = _ENTRIES // across
+    grid = (models * sequences * heads, -(-rows // down), -(-columns // across))
+    kernel: Any = _kernels()
+    kernel.drop[grid](
+        x, x if added is None else added.contiguous(), out, drops.keys,
+        sequences, heads, rows, columns, *_numbers(drops),
+        R=down, C=across, ADDS=added is not None,
+    )  # fmt: skip
+    return out
+
+
+class FusedNormalise(torch.autograd.Function):
+    """x / rms(x) along the last axis."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
+        x = x.contiguous()
+        out, factors = torch.empty_like(x), x.new_empty(x.shape[:-1])
+        ctx.save_for_backward(out, factors)
+        grid, options = _rows(x)
+        kernel: Any = _kernels()
+        kernel.normalise_forward[grid](
+            x, out, factors, factors.numel(), x.shape[-1], epsilon, **options
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        out, factors = ctx.saved_tensors
+        to = torch.empty_like(out)
+        grid, options = _rows(out)
+        kernel: Any = _kernels()
+        kernel.normalise_backward[grid](
+            out, factors, gradient.contiguous(), to, factors.numel(), out.shape[-1], **options
+        )
+        return to, None
+
+
+def _rows(x: Tensor) -> tuple[tuple[int], dict[str, int]]:
+    """Grid and tile of a kernel that reduces each row."""
+    across = _power_of_two(x.shape[-1])
+    down = max(1, _ENTRIES // across)
+    return (-(-(x.numel() // x.shape[-1]) // down),), {"R": down, "C": across}
+
+
+class Affine(torch.autograd.Function):
+    """x Wᵀ + b for x (M, T, i), W (M, o, i), b (M, o), fit for small models and many tokens.
+
+    The gradient of a small weight is a sum over all tokens, which a matrix library gives to the few
+    processors that its entries occupy; it is summed in parts instead, one per processor.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias[:, None, :], x, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        models, tokens, _ = x.shape
+        parts = next((k for k in _PARTS if tokens % k == 0 and tokens // k >= 128), 1)
+        one, other = (
+            each.reshape(models * parts, tokens // parts, -1) for each in (gradient, x)
+        )
+        of_weight = torch.bmm(one.mT, other).unflatten(0, (models, parts)).sum(1)
+        return torch.bmm(gradient, weight), of_weight, gradient.sum(1)
