@@ -25,7 +25,13 @@ from torch import Tensor
 
 from synergy_trainer.attend.attention import ByHead, attend, dropout
 from synergy_trainer.attend.dropout import Drops
-from synergy_trainer.attend.fused import Affine, FusedNormalise, fused_serves
+from synergy_trainer.attend.fused import (
+    Affine,
+    FusedAttention,
+    FusedNormalise,
+    attention_is_fused,
+    fused_serves,
+)
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.settings import Intervention, ModelShape
@@ -99,6 +105,9 @@ class ModelStack:
         self.heads = tuple(heads)
         self.device = torch.device(device)
         self.groups = list(_groups(self.heads, changes or [None] * len(self.heads)))
+        plain = all(change is None for *_, change in self.groups)
+        # Queries, keys and values are used as the bank of their projections has them.
+        self._ordinary = plain and shape.queries is None and shape.positions != "rotary"
         sizes: dict[str, tuple[int, ...]] = {}
         for name, size in shape.parameter_shapes().items():
             bank, part = _bank_of(name)
@@ -162,9 +171,9 @@ class ModelStack:
 
         `drops` are those of every layer, of attention weights and of the MLP's output; empty
         without dropout. `dtype` is that of the matrix products but the last; the residual stream
-        and the logits are float32. Where `found` is given, the attention (M·B, H, n, n) of each layer's groups
-        is appended to it, and to `norms` what its output has of the norms (M, B·n) where it is
-        added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
+        and the logits are float32. Where `found` is given, the attention (M·B, H, n, n) of each
+        layer's groups is appended to it, and to `norms` what its output has of the norms (M, B·n)
+        where it is added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
         """
         models, batch, length = inputs.shape
         x = self._embed(inputs)
@@ -237,7 +246,9 @@ class ModelStack:
         return torch.baddbmm(bias[:, None, :], x, weight.mT)
 
     def _attention(self, qkv: Tensor, drops: Drops | None, found: list[Tensor] | None) -> Tensor:
-        """Mix values for every group in turn: qkv (M, B, n, ·) → (M, B·n, d)."""
+        """Mix values, group by group or all at once: qkv (M, B, n, ·) → (M, B·n, d)."""
+        if found is None and self._ordinary and attention_is_fused(qkv, self.heads):
+            return FusedAttention.apply(qkv, self.heads, drops).flatten(1, 2)
         mixed = []
         sizes = [stop - start for start, stop, *_ in self.groups]
         parts = qkv.split(sizes) if len(sizes) > 1 else [qkv]

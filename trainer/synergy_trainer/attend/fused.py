@@ -6,7 +6,10 @@ heads or sequences they do not fit, or once they have failed, there are PyTorch'
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from itertools import groupby, repeat
 from types import ModuleType
 from typing import Any
 
@@ -49,9 +52,10 @@ def fused_serves(x: Tensor) -> bool:
     )
 
 
-def attention_is_fused(qkv: Tensor) -> bool:
-    """Whether there is a kernel for attention of qkv (M, B, n, 3, H, w)."""
-    return qkv.shape[2] <= LONGEST and qkv.shape[-1] <= WIDEST and fused_serves(qkv)
+def attention_is_fused(qkv: Tensor, heads: Iterable[int]) -> bool:
+    """Whether there are kernels for attention of qkv (M, B, n, 3·d) by so many heads."""
+    widest = qkv.shape[-1] // (3 * min(heads))
+    return qkv.shape[2] <= LONGEST and widest <= WIDEST and fused_serves(qkv)
 
 
 def _tf32() -> bool:
@@ -67,51 +71,94 @@ def _power_of_two(number: int, least: int = 16) -> int:
 
 def _numbers(drops: Drops | None) -> tuple[int, int, int, float]:
     """Rank, size, threshold and gain, as kernels take them."""
-    return (0, 1, 0, 1.0) if drops is None else (drops.rank, drops.size, drops.threshold, drops.gain)
+    return (
+        (0, 1, 0, 1.0) if drops is None else (drops.rank, drops.size, drops.threshold, drops.gain)
+    )
+
+
+def _launch(name: str, grid: tuple[int, ...], x: Tensor, *rest: Any, **options: Any) -> None:
+    """Run a kernel on the device of its first tensor."""
+    with torch.cuda.device_of(x):
+        getattr(_kernels(), name)[grid](x, *rest, **options)
 
 
 class FusedAttention(torch.autograd.Function):
-    """Mix values by attention: qkv (M, B, n, 3, H, w) to (M, B, n, H, w).
+    """Mix values by attention: qkv (M, B, n, 3·d) to (M, B, n, d).
 
-    Float32 products are TF32's where PyTorch's are; otherwise they are made of three TF32 products,
-    which leaves out the last two or three bits.
+    `heads` are those of M models, in stretches of equal ones; each stretch is a kernel, and they
+    run at the same time. Float32 products are TF32's where PyTorch's are; otherwise they are made
+    of three TF32 products, which leaves out the last two or three bits.
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, drops: Drops | None) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, heads: Sequence[int], drops: Drops | None) -> Tensor:
         qkv = qkv.contiguous()
-        models, sequences, length, _, heads, width = qkv.shape
-        out = qkv.new_empty(models, sequences, length, heads, width)
+        models, sequences, length, width = qkv.shape
+        out = qkv.new_empty(models, sequences, length, width // 3)
         size = _power_of_two(length)
-        normalisers = qkv.new_empty(models * sequences * heads, size, dtype=torch.float32)
-        ctx.keys = drops.keys if drops is not None else normalisers  # not read
-        ctx.numbers = sequences, length, heads, width**-0.5 * _LOG2_E, *_numbers(drops)
-        ctx.options = {
-            "W": width,
-            "PADDED": _power_of_two(width),
-            "N": size,
-            "DROPS": drops is not None,
-            "PRECISION": "tf32" if _tf32() else "tf32x3",
-            "num_warps": 8 if size > 64 else 4,
-            "num_stages": 1,
-        }
+        normalisers = qkv.new_empty(sequences * sum(heads), size, dtype=torch.float32)
+        ctx.heads, ctx.drops = heads, drops
+        ctx.precision = "tf32" if _tf32() else "tf32x3"
         ctx.save_for_backward(qkv, out, normalisers)
-        kernel: Any = _kernels()
-        grid = (len(normalisers),)
-        kernel.attention_forward[grid](
-            qkv, out, normalisers, ctx.keys, *ctx.numbers, **ctx.options
-        )
+        _attention("attention_forward", ctx, qkv, out, normalisers)
         return out
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         qkv, out, normalisers = ctx.saved_tensors
         to = torch.empty_like(qkv)
-        kernel: Any = _kernels()
-        kernel.attention_backward[(len(normalisers),)](
-            qkv, out, normalisers, gradient.contiguous(), to, ctx.keys, *ctx.numbers, **ctx.options
-        )
-        return to, None
+        _attention("attention_backward", ctx, qkv, out, normalisers, gradient.contiguous(), to)
+        return to, None, None
+
+
+def _attention(
+    name: str, ctx: Any, qkv: Tensor, out: Tensor, normalisers: Tensor, *more: Tensor
+) -> None:
+    """Run one kernel per stretch of models with equally many heads, side by side."""
+    _, sequences, length, d = out.shape
+    drops: Drops | None = ctx.drops
+    stretches = [(heads, len(list(members))) for heads, members in groupby(ctx.heads)]
+    branches = _branches(qkv.device, len(stretches) - 1)
+    start = row = 0
+    with _side_by_side(qkv, branches) as places:
+        for (heads, count), place in zip(stretches, places, strict=False):
+            own, width = slice(start, start + count), d // heads
+            pairs = count * sequences * heads
+            parts = [each[own] for each in (qkv, out)]
+            parts += [normalisers[row : row + pairs], *(each[own] for each in more)]
+            keys = parts[0] if drops is None else drops.keys[own]  # not read without dropout
+            with place:
+                _launch(
+                    name, (pairs,), *parts, keys, sequences, length, heads,
+                    width**-0.5 * _LOG2_E, *_numbers(drops), W=width, PADDED=_power_of_two(width),
+                    N=normalisers.shape[1], BLOCK=min(normalisers.shape[1], 64),
+                    DROPS=drops is not None, PRECISION=ctx.precision, num_warps=4, num_stages=1,
+                )  # fmt: skip
+            start, row = start + count, row + pairs
+
+
+@cache
+def _branches(device: torch.device, count: int) -> list[torch.cuda.Stream]:
+    """Streams beside the current one."""
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.Stream(device) for _ in range(count)]
+
+
+@contextmanager
+def _side_by_side(
+    x: Tensor, branches: Sequence[torch.cuda.Stream]
+) -> Iterator[Iterable[AbstractContextManager[object]]]:
+    """Places to launch from whose kernels may overlap: all start after, and end before, others."""
+    if not branches:
+        yield repeat(nullcontext())
+        return
+    own = torch.cuda.current_stream(x.device)
+    for branch in branches:
+        branch.wait_stream(own)
+    yield [nullcontext(), *map(torch.cuda.stream, branches)]
+    for branch in branches:
+        own.wait_stream(branch)
 
 
 class FusedDropout(torch.autograd.Function):
@@ -137,9 +184,8 @@ def _dropped(
     across = min(_power_of_two(columns), 128)
     down = _ENTRIES // across
     grid = (models * sequences * heads, -(-rows // down), -(-columns // across))
-    kernel: Any = _kernels()
-    kernel.drop[grid](
-        x, x if added is None else added.contiguous(), out, drops.keys,
+    _launch(
+        "drop", grid, x, x if added is None else added.contiguous(), out, drops.keys,
         sequences, heads, rows, columns, *_numbers(drops),
         R=down, C=across, ADDS=added is not None,
     )  # fmt: skip
@@ -155,10 +201,8 @@ class FusedNormalise(torch.autograd.Function):
         out, factors = torch.empty_like(x), x.new_empty(x.shape[:-1])
         ctx.save_for_backward(out, factors)
         grid, options = _rows(x)
-        kernel: Any = _kernels()
-        kernel.normalise_forward[grid](
-            x, out, factors, factors.numel(), x.shape[-1], epsilon, **options
-        )
+        rows, width = factors.numel(), x.shape[-1]
+        _launch("normalise_forward", grid, x, out, factors, rows, width, epsilon, **options)
         return out
 
     @staticmethod
@@ -166,10 +210,10 @@ class FusedNormalise(torch.autograd.Function):
         out, factors = ctx.saved_tensors
         to = torch.empty_like(out)
         grid, options = _rows(out)
-        kernel: Any = _kernels()
-        kernel.normalise_backward[grid](
-            out, factors, gradient.contiguous(), to, factors.numel(), out.shape[-1], **options
-        )
+        _launch(
+            "normalise_backward", grid, out, factors, gradient.contiguous(), to, factors.numel(),
+            out.shape[-1], **options,
+        )  # fmt: skip
         return to, None
 
 
@@ -197,8 +241,6 @@ class Affine(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         models, tokens, _ = x.shape
         parts = next((k for k in _PARTS if tokens % k == 0 and tokens // k >= 128), 1)
-        one, other = (
-            each.reshape(models * parts, tokens // parts, -1) for each in (gradient, x)
-        )
+        one, other = (each.reshape(models * parts, tokens // parts, -1) for each in (gradient, x))
         of_weight = torch.bmm(one.mT, other).unflatten(0, (models, parts)).sum(1)
         return torch.bmm(gradient, weight), of_weight, gradient.sum(1)

@@ -23,11 +23,13 @@ def _mix(x):
 
 
 @triton.jit
-def _hash_of_head(KEYS, model, sequence, head, rank, size):
+def _hash_of_head(KEYS, model, sequence, head, rank, size, DROPS: tl.constexpr):
     """What the hash of places has seen before it comes to row and column."""
-    bits = tl.load(KEYS + model).to(tl.uint32)
-    bits = _mix(bits ^ (sequence * size + rank).to(tl.uint32))
-    return _mix(bits ^ head.to(tl.uint32))
+    bits = head.to(tl.uint32)
+    if DROPS:
+        key = tl.load(KEYS + model).to(tl.uint32)
+        bits = _mix(_mix(key ^ (sequence * size + rank).to(tl.uint32)) ^ bits)
+    return bits
 
 
 @triton.jit
@@ -38,73 +40,131 @@ def _kept(bits, rows, columns, threshold):
 
 
 @triton.jit
+def _read(AT, rows, stride, n, W: tl.constexpr, PADDED: tl.constexpr):
+    """Rows of one head's queries, keys or values, and 0 past the last."""
+    c = tl.arange(0, PADDED)
+    inside = (rows[:, None] < n) & (c[None, :] < W)
+    return tl.load(AT + rows[:, None] * stride + c[None, :], inside, 0.0)
+
+
+@triton.jit
+def _write(AT, values, rows, stride, n, W: tl.constexpr, PADDED: tl.constexpr):
+    c = tl.arange(0, PADDED)
+    inside = (rows[:, None] < n) & (c[None, :] < W)
+    tl.store(AT + rows[:, None] * stride + c[None, :], values, inside)
+
+
+@triton.jit
 def attention_forward(
     QKV, OUT, NORMALISERS, KEYS, sequences, n, heads, scale, rank, size, threshold, gain,
-    W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, DROPS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
+    DROPS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program per model, sequence and head: qkv (M, B, n, 3, H, w) to out (M, B, n, H, w).
 
     `scale` is log2 e / √w. NORMALISERS (M·B·H, N) receives the base-2 logarithm of each row's sum
-    of exponentials. PADDED and N are powers of two, at least 16, W and n.
+    of exponentials. PADDED, N and BLOCK are powers of two: at least 16, W and n; N is one or two
+    blocks of rows, of which the first needs only the first block of columns.
     """
     pair = tl.program_id(0)
     sequence, head = pair // heads, pair % heads
     d = heads * W
-    r, c = tl.arange(0, N), tl.arange(0, PADDED)
-    inside = (r[:, None] < n) & (c[None, :] < W)
-    at = QKV + sequence * n * 3 * d + r[:, None] * 3 * d + head * W + c[None, :]
-    q = tl.load(at, inside, 0.0)
-    k = tl.load(at + d, inside, 0.0)
-    v = tl.load(at + 2 * d, inside, 0.0)
+    QKV += sequence * n * 3 * d + head * W
+    OUT += sequence * n * d + head * W
+    bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size, DROPS)
+    for block in tl.static_range(N // BLOCK):
+        r = block * BLOCK + tl.arange(0, BLOCK)
+        c = tl.arange(0, (block + 1) * BLOCK)
+        q = _read(QKV, r, 3 * d, n, W, PADDED)
+        k = _read(QKV + d, c, 3 * d, n, W, PADDED)
+        v = _read(QKV + 2 * d, c, 3 * d, n, W, PADDED)
+        x = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
+        x = tl.where(r[:, None] >= c[None, :], x, -1e30)
+        top = tl.max(x, 1)
+        p = tl.exp2(x - top[:, None])
+        total = tl.sum(p, 1)
+        p = p / total[:, None]
+        if DROPS:
+            p = tl.where(_kept(bits, r, c, threshold), p * gain, 0.0)
+        o = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
+        _write(OUT, o, r, d, n, W, PADDED)
+        tl.store(NORMALISERS + pair * N + r, top + tl.log2(total))
+
+
+@triton.jit
+def _gradients(
+    q, k, v, g, mean, normalisers, r, c, n, scale, bits, threshold, gain,
+    DROPS: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """What mixes values at rows r and columns c, and the gradient of the logits there."""
     x = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-    x = tl.where(r[:, None] >= r[None, :], x, -1e30)
-    top = tl.max(x, 1)
-    p = tl.exp2(x - top[:, None])
-    total = tl.sum(p, 1)
-    p = p / total[:, None]
+    p = tl.exp2(x - normalisers[:, None])
+    p = tl.where((r[:, None] >= c[None, :]) & (r[:, None] < n), p, 0.0)
+    of_p = tl.dot(g, tl.trans(v), input_precision=PRECISION)
+    mixing = p
     if DROPS:
-        bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size)
-        p = tl.where(_kept(bits, r, r, threshold), p * gain, 0.0)
-    o = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
-    tl.store(OUT + sequence * n * d + r[:, None] * d + head * W + c[None, :], o, inside)
-    tl.store(NORMALISERS + pair * N + r, top + tl.log2(total))
+        kept = _kept(bits, r, c, threshold)
+        of_p = tl.where(kept, of_p * gain, 0.0)
+        mixing = tl.where(kept, p * gain, 0.0)
+    of_x = p * (of_p - mean[:, None]) * (scale * 0.6931471805599453)
+    return mixing.to(g.dtype), of_x.to(q.dtype)
 
 
 @triton.jit
 def attention_backward(
     QKV, OUT, NORMALISERS, GRADIENT, TO, KEYS, sequences, n, heads, scale, rank, size, threshold,
-    gain, W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, DROPS: tl.constexpr,
-    PRECISION: tl.constexpr,
+    gain, W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
+    DROPS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Write into TO the gradient of QKV from that of OUT; attention is computed again."""
     pair = tl.program_id(0)
     sequence, head = pair // heads, pair % heads
     d = heads * W
-    r, c = tl.arange(0, N), tl.arange(0, PADDED)
-    inside = (r[:, None] < n) & (c[None, :] < W)
-    at = sequence * n * 3 * d + r[:, None] * 3 * d + head * W + c[None, :]
-    there = sequence * n * d + r[:, None] * d + head * W + c[None, :]
-    q = tl.load(QKV + at, inside, 0.0)
-    k = tl.load(QKV + at + d, inside, 0.0)
-    v = tl.load(QKV + at + 2 * d, inside, 0.0)
-    g = tl.load(GRADIENT + there, inside, 0.0)
-    mean = tl.sum(g.to(tl.float32) * tl.load(OUT + there, inside, 0.0).to(tl.float32), 1)
-    x = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-    p = tl.exp2(x - tl.load(NORMALISERS + pair * N + r)[:, None])
-    p = tl.where((r[:, None] >= r[None, :]) & (r[:, None] < n), p, 0.0)
-    of_p = tl.dot(g, tl.trans(v), input_precision=PRECISION)
-    mixing = p
-    if DROPS:
-        bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size)
-        kept = _kept(bits, r, r, threshold)
-        of_p = tl.where(kept, of_p * gain, 0.0)
-        mixing = tl.where(kept, p * gain, 0.0)
-    of_v = tl.dot(tl.trans(mixing.to(g.dtype)), g, input_precision=PRECISION)
-    tl.store(TO + at + 2 * d, of_v, inside)
-    of_x = (p * (of_p - mean[:, None]) * (scale * 0.6931471805599453)).to(q.dtype)
-    tl.store(TO + at, tl.dot(of_x, k, input_precision=PRECISION), inside)
-    tl.store(TO + at + d, tl.dot(tl.trans(of_x), q, input_precision=PRECISION), inside)
+    QKV += sequence * n * 3 * d + head * W
+    TO += sequence * n * 3 * d + head * W
+    OUT += sequence * n * d + head * W
+    GRADIENT += sequence * n * d + head * W
+    NORMALISERS += pair * N
+    bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size, DROPS)
+    r = tl.arange(0, BLOCK)
+    q = _read(QKV, r, 3 * d, n, W, PADDED)
+    k = _read(QKV + d, r, 3 * d, n, W, PADDED)
+    v = _read(QKV + 2 * d, r, 3 * d, n, W, PADDED)
+    g = _read(GRADIENT, r, d, n, W, PADDED)
+    mean = tl.sum(g.to(tl.float32) * _read(OUT, r, d, n, W, PADDED).to(tl.float32), 1)
+    mixing, of_x = _gradients(
+        q, k, v, g, mean, tl.load(NORMALISERS + r), r, r, n, scale, bits, threshold, gain, DROPS,
+        PRECISION,
+    )  # fmt: skip
+    of_q = tl.dot(of_x, k, input_precision=PRECISION)
+    of_k = tl.dot(tl.trans(of_x), q, input_precision=PRECISION)
+    of_v = tl.dot(tl.trans(mixing), g, input_precision=PRECISION)
+    if N > BLOCK:
+        _write(TO, of_q, r, 3 * d, n, W, PADDED)
+        c, r = r, BLOCK + tl.arange(0, BLOCK)
+        q = _read(QKV, r, 3 * d, n, W, PADDED)
+        g = _read(GRADIENT, r, d, n, W, PADDED)
+        mean = tl.sum(g.to(tl.float32) * _read(OUT, r, d, n, W, PADDED).to(tl.float32), 1)
+        normalisers = tl.load(NORMALISERS + r)
+        mixing, of_x = _gradients(
+            q, k, v, g, mean, normalisers, r, c, n, scale, bits, threshold, gain, DROPS, PRECISION
+        )
+        of_q = tl.dot(of_x, k, input_precision=PRECISION)
+        of_k += tl.dot(tl.trans(of_x), q, input_precision=PRECISION)
+        of_v += tl.dot(tl.trans(mixing), g, input_precision=PRECISION)
+        _write(TO + d, of_k, c, 3 * d, n, W, PADDED)
+        _write(TO + 2 * d, of_v, c, 3 * d, n, W, PADDED)
+        k = _read(QKV + d, r, 3 * d, n, W, PADDED)
+        v = _read(QKV + 2 * d, r, 3 * d, n, W, PADDED)
+        mixing, of_x = _gradients(
+            q, k, v, g, mean, normalisers, r, r, n, scale, bits, threshold, gain, DROPS, PRECISION
+        )
+        of_q += tl.dot(of_x, k, input_precision=PRECISION)
+        of_k = tl.dot(tl.trans(of_x), q, input_precision=PRECISION)
+        of_v = tl.dot(tl.trans(mixing), g, input_precision=PRECISION)
+    _write(TO, of_q, r, 3 * d, n, W, PADDED)
+    _write(TO + d, of_k, r, 3 * d, n, W, PADDED)
+    _write(TO + 2 * d, of_v, r, 3 * d, n, W, PADDED)
 
 
 @triton.jit
@@ -122,7 +182,7 @@ def drop(
     c = tl.program_id(2) * C + tl.arange(0, C)
     inside = (r[:, None] < rows) & (c[None, :] < columns)
     at = pair.to(tl.int64) * rows * columns + r[:, None] * columns + c[None, :]
-    bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size)
+    bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size, True)
     x = tl.load(X + at, inside, 0.0).to(tl.float32)
     x = tl.where(_kept(bits, r, c, threshold), x * gain, 0.0)
     if ADDS:
