@@ -41,7 +41,7 @@ except ImportError:
 import synergy_engine as engine
 from synergy_trainer import Probe, RunFailed, RunSettings, RunStarted, TrainStep, Warned, train
 from synergy_trainer.attend.dropout import Drops
-from synergy_trainer.attend.fused import FusedAttention
+from synergy_trainer.attend.fused import Affine, FusedAttention
 from synergy_trainer.cohort import Cohort
 from synergy_trainer.device import modes
 from synergy_trainer.settings import make_task
@@ -268,7 +268,7 @@ def findings(device: torch.device) -> Report:
         place = HEADS.index(int(heads))
         row = found[name] = {"published": [float(each.split()[place]) for each in PUBLISHED[task]]}
         try:
-            row |= at_work.result(timeout=150)
+            row |= at_work.result(timeout=60)
         except Exception:  # one that fails does not cost the others
             row["failed"] = traceback.format_exc()[-1000:]
     return found
@@ -352,6 +352,25 @@ def fused(device: torch.device) -> Report:
                 from triton.testing import do_bench_cudagraph
 
                 row["us"] = round(1e3 * do_bench_cudagraph(both, rep=5), 1)
+    for option in ("tf32", "float32", "bf16"):
+        kind = torch.bfloat16 if option == "bf16" else torch.float32
+        given = [
+            torch.randn(*shape, device=device).to(kind).requires_grad_()
+            for shape in ((8, 50 * count, 64), (8, 192, 64), (8, 192))
+        ]
+        exact = [each.detach().double().requires_grad_() for each in given]
+        gradient = torch.randn(8, 50 * count, 192, device=device).to(kind)
+        with modes(replace(PAPER, tf32=option == "tf32"), device):
+            out = Affine.apply(*given)
+            ours = (out, *torch.autograd.grad(out, given, gradient))
+        out = torch.baddbmm(exact[2][:, None], exact[0], exact[1].mT)
+        theirs = (out, *torch.autograd.grad(out, exact, gradient.double()))
+        found[f"affine, {option}"] = {
+            "apart": [
+                ((one - other).norm() / other.norm()).item()
+                for one, other in zip(ours, theirs, strict=True)
+            ]
+        }
     return found
 
 
@@ -363,7 +382,7 @@ def compiled(device: torch.device) -> Report:
     return {"first": first, **updates.milliseconds(100 if device.type == "cuda" else 1)}
 
 
-CHECKS = (machine, protocol, steps, tests, fused, findings, attention, same_bits, compiled)
+CHECKS = (machine, protocol, steps, tests, findings, fused, same_bits, attention, compiled)
 
 
 def tables(found: Report) -> str:

@@ -147,9 +147,15 @@ def test_normalisation_is_that_of_the_cpu(served: None, shape: tuple[int, ...]) 
     agree(with_gradient(normalised, x.to(DEVICE)), with_gradient(_Normalise.apply, x), 1e-6)
 
 
-@pytest.mark.parametrize("tokens", [1280, 300, 7])
-def test_affine_maps_and_their_gradients(tokens: int) -> None:
-    x, weight, bias = drawn(2, tokens, 6), drawn(2, 5, 6), drawn(2, 5)
+@pytest.mark.parametrize("kernels", [False, True])
+@pytest.mark.parametrize(("tokens", "inputs", "outputs"), [(1280, 6, 5), (300, 64, 100), (7, 3, 4)])
+def test_affine_maps_and_their_gradients(
+    kernels: bool, tokens: int, inputs: int, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernels and ON_GPU:
+        pytest.skip("would multiply by TF32")
+    monkeypatch.setattr(fused, "_products_serve", lambda _: kernels)
+    x, weight, bias = drawn(2, tokens, inputs), drawn(2, outputs, inputs), drawn(2, outputs)
     found = with_gradient(fused.Affine.apply, *(each.to(DEVICE) for each in (x, weight, bias)))
     wanted = with_gradient(lambda x, w, b: x @ w.mT + b[:, None], x, weight, bias)
     agree(found, wanted, 2e-6)

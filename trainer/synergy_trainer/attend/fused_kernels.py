@@ -54,7 +54,7 @@ def _write(AT, values, rows, stride, n, W: tl.constexpr, PADDED: tl.constexpr):
     tl.store(AT + rows[:, None] * stride + c[None, :], values, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["KEYS"])
 def attention_forward(
     QKV, OUT, NORMALISERS, KEYS, sequences, n, heads, scale, rank, size, threshold, gain,
     W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
@@ -110,7 +110,7 @@ def _gradients(
     return mixing.to(g.dtype), of_x.to(q.dtype)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["KEYS"])
 def attention_backward(
     QKV, OUT, NORMALISERS, GRADIENT, TO, KEYS, sequences, n, heads, scale, rank, size, threshold,
     gain, W: tl.constexpr, PADDED: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
@@ -167,7 +167,7 @@ def attention_backward(
     _write(TO + 2 * d, of_v, r, 3 * d, n, W, PADDED)
 
 
-@triton.jit
+@triton.jit(do_not_specialize_on_alignment=["KEYS"])
 def drop(
     X, ADDED, OUT, KEYS, sequences, heads, rows, columns, rank, size, threshold, gain,
     R: tl.constexpr, C: tl.constexpr, ADDS: tl.constexpr,
@@ -216,3 +216,52 @@ def normalise_backward(
     factor = tl.load(FACTORS + r, r < rows, 0.0)
     g = (g - x * (tl.sum(g * x, 1) / width)[:, None]) * factor[:, None]
     tl.store(TO + at, g, inside)
+
+
+@triton.jit
+def affine_forward(
+    X, WEIGHT, BIAS, OUT, tokens, inputs, outputs, R: tl.constexpr, C: tl.constexpr,
+    K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """x Wᵀ + b of x (M, tokens, inputs), one program per model and tile (R, C); K is all inputs."""
+    model = tl.program_id(2).to(tl.int64)
+    r = tl.program_id(0) * R + tl.arange(0, R)
+    o = tl.program_id(1) * C + tl.arange(0, C)
+    k = tl.arange(0, K)
+    rows, columns, within = r[:, None] < tokens, o < outputs, k[None, :] < inputs
+    x = tl.load(X + (model * tokens + r)[:, None] * inputs + k[None, :], rows & within, 0.0)
+    at = (model * outputs + o)[:, None] * inputs + k[None, :]
+    w = tl.load(WEIGHT + at, columns[:, None] & within, 0.0)
+    b = tl.load(BIAS + model * outputs + o, columns, 0.0).to(tl.float32)
+    y = tl.dot(x, tl.trans(w), input_precision=PRECISION) + b[None, :]
+    at = (model * tokens + r)[:, None] * outputs + o[None, :]
+    tl.store(OUT + at, y, rows & columns[None, :])
+
+
+@triton.jit
+def affine_backward(
+    GRADIENT, X, OF_WEIGHT, OF_BIAS, tokens, inputs, outputs, PART: tl.constexpr,
+    R: tl.constexpr, C: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The share of PART tokens in the gradients of W and b: (M, parts, outputs, inputs), float32.
+
+    One program per model, part and stretch C of outputs, which sums R tokens at a time.
+    """
+    model = tl.program_id(2).to(tl.int64)
+    o = tl.program_id(1) * C + tl.arange(0, C)
+    k = tl.arange(0, K)
+    columns, within = o < outputs, k < inputs
+    of_weight = tl.zeros((C, K), tl.float32)
+    of_bias = tl.zeros((C,), tl.float32)
+    for block in range(PART // R):
+        r = tl.program_id(0) * PART + block * R + tl.arange(0, R)
+        rows = (r < tokens)[:, None]
+        row = (model * tokens + r)[:, None]
+        g = tl.load(GRADIENT + row * outputs + o[None, :], rows & columns[None, :], 0.0)
+        x = tl.load(X + row * inputs + k[None, :], rows & within[None, :], 0.0)
+        of_weight += tl.dot(tl.trans(g), x, input_precision=PRECISION)
+        of_bias += tl.sum(g.to(tl.float32), 0)
+    at = (model * tl.num_programs(0) + tl.program_id(0)) * outputs + o
+    tl.store(OF_BIAS + at, of_bias, columns)
+    at = at[:, None] * inputs + k[None, :]
+    tl.store(OF_WEIGHT + at, of_weight, columns[:, None] & within[None, :])
