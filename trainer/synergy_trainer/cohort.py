@@ -181,12 +181,12 @@ class Cohort:
             self._parallel.average_([losses, accuracies])
         return Measured(losses, accuracies)
 
-    def _try_out(self, *example: Tensor) -> None:
+    def _try_out(self, inputs: Tensor, targets: Tensor, keys: Tensor) -> None:
         """Do without what this device offers but fails at, and say so in `remarks`."""
         self._tried = True
         while True:
             try:
-                self._differentiated(*example, measure=True)
+                self._differentiated(inputs, targets, keys, measure=True)
                 break
             except Exception as error:  # whatever compilers raise
                 if explain(error, self.device) or not self._simpler(error):
@@ -198,7 +198,7 @@ class Cohort:
                 "device: training on CUDA is several times slower without Triton; install triton"
             )
         try:
-            self._graphed = self._recorded(*example)
+            self._graphed = self._recorded(inputs, targets, keys)
         except RuntimeError as error:
             if explain(error, self.device):
                 raise

@@ -211,12 +211,12 @@ class _Training:
             rate = self._clock.rate(step, settings.batch * settings.length)
             yield from self._sorted(
                 TrainStep(name, step, loss, accuracy, rate)
-                for cohort, found in read
-                for name, loss, accuracy in found
+                for cohort, rows in read
+                for name, loss, accuracy in rows
                 if name in cohort.alive
             )
-        for cohort, found in read:
-            for name, loss, _ in found:
+        for cohort, rows in read:
+            for name, loss, _ in rows:
                 if name in cohort.alive and not math.isfinite(loss):
                     at = cohort.learning_rate
                     yield from self._fail_for_good(cohort, name, diverged(step, loss, at))

@@ -35,14 +35,14 @@ def attend(
     """
     if change is not None and found is None and drops is None:
         heads = qkv.shape[4] if isinstance(qkv, Tensor) else qkv[0].shape[3]
-        if alike := joined(change, heads):
-            qkv, change = _wider(qkv, *alike), None
+        if pair := joined(change, heads):
+            qkv, change = _wider(qkv, *pair), None
     plain = change is None and found is None
     if isinstance(qkv, Tensor) and plain and qkv.shape[-1] <= WIDEST and lanes_serve(qkv):
         return LaneAttention.apply(qkv, drops)
     if isinstance(qkv, Tensor) and plain and attention_is_fused(qkv.flatten(3), [qkv.shape[4]]):
-        heads = [qkv.shape[4]] * len(qkv)
-        return FusedAttention.apply(qkv.flatten(3), heads, drops).unflatten(3, (heads[0], -1))
+        alike = [qkv.shape[4]] * len(qkv)
+        return FusedAttention.apply(qkv.flatten(3), alike, drops).unflatten(3, (alike[0], -1))
     parts = qkv.unbind(3) if isinstance(qkv, Tensor) else qkv
     models, sequences = parts[0].shape[:2]
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in parts)

@@ -22,7 +22,6 @@ WIDEST, LONGEST = 64, 128  # a head's numbers, and tokens, that one program keep
 _LOG2_E = 1.4426950408889634
 _ENTRIES = 2048  # of a tile of elementwise kernels
 _PARTS = (16, 10, 8, 5, 4, 2)  # that tokens are divided into for gradients of weights
-_PART = 512  # tokens, likewise, by the kernel
 _ROWS = 64  # of a tile of products
 _DEVICES = {"cuda"}
 _failures: list[str] = []
@@ -229,8 +228,9 @@ def _rows(x: Tensor) -> tuple[tuple[int], dict[str, int]]:
 class Affine(torch.autograd.Function):
     """x Wᵀ + b for x (M, T, i), W (M, o, i), b (M, o), fit for small models and many tokens.
 
-    The gradient of a small weight is a sum over all tokens, which a matrix library gives to the few
-    processors that its entries occupy; it is summed in parts instead, together with the bias's.
+    A matrix library writes the bias in a pass of its own, and gives the gradient of a small weight,
+    a sum over all tokens, to the few processors that its entries occupy. So the bias is added where
+    the product is made, and the gradient is summed in parts; a kernel for that was slower.
     """
 
     @staticmethod
@@ -244,42 +244,21 @@ class Affine(torch.autograd.Function):
         out = x.new_empty(models, tokens, outputs)
         grid = (-(-tokens // _ROWS), -(-outputs // _ROWS), models)
         _launch(
-            "affine_forward", grid, x, weight.contiguous(), bias.contiguous(), out, tokens, inputs,
-            outputs, **_tiles(inputs),
+            "affine", grid, x, weight.contiguous(), bias.contiguous(), out, tokens, inputs, outputs,
+            R=_ROWS, C=_ROWS, K=_power_of_two(inputs), PRECISION="tf32", num_warps=4,
         )  # fmt: skip
         return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        of_x = torch.bmm(gradient, weight)
-        models, tokens, outputs = gradient.shape
-        if not _products_serve(x):
-            parts = next((k for k in _PARTS if tokens % k == 0 and tokens // k >= 128), 1)
-            one, other = (
-                each.reshape(models * parts, tokens // parts, -1) for each in (gradient, x)
-            )
-            of_weight = torch.bmm(one.mT, other).unflatten(0, (models, parts)).sum(1)
-            return of_x, of_weight, gradient.sum(1)
-        x = x.contiguous()
-        inputs = x.shape[2]
-        parts = -(-tokens // _PART)
-        of_weight = x.new_empty(models, parts, outputs, inputs, dtype=torch.float32)
-        of_bias = x.new_empty(models, parts, outputs, dtype=torch.float32)
-        _launch(
-            "affine_backward", (parts, -(-outputs // _ROWS), models), gradient, x, of_weight,
-            of_bias, tokens, inputs, outputs, PART=_PART, **_tiles(inputs), num_stages=2,
-        )  # fmt: skip
-        return of_x, of_weight.sum(1).to(x.dtype), of_bias.sum(1).to(x.dtype)
+        models, tokens, _ = x.shape
+        parts = next((k for k in _PARTS if tokens % k == 0 and tokens // k >= 128), 1)
+        one, other = (each.reshape(models * parts, tokens // parts, -1) for each in (gradient, x))
+        of_weight = torch.bmm(one.mT, other).unflatten(0, (models, parts)).sum(1)
+        return torch.bmm(gradient, weight), of_weight, gradient.sum(1)
 
 
 def _products_serve(x: Tensor) -> bool:
-    """Whether the kernels multiply by as many bits as PyTorch is to, and hold all inputs."""
+    """Whether the kernel multiplies by as many bits as PyTorch is to, and holds all inputs."""
     return x.shape[-1] <= 128 and (x.dtype == torch.bfloat16 or _tf32()) and fused_serves(x)
-
-
-def _tiles(inputs: int) -> dict[str, Any]:
-    return {
-        "R": _ROWS, "C": _ROWS, "K": _power_of_two(inputs), "PRECISION": "tf32", "num_warps": 4
-    }  # fmt: skip

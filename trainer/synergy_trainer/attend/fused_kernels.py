@@ -219,7 +219,7 @@ def normalise_backward(
 
 
 @triton.jit
-def affine_forward(
+def affine(
     X, WEIGHT, BIAS, OUT, tokens, inputs, outputs, R: tl.constexpr, C: tl.constexpr,
     K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -236,32 +236,3 @@ def affine_forward(
     y = tl.dot(x, tl.trans(w), input_precision=PRECISION) + b[None, :]
     at = (model * tokens + r)[:, None] * outputs + o[None, :]
     tl.store(OUT + at, y, rows & columns[None, :])
-
-
-@triton.jit
-def affine_backward(
-    GRADIENT, X, OF_WEIGHT, OF_BIAS, tokens, inputs, outputs, PART: tl.constexpr,
-    R: tl.constexpr, C: tl.constexpr, K: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """The share of PART tokens in the gradients of W and b: (M, parts, outputs, inputs), float32.
-
-    One program per model, part and stretch C of outputs, which sums R tokens at a time.
-    """
-    model = tl.program_id(2).to(tl.int64)
-    o = tl.program_id(1) * C + tl.arange(0, C)
-    k = tl.arange(0, K)
-    columns, within = o < outputs, k < inputs
-    of_weight = tl.zeros((C, K), tl.float32)
-    of_bias = tl.zeros((C,), tl.float32)
-    for block in range(PART // R):
-        r = tl.program_id(0) * PART + block * R + tl.arange(0, R)
-        rows = (r < tokens)[:, None]
-        row = (model * tokens + r)[:, None]
-        g = tl.load(GRADIENT + row * outputs + o[None, :], rows & columns[None, :], 0.0)
-        x = tl.load(X + row * inputs + k[None, :], rows & within[None, :], 0.0)
-        of_weight += tl.dot(tl.trans(g), x, input_precision=PRECISION)
-        of_bias += tl.sum(g.to(tl.float32), 0)
-    at = (model * tl.num_programs(0) + tl.program_id(0)) * outputs + o
-    tl.store(OF_BIAS + at, of_bias, columns)
-    at = at[:, None] * inputs + k[None, :]
-    tl.store(OF_WEIGHT + at, of_weight, columns[:, None] & within[None, :])
