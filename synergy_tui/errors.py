@@ -55,6 +55,7 @@ EXTRAS = {
     "figures": "publication figures (matplotlib)",
     "parquet": "Parquet tables (pyarrow)",
     "tensorboard": "TensorBoard event files (tensorboard)",
+    "wandb": "Weights & Biases (wandb)",
     "hf": "Hugging Face models (transformers)",
     "report": "reports (matplotlib, jinja2)",
     "ray": "sweeps on a Ray cluster (ray)",
@@ -91,7 +92,13 @@ _ADVICE = {
     'Renormalise on request: rows="normalise" (or rows="any" when they are not attention).': (
         "Divide each row by its sum, as `synergy analyze --renormalise` does."
     ),
-    'undirected="order" sends it from the node listed first': "write directed edges",
+    'undirected="order" sends it': "--undirected order sends it",
+    'rows="sinks"': "--learned-sinks",
+    "State the axes:": "State them with --axes:",
+    "State its axes:": "State them with --axes:",
+    "say which tensor holds the attention (a": "say which holds the attention with --tensor (a",
+    'state others with axes="…"': "--axes states others",
+    "give lengths or a mask to say otherwise": "--lengths, --mask or --range say otherwise",
     " (system.subset)": "",
 }
 

@@ -47,7 +47,7 @@ FLOORS = {
         loop
     """,
     "synergy_tui": """
-        errors words
+        errors words claims
         console drawing files streams
         machine scenario
         experiments
@@ -57,6 +57,7 @@ FLOORS = {
         sweep.executors
         sweep
         schemas analyze export report.statistics
+        watch
         report
         app.themes app.keys app.terminal app.timeline app.tail app.desk
         app.status app.widgets

@@ -9,6 +9,7 @@ from .analysis.batch import Headline as Headline, headline as headline
 from .analysis.bounds import Bound as Bound, bounds as bounds
 from .analysis.convention import CONVENTIONS as CONVENTIONS, Convention as Convention
 from .analysis.layers import layered as layered
+from .analysis.pooling import pool as pool
 from .analysis.why import why as why, why_batch as why_batch
 from .errors import (
     AttentionFileError as AttentionFileError,

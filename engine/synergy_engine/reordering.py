@@ -60,7 +60,8 @@ def reorder(system: MultiHeadSystem) -> Reordering:
     rank[order] = np.arange(len(order))
     heads = [_renumbered(head, order, rank) for head in system.sparse]
     names = None if system.names is None else tuple(system.names[node] for node in order)
-    renumbered = replace(system, sparse=tuple(heads), names=names)
+    listed = order if system.order is None else system.order[order]
+    renumbered = replace(system, sparse=tuple(heads), names=names, order=listed)
     before, after = _distance(system.sparse), _distance(heads)
     return Reordering(renumbered, order, before, after)
 

@@ -42,6 +42,9 @@ class MultiHeadSystem:
         Where the weights come from: ``"uniform"``, ``"given"``, ``"learned"`` or ``"optimal"``.
     names
         Node names, or ``None``.
+    order
+        (n,) int64: the number of each node in the list it was read from, where reading put nodes
+        in topological order (`engine.read_graph`); ``None`` where the two agree.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class MultiHeadSystem:
     weights: Floats
     weights_label: str
     names: tuple[str, ...] | None = None
+    order: Ints | None = None
 
     @classmethod
     def from_attention(
@@ -267,6 +271,7 @@ class MultiHeadSystem:
             dense=None if self.dense is None else np.ascontiguousarray(self.dense[:, :end, :end]),
             sparse=None if self.sparse is None else tuple(head.cut(end) for head in self.sparse),
             names=self.names[:end] if self.names else None,
+            order=None if self.order is None else self.order[:end],
         )
 
     def with_weights(

@@ -15,6 +15,10 @@ from synergy_engine.kernels.threads import over_ranges
 ROW_SUM_TOLERANCE = 1e-3
 """How far a row of attention may be from one: bfloat16 softmax stays within."""
 
+ROWS = ("check", "normalise", "any", "sinks")
+"""What may be done about row sums; ``"sinks"``: they are at most one, learned sinks have the rest.
+"""
+
 FAINTEST = 1e-290
 """Smaller weights count as zero: the reciprocals of their sums would not be numbers."""
 
@@ -36,9 +40,9 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     """Check dense weights and return them as a C-contiguous (…, n, n) float array.
 
     float32 and float64 keep their type, everything else becomes float64. ``rows`` is ``"check"``
-    (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum) or
-    ``"any"``. Weights below `FAINTEST` become 0. Raises `InvalidSystemError` with every problem
-    found.
+    (each row must sum to one within ``tolerance``), ``"normalise"`` (divide by the row sum),
+    ``"sinks"`` (at most one) or ``"any"``. Weights below `FAINTEST` become 0. Raises
+    `InvalidSystemError` with every problem found.
     """
     try:
         heads = np.asarray(array)
@@ -66,6 +70,12 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
         float(flat.size),
     )
     problems = _wrong_entries(heads) if found[:, 0].any() else []
+    if rows == "sinks":
+        over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
+        if over.any():
+            problems.append(
+                f"Rows sum to more than one: {_places(over)}; with learned sinks they sum to less."
+            )
     if rows == "check" and not found[:, 2].max() <= tolerance:
         with np.errstate(invalid="ignore"):
             off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
@@ -159,7 +169,8 @@ def batch_of_heads(
     attention: npt.ArrayLike, weights: str | npt.ArrayLike, *, rows: str
 ) -> tuple[Reals, Floats]:
     """Check attention (B, L, H, n, n) and head weights (L, H), (H,) or ``"uniform"``."""
-    batch = dense_heads(attention, rows=choose("rows", rows, ("check", "normalise", "any")))
+    choose("rows", rows, ROWS)
+    batch = dense_heads(attention, rows=rows)
     if batch.ndim != 5:
         raise InvalidSystemError(
             f"The attention has shape {batch.shape}; expected (inputs, layers, heads, n, n)."

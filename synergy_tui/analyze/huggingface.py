@@ -1,107 +1,243 @@
-"""Attention of a local Hugging Face model over texts; without downloads, without its code."""
+"""Local Hugging Face models and what they read; without downloads, without their authors' code."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from synergy_tui.analyze.sources import Source
 from synergy_tui.errors import UserError, require
 
-# Names of the matrix that mixes the heads' outputs: Llama, GPT-2, OPT, BERT and their relatives.
-_PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo")
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from synergy_tui.analyze.capture import Plan
+
+DTYPES = ("float32", "bfloat16", "float16")
+# From this much attention in one layer on, it is made head by head from queries and keys.
+_LARGE_LAYER = 2 * 2**30
+# Names that configurations give to the longest text.
+_CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx")
 
 
-def read_model(directory: Path, texts: Sequence[str], *, length: int | None = None) -> Source:
-    """Run a causal language model on texts and keep the attention of every layer, in float32.
+@dataclass(frozen=True)
+class Reading:
+    """What a model reads, and how it is run."""
 
-    The directory is as ``save_pretrained`` writes it, tokenizer included. Weights are read from
-    safetensors only, so that loading runs no code of the model's author. Texts are cut to the
-    shortest of them (or to ``length`` tokens), so that layers compare. Head weights come along
-    where the output projection is found.
+    texts: tuple[str, ...] = ()
+    tokens: np.ndarray | None = None  # (B, n) ids, in place of texts
+    length: int | None = None  # cut to so many tokens
+    device: str = "cpu"
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model with its inputs, ready to be run."""
+
+    name: str
+    model: Any
+    ids: torch.Tensor  # (B, n)
+    plan: Plan
+    labels: tuple[str, ...] | None  # the tokens, of a single input
+    exact: bool  # whether rows of attention sum to one as float32 does
+    notes: tuple[str, ...] = field(default=())
+
+
+def load(directory: Path, reading: Reading) -> Loaded:
+    """Load a model as ``save_pretrained`` writes it, and what it is to read.
+
+    Weights are read from safetensors only, so that loading runs no code of the model's author.
+    Texts are cut to the shortest of them (or to ``length`` tokens), so that layers compare. A
+    `UserError` says what cannot be read or measured.
     """
     transformers = require("transformers", "hf")
     import torch
-    from safetensors import SafetensorError
+
+    from synergy_tui.analyze.capture import plan
 
     if not directory.is_dir():
         raise UserError(f"There is no model directory {directory}.")
     transformers.logging.set_verbosity_error()
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **local)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            directory,
-            **local,
-            use_safetensors=True,
-            attn_implementation="eager",  # the fused ones never form the attention matrix
-            dtype=torch.float32,
-        )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{directory} cannot be read as a causal language model: {reason}",
-            hint="It needs config.json, a tokenizer and weights in safetensors.",
-        ) from error
-    ids = [tokenizer(text)["input_ids"] for text in texts]
-    shortest = min(map(len, ids))
-    count = min(shortest, length or shortest)
+    transformers.logging.disable_progress_bar()
+    config = _reading(
+        directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
+    )
+    ids, labels = _inputs(directory, reading)
+    lengths = [len(each) for each in ids]
+    count = min(*lengths, reading.length or lengths[0])
     if count < 2:
         raise UserError("A text of fewer than two tokens has no information to follow.")
-    config = model.config.get_text_config()
-    _require_memory(len(ids), config.num_hidden_layers, config.num_attention_heads, count)
-    model.eval()
-    with torch.inference_mode():
-        output = model(
-            input_ids=torch.tensor([each[:count] for each in ids]),
-            output_attentions=True,
-            use_cache=False,
+    text_config = config.get_text_config(decoder=True)
+    _require_context(directory, text_config, count)
+    size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
+    model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
+    most = model.get_input_embeddings().weight.shape[0]
+    wrong = [token for each in ids for token in each[:count] if not 0 <= token < most]
+    if wrong:
+        raise UserError(
+            f"{directory}: token {wrong[0]} is outside the model's embedding of {most} tokens.",
+            hint="The tokenizer belongs to another model, or the ids do.",
         )
-    if not output.attentions or any(layer is None for layer in output.attentions):
-        raise UserError(f"{directory}: this model does not return its attention.")
-    attention = np.stack([layer.float().numpy() for layer in output.attentions], axis=1)
-    notes = ["tokens: " + " ".join(tokenizer.convert_ids_to_tokens(ids[0][:count])[:40])]
-    if count < max(map(len, ids)):
+    chosen = torch.tensor([each[:count] for each in ids], device=reading.device)
+    found = plan(model, chosen, str(directory))
+    _require_memory(size, count, fused=found.fused)
+    notes = []
+    if labels is not None:
+        shown = " ".join(labels[:40])
+        notes.append(f"tokens: {shown}")
+        labels = labels[:count] if len(ids) == 1 else None
+    if count < max(lengths):
         notes.append(f"inputs cut to {count} tokens")
-    return Source(
-        str(directory), attention, _learned(model, attention.shape[2]), notes=tuple(notes)
+    if getattr(config, "is_encoder_decoder", False):
+        hears = "silence" if model.main_input_name == "input_features" else "the same text"
+        notes.append(f"the decoder's own attention; the encoder reads {hears}")
+    numbers = [place.number for place in found.places]
+    if numbers != list(range(1, len(numbers) + 1)):
+        listed = ", ".join(map(str, numbers))
+        notes.append(f"layers with attention, as the model numbers its blocks from 1: {listed}")
+    exact = found.fused or reading.dtype == "float32"
+    if not exact:
+        notes.append(f"attention was computed in {reading.dtype}; rows are divided by their sums")
+    return Loaded(str(directory), model, chosen, found, labels, exact, tuple(notes))
+
+
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
+def _reading(directory: Path, read: Any, what: str = "causal language model") -> Any:
+    """Return what ``read`` does, or say that the directory does not hold it."""
+    from safetensors import SafetensorError
+
+    failures = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+    try:
+        return read()
+    except (*failures, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{directory} cannot be read as a {what}: {reason}",
+            hint="It needs config.json, a tokenizer and weights in safetensors.",
+        ) from error
+
+
+def _inputs(directory: Path, reading: Reading) -> tuple[list[list[int]], tuple[str, ...] | None]:
+    """Return token ids of every input, and the first one's tokens where texts were given."""
+    import transformers
+
+    if reading.tokens is not None:
+        return reading.tokens.tolist(), None
+    files = (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "tokenizer.model",
+        "vocab.json",
+        "vocab.txt",
     )
+    if not any((directory / name).exists() for name in files):
+        raise UserError(
+            f"{directory} contains no tokenizer, so texts cannot become tokens.",
+            hint="Save one there (tokenizer.save_pretrained), or give ids: --tokens 3,1,2.",
+        )
+    tokenizer = _reading(
+        directory,
+        lambda: transformers.AutoTokenizer.from_pretrained(directory, **_LOCAL),
+        "model with a tokenizer",
+    )
+    ids = [tokenizer(text)["input_ids"] for text in reading.texts]
+    return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
 
 
-def _require_memory(inputs: int, layers: int, heads: int, tokens: int) -> None:
-    """Refuse attention that would not fit, before any of it is made."""
+def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, fused: bool) -> Any:
+    """Load the class that was saved; eager attention unless it would be too large to form.
+
+    Fused attention leaves out the capping of scores that some models have, so those stay eager.
+    """
+    import torch
+    import transformers
+
+    saved = (getattr(config, "architectures", None) or [""])[0]
+    kind = getattr(transformers, saved, transformers.AutoModelForCausalLM)
+    fused = (
+        fused
+        and getattr(kind, "_supports_sdpa", False)
+        and not getattr(text_config, "attn_logit_softcapping", None)
+    )
+    options = {
+        **_LOCAL,
+        "use_safetensors": True,
+        "attn_implementation": "sdpa" if fused else "eager",
+        "dtype": getattr(torch, reading.dtype),
+    }
+    model = _reading(directory, lambda: kind.from_pretrained(directory, **options))
+    try:
+        return model.to(reading.device).eval()
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--device {reading.device}: {reason}", hint="Leave it out, or give cpu, cuda or mps."
+        ) from error
+
+
+def _require_context(directory: Path, config: Any, count: int) -> None:
+    for name in _CONTEXT:
+        most = getattr(config, name, None)
+        if isinstance(most, int) and 0 < most < count:
+            raise UserError(
+                f"{directory}: the text has {count} tokens; the model reads {most} at most.",
+                hint=f"Cut it with --length {most}.",
+            )
+
+
+def _require_memory(layer: int, tokens: int, *, fused: bool) -> None:
+    """Refuse attention of ``layer`` bytes that would not fit, before any of it is made."""
     import psutil
 
-    # Once from the model, once stacked, once as the engine's own copy.
-    needed = 3 * 4 * inputs * layers * heads * tokens**2
+    # Eager attention has scores, their exponentials and what is handed on at the same time.
+    needed = layer * (1.25 if fused else 4)
     available = psutil.virtual_memory().available
     if needed > available:
         raise UserError(
-            f"The attention of {inputs} x {layers} layers x {heads} heads over {tokens} tokens "
-            f"needs about {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free.",
+            f"The attention of one layer over {tokens} tokens needs about {needed / 2**30:.1f} "
+            f"GiB; {available / 2**30:.1f} GiB are free.",
             hint="Cut the text with --length N.",
         )
 
 
-def _learned(model: Any, heads: int) -> np.ndarray | None:
+def read_texts(files: Sequence[Path]) -> tuple[str, ...]:
+    """Return the whole content of each file as one text."""
+    found = []
+    for file in files:
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--text-file {file}: {error}.", hint="Give UTF-8 text.") from error
+        if not text.strip():
+            raise UserError(f"--text-file {file} contains no text.")
+        found.append(text)
+    return tuple(found)
+
+
+def projection_norms(model: Any, layers: int, heads: int) -> np.ndarray | None:
     """Return (L, H): L2 norms of each head's slice of the output projection, normalised.
 
     ``None`` unless one projection per layer is found: a guess would be worse than uniform.
     """
+    import numpy as np
+
+    from synergy_tui.analyze.capture import PROJECTIONS
+
     found = []
     for name, module in model.named_modules():
         parent, _, own = name.lower().rpartition(".")
-        if own not in _PROJECTIONS or not ("attn" in parent or "attention" in parent):
+        if own not in PROJECTIONS or not ("attn" in parent or "attention" in parent):
             continue
-        weight = module.weight.detach().float().numpy()
+        weight = module.weight.detach().float().cpu().numpy()
         # GPT-2 keeps its matrices as (inputs, outputs), torch's Linear as (outputs, inputs).
         columns = weight if type(module).__name__ == "Conv1D" else weight.T
         if columns.shape[0] % heads:
             return None
         norms = np.linalg.norm(columns.reshape(heads, -1), axis=1)
         found.append(norms / norms.sum())
-    layers = model.config.get_text_config().num_hidden_layers
     return np.stack(found).astype(np.float64) if len(found) == layers else None

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from synergy_tui.analyze.listing import Listing
 from synergy_tui.analyze.sources import Source, read_numbers
 from synergy_tui.errors import UserError
-from synergy_tui.words import clean
 
 if TYPE_CHECKING:
     from synergy_engine import MultiHeadSystem
 
-Rows = Literal["check", "normalise", "any"]
+Rows = Literal["check", "normalise", "any", "sinks"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Options:
     source: str | None = None  # from this node, by name or number, else from the faintest
     sinks: int = 1  # measure fidelity also with each of the last so many positions as sink
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
+    depth: int | None = None
+    """Layers of the model, where the source is one of them; else the source's own."""
     gammas: tuple[str | float, ...] = ()
     """Shares of attention beside the residual path for which all layers are measured in order;
     with ``why`` and several layers ``half`` unless others are given."""
@@ -44,7 +45,8 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
     """Yield analysis objects: every layer and then overall, for one convention after another.
 
     Each is what ``synergy analyze --json`` prints: the engine's analysis plus ``file``, ``names``
-    where nodes have some, and ``paths``, ``why`` and ``layered`` where they were requested.
+    or ``tokens`` where nodes have some, ``notes`` on how the file was read, and ``paths``, ``why``
+    and ``layered`` where they were requested. Nodes are numbered as the file lists them.
     """
     import synergy_engine as engine
 
@@ -53,9 +55,12 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             f"{source.name} is a graph, which has one sink; --sinks is about positions in a text.",
             hint="Leave --sinks out.",
         )
-    rows: Rows = "normalise" if options.renormalise else source.rows
+    rows: Rows = "normalise" if options.renormalise and source.rows == "check" else source.rows
+    _refuse_unmeasurable(source, options)
+    listing = Listing.of(source)
     layers = _layers(source, options, rows)
-    layered = _layered(source, layers, options, rows)
+    layered = _layered(source, layers, options, rows, listing)
+    about = listing.keys | ({"notes": list(source.notes)} if source.notes else {})
     for convention in options.conventions:
         chosen: dict[str, Any] = {
             "convention": convention,
@@ -67,26 +72,66 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             analyses = [engine.analyze(layers[0], **chosen)]
         else:
             weights = np.stack([layer.weights for layer in layers])
-            label = layers[0].weights_label
-            analyses = engine.analyze_batch(
-                source.attention,
-                weights,
-                weights_label=label,
-                rows=rows,
-                sinks=options.sinks,
-                **chosen,
-            )
-        names = {} if layers[0].names is None else {"names": list(layers[0].names)}
+            chosen |= {"weights_label": layers[0].weights_label, "rows": rows}
+            chosen |= {"sinks": options.sinks, "depth": options.depth}
+            by_input = [engine.analyze_batch(part, weights, **chosen) for part in _parts(source)]
+            analyses = [engine.pool(inputs) for inputs in zip(*by_input, strict=True)]
+        records = [{**each, "fidelity": listing.renumber(each["fidelity"])} for each in analyses]
         reasons = _why(source, layers, rows, convention) if options.why else []
         for place, (analysis, layer) in enumerate(zip(analyses, layers, strict=True)):
-            record = {"file": source.name, **analysis.as_dict(), **names}
-            if options.top_paths:
-                record["paths"] = _paths(layer, record, options)
+            record = {"file": source.name, **records[place], **about}
+            if options.top_paths or options.source is not None:
+                record["paths"] = _paths(layer, analysis["fidelity"]["argmin"], options, listing)
             if reasons:
-                record["why"] = reasons[place]
+                record["why"] = _renumbered(reasons[place], listing)
             yield record
-        whole = {"file": source.name, **engine.overall(analyses), **names}
+        whole = {"file": source.name, **engine.overall(records), **about}
         yield whole | layered
+
+
+def _parts(source: Source) -> list[np.ndarray]:
+    """All inputs together, or each alone, cut to its length, where they differ in it."""
+    assert source.attention is not None
+    if source.lengths is None:
+        return [source.attention]
+    return [
+        source.attention[number : number + 1, ..., :length, :length]
+        for number, length in enumerate(source.lengths.tolist())
+    ]
+
+
+def _refuse_unmeasurable(source: Source, options: Options) -> None:
+    """Say what cannot be asked of inputs of different lengths, or where there are learned sinks."""
+    by_all = [("--gamma", bool(options.gammas))]
+    if source.lengths is not None:
+        _refuse(
+            by_all,
+            f"{source.name} has inputs of different lengths",
+            "Give one length: --range a:b.",
+        )
+    if source.rows == "sinks":
+        beyond = [
+            *by_all,
+            ("--why", options.why),
+            ("--top-paths", bool(options.top_paths or options.source is not None)),
+            ("--weights optimal", options.weights == "optimal"),
+        ]
+        _refuse(
+            beyond,
+            f"{source.name} has learned sinks, which are in no row",
+            "Leave it out, or divide the sinks away with --renormalise.",
+        )
+
+
+def _refuse(asked: list[tuple[str, bool]], because: str, hint: str) -> None:
+    for option, given in asked:
+        if given:
+            raise UserError(f"{because}: {option} cannot be measured.", hint=hint)
+
+
+def _renumbered(record: dict[str, Any], listing: Listing) -> dict[str, Any]:
+    """A record whose ``node``, if any, is numbered as in the file."""
+    return record | {"node": listing.numbers[record["node"]]} if "node" in record else record
 
 
 def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSystem]:
@@ -98,8 +143,10 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
     else:
         assert source.attention is not None
         systems = [
-            engine.MultiHeadSystem.from_attention(layer, rows=rows, names=source.names)
-            for layer in source.attention[0]
+            engine.MultiHeadSystem.from_attention(
+                layer, rows="any" if rows == "sinks" else rows, names=Listing.of(source).own_names()
+            )
+            for layer in _parts(source)[0][0]
         ]
     given = options.weights
     if given is None and source.graph is not None:
@@ -109,7 +156,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         return _optimised(source, systems)
     if given == "uniform":
         return [each.with_weights("uniform") for each in systems]
-    shares = _learned(source) if given == "learned" else _given_weights(given)
+    shares = _learned(source) if given == "learned" else given_weights(given)
     if len(shares) not in (1, len(systems)):
         raise UserError(
             f"--weights {given}: {len(shares)} rows for {len(systems)} layers.",
@@ -146,7 +193,7 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
     ]
 
 
-def _given_weights(given: str) -> np.ndarray:
+def given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
         weights = np.asarray(read_numbers(given, float), dtype=np.float64)
@@ -160,21 +207,22 @@ def _given_weights(given: str) -> np.ndarray:
         ) from error
 
 
-def _paths(system: MultiHeadSystem, record: dict[str, Any], options: Options) -> dict[str, Any]:
+def _paths(
+    system: MultiHeadSystem, source: int, options: Options, listing: Listing
+) -> dict[str, Any]:
     """Return the strongest paths to the sink from a node, with the head that carries each step."""
     import synergy_engine as engine
 
-    source = record["fidelity"]["argmin"]
     if options.source is not None:
-        source = _node(system, options.source)
-    found = engine.strongest_paths(system, source, options.top_paths)
+        source = listing.find(options.source, "--source")
+    found = engine.strongest_paths(system, source, options.top_paths or 1)
     return {
-        "source": source,
+        "source": listing.numbers[source],
         "input": 0,
         "strongest": [
             {
-                "nodes": list(path.nodes),
-                "names": [system.name(node) for node in path.nodes],
+                "nodes": [listing.numbers[node] for node in path.nodes],
+                "names": [listing.show(node) for node in path.nodes],
                 "heads": [head + 1 for head in path.heads],
                 "strength": float(path.strength),
             }
@@ -188,6 +236,7 @@ def _why(
 ) -> list[dict[str, Any]]:
     """Return for each layer why its fidelity is what it is, over all inputs."""
     import synergy_engine as engine
+    from synergy_engine.analysis.why import merged
 
     if convention == "paper-code":
         reason = "the published code counts the sink itself and stops after 100 steps"
@@ -195,16 +244,21 @@ def _why(
     if source.attention is None:
         return [engine.why(layers[0])]
     weights = np.stack([layer.weights for layer in layers])
-    return engine.why_batch(source.attention, weights, rows=rows)
+    by_input = [engine.why_batch(part, weights, rows=rows) for part in _parts(source)]
+    return [
+        merged(list(inputs)) if len(inputs) > 1 else inputs[0]
+        for inputs in zip(*by_input, strict=True)
+    ]
 
 
 def _layered(
-    source: Source, layers: list[MultiHeadSystem], options: Options, rows: Rows
+    source: Source, layers: list[MultiHeadSystem], options: Options, rows: Rows, listing: Listing
 ) -> dict[str, Any]:
     """Return what all layers in order can hear, under its key, for each share of attention."""
     import synergy_engine as engine
 
-    gammas = options.gammas or (("half",) if options.why and len(layers) > 1 else ())
+    by_default = options.why and len(layers) > 1 and source.lengths is None
+    gammas = options.gammas or (("half",) if by_default else ())
     if not gammas:
         return {}
     if source.attention is None:
@@ -219,28 +273,13 @@ def _layered(
             "its scenario asks for them.",
         )
     weights = np.stack([layer.weights for layer in layers])
-    return {
-        "layered": engine.layered(
-            source.attention,
-            weights,
-            gammas=gammas,
-            norms=source.norms,
-            sink="each" if options.sinks > 1 else "last",
-            k=options.sinks,
-            rows=rows,
-        )
-    }
-
-
-def _node(system: MultiHeadSystem, given: str) -> int:
-    """Return the number of a node that is given by number or, where nodes have names, by name."""
-    names = system.names or ()
-    if re.fullmatch(r"[0-9]{1,18}", given) and int(given) < system.nodes:
-        return int(given)
-    if given in names:
-        return names.index(given)
-    listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    raise UserError(
-        f"--source {given}: nodes are numbered from 0 to {system.sink}, which is the sink.",
-        hint=f"Their names are {clean(listed)}." if names else None,
+    found = engine.layered(
+        source.attention,
+        weights,
+        gammas=gammas,
+        norms=source.norms,
+        sink="each" if options.sinks > 1 else "last",
+        k=options.sinks,
+        rows=rows,
     )
+    return {"layered": [_renumbered(each, listing) for each in found]}

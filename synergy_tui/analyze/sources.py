@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from synergy_tui.errors import UserError
+from synergy_tui.errors import UserError, for_commands
 from synergy_tui.files import require_file
+from synergy_tui.words import counted
 
 if TYPE_CHECKING:
-    from synergy_engine import MultiHeadSystem
+    from synergy_engine import AttentionFile, MultiHeadSystem
+    from synergy_engine.graphio.tensors import TensorFile
     from synergy_trainer import LoadedModel
 
 TENSOR_SUFFIXES = (".npy", ".npz", ".safetensors")
@@ -38,8 +40,12 @@ class Source:
     learned: np.ndarray | None = None  # (L, H) head weights of the output projection, if known
     norms: np.ndarray | None = None  # (B, L, n) measured share of attention beside the residual
     graph: MultiHeadSystem | None = None
-    rows: Literal["check", "normalise", "any"] = "check"  # any: raw weights of graphs
-    names: tuple[str, ...] | None = None  # of nodes
+    # any: raw weights of graphs; sinks: what rows lack of one goes to learned sinks
+    rows: Literal["check", "normalise", "any", "sinks"] = "check"
+    names: tuple[str, ...] | None = None  # of the file's tokens, different from one another
+    labels: tuple[str, ...] | None = None  # texts of the file's tokens
+    lengths: np.ndarray | None = None  # (B,) tokens of each input, where they differ
+    first: np.ndarray | None = None  # (B,) the file's token that each input begins at
     notes: tuple[str, ...] = ()  # sentences that belong beside the numbers
 
 
@@ -54,6 +60,15 @@ class Inputs:
     tensor: str | None = None  # name or pattern of the tensors to read from a file with several
     self_loops: str = "add"  # or "keep": of graph files
     renormalise: bool = False  # divide attention rows by their sums instead of refusing others
+    undirected: str = "error"  # or "order": of graph files
+    matrix_rows: str = "receivers"  # or "senders": of matrices
+    axes: str | None = None  # what the axes of attention are, as in "L,B,H,n,n"
+    mask: str | None = None  # file of a tokenizer's attention mask, one input per line
+    lengths: str | None = None  # tokens of each input: numbers, or a file of them
+    span: str | None = None  # the part "a:b" of every input
+    sink: str | None = None  # node whose hearing is measured, instead of the last
+    learned_sinks: bool = False  # rows sum to less than one; learned sinks have the rest
+    labels: Path | None = None  # file of the tokens' texts
 
 
 def read_source(path: Path, inputs: Inputs) -> Source:
@@ -65,15 +80,20 @@ def read_source(path: Path, inputs: Inputs) -> Source:
         )
     require_file(path)
     suffix = path.suffix.lower()
+    if suffix in (".pt", ".pth"):
+        from synergy_tui.analyze.saved import read_saved
+
+        saved = read_saved(path)
+        if saved is not None:
+            return _attention(path, saved, inputs)
     if suffix in CHECKPOINT_SUFFIXES and _is_checkpoint(path):
         return _checkpoint(path, inputs)
     if suffix in TENSOR_SUFFIXES and not _is_sparse_matrix(path):
-        return _tensor(path, inputs)
-    if suffix in (*GRAPH_SUFFIXES, ".npz"):
-        import synergy_engine as engine
+        from synergy_engine.graphio.tensors import open_tensors
 
-        graph = engine.read_graph(path, self_loops=inputs.self_loops)
-        return Source(str(path), graph=graph, notes=tuple(engine.structure(graph).notes))
+        return _attention(path, open_tensors(path), inputs)
+    if suffix in (*GRAPH_SUFFIXES, ".npz"):
+        return _graph(path, inputs)
     known = ", ".join(sorted({*TENSOR_SUFFIXES, *CHECKPOINT_SUFFIXES, *GRAPH_SUFFIXES}))
     raise UserError(f"{path}: files that end in '{suffix}' are not known.", hint=f"Known: {known}.")
 
@@ -102,26 +122,148 @@ def _is_sparse_matrix(path: Path) -> bool:
         return False  # what reads attention will say what is wrong with it
 
 
-def _tensor(path: Path, inputs: Inputs) -> Source:
-    import synergy_engine as engine
+def _attention(path: Path, file: TensorFile, inputs: Inputs) -> Source:
+    from synergy_engine.graphio.attention import Reading, read_tensors
 
-    rows: Literal["normalise", "auto"] = "normalise" if inputs.renormalise else "auto"
-    read = engine.read_attention(path, tensor=inputs.tensor, rows=rows)
-    raw = read.rows == "any"
+    _refuse_options(path, inputs, "attention", GRAPH_OPTIONS)
+    rows = "sinks" if inputs.learned_sinks else "normalise" if inputs.renormalise else "auto"
+    read = read_tensors(
+        path,
+        file,
+        Reading(
+            tensor=inputs.tensor,
+            axes=inputs.axes,
+            rows=rows,
+            span=inputs.span,
+            lengths=None if inputs.lengths is None else _whole("--lengths", inputs.lengths),
+            mask=None if inputs.mask is None else _whole("--mask", inputs.mask),
+            sink=None if inputs.sink is None else _position(inputs.sink),
+        ),
+    )
+    heads = read.attention.shape[2]
+    if inputs.heads not in (None, heads):
+        raise UserError(
+            f"{path} has {counted(heads, 'head')} per layer, not {inputs.heads}.",
+            hint="--heads is for checkpoints that do not name their number: leave it out.",
+        )
+    notes = [for_commands(note) for note in read.notes]
+    if read.rows == "any":
+        notes.append("rows are raw weights of a graph, not attention")
+    if read.first is not None and np.any(read.first != read.first[0]):
+        notes.append("tokens are numbered from where each input begins")
     return Source(
         str(path),
         attention=read.attention,
         learned=read.head_weights,
         norms=read.gamma,
-        rows="any" if raw else "check",
-        names=None if read.names is None else tuple(read.names),
-        notes=("rows are raw weights of a graph, not attention",) if raw else (),
+        rows={"any": "any", "sinks": "sinks"}.get(read.rows, "check"),  # type: ignore[arg-type]
+        names=read.names,
+        labels=_labels(inputs.labels, read.labels, read),
+        lengths=read.lengths,
+        first=read.first,
+        notes=tuple(notes),
     )
+
+
+GRAPH_OPTIONS = {"undirected": "--undirected", "matrix_rows": "--matrix-rows"}
+ATTENTION_OPTIONS = {
+    "axes": "--axes",
+    "mask": "--mask",
+    "lengths": "--lengths",
+    "span": "--range",
+    "learned_sinks": "--learned-sinks",
+    "labels": "--labels",
+    "tensor": "--tensor",
+    "heads": "--heads",
+}
+
+
+def _refuse_options(path: Path, inputs: Inputs, kind: str, options: dict[str, str]) -> None:
+    """Refuse options that say nothing about this kind of file, rather than ignore them."""
+    plain = Inputs()
+    given = [
+        option for name, option in options.items() if getattr(inputs, name) != getattr(plain, name)
+    ]
+    if given:
+        raise UserError(f"{path} is {kind}: {', '.join(given)} cannot apply.", hint="Leave it out.")
+
+
+def _graph(path: Path, inputs: Inputs) -> Source:
+    import synergy_engine as engine
+
+    _refuse_options(path, inputs, "a graph", ATTENTION_OPTIONS)
+    graph = engine.read_graph(
+        path,
+        self_loops=inputs.self_loops,
+        undirected=inputs.undirected,
+        rows=inputs.matrix_rows,
+        sink=inputs.sink,
+    )
+    notes = list(engine.structure(graph).notes)
+    if path.suffix.lower() in (".npz", ".mtx") and graph.order is not None:
+        notes.append(
+            f"rows of the matrix were read as {inputs.matrix_rows}, and nodes were put in "
+            "topological order; rows of networkx's adjacency matrices are senders "
+            "(--matrix-rows senders)"
+        )
+    return Source(str(path), graph=graph, notes=tuple(notes))
+
+
+def _whole(option: str, given: str) -> np.ndarray:
+    """Whole numbers of an option or of the file it names."""
+    try:
+        numbers = read_numbers(given, int)
+        if numbers.dtype.kind not in "iub":
+            raise ValueError("not whole numbers")
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        raise UserError(
+            f"{option} {given}: {error}.",
+            hint="Give numbers separated by commas, or a .npy, JSON or text file of them.",
+        ) from error
+    return numbers
+
+
+def _position(sink: str) -> int:
+    try:
+        return int(sink)
+    except ValueError:
+        raise UserError(
+            f"--sink {sink}: in attention the sink is a token's number, from 0 or, from the end, "
+            "-1."
+        ) from None
+
+
+def _labels(
+    path: Path | None, own: tuple[str, ...] | None, read: AttentionFile
+) -> tuple[str, ...] | None:
+    """The texts of a file's tokens: one per line, or a JSON list; the file's own without one."""
+    if path is None:
+        return own
+    require_file(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            import orjson
+
+            labels = [str(each) for each in orjson.loads(text)]
+        else:
+            labels = text.splitlines()
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"--labels {path}: {error}.") from error
+    least = read.attention.shape[-1] + (0 if read.first is None else int(read.first.max()))
+    if len(labels) < least:
+        raise UserError(
+            f"--labels {path} has {counted(len(labels), 'line')} for {least} tokens.",
+            hint="Give the text of each token of the file, one per line, or a JSON list.",
+        )
+    return tuple(labels)
 
 
 def _checkpoint(path: Path, inputs: Inputs) -> Source:
     import synergy_trainer as trainer
 
+    by_itself = {name: each for name, each in ATTENTION_OPTIONS.items() if name != "heads"}
+    _refuse_options(path, inputs, "a checkpoint", GRAPH_OPTIONS | by_itself)
     model = trainer.load_published(path, inputs.heads)
     tokens, notes = (inputs.tokens, ()) if inputs.tokens is not None else _drawn(model, inputs)
     return Source(
@@ -151,7 +293,8 @@ def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, .
 def together(sources: Sequence[Source]) -> Source:
     """Return several sources of one shape as one: each is another input to the same layers."""
     shapes = {each.name: each.attention.shape[1:] for each in sources if each.attention is not None}
-    if len(shapes) < len(sources) or len(set(shapes.values())) > 1:
+    odd = any(each.lengths is not None or each.first is not None for each in sources)
+    if odd or len(shapes) < len(sources) or len(set(shapes.values())) > 1:
         listed = "; ".join(f"{name}: {shape}" for name, shape in shapes.items())
         raise UserError(
             f"--together needs attention of one shape (layers, heads, n, n); here: {listed}."

@@ -108,11 +108,11 @@ class Session:
         """What to print after leaving: whether something still runs, and how to come back."""
         name = self.experiment.id
         if self.tail.condition in ("running", "new"):
-            return (
-                f"The run continues. Come back with: synergy attach {name}\n"
-                f"                     Stop it with: synergy stop {name}"
-            )
-        if self.tail.condition in ("dead", "stopped"):
+            back = f"The run continues. Come back with: synergy attach {name}"
+            if self.state.watched:
+                return back
+            return f"{back}\n                     Stop it with: synergy stop {name}"
+        if self.tail.condition in ("dead", "stopped") and not self.state.watched:
             return (
                 f"Continue the run: synergy resume {name}\n Look at it again: synergy replay {name}"
             )

@@ -47,16 +47,18 @@ def status_of(
     if state.status == "failed" or condition == "failed":
         return Status("FAILED", "pill-error", _failed(state))
     if state.status == "stopped" or condition == "stopped":
-        return Status("STOPPED", "pill-warning", f"Continue with: synergy resume {state.id}")
+        resume = f"Continue with: synergy resume {state.id}"
+        return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
     if not live:
         return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
     if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
     if silent_for > STALE_SECONDS:
+        who = "training" if state.watched else "worker"
         return Status(
             "STALE",
             "pill-warning",
-            f"The worker lives but has written nothing for {silent_for:.0f} s; press l for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s; press l for its log",
         )
     return Status("LIVE", "pill-good")
 
@@ -86,7 +88,12 @@ def resources(state: ExperimentState) -> list[str]:
     return found
 
 
+_OWN = "Your own training has ended here; what it wrote stays readable"
+
+
 def _dead(state: ExperimentState) -> str:
+    if state.watched:
+        return "Your training is gone without closing its log: killed, or it crashed"
     return f"The worker is gone. Continue from the last checkpoint with: synergy resume {state.id}"
 
 
@@ -102,5 +109,5 @@ def _failed(state: ExperimentState) -> str:
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
     """Which questions the experiment can answer: without training nothing is learned."""
-    trained = not state.runs or any(run.kind == "trained" for run in state.runs.values())
+    trained = not state.runs or any(run.learns for run in state.runs.values())
     return (0, 1, 2) if trained else (0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from synergy_engine.analysis.convention import ConventionName
+from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.models import model_options, take_model_options
 from synergy_tui.commands.presentation import json_line, print_table
-from synergy_tui.commands.reasons import node_name, print_layered, print_reasons
+from synergy_tui.commands.reading import NAMES, reading_options
+from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import counted, number
@@ -55,6 +58,9 @@ class Gamma(click.ParamType):
     synergy analyze 8_heads_copy.pt --heads 8 --inputs 50 --json | jq .fidelity.minimax
     synergy analyze attention.npz --tensor 'copy_h8_l*' --weights 0.1,0.2,0.1,0.1,0.1,0.1,0.2,0.1
     synergy analyze --model ./my-gpt2 --text "The quick brown fox jumps over the lazy dog"
+    synergy analyze --model ./my-llama --text-file chapter.txt --length 8192 --resume layers.jsonl
+    synergy analyze --model ./my-run --revisions 'checkpoint-*' --text "The quick brown fox"
+    synergy analyze --qk queries_and_keys.safetensors
     """,
 )
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]…")
@@ -73,14 +79,14 @@ class Gamma(click.ParamType):
     show_default=True,
     help="In graph files: add missing ones, or take the file as it is.",
 )
+@reading_options
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="A local Hugging Face model directory (extra hf).",
 )
-@click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated.")
-@whole_option("--length", least=2, help="Cut texts to this many tokens.")
+@model_options
 @click.option(
     "--convention",
     "conventions",
@@ -97,8 +103,9 @@ class Gamma(click.ParamType):
 )
 @click.option(
     "--weights",
-    metavar="uniform|learned|optimal|0.2,0.8|FILE",
-    help="Head weights.  [default: learned where known, else uniform]",
+    metavar="uniform|learned|output|optimal|0.2,0.8|FILE",
+    help="Head weights; output: each head's share of what a model's layer puts out.  [default: "
+    "learned where known, else uniform]",
 )
 @click.option(
     "--epsilon",
@@ -121,7 +128,9 @@ class Gamma(click.ParamType):
     help="The K strongest paths to the sink, with the head of each step.",
 )
 @click.option(
-    "--source", metavar="NODE", help="From this node (number or name), else the faintest."
+    "--source",
+    metavar="NODE",
+    help="Paths from this node (name, or number) instead of the faintest; implies --top-paths 1.",
 )
 @whole_option(
     "--sinks",
@@ -148,8 +157,6 @@ class Gamma(click.ParamType):
 def command(
     files: tuple[Path, ...],
     model: Path | None,
-    texts: tuple[str, ...],
-    length: int | None,
     together: bool,
     conventions: tuple[str, ...],
     details: bool,
@@ -158,67 +165,68 @@ def command(
 ) -> None:
     """Measure how soon and how clearly information reaches the sink, in what you already have.
 
-    FILE is attention (.npy, .npz, .safetensors: (n,n), (H,n,n), (L,H,n,n) or (B,L,H,n,n), rows are
-    queries), a graph (GraphML, GML, node-link JSON, edge list, Matrix Market), or a Transformer
-    checkpoint (Synergy's own, or those published with arXiv 2507.02944).
+    FILE is attention (.npy, .npz, .safetensors, torch.save: (n,n), (H,n,n), (L,H,n,n),
+    (B,L,H,n,n), or (B,H,n,n) of each layer; rows are queries), a graph (GraphML, GML, node-link
+    JSON, edge list, Matrix Market), or a Transformer checkpoint (Synergy's own, or those published
+    with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
     With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
+    Nodes are numbered as the file lists them, with "names" or "tokens" beside where it has some.
     Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """
     from synergy_tui.analyze.measure import Options
     from synergy_tui.analyze.sources import Inputs, read_tokens
 
-    if not files and model is None:
+    asked = take_model_options(given)
+    if not files and model is None and asked.queries is None:
         raise UserError("There is nothing to measure.", hint="Name a FILE, or --model DIR.")
-    if bool(texts) != (model is not None):
-        raise UserError("--model DIR and --text go together.")
     tokens = given.pop("tokens")
+    ids = None if tokens is None else read_tokens(tokens)
+    asked.require(model, ids)
     inputs = Inputs(
-        tokens=None if tokens is None else read_tokens(tokens),
+        tokens=ids,
         renormalise=given["renormalise"],
-        **{name: given.pop(name) for name in ("heads", "count", "seed", "tensor", "self_loops")},
+        **{
+            name: given.pop(name)
+            for name in ("heads", "count", "seed", "tensor", "self_loops", *NAMES)
+        },
     )
     chosen = _CONVENTIONS if "all" in conventions else (conventions or ("theory",))
     options = Options(conventions=chosen, **given)
     with as_user_errors():
-        for each in _sources(files, model, texts, length, inputs, together):
+        for each in _sources(files, inputs, together):
             _measure(each, options, details=details, as_json=as_json)
+        for records, notes in asked.measure(model, ids, options):
+            _print(records, notes, details=details, as_json=as_json)
 
 
-def _sources(
-    files: tuple[Path, ...],
-    model: Path | None,
-    texts: tuple[str, ...],
-    length: int | None,
-    inputs: Inputs,
-    joined: bool,
-) -> list[Source]:
-    """Read everything before anything is measured, so that a typo costs no waiting."""
+def _sources(files: tuple[Path, ...], inputs: Inputs, joined: bool) -> list[Source]:
+    """Read all files before anything is measured, so that a typo costs no waiting."""
     from synergy_tui.analyze.sources import read_source, together
 
     found = []
     for file in files:
         with as_user_errors(str(file)):
             found.append(read_source(file, inputs))
-    if joined and found:
-        found = [together(found)]
-    if model is not None:
-        from synergy_tui.analyze.huggingface import read_model
-
-        found.append(read_model(model, texts, length=length))
-    return found
+    return [together(found)] if joined and found else found
 
 
 def _measure(source: Source, options: Options, *, details: bool, as_json: bool) -> None:
     from synergy_tui.analyze.measure import measure
 
     with as_user_errors(source.name):
-        if as_json:
-            for record in measure(source, options):
-                echo(json_line(record))
-        else:
-            _show(list(measure(source, options)), source.notes, details=details)
+        _print(measure(source, options), source.notes, details=details, as_json=as_json)
+
+
+def _print(
+    records: Iterable[Record], notes: Sequence[str], *, details: bool, as_json: bool
+) -> None:
+    if as_json:
+        for record in records:
+            echo(json_line(record))
+    else:
+        _show(list(records), notes, details=details)
 
 
 def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> None:
@@ -226,7 +234,8 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
     first = records[0]
     inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
-    echo(f"{first['file']}: {heads}, {first['nodes']} nodes, {inputs}")
+    lengths = "up to " if first.get("lengths") else ""
+    echo(f"{first['file']}: {heads}, {lengths}{first['nodes']} nodes, {inputs}")
     for note in notes:
         echo(f"  {note}")
     for convention, group in groupby(records, key=lambda record: record["convention"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,7 +17,11 @@ from synergy_tui.files import remove_whole
 
 if TYPE_CHECKING:
     from synergy_tui.commands.headless import Style
+    from synergy_tui.experiments.state import ExperimentState
     from synergy_tui.running.signals import Stopper
+
+# How long a run in the foreground waits in the end for its tracker.
+TRACKER_SECONDS = 60.0
 
 
 def terminal_is_interactive() -> bool:
@@ -64,6 +70,7 @@ def execute(
     timeout: float | None,
     ascii_only: bool | None,
     junit: Path | None = None,
+    tracker: str | None = None,
     new: bool = False,
 ) -> int:
     """Run an experiment as the options of :func:`run_options` say; return its exit code.
@@ -72,16 +79,44 @@ def execute(
     """
     foreground = no_ui or as_json or quiet or junit is not None or not terminal_is_interactive()
     if not foreground:
+        if tracker is not None:
+            _tracked(experiment, tracker)
         return show_in_app(experiment, device=device, timeout=timeout, ascii_only=ascii_only)
     style: Style = "progress" if sys.stderr.isatty() else "plain"
     if as_json or quiet:
         style = "json" if as_json else "quiet"
     try:
-        return _execute_in_foreground(experiment, style, device, timeout, junit)
+        tracking = None if tracker is None else _tracked(experiment, tracker)
+        code = _execute_in_foreground(experiment, style, device, timeout, junit)
+        if tracker is not None and tracking is not None:
+            _wait(tracking, tracker, experiment)
+        return code
     except UserError:
         if new and experiment.state() == "new":
             remove_whole(experiment.path)
         raise
+
+
+def _tracked(experiment: Experiment, tracker: str) -> subprocess.Popen[bytes] | None:
+    """Start a tracker; one that cannot be started is no reason not to run."""
+    from synergy_tui.export.track import start
+
+    try:
+        return start(experiment, tracker)
+    except OSError as error:
+        echo(f"warning: --track {tracker} was not started: {error.strerror or error}", err=True)
+        return None
+
+
+def _wait(tracking: subprocess.Popen[bytes], tracker: str, experiment: Experiment) -> None:
+    """Let a tracker send what is left, and say so where it did not."""
+    try:
+        code = tracking.wait(TRACKER_SECONDS)
+    except subprocess.TimeoutExpired:
+        echo(f"--track {tracker} still sends what is left, in the background", err=True)
+        return
+    if code:
+        echo(f"warning: --track {tracker} failed; see {experiment.log_path}", err=True)
 
 
 def _execute_in_foreground(
@@ -124,9 +159,22 @@ def _shown(
         from synergy_tui.commands.junit import write_junit
 
         write_junit(junit, view.state)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _summarise(Path(summary), view.state)
     if code == ExitCode.BAD_INPUT:
         raise UserError(view.state.reason)
     return code
+
+
+def _summarise(path: Path, state: ExperimentState) -> None:
+    """Append the scoreboard to the summary of a job of GitHub Actions."""
+    from synergy_tui.export.markdown import scoreboard
+
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(scoreboard(state))
+    except OSError as error:
+        echo(f"warning: {path} was not written: {error.strerror or error}", err=True)
 
 
 def show_in_app(

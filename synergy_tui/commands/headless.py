@@ -13,13 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from synergy_tui.commands.presentation import print_expectations, print_runs
+from synergy_tui.commands.presentation import print_expectations, print_runs, print_scoreboard
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
 from synergy_tui.experiments.metrics import metric, run_record
 from synergy_tui.experiments.state import ExperimentState, RunState, outline
-from synergy_tui.experiments.verdict import verdict
+from synergy_tui.experiments.verdict import scoreboard
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.streams import Outlet, outlet_of
 from synergy_tui.words import changes, clean, clean_lines, counted, duration, show_value
@@ -195,12 +195,7 @@ def closing(state: ExperimentState, *, quiet: bool = False) -> None:
     print_runs([_record(run) for run in state.runs.values()], ("run", "status"), err=True)
     if state.expectations:
         print_expectations(state.expectations, err=True)
-    found = verdict(state)
-    _say(f"verdict  {found.line}")
-    for detail in found.details:
-        _say(f"         {detail}")
-    if found.convention:
-        _say(f"         by {found.convention}")
+    print_scoreboard(scoreboard(state), err=True)
 
 
 def _record(run: RunState) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The outcome of an experiment as a JUnit XML file, which continuous integration systems show.
 
 A run is one test case (error when it failed, skipped when it was stopped before its end), and so
-is every expectation (failure when it does not hold, with both sides' values). The layout is the
-common subset that GitHub, GitLab, Jenkins and Azure read: ``testsuites/testsuite/testcase``.
+is every expectation (failure when it does not hold, with both sides' values). The scoreboard's
+claims are properties of the suite. The layout is the common subset that GitHub, GitLab, Jenkins and
+Azure read: ``testsuites/testsuite/testcase``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def render_junit(state: ExperimentState) -> str:
     """Return the JUnit XML of an experiment."""
     name = state.scenario or state.id or "synergy"
     suite = ET.Element("testsuite", name=xml_text(name), time=f"{state.elapsed:.3f}")
+    _claims(suite, state)
     for run in state.runs.values():
         case = _case(suite, f"{name}.runs", run.name)
         if run.status == "failed":
@@ -75,6 +77,22 @@ def render_junit(state: ExperimentState) -> str:
     root.append(suite)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _claims(suite: ET.Element, state: ExperimentState) -> None:
+    """The scoreboard as properties of the suite: what was found is no pass or failure."""
+    from synergy_tui.experiments.verdict import scoreboard
+
+    found = scoreboard(state)
+    if not found.lines:
+        return
+    properties = ET.SubElement(suite, "properties")
+    for name, value in (
+        ("compared", found.heading),
+        ("measured", f"{found.convention} · {found.measured} · {found.basis}"),
+        *((line.claim, f"{line.verdict}: {line.text}") for line in found.lines),
+    ):
+        ET.SubElement(properties, "property", name=xml_text(name), value=xml_text(value))
 
 
 def _why(event: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ from synergy_tui.words import changes, clean, show_value
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from synergy_tui.experiments.verdict import Scoreboard
+
 
 def json_line(value: Any) -> str:
     """Return ``value`` as one line of strict JSON; infinite and missing numbers are strings."""
@@ -160,6 +162,40 @@ def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
             f"sink {sink}; times in diffusion steps, loss in nats"
         )
     return len(weights)
+
+
+def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
+    """Print what is compared, a line for each claim, and how it was measured."""
+    from rich.text import Text
+
+    for failed in found.failed:
+        echo(f"verdict     {failed}", err=err)
+    echo(f"verdict     {found.heading}", err=err)
+    styles = {"supported": "green", "contradicted": "red"}
+    if found.lines:
+        print_table(
+            ["", "claim", "ratio", "", "95 %", "null"],
+            [
+                [
+                    Text(line.mark, style=styles.get(line.verdict, "") if line.decided else ""),
+                    line.label,
+                    line.times,
+                    line.values,
+                    line.range,
+                    line.against,
+                ]
+                for line in found.lines
+            ],
+            left=2,
+            err=err,
+        )
+        from synergy_tui.experiments.verdict import LEGEND
+
+        echo(f"            {LEGEND}", err=err)
+    if found.convention:
+        echo(f"            {found.convention} · {found.measured} · {found.basis}", err=err)
+    for note in found.notes:
+        echo(f"            {note}", err=err)
 
 
 def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False) -> None:

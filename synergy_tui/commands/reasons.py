@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.presentation import print_table
 from synergy_tui.console import echo
 from synergy_tui.words import number, percent
@@ -66,12 +67,6 @@ def _row(record: Record) -> list[str]:
 def _ceiling(why: Record) -> float:
     """The smaller of what no weights and what no routing can exceed."""
     return min(float(why["best"]["upper"]), float(why["fidelity_at_most"]))
-
-
-def node_name(record: Record, node: int) -> str:
-    """The name of a node where the file has names, else its number."""
-    names = record.get("names")
-    return names[node] if names else str(node)
 
 
 def shares_text(shares: Sequence[float]) -> str:

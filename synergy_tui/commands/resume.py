@@ -33,6 +33,7 @@ def command(name: str, out: Path | None, **options: Any) -> int:
     from synergy_tui.running.preflight import check_device
 
     found = find_experiment(name, out)
+    found.require_ours()
     state = found.state()
     if state == "finished":
         raise UserError(

@@ -55,9 +55,10 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
     found = {experiment.path: experiment for experiment in chosen}
     for experiment in found.values():
         if experiment.state() == "running":
+            ours = f"Stop it first: `synergy stop {experiment.id}`."
             raise UserError(
                 f"Experiment {experiment.id} is running.",
-                hint=f"Stop it first: `synergy stop {experiment.id}`.",
+                hint="It is your own training: end that first." if experiment.watched else ours,
             )
     if older is not None and not found:
         echo(f"No experiment in {home(out)} is older than {duration(older)}.", err=True)

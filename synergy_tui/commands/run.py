@@ -21,6 +21,7 @@ from synergy_tui.errors import ExitCode
     synergy run --no-ui example2
     synergy run --no-ui --json scenarios/diverse_heads.toml > events.jsonl
     synergy run --no-ui --set train.steps=100 --set runs.multi-head.heads=4 diverse_heads
+    synergy run --no-ui --track tensorboard diverse_heads     # in exports/ of the experiment
     synergy run --no-ui --junit report.xml --timeout 600 --quiet scenarios/diverse_heads.toml
     """,
 )
@@ -35,12 +36,19 @@ from synergy_tui.errors import ExitCode
     metavar="FILE",
     help="Write runs and expectations as a JUnit XML report; `-` is stdout.",
 )
+@click.option(
+    "--track",
+    "tracker",
+    type=click.Choice(["tensorboard", "wandb"]),
+    help="Send what the log holds to a tracker while it is written.",
+)
 def command(
     scenario: str,
     overrides: tuple[str, ...],
     seed: int | None,
     out: Path | None,
     junit: Path | None,
+    tracker: str | None,
     **options: Any,
 ) -> int:
     """Run SCENARIO: a TOML file, or the name of one that comes with Synergy.
@@ -53,7 +61,11 @@ def command(
         from synergy_tui.commands.junit import require_junit
 
         require_junit(junit)
+    if tracker is not None:
+        from synergy_tui.export.track import require_tracker
+
+        require_tracker(tracker)
     experiment = prepare(
         scenario, overrides=overrides, seed=seed, device=options["device"], out=out
     )
-    return execute(experiment, junit=junit, new=True, **options)
+    return execute(experiment, junit=junit, tracker=tracker, new=True, **options)

@@ -13,6 +13,7 @@ from synergy_tui.commands.presentation import (
     print_conventions,
     print_expectations,
     print_runs,
+    print_scoreboard,
 )
 from synergy_tui.console import echo
 from synergy_tui.words import clean, duration
@@ -36,11 +37,12 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     """
     from synergy_tui.experiments.experiment import find_experiment, summary
     from synergy_tui.experiments.metrics import experiment_record
-    from synergy_tui.experiments.verdict import verdict
+    from synergy_tui.experiments.verdict import scoreboard
 
     experiment = find_experiment(name, out)
     state = experiment.fold()
-    record = summary(experiment) | experiment_record(state)
+    found = scoreboard(state)
+    record = summary(experiment) | experiment_record(state) | {"scoreboard": found.as_record()}
     if as_json:
         echo(json_line(record))
         return
@@ -62,6 +64,5 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     for warning in record["warnings"]:
         who = f"{warning['run']}: " if warning["run"] else ""
         echo(f"warning     {who}{warning['message']}")
-    closing = record["verdict"] or (verdict(state).line if state.runs else "")
-    if closing:
-        echo(f"verdict     {closing}")
+    if state.runs:
+        print_scoreboard(found)

@@ -46,11 +46,13 @@ class Fidelity(TypedDict):
     unreachable: NotRequired[list[Any]]
     depth_limited: NotRequired[Number]
     depth: NotRequired[MeanCount]
+    beyond_one_step: NotRequired[Share]
 
 
 class Synergy(TypedDict):
     fidelity_amplification: Number
     mixing_gain: Number
+    hitting_gain: NotRequired[Number]
     fidelity_amplification_held_out: NotRequired[Number | None]
     best_head_fidelity: NotRequired[Annotated[float, "open"]]
 
@@ -62,6 +64,22 @@ class Diversity(TypedDict):
     pairs: NotRequired[list[list[Number]]]
 
 
+class PerInput(TypedDict):
+    log_hitting_time: list[Number]
+    log_fidelity: list[Number]
+
+
+class Shuffled(TypedDict):
+    fidelity_amplification: Number
+    hitting_gain: Number
+    intervals: dict[str, Interval]
+    beyond: dict[str, Interval]
+
+
+class Nulls(TypedDict):
+    shuffled: NotRequired[Shuffled]
+
+
 class HeadAlone(TypedDict):
     hitting_time_mean: Number
     fidelity_minimax: Number
@@ -69,6 +87,8 @@ class HeadAlone(TypedDict):
     weight: NotRequired[Share]
     mixing_time_tv_max: NotRequired[Time]
     loss_without: NotRequired[Number]
+    projection: NotRequired[Share]
+    output: NotRequired[Share]
 
 
 class Sinks(TypedDict):
@@ -169,11 +189,17 @@ class Analysis(TypedDict):
     diversity: Diversity
     bounds: dict[str, Any]
     file: NotRequired[str]
+    module: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]
     arrival: NotRequired[Arrival]
     sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
+    per_input: NotRequired[PerInput]
+    nulls: NotRequired[Nulls]
     paths: NotRequired[Paths]
     names: NotRequired[list[str]]
+    tokens: NotRequired[list[str]]
+    lengths: NotRequired[list[Positive]]
+    notes: NotRequired[list[str]]
     why: NotRequired[Why | Refused]
     layered: NotRequired[list[Layered]]

@@ -124,6 +124,27 @@ class Experiment:
         name = (self.first_event or {}).get("scenario")
         return str(name) if name else name_in(self.id)
 
+    @property
+    def watched(self) -> bool:
+        """Whether it is written by somebody's own training, which is never signalled or resumed."""
+        worker, runs = self.worker(), (self.first_event or {}).get("runs", ())
+        return (worker is not None and worker.watched) or any(
+            isinstance(run, dict) and run.get("kind_of_run") == "watched" for run in runs
+        )
+
+    def require_ours(self) -> None:
+        """Raise a `UserError` where this is somebody's own training, which is theirs to run."""
+        if not self.watched:
+            return
+        worker = self.writer
+        who = f" (process {worker.pid} on {worker.host})" if worker else ""
+        raise UserError(
+            f"Experiment {self.id} is written by your own training{who}, which Synergy never "
+            "stops or resumes.",
+            hint="Stop or continue the training itself; `into=` of synergy_tui.watch appends to "
+            "this experiment.",
+        )
+
     def ending(self) -> Event | None:
         """Return the closing event, unless the experiment was resumed after it."""
         for event in reversed(last_events(self.events_path, size=64 * 1024)):
@@ -146,6 +167,7 @@ class Experiment:
                 float(record["created"]),
                 str(record["host"]),
                 None if uptime is None else float(uptime),
+                record.get("watched") is True,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
@@ -198,11 +220,11 @@ class Experiment:
             return False
 
     @contextmanager
-    def lock(self, *, announce: bool = True) -> Iterator[None]:
+    def lock(self, *, announce: bool = True, watched: bool = False) -> Iterator[None]:
         """Hold the experiment for writing; a `UserError` says that another process holds it.
 
         ``announce`` writes down that this process is its worker; not for removing it, which must
-        work on a full disk too, and on what is damaged.
+        work on a full disk too, and on what is damaged. ``watched``: it is somebody's own training.
         """
         import filelock
 
@@ -219,8 +241,8 @@ class Experiment:
             who = f"process {worker.pid} on {worker.host}" if worker else "another process"
             raise UserError(
                 f"Experiment {self.id} is being written by {who}.",
-                hint=f"Watch it with `synergy attach {self.id}`, "
-                f"or end it with `synergy stop {self.id}`.",
+                hint=f"Watch it with `synergy attach {self.id}`"
+                + (f", or end it with `synergy stop {self.id}`." if not self.watched else "."),
             ) from error
         except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
             raise UserError(
@@ -229,7 +251,7 @@ class Experiment:
         try:
             if announce:
                 self._clear_leftovers()
-                self._announce()
+                self._announce(watched)
             yield
         finally:
             # A process may continue with other experiments; it is not the worker of this one now.
@@ -251,8 +273,8 @@ class Experiment:
                     else:
                         path.unlink(missing_ok=True)
 
-    def _announce(self) -> None:
-        record = orjson.dumps(asdict(Worker.this_process()))
+    def _announce(self, watched: bool) -> None:
+        record = orjson.dumps(asdict(Worker.this_process(watched=watched)))
         try:
             write_whole(self.path / WORKER, record)
         except OSError as error:
@@ -385,6 +407,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "exit_code": None,
         "verdict": "",
         "elapsed": None,
+        "watched": False,
         "problem": problem,
     }
     if problem:
@@ -398,6 +421,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
             "exit_code": ending.get("exit_code"),
             "verdict": ending.get("verdict", ""),
             "elapsed": ending.get("t"),
+            "watched": experiment.watched,
         }
     except UserError as error:
         return found | {"problem": error.message}

@@ -60,7 +60,7 @@ class RunStarted(Kind):
     task: str | None = None
     steps: Count | None = None
     seed: int | None = None
-    kind_of_run: Literal["trained", "designed", "loaded"] = "trained"
+    kind_of_run: Literal["trained", "designed", "loaded", "watched"] = "trained"
     note: str = ""
     interventions: dict[str, Any] = field(default_factory=dict)
     """Keys of the run that change its heads or how they learn → values; defaults left out."""

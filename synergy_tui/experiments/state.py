@@ -126,6 +126,11 @@ class RunState:
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
 
     @property
+    def learns(self) -> bool:
+        """Whether its measures change with training steps."""
+        return self.kind in ("trained", "watched")
+
+    @property
     def loss(self) -> Series:
         return self.series["loss"]
 
@@ -153,7 +158,8 @@ class RunState:
 
     @property
     def tokens_per_second(self) -> float | None:
-        return self.speed.last
+        last = self.speed.last
+        return None if last is None or math.isnan(last) else last
 
     @property
     def step(self) -> int:
@@ -203,7 +209,12 @@ class RunState:
 
 
 def outline(run: RunState, place: int) -> None:
-    """Keep of a probe that is history only when it was and what its file is called."""
+    """Keep of a probe that is history only when it was and what its file is called.
+
+    The first stays: the untrained network is what the verdict compares trained ones with.
+    """
+    if place == 0:
+        return
     probe = run.probes[place]
     nothing = cast("Analysis", {})
     run.probes[place] = replace(probe, layers=[], overall=nothing, conventions={})
@@ -263,6 +274,11 @@ class ExperimentState:
     def total_steps(self) -> int | None:
         """Planned steps of the longest run, if any is trained."""
         return max((run.total_steps for run in self.runs.values() if run.total_steps), default=None)
+
+    @property
+    def watched(self) -> bool:
+        """Whether it is somebody's own training, which is not ours to stop or resume."""
+        return any(run.kind == "watched" for run in self.runs.values())
 
     @property
     def live(self) -> bool:

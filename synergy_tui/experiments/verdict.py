@@ -1,45 +1,146 @@
-"""What the comparison shows right now, in one line.
+"""The scoreboard: what a comparison shows right now, one line per claim.
 
-Words follow numbers: a difference is *clear* only where the 95 % intervals over inputs do not
-overlap; where they do, the line says that there is no clear difference, and it names conventions
-that point the other way. One input has no interval; the conventions name the number of inputs.
+One structure for the app, the end of headless runs, ``show``, JSON and JUnit. Signs follow
+intervals: of these networks over their inputs or, with several seeds, over the seeds. A claim is
+supported where the interval lies above 1 *and* above the claim's null. What has no interval has a
+sign only beyond the smallest effect of interest, and is not *decided*.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from synergy_tui.experiments import metrics
-from synergy_tui.experiments.state import ExperimentState, Probe, RunState
-from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import AtLeast, Value, fraction, short_number
+from synergy_tui.claims import BY_ID, SMALLEST_EFFECT
+from synergy_tui.experiments import captions, comparison, metrics
+from synergy_tui.experiments.comparison import (
+    CLEAR,
+    SOON,
+    Estimate,
+    Measure,
+    Pair,
+    View,
+    loss,
+    number,
+    shown,
+)
+from synergy_tui.experiments.conventions import Convention
+from synergy_tui.experiments.state import ExperimentState, RunState
 
+Word = Literal["supported", "contradicted", "no effect", "undecided"]
+MARKS: dict[Word, str] = {
+    "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
+}  # fmt: skip
+LEGEND = f"≈ no effect (within {SMALLEST_EFFECT:g}×)"
 EXACT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a comparison shows, in one sentence."""
+class Line:
+    """What the comparison says about one claim."""
 
-    line: str
-    details: list[str] = field(default_factory=list)
-    """Further sentences, most important first: contradictions, conditions, predictions."""
+    claim: str
+    verdict: Word
+    ratio: float
+    """Above 1 is what is claimed; NaN where it is not known."""
+    values: str
+    interval: tuple[float, float] | None
+    """95 %, of the ratio."""
+    null: str = ""
+    """The name of what could have given the ratio without the cause that is claimed."""
+    null_ratio: float | None = None
+    decided: bool = True
+    """Whether the interval decides, or the numbers are exact."""
+
+    @property
+    def label(self) -> str:
+        return BY_ID[self.claim].label
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.verdict]
+
+    @property
+    def times(self) -> str:
+        """The ratio for people."""
+        return "–" if math.isnan(self.ratio) else f"{number(self.ratio)}×"
+
+    @property
+    def range(self) -> str:
+        """The interval for people."""
+        return f"[{', '.join(map(number, self.interval))}]" if self.interval else ""
+
+    @property
+    def against(self) -> str:
+        """The null for people."""
+        return f"{self.null}: {number(self.null_ratio)}×" if self.null_ratio is not None else ""
+
+    @property
+    def text(self) -> str:
+        parts = (self.mark, f"{self.label}:", self.times, self.values, self.range, self.against)
+        return "  ".join(part for part in parts if part)
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict,
+            "ratio": self.ratio,
+            "interval": list(self.interval) if self.interval else None,
+            "null": None if self.null_ratio is None else {self.null: self.null_ratio},
+            "values": self.values,
+            "decided": self.decided,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scoreboard:
+    """What is compared, how it was measured, and a line for each claim it speaks to."""
+
+    heading: str
+    lines: list[Line] = field(default_factory=list)
     convention: str = ""
-    """By which conventions the numbers were measured, and over how many inputs."""
+    """Convention and layers, which no number is shown without."""
+    measured: str = ""
+    """How walks were mixed, by which head weights, and whether the sink counts."""
+    basis: str = ""
+    """What the intervals are over."""
+    notes: list[str] = field(default_factory=list)
+    """Further sentences, most important first."""
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def line(self) -> str:
+        """All in one line: for logs and lists of experiments."""
+        signs = ", ".join(f"{line.mark} {line.label} {line.times}" for line in self.lines)
+        return "; ".join([*self.failed[:1], f"{self.heading}: {signs}" if signs else self.heading])
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {
+            "compared": self.heading,
+            "convention": self.convention,
+            "intervals": self.basis,
+            "claims": [line.as_record() for line in self.lines],
+            "notes": self.notes,
+        }
 
 
-def verdict(state: ExperimentState, step: int | None = None, *, failures: bool = True) -> Verdict:
+def scoreboard(
+    state: ExperimentState,
+    step: int | None = None,
+    *,
+    convention: Convention | None = None,
+    layer: int | None = None,
+) -> Scoreboard:
     """Compare the runs of an experiment at a step (``None``: the newest).
 
-    With several runs, the one with the most heads is compared with the one with the fewest (by the
-    scenario's order where they have equally many). ``failures``: begin with the runs that failed.
+    By default under the main convention and over all layers.
     """
     failed = [
         f"{run.name} failed: {run.reason}" for run in state.runs.values() if run.status == "failed"
     ]
-    first = failed if failures else []
     runs = [
         run
         for run in state.runs.values()
@@ -47,216 +148,202 @@ def verdict(state: ExperimentState, step: int | None = None, *, failures: bool =
     ]
     if not runs:
         nothing = "nothing is left to compare" if failed else "nothing measured yet"
-        return Verdict("; ".join(first[:1]) or nothing, first[1:])
-    found = _compare(runs, step)
-    if not first:
-        return found
-    return Verdict(f"{first[0]}; {found.line}", [*first[1:], *found.details], found.convention)
-
-
-def _compare(runs: list[RunState], step: int | None) -> Verdict:
-    many = max(runs, key=lambda run: (run.heads, run.index))
-    few = min(runs, key=lambda run: (run.heads, run.index))
-    convention = _convention(many, step)
-    own = _own(many, step)
-    if few is many:
-        return Verdict(f"{many.name}: {', '.join([*_alone(many, step), *own])}", [], convention)
-    parts = [part for part in (_soon(few, many, step), _clear(few, many, step)) if part]
-    loss, details = _loss(few, many, step)
-    line = f"{many.name} against {few.name}: {', '.join([*parts, *own])}"
-    if loss:
-        line += f"; {loss}"
-    details += _contradictions(few, many, step)
-    if details and details[0].startswith("but "):
-        line += f"; {details.pop(0)}"
-    return Verdict(line, details, convention)
-
-
-def _number(run: RunState, name: str, step: int | None) -> Value | None:
-    try:
-        value = metrics.metric(run, name, step)
-    except UndecidedError:
-        return None
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _probe(run: RunState, step: int | None) -> Probe:
-    probe = run.probe_at(step)
-    assert probe is not None
-    return probe
-
-
-def _interval(run: RunState, key: str, step: int | None) -> tuple[float, float] | None:
-    """Return the 95 % interval over inputs, where there are several."""
-    probe = _probe(run, step)
-    found = (probe.whole.get("intervals") or {}).get(key)
-    if probe.inputs < 2 or not found or any(isinstance(end, str) for end in found):
-        return None
-    return float(found[0]), float(found[1])
-
-
-def _convention(run: RunState, step: int | None) -> str:
-    probe = _probe(run, step)
-    analysis, inputs = probe.whole, probe.inputs
-    parts = [
-        str(analysis.get("convention", "theory")),
-        str(analysis.get("combine", "walks")),
-        f"sink {analysis.get('sink', 'excluded')}",
-    ]
-    text = ", ".join(parts) + f", {analysis.get('weights', 'uniform')} head weights"
-    if len(probe.layers) > 1:
-        text += f", mean of {len(probe.layers)} layers"
-    return f"{text} · " + (f"{inputs} inputs, 95 % intervals" if inputs > 1 else "1 input, exact")
-
-
-def _alone(run: RunState, step: int | None) -> list[str]:
-    """How soon and how clearly a single run is heard."""
-    parts = [f"{short_number(_number(run, 'hitting_time', step))} steps to the sink"]
-    clear = _number(run, "fidelity", step)
-    if isinstance(clear, float):
-        shown = fraction(clear) if _probe(run, step).inputs == 1 else short_number(clear)
-        parts.append(f"minimax fidelity {shown}")
-    return parts
-
-
-def _own(run: RunState, step: int | None) -> list[str]:
-    """Compare a run's mixture with its own best head."""
-    gain = _number(run, "amplification", step)
-    if run.heads < 2 or not isinstance(gain, float):
-        return []
-    ends = _interval(run, "fidelity_amplification", step)
-    if math.isinf(gain):
-        return ["heard where none of its heads is alone (amplification ∞)"]
-    if abs(gain - 1) <= EXACT and (ends is None or ends[1] - ends[0] <= EXACT):
-        return ["exactly as clear as its own best head (amplification 1)"]
-    low, high = ends or (gain, gain)
-    if low > 1:
-        return [f"{short_number(gain)}x clearer than its own best head"]
-    if high < 1:
-        return [f"less clear than its own best head ({short_number(gain)}x)"]
-    return [f"not clearly better than its own best head ({short_number(gain)}x)"]
-
-
-def _soon(few: RunState, many: RunState, step: int | None) -> str:
-    name, key, note = _soon_metric(few, many, step)
-    one, other = _number(few, name, step), _number(many, name, step)
-    if one is None or other is None:
-        return ""
-    shown = f"{short_number(one)} → {short_number(other)} steps{note}"
-    if isinstance(one, AtLeast) or isinstance(other, AtLeast):
-        return f"arrival {shown}"
-    relation = _relation(one, other, _interval(few, key, step), _interval(many, key, step))
-    if relation == 0:
-        return f"the sink hears equally soon ({shown})"
-    if relation is None:
-        return f"no clear difference in how soon ({shown})"
-    ratio = one / other if relation < 0 else other / one
-    word = "sooner" if relation < 0 else "later"
-    return f"the sink hears {_times(ratio)} {word} ({shown})"
-
-
-def _soon_metric(few: RunState, many: RunState, step: int | None) -> tuple[str, str, str]:
-    """Choose the mean hitting time, or the capped one where a few walks take for ever."""
-    for run in (few, many):
-        value = _number(run, "hitting_time", step)
-        mixing = _probe(run, step).whole.get("mixing") or {}
-        limit = mixing.get("max_steps") or 10_000
-        if isinstance(value, float) and value > float(limit):
-            cap = mixing.get("hitting_time_cap") or 100
-            return "hitting_time_capped", "hitting_time_capped_mean", f", capped at {cap:g}"
-    return "hitting_time", "hitting_time_mean", ""
-
-
-def _clear(few: RunState, many: RunState, step: int | None) -> str:
-    one, other = _number(few, "fidelity", step), _number(many, "fidelity", step)
-    if not isinstance(one, float) or not isinstance(other, float):
-        return ""
-    exact = _probe(few, step).inputs == 1 == _probe(many, step).inputs
-    show = fraction if exact else short_number
-    shown = f"minimax fidelity {show(one)} → {show(other)}"
-    relation = _relation(
-        one,
-        other,
-        _interval(few, "fidelity_minimax", step),
-        _interval(many, "fidelity_minimax", step),
-    )
-    if relation == 0:
-        return f"equally clear ({shown})"
-    if relation is None:
-        return f"no clear difference in how clearly ({shown})"
-    if min(one, other) == 0:
-        return f"{'clearer' if relation > 0 else 'less clear'} ({shown})"
-    if relation > 0:
-        return f"{_times(other / one)} clearer ({shown})"
-    return f"{_times(one / other)} less clear ({shown})"
-
-
-def _relation(
-    one: float,
-    other: float,
-    first: tuple[float, float] | None,
-    second: tuple[float, float] | None,
-) -> int | None:
-    """Return -1, 0 or 1 for ``other`` below, equal to or above ``one``; ``None``: not clear."""
-    if one == other or math.isclose(one, other, rel_tol=EXACT):
-        return 0
-    sign = -1 if other < one else 1
-    if first is None or second is None:
-        return sign
-    apart = second[1] < first[0] if sign < 0 else second[0] > first[1]
-    return sign if apart else None
-
-
-def _times(ratio: float) -> str:
-    return f"{short_number(ratio)}x" if math.isfinite(ratio) else "infinitely"
-
-
-def _loss(few: RunState, many: RunState, step: int | None) -> tuple[str, list[str]]:
-    one, other = _number(few, "loss", step), _number(many, "loss", step)
-    details: list[str] = []
-    if one is None or other is None or isinstance(one, AtLeast) or isinstance(other, AtLeast):
-        return "", details
-    counts = (few.parameters, many.parameters)
-    if all(isinstance(count, int) for count in counts) and counts[0] != counts[1]:
-        details.append(
-            f"but their parameters differ ({few.parameters:,} and {many.parameters:,}), "
-            "so this compares more than heads"
+        return Scoreboard(nothing, failed=failed)
+    view = View(step, convention, layer)
+    heads, group = comparison.of_heads(runs)
+    diverse = comparison.of_diversity(runs)
+    lines: list[Line | None] = []
+    if heads:
+        lines += [
+            _trained("sooner", heads, SOON, view),
+            _trained("clearer", heads, CLEAR, view),
+        ]
+    joint = [pair.other for pair in heads or diverse]
+    joint = joint or [max(runs, key=lambda run: (run.heads, -run.index))]
+    lines += [_synergy("synergy-clarity", joint, view), _synergy("synergy-speed", joint, view)]
+    if heads:
+        lines.append(_learned("learned", heads, step))
+    if diverse:
+        lines += [
+            _learned("diversity-loss", diverse, step),
+            _trained("diversity-clarity", diverse, CLEAR, view),
+            _diverse_synergy(diverse, view),
+        ]
+    notes = captions.notes(heads, group, joint, view)
+    compared = {run.name for pair in [*heads, *diverse] for run in (pair.one, pair.other)}
+    compared |= {run.name for run in group}
+    if left := [run.name for run in runs if run.name not in compared] if len(runs) > 1 else []:
+        notes.insert(
+            0, f"not compared, for want of a run that differs in its heads only: {', '.join(left)}"
         )
-    held_out = "held-out " if all(metrics.evaluated(run, step) for run in (few, many)) else ""
-    return f"{held_out}loss {short_number(one)} → {short_number(other)}", details
+    return Scoreboard(
+        heading=captions.heading(heads, diverse, joint, view),
+        lines=[line for line in lines if line is not None],
+        convention=captions.convention(joint[0], view),
+        measured=captions.measured(joint[0], view),
+        basis=captions.basis(heads or diverse, joint, view),
+        notes=notes,
+        failed=failed,
+    )
 
 
-def _contradictions(few: RunState, many: RunState, step: int | None) -> list[str]:
-    """Name other conventions, and whether their direction differs."""
-    found: list[str] = []
-    one, other = _probe(few, step).conventions, _probe(many, step).conventions
-    for name in [name for name in other if name in one]:
-        for question, path, lower_is_better in (
-            ("how soon", ("mixing", "hitting_time_mean"), True),
-            ("how clearly", ("fidelity", "minimax"), False),
-        ):
-            before, after = _leaf(one[name], path), _leaf(other[name], path)
-            headline = (_leaf(_probe(few, step).whole, path), _leaf(_probe(many, step).whole, path))
-            values = [each for each in (before, after, *headline) if each is not None]
-            if len(values) < 4:
-                continue
-            shown = f"{short_number(values[0])} → {short_number(values[1])}"
-            if _sign(values[1] - values[0]) == -_sign(values[3] - values[2]) != 0:
-                better = (values[1] < values[0]) == lower_is_better
-                word = "better" if better else "worse"
-                found.insert(0, f"but under {name} {question} gets {word} ({shown})")
-            else:
-                unit = "steps to sink" if lower_is_better else "minimax fidelity"
-                found.append(f"under {name}: {shown} {unit}")
-    return found
+def _decide(effect: Estimate, beyond: Estimate | None, *, exact: bool = False) -> tuple[Word, bool]:
+    """The verdict, and whether it is an interval's."""
+    low, high = effect.log - (effect.half or 0.0), effect.log + (effect.half or 0.0)
+    smallest = math.log(SMALLEST_EFFECT)
+    if math.isnan(effect.log):
+        return "undecided", False
+    if exact:
+        sign = 0 if abs(effect.log) <= EXACT else math.copysign(1, effect.log)
+        return ("no effect" if sign == 0 else "supported" if sign > 0 else "contradicted"), True
+    if effect.half is None:
+        if abs(effect.log) <= smallest:
+            return "undecided", False
+        return ("supported" if effect.log > 0 else "contradicted"), False
+    if -smallest <= low and high <= smallest:
+        return "no effect", True
+    if high < 0:
+        return "contradicted", True
+    exceeds = beyond is None or (beyond.half is not None and beyond.log - beyond.half > 0)
+    return ("supported", True) if low > 0 and exceeds else ("undecided", False)
 
 
-def _leaf(analysis: Any, path: tuple[str, ...]) -> float | None:
-    value = metrics.leaf(analysis, path)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return None if math.isnan(value) else float(value)
+def _line(
+    claim: str,
+    effects: list[tuple[Estimate, Estimate | None, Estimate | None]],
+    values: str,
+    *,
+    null: str = "",
+    exact: bool = False,
+) -> Line:
+    """A line from the effect, null, and effect beyond the null of every seed."""
+    effect, untrained, beyond = effects[0]
+    if len(effects) > 1:
+        effect = comparison.estimate([each.log for each, _, _ in effects])
+        nulls = [each.log for _, each, _ in effects if each is not None]
+        untrained = beyond = None
+        if len(nulls) == len(effects):
+            untrained = comparison.estimate(nulls)
+            logs = [each.log - other for (each, _, _), other in zip(effects, nulls, strict=True)]
+            beyond = comparison.estimate(logs)
+    word, decided = _decide(effect, beyond, exact=exact)
+    return Line(
+        claim,
+        word,
+        effect.ratio,
+        values,
+        None if exact else effect.interval,
+        null,
+        None if untrained is None or math.isnan(untrained.log) else untrained.ratio,
+        decided,
+    )
 
 
-def _sign(value: float) -> int:
-    return 0 if value == 0 or math.isnan(value) else (1 if value > 0 else -1)
+def _trained(claim: str, pairs: list[Pair], measure: Measure, view: View) -> Line | None:
+    """How much better trained networks are, beside the same networks untrained."""
+    effects = []
+    for pair in pairs:
+        one, other = view.of(pair.one), view.of(pair.other)
+        paired = pair.one.kind == "trained"
+        now = comparison.difference(one, other, measure, paired=paired)
+        if now is None:
+            return None
+        before = view.untrained(pair.one), view.untrained(pair.other)
+        null = comparison.difference(*before, measure, paired=True) if all(before) else None
+        beyond = None
+        if null is not None:
+            beyond = comparison.apart(now, null)
+            first = comparison.by_input(*before, measure)
+            last = comparison.by_input(one, other, measure)
+            if first and len(first) == len(last):
+                logs = [a - b for a, b in zip(last, first, strict=True)]
+                beyond = comparison.estimate(logs)
+        effects.append((now, null, beyond))
+    exact = view.exact([pair.other for pair in pairs])
+    sides = [
+        shown([comparison.typical(view.of(run), measure) for run in runs], exact)
+        for runs in ([pair.one for pair in pairs], [pair.other for pair in pairs])
+    ]
+    values = " → ".join(sides)
+    values = f"{values} steps to sink" if measure is SOON else f"φ {values}"
+    return _line(claim, effects, values, null="untrained", exact=exact)
+
+
+_GAINS = {
+    "synergy-clarity": ("fidelity_amplification", CLEAR),
+    "synergy-speed": ("hitting_gain", SOON),
+}
+
+
+def _synergy(claim: str, runs: list[RunState], view: View) -> Line | None:
+    """What heads gain together, beside heads that looked at different inputs."""
+    key, measure = _GAINS[claim]
+    effects, own, alone = [], [], []
+    for run in runs:
+        analysis = view.of(run)
+        now = comparison.gain(analysis, key) if run.heads > 1 else None
+        if now is None:
+            return None
+        shuffled = (analysis.get("nulls") or {}).get("shuffled") or {}
+        null = beyond = None
+        if key in shuffled:
+            null = comparison.of_ends(
+                shuffled[key], (shuffled.get("intervals") or {}).get(key), analysis
+            )
+            ends = (shuffled.get("beyond") or {}).get(key) or [math.nan, math.nan]
+            middle = comparison.exp(sum(map(comparison.log, ends)) / 2)
+            beyond = comparison.of_ends(middle, ends, analysis) or Estimate(math.nan)
+        effects.append((now, null, beyond))
+        own.append(comparison.typical(analysis, measure))
+        alone.append(own[-1] - measure.sign * now.log)
+    exact = view.exact(runs)
+    together, best = shown(own, exact), shown(alone, exact)
+    unit = "φ " if measure is CLEAR else ""
+    values = f"{unit}{best} → {together}{'' if unit else ' steps'}, best head → all"
+    return _line(claim, effects, values, null="shuffled inputs", exact=exact)
+
+
+def _diverse_synergy(pairs: list[Pair], view: View) -> Line | None:
+    """How much more diverse heads gain together than less diverse ones."""
+    key = "fidelity_amplification"
+    effects: list[tuple[Estimate, Estimate | None, Estimate | None]] = []
+    sides: tuple[list[float], list[float]] = ([], [])
+    for pair in pairs:
+        one, other = (comparison.gain(view.of(run), key) for run in (pair.one, pair.other))
+        if one is None or other is None:
+            return None
+        effects.append((comparison.apart(other, one), None, None))
+        sides[0].append(one.log)
+        sides[1].append(other.log)
+    least, most = (shown(side, False) for side in sides)
+    exact = view.exact([pair.other for pair in pairs])
+    return _line("diversity-synergy", effects, f"gain {least} → {most}", exact=exact)
+
+
+def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:
+    """The loss of one over the other: of held-out sequences, or in training where there are none.
+
+    Each network has one number, so only several seeds give an interval.
+    """
+    effects: list[tuple[Estimate, Estimate | None, Estimate | None]] = []
+    sides: tuple[list[float], list[float]] = ([], [])
+    held_out = all(metrics.evaluated(run, step) for pair in pairs for run in (pair.one, pair.other))
+    for pair in pairs:
+        one, other = loss(pair.one, step), loss(pair.other, step)
+        if one is None or other is None:
+            return None
+        now = Estimate(comparison.log(one) - comparison.log(other) if one != other else 0.0)
+        firsts = [comparison.first_probe(run) for run in (pair.one, pair.other)]
+        losses = [first.loss for first in firsts if first is not None]
+        null = None
+        if len(losses) == 2 and all(isinstance(loss, float) and loss > 0 for loss in losses):
+            null = Estimate(comparison.log(losses[0] or 0) - comparison.log(losses[1] or 0))
+        effects.append((now, null, None))
+        sides[0].append(comparison.log(one))
+        sides[1].append(comparison.log(other))
+    before, after = (shown(side, False) for side in sides)
+    floor = pairs[0].other.floor
+    values = f"{'held-out' if held_out else 'training'} loss {before} → {after}"
+    if floor is not None:
+        values += f" (floor {number(floor)})"
+    return _line(claim, effects, values, null="untrained")

@@ -34,13 +34,16 @@ class Worker:
     uptime: float | None = None
     """Seconds that the machine had been running when the process was created, where that is known:
     setting the clock changes ``created`` as it is reported later, but not this."""
+    watched: bool = False
+    """Whether it is somebody's own training, which only they may end."""
 
     @classmethod
-    def this_process(cls) -> Worker:
+    def this_process(cls, *, watched: bool = False) -> Worker:
         import psutil
 
         process = psutil.Process()
-        return cls(os.getpid(), process.create_time(), socket.gethostname(), _uptime(process))
+        created, uptime = process.create_time(), _uptime(process)
+        return cls(os.getpid(), created, socket.gethostname(), uptime, watched)
 
     @property
     def here(self) -> bool:
@@ -101,7 +104,7 @@ class Worker:
 
         try:
             process = psutil.Process(self.pid)  # knows should another process get the id meanwhile
-            if not (self.alive and self.holds(folder)):
+            if self.watched or not (self.alive and self.holds(folder)):
                 return False
             process.terminate()
         except psutil.NoSuchProcess:

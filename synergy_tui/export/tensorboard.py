@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, measures
 from synergy_tui.experiments.state import ExperimentState, RunState
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.analysis import Analysis
 
 
 def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentState) -> int:
@@ -33,7 +37,7 @@ def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentSta
             target.mkdir(parents=True, exist_ok=True)
             files = writer.EventFileWriter(str(target))
             for tag, step, value in _scalars(run):
-                files.add_event(_event(tag, step, value, times.get((run.name, step))))
+                files.add_event(scalar_event(tag, step, value, times.get((run.name, step))))
                 count += 1
             files.close()
         except OSError as error:
@@ -58,17 +62,24 @@ def _scalars(run: RunState) -> list[tuple[str, int, float]]:
         for step, value in zip(values.steps, values.values, strict=True)
     ]
     for probe in run.probes:
-        for analysis in [*probe.layers, probe.overall]:
-            layer = analysis.get("layer")
-            group = "overall" if layer == "overall" else f"layer-{layer}"
-            for name, value in measures(analysis).items():
-                number = as_number(value)
-                if number is not None:
-                    found.append((f"{group}/{name}", probe.step, number))
+        measured = probe_scalars([*probe.layers, probe.overall])
+        found += [(tag, probe.step, number) for tag, number in measured]
     return found
 
 
-def _event(tag: str, step: int, value: float, time: float | None) -> Any:
+def probe_scalars(analyses: Iterable[Analysis]) -> Iterator[tuple[str, float]]:
+    """Yield the tags and numbers of a measurement."""
+    for analysis in analyses:
+        layer = analysis.get("layer")
+        group = "overall" if layer == "overall" else f"layer-{layer}"
+        for name, value in measures(analysis).items():
+            number = as_number(value)
+            if number is not None:
+                yield f"{group}/{name}", number
+
+
+def scalar_event(tag: str, step: int, value: float, time: float | None) -> Any:
+    """Return one scalar as TensorBoard keeps it; ``time``: seconds since 1970."""
     event_pb2 = require("tensorboard.compat.proto.event_pb2", "tensorboard")
     summary_pb2 = require("tensorboard.compat.proto.summary_pb2", "tensorboard")
     summary = summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, simple_value=value)])

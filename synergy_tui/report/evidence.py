@@ -21,7 +21,7 @@ from synergy_tui.experiments.metrics import as_number, leaf, run_record
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import expand
 from synergy_tui.report.statistics.observations import BoundCheck, Observation
-from synergy_tui.scenario import FamilyRun, Scenario
+from synergy_tui.scenario import FamilyRun, Scenario, WatchedRun
 from synergy_tui.scenario.sweep import AXES
 from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
 
@@ -124,6 +124,8 @@ def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> Non
     else:
         members = [(found.id, found, scenario.name)]
         command, hardware = f"synergy run {found.id}/scenario.toml", ()
+        if found.watched:
+            command = f"recorded by synergy_tui.watch as {found.id}"
     states: list[ExperimentState] = []
     unfinished: dict[str, str] = {}
     versions: dict[str, str] = {}
@@ -213,6 +215,8 @@ def _add_runs(evidence: Evidence, state: ExperimentState, scenario: Scenario, gr
 
 def _settings(scenario: Scenario) -> str:
     train = scenario.train
+    if any(isinstance(run, WatchedRun) for run in scenario.runs):
+        return "somebody's own training, watched"
     if train is None:
         graphs = [run for run in scenario.runs if isinstance(run, FamilyRun)]
         sizes = sorted({run.graph.nodes for run in graphs})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from synergy_tui.errors import UserError, for_commands
-from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario, ScenarioError
+from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario, ScenarioError, WatchedRun
 from synergy_tui.scenario.models import Run
 from synergy_tui.scenario.problems import MISSING, Problem
 
@@ -24,7 +24,10 @@ def input_problems(scenario: Scenario) -> list[Problem]:
     """
     problems: list[Problem] = []
     for index, run in enumerate(scenario.runs):
-        if isinstance(run, LoadedRun):
+        if isinstance(run, WatchedRun):
+            message = "this was your own training, which cannot be run from here"
+            problems.append(Problem(("runs", index, "watched"), message, True))
+        elif isinstance(run, LoadedRun):
             key = "checkpoint" if run.checkpoint else "attention"
             value = run.checkpoint or run.attention
             problems += [

@@ -21,7 +21,7 @@ from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.retention import Retention
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import DIRECTORY_MODE, write_whole
-from synergy_tui.scenario import Scenario, expect
+from synergy_tui.scenario import Scenario, WatchedRun, expect
 from synergy_tui.words import AtLeast, Value
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ VERSIONED = ("synergy-heads", "torch", "numpy", "numba", "scipy")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Larger graphs are not kept: the log stays small, and the engine can draw them again.
 LARGEST_KEPT = 64 * 2**20
+SHUFFLES = 2
+"""Times that heads are shuffled over inputs at a probe, to know what any heads would gain."""
 
 
 class Recorder:
@@ -135,7 +137,7 @@ class Recorder:
                 names=tuple(system.names or ()),
                 designed=True,
             )
-            file = self._keep(run, designed)
+            file = self.keep(run, designed)
         self.write(kinds.Simulated(**measured, attention=file))
         self.end("finished", run, 0)
 
@@ -156,13 +158,22 @@ class Recorder:
         self.write(kinds.Simulated(**measured))
         self.end("finished", run, 0)
 
+    def probe(
+        self, run: str, step: int, snapshot: Snapshot, *, final: bool, loss: float | None
+    ) -> None:
+        """Measure attention that somebody else's training gave at ``step``."""
+        kept = replace(snapshot, key=f"{run}-{step:08d}")
+        label = self.scenario.analysis.weights
+        measured = self._attention(run, step, kept, label, final=final)
+        self.write(kinds.Probe(**measured, loss=loss))
+
     def finish(self, exit_code: int, reason: str = "", *, complete: bool = True) -> int:
         """Decide the expectations, close the log, and return the exit code written.
 
         An ``exit_code`` of 0 becomes 1 when an expectation fails, or 3 when a run failed.
         Expectations are left undecided unless the runs are ``complete``.
         """
-        from synergy_tui.experiments.verdict import verdict
+        from synergy_tui.experiments.verdict import scoreboard
 
         failed = [run for run in self.state.runs.values() if run.status == "failed"]
         if exit_code == ExitCode.OK and failed:
@@ -173,7 +184,7 @@ class Recorder:
             if exit_code == ExitCode.OK and not all(held):
                 exit_code = ExitCode.EXPECTATION_FAILED
                 reason = reason or f"{held.count(False)} of {len(held)} expectations failed"
-        line = verdict(self.state).line
+        line = scoreboard(self.state).line
         self.write(kinds.ExperimentFinished(exit_code=int(exit_code), reason=reason, verdict=line))
         return int(exit_code)
 
@@ -267,21 +278,23 @@ class Recorder:
         """Measure attention, keep some of it, and return the fields of its event."""
         import synergy_engine as engine
 
+        options = self.scenario.analysis
+
         def measure(convention: str) -> list[Analysis]:
             found = engine.analyze_batch(
                 snapshot.attention,
                 snapshot.head_weights,
                 convention=convention,
                 weights_label=label,
+                shuffles=SHUFFLES if convention == options.convention else 0,
                 **self._how(),
             )
             return [cast("Analysis", analysis.as_dict()) for analysis in found]
 
-        options = self.scenario.analysis
         also = options.also if final else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
         keep = options.kept_inputs and self._retention.writes
-        file = self._keep(run, snapshot.first(options.kept_inputs)) if keep else None
+        file = self.keep(run, snapshot.first(options.kept_inputs)) if keep else None
         return {**measured, "attention": file}
 
     def _how(self) -> dict[str, Any]:
@@ -315,7 +328,7 @@ class Recorder:
             "conventions": others,
         }
 
-    def _keep(self, run: str, snapshot: Snapshot) -> str | None:
+    def keep(self, run: str, snapshot: Snapshot) -> str | None:
         """Write an attention file; a disk without room costs the file, not the run."""
         name = f"attention/{snapshot.key}.safetensors"
         data = snapshot.packed(run=run, axes="input, layer, head, receiver, sender")
@@ -358,6 +371,8 @@ def versions() -> dict[str, str]:
 
 
 def _outline(run: Any) -> kinds.Outline:
+    if isinstance(run, WatchedRun):
+        return {"name": run.name, "kind_of_run": "watched"}
     kind = {"TrainedRun": "trained", "LoadedRun": "loaded"}.get(type(run).__name__, "designed")
     heads = len(run.heads) if isinstance(run.heads, list) else run.heads
     return {"name": run.name, "heads": heads, "kind_of_run": kind}
@@ -369,5 +384,14 @@ def _side(value: Value | None) -> float | str | None:
 
 def _brief(analysis: dict[str, Any]) -> dict[str, Any]:
     """Keep what views compare of an analysis by another convention."""
-    keys = ("convention", "combine", "sink", "mixing", "fidelity", "synergy", "intervals")
+    keys = (
+        "convention",
+        "combine",
+        "sink",
+        "mixing",
+        "fidelity",
+        "synergy",
+        "intervals",
+        "per_input",
+    )
     return {key: analysis[key] for key in keys if key in analysis}

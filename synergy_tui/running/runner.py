@@ -21,7 +21,7 @@ from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.behind import RecordingThread
 from synergy_tui.running.recorder import NO_ROOM, Recorder
 from synergy_tui.running.signals import Stopper
-from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, TrainedRun
+from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, TrainedRun, WatchedRun
 from synergy_tui.scenario.training import matches_of, training_of
 
 Train = Callable[..., Iterator[Any]]
@@ -52,6 +52,7 @@ def run_experiment(
     read.
     """
     stopper = should_stop if isinstance(should_stop, Stopper) else Stopper(asked=should_stop)
+    experiment.require_ours()
     with experiment.lock():
         scenario = experiment.scenario()
         state = ExperimentState.read(experiment.events_path, outline)
@@ -134,9 +135,10 @@ class _Execution:
 
             engine.set_threads(self.threads)
         for run in self.recorder.scenario.runs:
-            if self.stopper() or isinstance(run, TrainedRun) or not self._unfinished(run.name):
+            if isinstance(run, TrainedRun | WatchedRun) or not self._unfinished(run.name):
                 continue
-            self._measure(run)
+            if not self.stopper():
+                self._measure(run)
         if trained and not self.stopper():
             self._train()
 

@@ -124,7 +124,17 @@ def _from_tensor(run: LoadedRun) -> Loaded:
             f"but run '{run.name}' says {run.heads}."
         )
     weights, label = _weights(run, attention.shape[1], attention.shape[2], stored)
-    return Loaded(Snapshot(run.attention, attention, weights), label)
+    if read.lengths is not None:
+        raise UserError(
+            f"{run.attention}: its inputs have different lengths.",
+            hint="Save each length by itself, or measure the file with synergy analyze.",
+        )
+    names: tuple[str, ...] = ()
+    if read.first is None:
+        # Texts of tokens repeat: their numbers tell them apart.
+        labels = tuple(f"{node} {text}" for node, text in enumerate(read.labels or ()))
+        names = read.names or labels
+    return Loaded(Snapshot(run.attention, attention, weights, names=names), label)
 
 
 def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:

@@ -34,6 +34,7 @@ def launch(
     ``worker.log``. A `UserError` says that a worker runs already.
     """
     experiment.require_sound()
+    experiment.require_ours()
     if experiment.state() == "running":
         worker = experiment.worker()
         raise UserError(
@@ -101,6 +102,7 @@ def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
     ``wait`` seconds stops by itself later; one that ended otherwise leaves the state ``dead``. A
     `UserError` says that no worker runs, or that it runs on another machine or for another user.
     """
+    experiment.require_ours()
     worker = experiment.worker()
     if worker is None or experiment.state() != "running":
         raise UserError(

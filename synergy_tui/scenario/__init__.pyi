@@ -12,5 +12,6 @@ from .models import (
     LoadedRun as LoadedRun,
     Scenario as Scenario,
     TrainedRun as TrainedRun,
+    WatchedRun as WatchedRun,
 )
 from .problems import Problem as Problem, ScenarioError as ScenarioError

@@ -47,7 +47,7 @@ def check(raw: Raw) -> Iterator[Problem]:
             yield from _designed(at, run)
         elif kind == "<family>":
             yield from _family(at, run)
-        else:
+        elif kind == "<loaded>":
             yield from _loaded(at, run, train)
         yield from _head_weights(at, run)
     yield from _expectations(raw, runs)

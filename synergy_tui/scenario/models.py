@@ -292,6 +292,12 @@ class LoadedRun(Run):
     )
 
 
+class WatchedRun(Run):
+    """A training of somebody's own; written by `synergy_tui.watch`, and never run from here."""
+
+    watched: Literal[True] = Field(description="Written by synergy_tui.watch.")
+
+
 class Expect(Table):
     """A claim that must hold in the end, or the exit code is 1."""
 
@@ -309,6 +315,8 @@ def run_kind(value: Any) -> str:
         )
     if "attention" in value or "checkpoint" in value:
         return "<loaded>"
+    if "watched" in value:
+        return "<watched>"
     if "graph" in value:
         return "<family>"
     return "<designed>" if isinstance(value.get("heads"), list) else "<trained>"
@@ -319,13 +327,15 @@ RUN_MODELS: dict[str, type[Run]] = {
     "<designed>": DesignedRun,
     "<family>": FamilyRun,
     "<loaded>": LoadedRun,
+    "<watched>": WatchedRun,
 }
 
 AnyRun = Annotated[
     Annotated[TrainedRun, Tag("<trained>")]
     | Annotated[DesignedRun, Tag("<designed>")]
     | Annotated[FamilyRun, Tag("<family>")]
-    | Annotated[LoadedRun, Tag("<loaded>")],
+    | Annotated[LoadedRun, Tag("<loaded>")]
+    | Annotated[WatchedRun, Tag("<watched>")],
     Discriminator(run_kind),
 ]
 

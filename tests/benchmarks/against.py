@@ -61,6 +61,31 @@ def headline() -> Callable[[], object]:
     return lambda: [engine.headline(attention) for _ in range(30)]
 
 
+def layer() -> Callable[[], object]:
+    engine = first_of("synergy_engine", "engine")
+    rows = np.tril(np.exp(np.random.default_rng(5).normal(0, 3, (10, 4, 16, 100, 100))))
+    attention = (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return lambda: engine.analyze_batch(attention)
+
+
+def wide(sharp: float) -> Callable[[], Callable[[], object]]:
+    def prepare() -> Callable[[], object]:
+        engine = first_of("synergy_engine", "engine")
+        logits = np.random.default_rng(0).normal(0, sharp, (1, 1, 4, 1024, 1024))
+        rows = np.tril(np.exp(logits - logits.max(axis=-1, keepdims=True)))
+        attention = (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return lambda: engine.analyze_batch(attention)
+
+    return prepare
+
+
+def reasons() -> Callable[[], object]:
+    engine = first_of("synergy_engine", "engine")
+    rows = np.tril(np.exp(np.random.default_rng(4).normal(0, 2, (4, 1, 16, 100, 100))))
+    attention = rows / rows.sum(axis=-1, keepdims=True)
+    return lambda: engine.why_batch(attention)
+
+
 def tiny() -> Callable[[], object]:
     engine = first_of("synergy_engine", "engine")
     system = engine.topology("line", 8, heads=2, seed=0)
@@ -175,6 +200,10 @@ SORT = {"task": "sort", "length": 33, "vocabulary": 16, "batch": 64, "layers": 1
 INSIDE: dict[str, Callable[[], Callable[[], object]]] = {
     "engine: analyze_batch (8, 2, 8, 64, 64)": analysis,
     "engine: headline (16, 1, 8, 128, 128)": headline,
+    "engine: analyze_batch (10, 4, 16, 100, 100)": layer,
+    "engine: analyze_batch, 1024 nodes, diffuse": wide(2.0),
+    "engine: analyze_batch, 1024 nodes, peaked": wide(8.0),
+    "engine: why_batch (4, 1, 16, 100, 100)": reasons,
     "engine: analyze, 8 nodes": tiny,
     "engine: fidelity (16, 100, 100)": fidelity,
     "engine: mixing and arrival, 512 nodes": mixing,

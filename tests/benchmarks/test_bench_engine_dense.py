@@ -235,6 +235,21 @@ def test_the_published_evaluation(benchmark: Callable) -> None:
     benchmark.pedantic(both_measures_both_conventions, rounds=3)
 
 
+def test_whole_analyses_of_wide_layers(benchmark: Callable) -> None:
+    kinds = {
+        "diffuse": diffuse(1, 1, 8, 2048, 2048).astype(np.float32),
+        "peaked": diffuse(1, 1, 8, 2048, 2048, sharp=8.0).astype(np.float32),
+        "near-permutation": near_permutation(1, 1, 8, 2048, 2048).astype(np.float32),
+    }
+    base, *others = fastest(
+        *(lambda each=each: engine.analyze_batch(each) for each in kinds.values()), seconds=12.0
+    )
+    print(f"\n  analyze_batch, 8 x 2048 x 2048, diffuse: {base:.3g} s")
+    for name, seconds in zip([*kinds][1:], others, strict=True):
+        print(f"    {name}: {seconds:.3g} s, {seconds / base:.3g}x of it (aim: at most 2x)")
+    benchmark.pedantic(engine.analyze_batch, (kinds["peaked"],), rounds=1)
+
+
 def test_a_live_probe(benchmark: Callable) -> None:
     attention = diffuse(16, 2, 8, 33, 33).astype(np.float32)
     (ours,) = fastest(lambda: engine.analyze_batch(attention))
@@ -275,7 +290,7 @@ def until_answered(code: str) -> float:
 def test_first_call_of_a_new_process(benchmark: Callable) -> None:
     """Import and first calls with kernels cached on disk: under half a second."""
     code = (
-        "import numpy as np, engine\n"
+        "import numpy as np, synergy_engine as engine\n"
         "system = engine.MultiHeadSystem.from_attention(np.eye(4))\n"
         "engine.hitting_times(system), engine.fidelity(system), engine.mixing_time(system)"
     )

@@ -89,8 +89,11 @@ def test_survival_never_rises_and_stays_a_probability(case: Case) -> None:
     assert arrived.min() >= 0
     assert arrived.max() <= 1
     curve = engine.analyze(system)["arrival"]
+    # Later moments come from powers of the walk: a squaring doubles the relative error that its
+    # factors have and adds that of a sum over the nodes, so that the error grows with the time.
+    rounding = system.nodes * np.finfo(float).eps * np.maximum(6, curve["steps"][1:])
     for name in ("mean", "median", "worst"):
-        assert np.all(np.diff(curve[name]) >= -1e-14)
+        assert np.all(np.diff(curve[name]) >= -rounding)
         assert len(curve[name]) == len(curve["steps"]) <= 64
 
 

@@ -42,6 +42,8 @@ class Options:
     max_steps: int
     horizon: int | None
     depth: int
+    sinks: bool = False
+    """Whether learned sinks are heard besides: rows sum to less than one and stay as they are."""
 
     def fidelity_steps(self, nodes: int) -> int:
         """Steps at most for fidelity."""
@@ -101,7 +103,7 @@ def stacks_of(system: MultiHeadSystem, options: Options) -> Stacks:
 def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
     """Operators of dense systems: raw heads (S, H, n, n), head weights (S, H)."""
     systems, count, n = heads.shape[:3]
-    if options.convention.published_walk:
+    if options.convention.published_walk and not options.sinks:
         heads = as_attention(heads)
     flat = heads.reshape(-1, n, n)
     merged = dense.merge_equal(heads, weights)
@@ -112,9 +114,9 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
         head_diffusions, diffusion = DenseStack(flat), DenseStack(mixed)
     else:
         head_walks = dense.head_stack(flat, "walk")
-        head_diffusions = dense.head_stack(flat, "diffusion")
+        head_diffusions = dense.head_stack(flat, "diffusion", whole=not options.sinks)
         walk = dense.mixture_stack(heads, weights, "walk", options.combine)
-        diffusion = dense.mixture_stack(heads, weights, "diffusion")
+        diffusion = dense.mixture_stack(heads, weights, "diffusion", whole=not options.sinks)
     return Stacks(
         systems=systems,
         heads=count,
@@ -337,9 +339,13 @@ def fidelities(
     horizon: int,
     tolerance: float = TOLERANCE,
     sink: str = "excluded",
+    whole: bool = True,
 ) -> Floats:
-    """Minimax fidelity (S,) of S systems: raw heads (S, H, n, n), head weights (S, H)."""
-    stack = dense.mixture_stack(np.ascontiguousarray(heads), weights, "diffusion")
+    """Minimax fidelity (S,) of S systems: raw heads (S, H, n, n), head weights (S, H).
+
+    ``whole`` as in `synergy_engine.operators.dense.mixture_stack`.
+    """
+    stack = dense.mixture_stack(np.ascontiguousarray(heads), weights, "diffusion", whole=whole)
     state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=False)
     return minima(state, stack, sink).minimax
 

@@ -11,7 +11,14 @@ from synergy_engine.analysis.batch import log_mean, most_frequent
 from synergy_engine.errors import NotDifferentiableError
 from synergy_engine.limits import soon
 from synergy_engine.measures.conditions import synergy_condition
-from synergy_engine.measures.optimum import SIMPLICES, STARTS, climb, fidelity_interval
+from synergy_engine.measures.fidelity import HORIZON
+from synergy_engine.measures.optimum import (
+    SIMPLICES,
+    STARTS,
+    affordable,
+    climb,
+    fidelity_interval,
+)
 from synergy_engine.measures.routing import routing_times
 from synergy_engine.measures.sensitivity import sensitivity
 from synergy_engine.system import MultiHeadSystem
@@ -39,7 +46,9 @@ def why(
     Parameters
     ----------
     horizon
-        Steps at most, as in `engine.fidelity`.
+        Steps at most, as in `engine.fidelity`; by default ``max(256, 4 n)``, and in systems small
+        enough for it as many as `engine.fidelity` takes where those do not settle the minimum.
+        What weights attain is counted within them, what none exceed over all steps.
     certified
         Whether to narrow ``best`` down by branch and bound, up to four heads.
 
@@ -57,10 +66,13 @@ def why(
 
 def _why(system: MultiHeadSystem, horizon: int | None, parts: int, starts: int) -> dict[str, Any]:
     last = soon(system.nodes) if horizon is None else horizon
+    patient = min(HORIZON, affordable(system)) if horizon is None else last
     try:
         found = sensitivity(system, horizon=last)
     except NotDifferentiableError as refusal:
-        return {"refused": str(refusal)}
+        if patient <= last:
+            return {"refused": str(refusal)}
+        return _why(system, patient, parts, starts)
     weights, _ = climb(system, last, starts)
     best = fidelity_interval(system, weights, last, most=parts)
     condition = synergy_condition(system, horizon=last)

@@ -26,6 +26,7 @@ def system_of(
     self_loops: str = "add",
     weights: str | npt.ArrayLike | None = None,
     unreachable: str = "allow",
+    sink: str | None = None,
 ) -> MultiHeadSystem:
     """Build the system of an edge table from ``where``; options as in `read_graph`.
 
@@ -39,7 +40,11 @@ def system_of(
         problems += error.problems
     if problems:
         raise GraphFileError([f"{where}: {problem}" for problem in problems])
-    if np.any(order[1:] < order[:-1]):
+    if sink is not None:  # it sends nothing, so it may stand behind all others
+        last = table.names.index(sink)
+        order = np.append(order[order != last], last)
+    moved = bool(np.any(order[1:] < order[:-1]))
+    if moved:
         table = _reordered(table, order)
     nodes, count = len(table.names), len(table.head_names)
     dense_bytes = 8 * nodes**2 if nodes <= DENSE_LIMIT else 0
@@ -57,6 +62,8 @@ def system_of(
         system = MultiHeadSystem.from_weights(dense, given, names=names)
     else:
         system = MultiHeadSystem.from_sparse(heads, given, names=names)
+    if moved:
+        system = replace(system, order=order)
     if unreachable == "error":
         system.require_reachable()
     return system
@@ -78,6 +85,38 @@ def topological_order(table: EdgeTable) -> Ints:
     raise GraphFileError(
         f"the graph is cyclic: {shown} ({len(names) - 1:,} edges; {caught:,} nodes lie on cycles "
         "or behind them). Information must flow one way: remove an edge"
+    )
+
+
+def ending_at(table: EdgeTable, sink: str, *, where: str) -> EdgeTable:
+    """The graph without what is reached from ``sink``; O(edges)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import breadth_first_order
+
+    if sink not in table.names:
+        listed = ", ".join(table.names[:_SHOWN]) + (", …" if len(table.names) > _SHOWN else "")
+        raise GraphFileError(
+            f"{where}: no node is called {sink} to be the sink; there are {listed}"
+        )
+    nodes, last = len(table.names), table.names.index(sink)
+    ends = (table.senders, table.receivers)
+    reached = breadth_first_order(
+        coo_array((np.ones(len(table.senders)), ends), shape=(nodes, nodes)).tocsr(),
+        last,
+        return_predecessors=False,
+    )
+    kept = np.ones(nodes, dtype=bool)
+    kept[reached] = False
+    kept[last] = True
+    inside = kept[table.senders] & kept[table.receivers]
+    number = np.cumsum(kept) - 1
+    return replace(
+        table,
+        names=[name for name, keep in zip(table.names, kept, strict=True) if keep],
+        senders=number[table.senders[inside]],
+        receivers=number[table.receivers[inside]],
+        weights=None if table.weights is None else table.weights[inside],
+        heads=None if table.heads is None else table.heads[inside],
     )
 
 

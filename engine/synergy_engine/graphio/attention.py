@@ -5,19 +5,25 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from synergy_engine.arrays import Floats, Reals
-from synergy_engine.errors import AttentionFileError, InvalidSystemError, choose
+from synergy_engine.arrays import Floats, Ints, Reals
+from synergy_engine.errors import AttentionFileError, EngineError, choose
+from synergy_engine.graphio import layouts, padding
 from synergy_engine.graphio.table import natural
 from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensors
 from synergy_engine.limits import refuse_if_too_large
-from synergy_engine.validation import ROW_SUM_TOLERANCE, dense_heads
+from synergy_engine.validation import ROW_SUM_TOLERANCE, ROWS, dense_heads
+
+_MASKS = ("attention_mask", "mask")
+_LABELS = ("labels", "tokens_text", "str_tokens")
+_SHOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +38,22 @@ class AttentionFile:
     head_weights
         (L, H) float64 from a tensor of that name, rows summing to one, or ``None``.
     names
-        Node names, from metadata ``names``, or ``None``.
+        Name of each token of the file, from metadata ``names``, or ``None``.
     rows
-        ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs.
+        ``"attention"``: rows sum to one; ``"any"`` for raw weights of designed graphs; ``"sinks"``
+        where the rest of each row goes to a learned sink.
     gamma
         (B, L, n) float64 from a tensor of that name: the measured share of each node's state that
         attention writes (`engine.layered_fidelity`), or ``None``.
+    lengths
+        (B,) int64 tokens of each input where they differ; each input's own block comes first in
+        ``attention``, and zeros follow. ``None`` where all have n.
+    first
+        (B,) int64: which token of the file each input begins at.
+    labels
+        Text of each token of the file, from a tensor or metadata ``labels``, or ``None``.
+    notes
+        What was assumed about axes, padding and rounding, as sentences.
     """
 
     attention: Reals
@@ -45,14 +61,37 @@ class AttentionFile:
     names: tuple[str, ...] | None
     rows: str
     gamma: Floats | None = None
+    lengths: Ints | None = None
+    first: Ints | None = None
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read attention; `read_attention` explains the fields."""
+
+    tensor: str | None = None
+    axes: str | None = None
+    rows: str = "auto"
+    tolerance: float | None = None
+    span: str | None = None
+    lengths: npt.ArrayLike | None = None
+    mask: npt.ArrayLike | None = None
+    sink: int | None = None
 
 
 def read_attention(
     path: str | Path,
     tensor: str | None = None,
     *,
+    axes: str | None = None,
     rows: str = "auto",
-    tolerance: float = ROW_SUM_TOLERANCE,
+    tolerance: float | None = None,
+    span: str | None = None,
+    lengths: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    sink: int | None = None,
 ) -> AttentionFile:
     """Read causal attention from ``.npy``, ``.npz`` or ``.safetensors``.
 
@@ -65,11 +104,24 @@ def read_attention(
     ----------
     tensor
         Name, or pattern such as ``"layer*"``, of the arrays to take when there are several;
-        several that match are layers, in natural order. Each is ``(n, n)``, ``(H, n, n)``,
-        ``(L, H, n, n)`` or ``(B, L, H, n, n)``; of layers ``(B, H, n, n)`` too.
+        several that match are layers, in natural order. Arrays whose names differ in one number
+        (TransformerLens' ``blocks.0.attn.hook_pattern``, …) are found without it.
+    axes
+        What the axes are, for instance ``"L,B,H,n,n"``: B inputs, L layers, H heads, queries, keys.
+        By default guessed, and reported in ``notes``: ``(n, n)``, ``(H, n, n)``, ``(L, H, n, n)``
+        or ``(B, L, H, n, n)``, and of one layer ``(B, H, n, n)``; refused where two layouts fit
+        equally well.
     rows, tolerance
-        What to do about row sums: refuse what is off by more than ``tolerance``, divide by the
-        sum, or take all. ``"auto"`` checks, unless the file's metadata declares raw weights.
+        What to do about row sums: ``"check"`` refuses what is off by more than ``tolerance`` (by
+        default 0.001, and twice the rounding of bfloat16 or float16), ``"normalise"`` divides by
+        the sum, ``"any"`` takes all; ``"sinks"``: rows sum to less than one, the rest goes to
+        learned sinks, which may stand as a first or last column of (…, n, n + 1). ``"auto"``
+        checks, unless the file's metadata declares raw weights.
+    span, lengths, mask
+        Where inputs begin and end, one of: ``"a:b"`` for all; the number of tokens of each, which
+        come first; or a tokenizer's (B, n) ``attention_mask``. By default padding is recognised.
+    sink
+        The token whose hearing is measured, instead of the last; later ones are left out.
 
     >>> import tempfile, pathlib
     >>> import numpy as np
@@ -78,29 +130,177 @@ def read_attention(
     >>> read_attention(file).attention.shape
     (1, 1, 2, 4, 4)
     """
-    path = Path(path)
-    choose("rows", rows, ("auto", "check", "normalise", "any"))
-    file = open_tensors(path)
-    chosen = _choose(path, file, tensor)
+    how = Reading(tensor, axes, rows, tolerance, span, lengths, mask, sink)
+    return read_tensors(Path(path), open_tensors(Path(path)), how)
+
+
+def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
+    """`read_attention` of tensors that are already found, in a file or in memory."""
+    choose("rows", how.rows, ("auto", *ROWS))
+    chosen = _choose(path, file, how)
     raw = file.metadata.get("rows") == "raw weights"
-    wanted = ("any" if raw else "check") if rows == "auto" else rows
+    wanted = ("any" if raw else "check") if how.rows == "auto" else how.rows
     total = sum(math.prod(each.shape) * _float_type(each.dtype).itemsize for each in chosen)
     refuse_if_too_large(3 * total, f"{path}: {len(chosen)} tensors, read")
     arrays = [_floats(load(path, each)) for each in chosen]
+    if wanted == "sinks":
+        arrays = [_without_sink(array) for array in arrays]
+    where = f"{path} ({', '.join(each.name for each in chosen[:4])})"
     try:
-        attention = dense_heads(_stacked(arrays), rows=wanted, tolerance=tolerance)
-    except InvalidSystemError as error:
-        names = ", ".join(each.name for each in chosen[:4])
-        raise AttentionFileError(
-            [f"{path} ({names}): {problem}" for problem in error.problems]
-        ) from None
-    return AttentionFile(
+        layout = (
+            layouts.guess(arrays[0], chosen[0].name, layers=len(arrays), known=_documented(file))
+            if how.axes is None
+            else layouts.parse(how.axes)
+        )
+        batch = layouts.arrange(arrays, layout)
+        spans = _spans(path, file, how, batch, designed=wanted == "any")
+        notes = [] if layout.stated or batch.ndim < 3 else [_axes_note(layout, batch, len(chosen))]
+        names, labels = (
+            _listed(file.metadata.get("names", "null"), batch.shape[-1]),
+            _labels(path, file, batch.shape[-1]),
+        )
+        gamma = _gamma(path, file, batch.shape)
+        attention = batch if spans is None else padding.cropped(batch, spans)
+        attention, more = _checked(attention, spans, wanted, how.tolerance, chosen[0])
+    except EngineError as error:
+        if isinstance(error, AttentionFileError):
+            raise
+        raise AttentionFileError([f"{where}: {problem}" for problem in error.problems]) from None
+    read = AttentionFile(
         attention,
         _head_weights(path, file, attention.shape[1:3]),
-        _names(path, file, attention.shape[-1]),
-        "any" if raw or wanted == "any" else "attention",
-        _gamma(path, file, attention.shape),
+        names,
+        "attention" if wanted in ("check", "normalise") else wanted,
+        gamma,
+        labels=labels,
+        notes=(*notes, *_span_notes(spans), *more),
     )
+    return read if spans is None else _within(read, spans)
+
+
+def _documented(file: TensorFile) -> bool:
+    """Whether the file says, or what lies beside it shows, that its axes are (B, L, H, n, n)."""
+    stated = file.metadata.get("axes", "").replace(" ", "").startswith("input,layer,head")
+    return stated or ("attention" in file.tensors and "head_weights" in file.tensors)
+
+
+def _axes_note(layout: layouts.Layout, batch: Reals, arrays: int) -> str:
+    counts = ", ".join(
+        f"{count} {meaning}{'s' * (count != 1)}"
+        for count, meaning in zip(batch.shape, layouts.MEANINGS.values(), strict=False)
+    )
+    each = " of each layer" if arrays > 1 else ""
+    return (
+        f"axes{each} taken to be {layout}: {counts} of {batch.shape[-1]} tokens "
+        '(state others with axes="…")'
+    )
+
+
+def _without_sink(array: Reals) -> Reals:
+    """Attention whose learned sinks are a first or last column, without it."""
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2] + 1:
+        return array
+    above = np.triu(np.ones(array.shape[-2:], dtype=bool), 1)
+    behind = not array[..., :-1][..., above[:, :-1]].any()
+    return array[..., :-1] if behind else array[..., 1:]
+
+
+def _spans(
+    path: Path, file: TensorFile, how: Reading, batch: Reals, *, designed: bool
+) -> padding.Spans | None:
+    """Where inputs begin and end, and after which token none is read; ``None`` for all of it."""
+    inputs, nodes = batch.shape[0], batch.shape[-1]
+    mask = how.mask
+    if mask is None and how.span is None and how.lengths is None:
+        stored = next((file.tensors[name] for name in _MASKS if name in file.tensors), None)
+        mask = None if stored is None else load(path, stored)
+    spans = padding.chosen(inputs, nodes, range_=how.span, lengths=how.lengths, mask=mask)
+    if spans is None and not designed:
+        spans = padding.recognise(batch)
+    if how.sink is None:
+        return spans
+    whole = padding.Spans(np.zeros(inputs, np.int64), np.full(inputs, nodes))
+    spans = spans or whole
+    sink = how.sink + nodes if how.sink < 0 else how.sink
+    if not np.all((spans.begin <= sink) & (sink < spans.end)):
+        raise AttentionFileError(
+            f"{path}: token {how.sink} cannot be the sink: it is not in every input (tokens are "
+            f"{int(spans.begin.max())} to {int(spans.end.min()) - 1})"
+        )
+    return replace(spans, end=np.full(inputs, sink + 1))
+
+
+def _span_notes(spans: padding.Spans | None) -> list[str]:
+    if spans is None:
+        return []
+    lengths = spans.lengths.tolist()
+    listed = ", ".join(map(str, lengths[:_SHOWN])) + (", …" if len(lengths) > _SHOWN else "")
+    notes = []
+    if spans.recognised:
+        notes.append(
+            f"padding on the {spans.recognised} recognised: inputs have {listed} tokens "
+            "(give lengths or a mask to say otherwise)"
+        )
+    short = int(np.sum(spans.lengths < 2))
+    if 0 < short < len(lengths):
+        notes.append(f"{short} of one token left out: it has nothing to follow")
+    return notes
+
+
+def _within(read: AttentionFile, spans: padding.Spans) -> AttentionFile:
+    """What belongs to the tokens that are read; inputs of one token are left out."""
+    kept = spans.lengths > 1
+    kept |= not kept.any()
+    inside = padding.Spans(spans.begin[kept], spans.end[kept])
+    lengths = inside.lengths
+    longest = int(lengths.max())
+    alike = bool(np.all(lengths == longest))
+    gamma = None if read.gamma is None else padding.along(read.gamma[kept], inside)
+    return replace(
+        read,
+        attention=np.ascontiguousarray(read.attention[kept][..., :longest, :longest]),
+        gamma=gamma,
+        lengths=None if alike else lengths,
+        first=inside.begin,
+    )
+
+
+def _checked(
+    attention: Reals,
+    spans: padding.Spans | None,
+    rows: str,
+    tolerance: float | None,
+    stored: Tensor,
+) -> tuple[Reals, list[str]]:
+    """Attention whose numbers were checked, and what was done about its row sums."""
+    rounding = 2 * stored.rounding  # of an entry, and of the sum that it was divided by
+    allowed = max(ROW_SUM_TOLERANCE, rounding) if tolerance is None else tolerance
+    coarse = rows == "check" and rounding > 0
+    lengths = np.full(len(attention), attention.shape[-1]) if spans is None else spans.lengths
+    notes: list[str] = []
+    if len(set(lengths.tolist())) == 1:
+        attention = dense_heads(attention, rows=rows, tolerance=allowed)
+    else:
+        for number, length in enumerate(lengths):
+            own = attention[number, ..., :length, :length]
+            own[...] = dense_heads(own, rows=rows, tolerance=allowed)
+    if coarse:
+        sums = attention.sum(axis=-1, dtype=np.float64, keepdims=True)
+        off = float(np.abs(np.where(sums == 0, 1, sums) - 1).max())
+        kind = "bfloat16" if stored.bfloat16 else "float16"
+        if off > 0:
+            attention = (attention / np.where(sums == 0, 1, sums)).astype(attention.dtype)
+            notes.append(
+                f"rows are off by up to {off:.2g}, which rounding to {kind} explains: "
+                "divided by their sums"
+            )
+    if rows == "sinks":
+        share = 1 - float(attention.sum(axis=-1, dtype=np.float64).mean())
+        notes.append(
+            f"learned sinks: a node of its own before token 0, which is only heard; {share:.0%} of "
+            "attention goes to it, and no measure counts it"
+        )
+    return attention, notes
 
 
 def _is_attention(tensor: Tensor) -> bool:
@@ -108,19 +308,22 @@ def _is_attention(tensor: Tensor) -> bool:
     return square and tensor.dtype.kind in "fiub"
 
 
-def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
+def _with_sink(tensor: Tensor) -> bool:
+    """Whether there is one key more than there are queries, as learned sinks make it."""
+    shape = tensor.shape
+    return len(shape) >= 2 and shape[-1] == shape[-2] + 1 and tensor.dtype.kind in "fiub"
+
+
+def _choose(path: Path, file: TensorFile, how: Reading) -> list[Tensor]:
     """The arrays that are meant; an error that lists them all when that is not clear."""
-    tensors = file.tensors
-    listed = "; ".join(str(tensors[name]) for name in sorted(tensors, key=natural)[:20])
+    tensors, wanted = file.tensors, how.tensor
+    names = sorted(tensors, key=natural)
+    listed = "; ".join(str(tensors[name]) for name in names[:20])
     if wanted is not None:
         matching = (
             [tensors[wanted]]
             if wanted in tensors
-            else [
-                tensors[name]
-                for name in sorted(tensors, key=natural)
-                if fnmatch.fnmatchcase(name, wanted)
-            ]
+            else [tensors[name] for name in names if fnmatch.fnmatchcase(name, wanted)]
         )
         if not matching:
             raise AttentionFileError(f"{path}: no tensor is called {wanted}; there are: {listed}")
@@ -129,14 +332,34 @@ def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
     elif len(tensors) == 1:
         matching = list(tensors.values())
     else:
-        matching = [each for each in tensors.values() if _is_attention(each)]
-        if len(matching) != 1:
+        fits = [
+            tensors[name]
+            for name in names
+            if _is_attention(tensors[name]) or (how.rows == "sinks" and _with_sink(tensors[name]))
+        ]
+        matching = _layers(fits) or fits
+        if len(matching) != 1 and not _layers(fits):
+            cached = [each for each in tensors.values() if _cached(each)] if not fits else []
+            if cached:
+                raise AttentionFileError(f"{path}: {cached[0]}: {_FEWER}")
             hint = "" if "indptr" not in tensors else "; this looks like a SciPy graph (read_graph)"
             raise AttentionFileError(
                 f"{path}: say which tensor holds the attention (a name, or a pattern that matches "
                 f"all layers); there are: {listed or 'none'}{hint}"
             )
-    odd = [each for each in matching if not _is_attention(each) or len(each.shape) > 5]
+    sinks = how.rows == "sinks"
+    odd = [
+        each
+        for each in matching
+        if len(each.shape) > 5 or not (_is_attention(each) or (sinks and _with_sink(each)))
+    ]
+    if odd and _cached(odd[0]):
+        column = (
+            '; one column more than rows may be learned sinks (rows="sinks")'
+            if _with_sink(odd[0])
+            else ""
+        )
+        raise AttentionFileError(f"{path}: {odd[0]}: {_FEWER}{column}")
     if odd or (len(matching) > 1 and len({each.shape for each in matching}) > 1):
         raise AttentionFileError(
             f"{path}: attention is (n, n), (H, n, n), (L, H, n, n) or (B, L, H, n, n) numbers, "
@@ -147,6 +370,33 @@ def _choose(path: Path, file: TensorFile, wanted: str | None) -> list[Tensor]:
     return matching
 
 
+_FEWER = (
+    "queries are fewer than keys, as when a KV cache is used: record one pass over the whole text "
+    "(use_cache=False), in which every token is a query"
+)
+
+
+def _cached(tensor: Tensor) -> bool:
+    shape = tensor.shape
+    return len(shape) >= 3 and shape[-2] < shape[-1] and tensor.dtype.kind == "f"
+
+
+def _layers(tensors: list[Tensor]) -> list[Tensor]:
+    """Those that are the layers of a model: names that differ in one number, shapes alike.
+
+    Of a whole TransformerLens cache, the patterns; none where more than one set of names fits.
+    """
+    patterns = [each for each in tensors if each.name.endswith("hook_pattern")] or tensors
+    if len(patterns) < 2 or len({each.shape for each in patterns}) > 1:
+        return patterns if len(patterns) == 1 and len(tensors) > 1 else []
+    parts = [re.split(r"(\d+)", each.name) for each in patterns]
+    if len({len(part) for part in parts}) > 1:
+        return []
+    varying = [column for column in zip(*parts, strict=True) if len(set(column)) > 1]
+    numbers = varying[0] if len(varying) == 1 else ()
+    return patterns if numbers and all(number.isdigit() for number in numbers) else []
+
+
 def _floats(array: npt.NDArray[Any]) -> Reals:
     return array.astype(_float_type(array.dtype), copy=False)
 
@@ -154,15 +404,6 @@ def _floats(array: npt.NDArray[Any]) -> Reals:
 def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
     """The type that numbers of a file keep: float32 where that holds them (bfloat16 does)."""
     return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
-
-
-def _stacked(arrays: list[Reals]) -> Reals:
-    """All of them as (B, L, H, n, n)."""
-    if len(arrays) == 1:
-        array = arrays[0]
-        return array.reshape((1,) * (5 - array.ndim) + array.shape)
-    layers = [array.reshape((1,) * (4 - array.ndim) + array.shape) for array in arrays]
-    return np.stack(layers, axis=1)
 
 
 def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | None:
@@ -197,10 +438,22 @@ def _gamma(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | Non
     return gamma
 
 
-def _names(path: Path, file: TensorFile, nodes: int) -> tuple[str, ...] | None:
-    """Names from the metadata, when they are one for each node."""
+def _labels(path: Path, file: TensorFile, nodes: int) -> tuple[str, ...] | None:
+    """Texts of the tokens from a tensor of words, or the metadata, when they are one for each."""
+    stored = next((file.tensors[name] for name in _LABELS if name in file.tensors), None)
+    if stored is not None and stored.dtype.kind in "US" and math.prod(stored.shape) == nodes:
+        words = load(path, stored).ravel()
+        return tuple(
+            word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)
+            for word in words.tolist()
+        )
+    return _listed(file.metadata.get("labels", "null"), nodes)
+
+
+def _listed(text: str, nodes: int) -> tuple[str, ...] | None:
+    """A JSON list of one text for each node."""
     try:
-        names = json.loads(file.metadata.get("names", "null"))
+        names = json.loads(text)
     except (ValueError, RecursionError):
         names = None
     if isinstance(names, list) and len(names) == nodes:

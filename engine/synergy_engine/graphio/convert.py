@@ -52,10 +52,10 @@ def from_networkx(
     for node in graph.nodes:
         builder.node(str(node))
     for sender, receiver, data in graph.edges(data=True):
-        renamed = {"weight": data.get(weight), "head": data.get(head)}
-        builder.edge(
-            str(sender), str(receiver), {**renamed, "head_weight": data.get("head_weight")}
-        )
+        attributes = {"head": data.get(head), "head_weight": data.get("head_weight")}
+        if weight in data:
+            attributes["weight"] = data[weight]
+        builder.edge(str(sender), str(receiver), attributes)
     return system_of(
         builder.table(),
         where="the networkx graph",

@@ -1,15 +1,17 @@
-"""Edge lists: one line per edge, columns by comma, tab or blanks, with or without a header."""
+"""Edge lists: one line per edge, columns by comma, semicolon, tab or blanks; header or none."""
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from synergy_engine.errors import GraphFileError
 from synergy_engine.graphio.files import read_text
-from synergy_engine.graphio.table import WEIGHT_NAMES, EdgeRow, EdgeTable, TableBuilder
+from synergy_engine.graphio.table import WEIGHT_NAMES, EdgeRow, EdgeTable, TableBuilder, shorten
 
 SENDER_NAMES = ("source", "from", "sender", "src")
 RECEIVER_NAMES = ("target", "to", "receiver", "dst")
@@ -19,21 +21,25 @@ _FIELDS = {
     **dict.fromkeys(WEIGHT_NAMES, "weight"),
     "head": "head",
     "head_weight": "head_weight",
+    "type": "type",  # Gephi: Directed or Undirected
 }
 _COLUMNS = ["sender", "receiver", "weight", "head", "head_weight"]
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_ATTRIBUTES = re.compile(r"^(.*?)[\s,;]*(\{.*\})\s*$")
 
 
 def read(path: Path, undirected: str) -> EdgeTable:
     """Read an edge list; without a header the columns are source, target, weight, head.
 
-    Nodes come as they are first met, but numbers by their size, unless self-loops of weight 0 list
-    them all (`synergy_engine.graphio.table.listing_of`).
+    Attributes may stand in braces, as networkx writes them; decimals may have a comma where the
+    columns have none. Nodes come as they are first met, but numbers by their size, unless
+    self-loops of weight 0 list them all (`synergy_engine.graphio.table.listing_of`).
     """
-    builder = TableBuilder()
+    builder = TableBuilder(undirected, "write Directed in the column Type; ")
     listed: set[str] = set()
     columns: list[str] | None = None
     try:
-        for number, row in _rows(path):
+        for number, row, attributes in _rows(path):
             if columns is None:
                 columns = _header(row)
                 if columns is not None:
@@ -44,12 +50,16 @@ def read(path: Path, undirected: str) -> EdgeTable:
                     f"lines that have not 2 to {len(columns)} columns", f"line {number:,}"
                 )
                 continue
-            edge: dict[str, str] = dict(zip(columns, row, strict=False))
+            edge: dict[str, object] = dict(zip(columns, row, strict=False))
             if not edge.get("sender") or not edge.get("receiver"):
                 builder.problem("lines without both nodes", f"line {number:,}")
                 continue
-            sender, receiver = edge.pop("sender"), edge.pop("receiver")
-            builder.edge(sender, receiver, edge)
+            sender, receiver = str(edge.pop("sender")), str(edge.pop("receiver"))
+            directed = str(edge.pop("type", "")).lower() != "undirected"
+            for column in ("weight", "head_weight"):
+                if column in edge and _DECIMAL_COMMA.fullmatch(str(edge[column])):
+                    edge[column] = str(edge[column]).replace(",", ".")
+            builder.edge(sender, receiver, edge | attributes, directed=directed)
             if sender == receiver and edge.get("weight") == "0.0":
                 listed.add(sender)
     except csv.Error as error:
@@ -63,31 +73,57 @@ def _header(row: list[str]) -> list[str] | None:
     return fields if "sender" in fields and "receiver" in fields else None
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path) -> Iterator[tuple[int, list[str], dict[str, object]]]:
+    """Every edge's line, columns and attributes in braces; blank lines and comments left out."""
     text = read_text(path)
     if "\0" in text:
         raise GraphFileError(f"{path}: contains zero bytes; this is not text")
-    delimiter = _delimiter(path, text)
-    if delimiter is None:
+    first = next(
+        (line for line in io.StringIO(text) if line.strip() and not line.startswith("#")), ""
+    )
+    braces = _ATTRIBUTES.match(first)
+    delimiter = _delimiter(path, braces[1] if braces else first)
+    if braces or delimiter is None:
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip() and not line.lstrip().startswith("#"):
-                yield number, line.split()
+                found = _ATTRIBUTES.match(line) if braces else None
+                columns, attributes = (line, "{}") if found is None else found.groups()
+                cells = [cell.strip() for cell in columns.split(delimiter)]
+                yield number, cells, _dictionary(path, number, attributes)
         return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for row in reader:
         cells = [cell.strip() for cell in row]
         if any(cells) and not cells[0].startswith("#"):
-            yield reader.line_num, cells
+            yield reader.line_num, cells, {}
 
 
-def _delimiter(path: Path, text: str) -> str | None:
-    """Comma or tab by suffix; for other suffixes whichever the first edge holds, else blanks."""
+def _dictionary(path: Path, number: int, text: str) -> dict[str, object]:
+    """Attributes as networkx writes them: a Python dictionary of plain values."""
+    try:
+        found = ast.literal_eval(text)
+        if isinstance(found, dict):
+            return {str(key): value for key, value in found.items()}
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        pass
+    raise GraphFileError(f"{path}: line {number:,}: {shorten(text)} is not a dictionary of values")
+
+
+def _delimiter(path: Path, first: str) -> str | None:
+    """What separates the columns of the first edge; ``None`` for blanks.
+
+    Comma or tab by suffix, for other suffixes whichever there is. Semicolons, where splitting at
+    them leaves no comma but in decimals: spreadsheets write so where decimals have commas.
+    """
+    cells = [cell.strip() for cell in first.rstrip("\r\n").split(";")]
+    if len(cells) > 1 and all(
+        "," not in cell or (place > 1 and _DECIMAL_COMMA.fullmatch(cell))
+        for place, cell in enumerate(cells)
+    ):
+        return ";"
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         return "," if suffix == ".csv" else "\t"
-    first = next(
-        (line for line in io.StringIO(text) if line.strip() and not line.startswith("#")), ""
-    )
     return next((mark for mark in ",\t" if mark in first), None)
 
 

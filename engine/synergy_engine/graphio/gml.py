@@ -13,8 +13,8 @@ from synergy_engine.graphio.files import read_text
 from synergy_engine.graphio.graphml import DEEPEST
 from synergy_engine.graphio.table import EdgeRow, EdgeTable, TableBuilder, shorten
 
-_TOKEN = re.compile(r'"[^"]*"|[\[\]]|[^\s\[\]"]+')
-_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+# A line that begins with # is a comment, except within a quoted string, which is taken whole.
+_TOKEN = re.compile(r'(?P<comment>^[ \t]*#.*$)|"[^"]*"|[\[\]]|[^\s\[\]"]+', re.MULTILINE)
 
 
 def read(path: Path, undirected: str) -> EdgeTable:
@@ -23,7 +23,7 @@ def read(path: Path, undirected: str) -> EdgeTable:
     nodes: list[dict[str, str]] = []
     edges: list[dict[str, str]] = []
     graphs, directed = 0, False
-    for level, key, value in _records(path, _COMMENT.sub("", read_text(path))):
+    for level, key, value in _records(path, read_text(path)):
         if level == ("graph",) and key == "":
             graphs += 1
         elif level == ("graph",) and key == "directed":
@@ -59,6 +59,8 @@ def _records(path: Path, text: str) -> Iterator[tuple[tuple[str, ...], str, str]
     level: list[str] = []
     key: str | None = None
     for match in _TOKEN.finditer(text):
+        if match["comment"] is not None:
+            continue
         token = match.group()
         if token == "]":
             if key is not None or not level:

@@ -16,6 +16,9 @@ from synergy_engine.limits import refuse_if_too_large
 DEEPEST = 32
 """Deeper XML is not a graph."""
 
+NODE_LABELS = ("label", "name", "v_name", "NodeLabel")
+"""Where a node's name stands, best first: Gephi, networkx, igraph, and yEd's ``y:NodeLabel``."""
+
 _CHUNK = 1 << 20
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -27,6 +30,9 @@ class _Reader:
         self.path = path
         self.builder = TableBuilder(undirected)
         self.keys: dict[str, str] = {}
+        self.node_keys: dict[str, str] = {}
+        self.node: str | None = None
+        self.node_label = len(NODE_LABELS)  # how good the label found so far is: lower is better
         self.defaults: dict[str, str] = {}
         self.depth = self.graphs = 0
         self.directed = self.edge_directed = True
@@ -52,11 +58,15 @@ class _Reader:
         if name == "graph":
             self._graph(attributes)
         elif name == "key" and "id" in attributes:
-            if attributes.get("for", "all") in ("edge", "all"):
-                self.keys[attributes["id"]] = attributes.get("attr.name", attributes["id"])
+            meant, called = attributes.get("for", "all"), attributes.get("attr.name")
+            for kind, keys in (("edge", self.keys), ("node", self.node_keys)):
+                if meant in (kind, "all"):
+                    keys[attributes["id"]] = called or attributes["id"]
             self.default_of = attributes["id"]
         elif name == "node":
-            self.builder.node(self._need(attributes, "id", "node"))
+            self.node = self._need(attributes, "id", "node")
+            self.node_label = len(NODE_LABELS)
+            self.builder.node(self.node)
         elif name == "edge":
             self._edge(attributes)
         elif name == "hyperedge":
@@ -64,11 +74,19 @@ class _Reader:
         elif (name == "data" and self.ends) or (name == "default" and self.default_of):
             self.data_key = attributes.get("key") if name == "data" else self.default_of
             self.text.clear()
+        elif self.node and name in ("data", "NodeLabel"):
+            self.data_key = attributes.get("key") if name == "data" else name
+            self.text.clear()
 
     def end(self, tag: str) -> None:
         self.depth -= 1
         name = tag.rpartition(":")[2]
-        if name == "data" and self.data_key and self.ends:
+        if self.node and name in ("data", "NodeLabel") and self.data_key:
+            self._label(self.node_keys.get(self.data_key, self.data_key))
+            self.data_key = None
+        elif name == "node":
+            self.node = None
+        elif name == "data" and self.data_key and self.ends:
             self.data[self.keys.get(self.data_key, self.data_key)] = "".join(self.text).strip()
             self.data_key = None
         elif name == "default" and self.data_key:
@@ -90,6 +108,13 @@ class _Reader:
         if self.graphs > 1:
             self.builder.problem("more than one graph", "one graph per file, without nesting")
         self.directed = attributes.get("edgedefault", "directed") != "undirected"
+
+    def _label(self, key: str) -> None:
+        text = "".join(self.text).strip()
+        rank = NODE_LABELS.index(key) if key in NODE_LABELS else len(NODE_LABELS)
+        if text and rank < self.node_label:
+            self.node_label = rank
+            self.builder.labels[self.node or ""] = text
 
     def _edge(self, attributes: dict[str, str]) -> None:
         by_default = "true" if self.directed else "false"

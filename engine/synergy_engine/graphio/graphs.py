@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from synergy_engine.errors import GraphFileError, choose
 from synergy_engine.graphio import edgelist, gml, graphml, matrices, nodelink
-from synergy_engine.graphio.assemble import join, system_of
+from synergy_engine.graphio.assemble import ending_at, join, system_of
 from synergy_engine.graphio.files import write_text
 from synergy_engine.graphio.table import EdgeTable, listing_of, names_of, rows_of, sparse_heads
 from synergy_engine.sparse import SparseHead
@@ -39,13 +39,16 @@ def read_graph(
     weights: str | npt.ArrayLike | None = None,
     undirected: str = "error",
     unreachable: str = "allow",
+    rows: str = "receivers",
+    sink: str | None = None,
 ) -> MultiHeadSystem:
     """Read a system of heads from a graph file, or one head from each of several.
 
     An edge ``a → b`` carries information from ``a`` to ``b``. Edges may have a ``weight`` (1
     otherwise; those of parallel edges add up), a ``head`` (one head otherwise) and a
     ``head_weight``. Matrices (``.mtx``, ``.npz``) are one head, rows receivers. Nodes are put in
-    topological order, as they are when already so; the last one is the sink. Heads are dense up to
+    topological order, as they are when already so (`MultiHeadSystem.order` says what moved); the
+    last one is the sink. Heads are dense up to
     512 nodes, sparse beyond. O(edges log edges) time, O(edges) for a matrix that is in order.
     `GraphFileError` names everything that is wrong at once, a cycle by its nodes; what would not
     fit in memory is refused before it is allocated.
@@ -65,6 +68,11 @@ def read_graph(
     unreachable
         ``"error"`` refuses nodes without a way to the sink; ``"allow"`` keeps them
         (`engine.structure` names them).
+    rows
+        Of matrices: whether rows are ``"receivers"``, as here, or ``"senders"``, as in adjacency
+        matrices of networkx.
+    sink
+        Name of the node to be the sink; what is reached from it is left out, as it cannot matter.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "example1.csv"
@@ -75,19 +83,25 @@ def read_graph(
     choose("self_loops", self_loops, ("add", "keep"))
     choose("undirected", undirected, ("error", "order"))
     choose("unreachable", unreachable, ("error", "allow"))
+    choose("rows", rows, ("receivers", "senders"))
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
     if not paths:
         raise GraphFileError("there are no graph files; give at least one")
     where = ", ".join(map(str, paths))
     if len(paths) == 1:
-        found = _read(paths[0], undirected)
+        found = _read(paths[0], undirected, rows, in_order=sink is None)
         if isinstance(found, SparseHead):
             return _large(found, self_loops, unreachable)
         table = found
     else:
-        table = join([_table(_read(each, undirected)) for each in paths])
+        table = join([_table(_read(each, undirected, rows)) for each in paths])
     return system_of(
-        table, where=where, self_loops=self_loops, weights=weights, unreachable=unreachable
+        table if sink is None else ending_at(table, sink, where=where),
+        where=where,
+        self_loops=self_loops,
+        weights=weights,
+        unreachable=unreachable,
+        sink=sink,
     )
 
 
@@ -139,7 +153,9 @@ def write_graph(system: MultiHeadSystem, path: str | Path) -> None:
     write_text(path, lines)
 
 
-def _read(path: Path, undirected: str) -> EdgeTable | SparseHead:
+def _read(
+    path: Path, undirected: str, rows: str, *, in_order: bool = True
+) -> EdgeTable | SparseHead:
     suffix = path.suffix.lower()
     if suffix in _TEXT:
         try:
@@ -149,10 +165,10 @@ def _read(path: Path, undirected: str) -> EdgeTable | SparseHead:
                 [p if p.startswith(str(path)) else f"{path}: {p}" for p in error.problems]
             ) from None
     if suffix == ".mtx":
-        return matrices.table_of(matrices.read_market(path))
+        return matrices.table_of(matrices.read_market(path), rows)
     if suffix == ".npz":
-        found = matrices.read_scipy(path)
-        return found if isinstance(found, SparseHead) else matrices.table_of(found)
+        found = matrices.read_scipy(path, in_order=in_order and rows == "receivers")
+        return found if isinstance(found, SparseHead) else matrices.table_of(found, rows)
     raise GraphFileError(f"{path}: graphs are read from {', '.join(GRAPH_SUFFIXES)}")
 
 

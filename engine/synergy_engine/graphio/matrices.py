@@ -34,11 +34,11 @@ _SYMMETRIES = ("general", "symmetric", "skew-symmetric")
 _LONGEST_LINE = 1 << 16
 
 
-def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
+def read_scipy(path: Path, *, in_order: bool = True) -> SparseHead | scipy.sparse.coo_array:
     """Read a matrix written by ``scipy.sparse.save_npz``.
 
     A lower-triangular CSR matrix in order is taken as it is, without going through an edge list:
-    that is how 10^8 edges are read.
+    that is how 10^8 edges are read. Without ``in_order`` every matrix becomes a list of entries.
     """
     try:
         file = open_tensors(path)
@@ -50,15 +50,17 @@ def read_scipy(path: Path) -> SparseHead | scipy.sparse.coo_array:
         parts = [load(path, file.tensors[name]) for name in _PARTS[format_name]]
     except AttentionFileError as error:
         raise GraphFileError(error.problems) from None
-    if format_name == "csr":
+    if format_name == "csr" and in_order:
         head = _csr_head(parts, shape[0])
         if head is not None:
             return head
     return _coo(path, _assembled(path, format_name, parts, shape))
 
 
-def table_of(matrix: scipy.sparse.coo_array) -> EdgeTable:
-    """Edges of a matrix whose rows are receivers; names are numbers."""
+def table_of(matrix: scipy.sparse.coo_array, rows: str = "receivers") -> EdgeTable:
+    """Edges of a matrix whose rows are ``"receivers"`` or ``"senders"``; names are numbers."""
+    if rows == "senders":
+        matrix = matrix.T
     values = np.asarray(matrix.data, dtype=np.float64)
     return EdgeTable(
         [str(node) for node in range(matrix.shape[0])],

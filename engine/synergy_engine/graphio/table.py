@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -89,10 +90,10 @@ class TableBuilder:
         if not directed:
             sender, receiver = self._direct(sender, receiver)
         given = attributes or {}
-        weight = next((given[name] for name in WEIGHT_NAMES if name in given), None)
+        weight = next((given[name] for name in WEIGHT_NAMES if name in given), "")
         head, head_weight = given.get("head"), given.get("head_weight")
         value = 1.0
-        if weight is not None and weight != "":
+        if weight != "":
             self._weighted = True
             value = self._number(weight, f"{sender} → {receiver}")
         names = self.names
@@ -154,9 +155,8 @@ class TableBuilder:
             rank[order] = np.arange(len(order))
             ends = rank[ends]
             names = [names[k] for k in order]
-        labels = [self.labels.get(name, name) for name in names]
         table = EdgeTable(
-            labels if len(set(labels)) == len(labels) else names,
+            self._labelled(names),
             ends[:, 0].copy(),
             ends[:, 1].copy(),
             np.array(self._weights) if self._weighted else None,
@@ -169,6 +169,16 @@ class TableBuilder:
             if self._head_weights:
                 table.head_weights = np.array([self._head_weights[name] for name in known])
         return table
+
+    def _labelled(self, names: list[str]) -> list[str]:
+        """Labels for names; with the name behind where nodes share a label."""
+        labels = [self.labels.get(name, name) for name in names]
+        shared = {label for label, count in Counter(labels).items() if count > 1}
+        distinct = [
+            f"{label} ({name})" if label in shared else label
+            for label, name in zip(labels, names, strict=True)
+        ]
+        return distinct if len(set(distinct)) == len(names) else names
 
     def _number(self, value: object, where: str) -> float:
         if isinstance(value, (int, float, str)) and not isinstance(value, bool):

@@ -40,6 +40,12 @@ class Tensor:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]  # as stored; bfloat16 as 16-bit integers
     load: Callable[[], npt.NDArray[Any]]
+    bfloat16: bool = False
+
+    @property
+    def rounding(self) -> float:
+        """Relative rounding error of a number of this type, 0 where it does not matter."""
+        return 2.0**-8 if self.bfloat16 else 2.0**-11 if self.dtype == np.float16 else 0.0
 
     def __str__(self) -> str:
         return f"{self.name} {self.shape}"
@@ -171,8 +177,9 @@ def _safetensors_file(path: Path, size: int) -> TensorFile:
         if isinstance(entry, dict) and str(entry.get("dtype")).startswith(_NARROW):
             continue
         shape, dtype, begin = _entry(name, entry, size - start)
+        kind = entry["dtype"]
         tensors[name] = Tensor(
-            name, shape, dtype, _slice(path, start + begin, shape, entry["dtype"])
+            name, shape, dtype, _slice(path, start + begin, shape, kind), kind == "BF16"
         )
     return TensorFile(tensors, {str(key): str(value) for key, value in metadata.items()})
 

@@ -7,6 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
+WHOLE = 16
+"""Rows are padded to a multiple of this: what LLVM's vectors leave over it does one by one."""
+
 
 @njit(cache=True, nogil=True)
 def first_copies(heads, low, high, out):
@@ -47,8 +50,8 @@ def diversity(heads, row_scale, low, high, out):
     equal rows.
     """
     count, n = heads.shape[1], heads.shape[2]
-    rows = np.empty((count, n))
-    terms = np.empty((count, n))
+    rows = np.zeros((count, n + WHOLE))
+    terms = np.zeros((count, n + WHOLE))
     for s in range(low, high):
         out[s] = 0.0
         if count == 1:
@@ -57,7 +60,10 @@ def diversity(heads, row_scale, low, high, out):
         common = np.zeros((count, count))
         union = np.zeros((count, count))
         products = np.zeros((count, count))
+        rows[:] = 0.0
+        terms[:] = 0.0
         for j in range(n):
+            end = (j + WHOLE) // WHOLE * WHOLE  # zeros from j + 1 on add nothing to any sum
             for h in range(count):
                 scale = row_scale[s, h, j]
                 row = heads[s, h, j]
@@ -69,28 +75,29 @@ def diversity(heads, row_scale, low, high, out):
                     terms[h, i] = _x_log2_x(rows[h, i])
             for a in range(count):
                 p, own = rows[a], terms[a]
-                for b in range(a, count):
+                for i in range(end):
+                    products[a, a] += p[i] * p[i]
+                for b in range(a + 1, count):
                     q, other = rows[b], terms[b]
-                    gain = 0.0
-                    product = 0.0
-                    for i in range(j + 1):
+                    gain = product = 0.0
+                    for i in range(end):
                         gain += 0.5 * (own[i] + other[i]) - _x_log2_x(0.5 * (p[i] + q[i]))
                         product += p[i] * q[i]
                     divergence[a, b] += max(0.0, gain)
                     products[a, b] += product
-                    shared = 0.0
-                    either = 0.0
-                    for i in range(j):
+                    shared = either = 0.0
+                    for i in range(end):
                         shared += 1.0 if min(p[i], q[i]) > 0.0 else 0.0
                         either += 1.0 if max(p[i], q[i]) > 0.0 else 0.0
-                    common[a, b] += shared
-                    union[a, b] += either
+                    # Edges are compared without self-loops.
+                    common[a, b] += shared - (1.0 if min(p[j], q[j]) > 0.0 else 0.0)
+                    union[a, b] += either - (1.0 if max(p[j], q[j]) > 0.0 else 0.0)
         for a in range(count):
             for b in range(a + 1, count):
                 divergence[a, b] /= n
                 if union[a, b] > 0.0:
                     out[s, 1, a, b] = 1.0 - common[a, b] / union[a, b]
-                if products[a, b] != products[a, a] or products[a, a] != products[b, b]:
+                if divergence[a, b] > 0.0:  # else a cosine of 1 is rounded otherwise
                     norms = math.sqrt(products[a, a]) * math.sqrt(products[b, b])
                     out[s, 2, a, b] = max(0.0, 1.0 - products[a, b] / norms)
                 for measure in range(3):

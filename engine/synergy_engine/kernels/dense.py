@@ -19,6 +19,7 @@ from synergy_engine.kernels.panels import (
     FLUSH,
     STEPS,
     advance,
+    ahead,
     begin,
     copy,
     pack,
@@ -58,11 +59,12 @@ def column_scales(heads, low, high, out):
 def mix(heads, weights, row_scale, column_scale, low, high, out):
     """``out[s] = Σ_h weights[s, h] · diag(row_scale) heads[s, h] diag(column_scale)``.
 
-    ``heads`` (S, H, n, n), ``weights`` (S, H), scales (S, H, n), ``out`` (S, n, n) float64; only
-    the lower triangle of ``out`` is written.
+    ``heads`` (S, H, n, n) and scales (S, H, n), or one system's for all; ``weights`` (S, H),
+    ``out`` (S, n, n) float64; only the lower triangle of ``out`` is written.
     """
     count, n = heads.shape[1], heads.shape[2]
     for s in range(low, high):
+        of = s % heads.shape[0]
         for j in range(n):
             target = out[s, j]
             for i in range(j + 1):
@@ -71,14 +73,14 @@ def mix(heads, weights, row_scale, column_scale, low, high, out):
                 weight = weights[s, h]
                 if weight == 0.0:
                     continue
-                rows = row_scale[s, h]
-                columns = column_scale[s, h]
+                rows = row_scale[of, h]
+                columns = column_scale[of, h]
                 if rows[j] == 0.0 or columns[j] == 0.0:
                     target[j] += weight
                 factor = weight * rows[j]
                 if factor == 0.0:
                     continue
-                row = heads[s, h, j]
+                row = heads[of, h, j]
                 for i in range(j + 1):
                     target[i] += factor * row[i] * columns[i]
 
@@ -237,7 +239,7 @@ def survive(operators, curves, last, room, low, high):
         pack(operators, k, pulled, packed)
         end = begin(block, survival[k], pulled)
         while clock[k] < last and (pending or clock[k] < cap):
-            steps = min(STEPS, last - clock[k])
+            steps = min(ahead(block, clock[k]), last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)
             for t in range(1, steps + 1):
                 if clock[k] < cap:

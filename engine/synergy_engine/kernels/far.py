@@ -1,5 +1,10 @@
-"""Kernels that look far ahead by repeated squaring.
+"""Kernels that look far ahead: by slow modes, or by repeated squaring.
 
+Long survival belongs to the few nodes that hold on to a walk. The diagonal of a triangular matrix
+has its eigenvalues, and one substitution per slow node gives its eigenvector: once all else has
+decayed, survival at every later time is a short sum, with an error that is known.
+
+Elsewhere powers of the matrix are looked up.
 One step costs n²/2 multiplications, squaring a triangular matrix n³/6: from a few n steps on, the
 powers ``M, M², M⁴, …`` are cheaper than walking there, and ten thousand steps cost fourteen of
 them. Non-negative numbers only are added and multiplied, so nothing cancels.
@@ -12,6 +17,14 @@ from numba import njit
 
 from synergy_engine.kernels.dense import row_times
 from synergy_engine.kernels.panels import FLUSH
+
+GONE = 1e-14
+"""What a node that is not slow may still hold of its walks at the time one looks ahead."""
+
+MODES = 96
+"""Slow nodes at most: a mode costs about as much as a step or two."""
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @njit(cache=True, nogil=True)
@@ -72,6 +85,123 @@ def _dense(operators, k, pulled, out):
 
 
 @njit(cache=True, nogil=True)
+def _slow_modes(matrix, slow, modes):
+    """Rows ``u`` with ``u M = M[s, s] u`` and ``u[s] = 1`` for each slow node ``s``, descending.
+
+    ``modes`` (slow, n). False where an eigenvalue is met twice and has no second eigenvector.
+    """
+    modes[:] = 0.0
+    for j in range(slow[0], -1, -1):
+        row = matrix[j, :j]
+        for m in range(slow.shape[0]):
+            s = slow[m]
+            if s < j:
+                break
+            mode = modes[m]
+            if s == j:
+                mode[j] = 1.0
+            elif mode[j] != 0.0:
+                gap = matrix[s, s] - matrix[j, j]
+                if gap == 0.0:
+                    return False
+                mode[j] /= gap
+            factor = mode[j]
+            if factor != 0.0:
+                for i in range(j):
+                    mode[i] += factor * row[i]
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _later(modes, rates, steps, of_mean, out):
+    """``out = Σ_m rates[m]^steps modes[m]``; returns its mean or its largest."""
+    out[:] = 0.0
+    for m in range(modes.shape[0]):
+        factor = rates[m] ** steps
+        for i in range(out.shape[0]):
+            out[i] += factor * modes[m, i]
+    return out.mean() if of_mean else out.max()
+
+
+@njit(cache=True, nogil=True)
+def _foreseen(modes, rates, error, drift, level, of_mean, remaining, out):
+    """Steps until survival is first below ``level``: -1 for none of ``remaining``, 0 if unsure.
+
+    Survival lies within ``error + drift · steps`` of the modes, and never rises.
+    """
+    if _later(modes, rates, remaining, of_mean, out) - (error + drift * remaining) >= level:
+        return -1
+    before, after = 0, remaining
+    while after - before > 1:
+        middle = (before + after) // 2
+        if _later(modes, rates, middle, of_mean, out) < level:
+            after = middle
+        else:
+            before = middle
+    error += drift * after
+    above = _later(modes, rates, before, of_mean, out) - error >= level
+    below = _later(modes, rates, after, of_mean, out) + error < level
+    return after if above and below else 0
+
+
+@njit(cache=True, nogil=True)
+def foresee(operators, curves, last, low, high):
+    """Settle what `synergy_engine.kernels.dense.survive` would from the slow modes, where certain.
+
+    ``v M^t = Σ_m c_m λ_m^t u_m + r M^t`` for any ``c``, and ``r M^t`` stays within the largest of
+    ``|r|``, since no step raises survival. An operator of which some level is not settled so is
+    left as it is.
+    """
+    survival, clock, levels, of_mean, crossing, _, _, pulled = curves
+    matrices, row_scales, column_scales = operators
+    n = survival.shape[1]
+    matrix = np.empty((n, n))
+    out = np.empty(n)
+    found = np.zeros(levels.shape[0], dtype=np.int64)
+    for k in range(low, high):
+        remaining = last - clock[k]
+        if remaining <= 0 or crossing[k].min() >= 0:
+            continue
+        rest = survival[k][::-1].copy() if pulled else survival[k].copy()
+        rates = row_scales[k] * np.diag(matrices[k]) * column_scales[k]
+        rates[(row_scales[k] == 0.0) | (column_scales[k] == 0.0)] += 1.0
+        if pulled:
+            rates = rates[::-1].copy()
+        slow = np.flatnonzero((rates >= GONE ** (1.0 / clock[k])) & (rest > 0.0))[::-1]
+        if slow.shape[0] == 0 or slow.shape[0] > MODES:
+            continue
+        rates = rates[slow]
+        _dense(operators, k, pulled, matrix)
+        modes = np.empty((slow.shape[0], n))
+        if not _slow_modes(matrix, slow, modes):
+            continue
+        drift = 0.0  # what one step may round off
+        for m in range(slow.shape[0]):
+            modes[m] *= rest[slow[m]]
+            rest -= modes[m]
+            drift += n * EPSILON * np.abs(modes[m]).max()
+        error = np.abs(rest).max() + drift
+        reached = np.int64(0)
+        certain = True
+        for c in range(levels.shape[0]):
+            found[c] = 0
+            if crossing[k, c] < 0 and certain:
+                found[c] = _foreseen(
+                    modes, rates, error, drift, levels[c], of_mean[c], remaining, out
+                )
+                certain = found[c] != 0
+                reached = max(reached, found[c] if found[c] > 0 else remaining)
+        if not certain:
+            continue
+        for c in range(levels.shape[0]):
+            if found[c] > 0:
+                crossing[k, c] = clock[k] + found[c]
+        _later(modes, rates, reached, True, out)
+        clock[k] += reached
+        survival[k] = out[::-1] if pulled else out
+
+
+@njit(cache=True, nogil=True)
 def survive_far(operators, curves, last, low, high):
     """What `synergy_engine.kernels.dense.survive` does without a cap, by bisection over powers.
 
@@ -89,6 +219,8 @@ def survive_far(operators, curves, last, low, high):
     ahead = np.empty(n)
     final = np.empty(n)
     for k in range(low, high):
+        if clock[k] >= last:
+            continue
         start = survival[k].copy()
         if pulled:
             start = start[::-1].copy()

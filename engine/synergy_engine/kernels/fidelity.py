@@ -10,6 +10,7 @@ from synergy_engine.kernels.panels import (
     FLUSH,
     STEPS,
     advance,
+    ahead,
     aligned,
     begin,
     pack,
@@ -44,16 +45,16 @@ def certificate(v, peak, every_node, tolerance):
 
 
 @njit(cache=True, nogil=True)
-def _note(v, clock, steps, peak, time):
-    """Raise ``peak`` to the values in ``v[1 … steps]`` and set ``time`` to when they were reached.
+def _note(v, done, steps, clock, peak, time):
+    """Raise ``peak`` to the values in ``v[done + 1 … done + steps]`` and set ``time`` to when.
 
-    ``v[t]`` is the state at ``clock + t``; ``peak`` and ``time`` (size) float64.
+    ``v[done]`` is the state at ``clock``; ``peak`` and ``time`` (size) float64.
     """
     size = v.shape[1]
     for low in range(0, size, WIDTH):
         best, when = load(peak, low), load(time, low)
         for t in range(1, steps + 1):
-            x = load(v, t * size + low)
+            x = load(v, (done + t) * size + low)
             when = where_above(x, best, spread(float(clock + t)), when)
             best = where_above(x, best, x, best)
         store(peak, low, best)
@@ -82,14 +83,19 @@ def peaks(operators, rows, last, room, low, high):
         when[:n] = peak_time[k]
         end = begin(block, v[k], False)
         while clock[k] < last:
-            steps = min(STEPS - clock[k] % STEPS, last - clock[k])
+            steps = min(ahead(block, clock[k]) - clock[k] % STEPS, last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)
-            _note(block, clock[k], steps, best, when)
-            end = restart(block, steps, end)
-            clock[k] += steps
-            if tolerance < 0.0 or clock[k] % STEPS != 0:
-                continue
-            if certificate(block[0, :n], best[:n], every_node, tolerance)[2]:
+            done = 0
+            settled = False
+            while done < steps and not settled:
+                some = min(STEPS - clock[k] % STEPS, steps - done)
+                _note(block, done, some, clock[k], best, when)
+                done += some
+                clock[k] += some
+                if tolerance >= 0.0 and clock[k] % STEPS == 0:
+                    settled = certificate(block[done, :n], best[:n], every_node, tolerance)[2]
+            end = restart(block, done, end)
+            if settled:
                 break
         v[k] = block[0, :n]
         peak[k] = best[:n]

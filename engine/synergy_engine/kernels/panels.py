@@ -38,6 +38,12 @@ FLUSH = 1e-30
 STEPS = 8
 """Steps taken at once: their sums fill eight registers."""
 
+WIDE = 400
+"""Nodes from which a packed operator outgrows a core's own cache, and steps wait for memory."""
+
+BLOCKS = 4
+"""Blocks of `STEPS` steps that each panel of a wide operator may take while it is in the cache."""
+
 
 @njit(cache=True, nogil=True)
 def padded(n):
@@ -74,8 +80,15 @@ def room_for(n: int) -> Floats:
 def workspace(n, room):
     """Where an operator of ``n`` nodes is packed in ``room``, a block of states, and scratch."""
     size = padded(n)
-    block = aligned((STEPS + 1) * size).reshape(STEPS + 1, size)
+    rows = STEPS * (BLOCKS if n >= WIDE else 1) + 1
+    block = aligned(rows * size).reshape(rows, size)
     return on_lines(room), block, aligned(STEPS * WIDTH)
+
+
+@njit(cache=True, nogil=True)
+def ahead(v, clock):
+    """Steps to take in one pass at this time: up to half as many as were taken, in whole blocks."""
+    return min(v.shape[0] - 1, max(STEPS, clock // (2 * STEPS) * STEPS))
 
 
 @njit(cache=True, nogil=True)
@@ -144,19 +157,19 @@ def _pack_mirrored(matrix, row_scale, column_scale, packed):
 
 
 @njit(cache=True, nogil=True)
-def _gather(packed, place, v, low, end, sums):
-    """``sums[t] = Σ_{low<=j<end} v[t, j] M[j, panel]``, row ``low`` being at ``place``."""
+def _gather(packed, place, v, first, low, end, sums):
+    """``sums[t] = Σ_{low<=j<end} v[first + t, j] M[j, panel]``, row ``low`` being at ``place``."""
     a = b = c = d = e = f = g = h = spread(0.0)
     for j in range(end - 1, low - 1, -1):
         row = load(packed, place + (j - low) * WIDTH)
-        a = add_times(a, v[0, j], row)
-        b = add_times(b, v[1, j], row)
-        c = add_times(c, v[2, j], row)
-        d = add_times(d, v[3, j], row)
-        e = add_times(e, v[4, j], row)
-        f = add_times(f, v[5, j], row)
-        g = add_times(g, v[6, j], row)
-        h = add_times(h, v[7, j], row)
+        a = add_times(a, v[first, j], row)
+        b = add_times(b, v[first + 1, j], row)
+        c = add_times(c, v[first + 2, j], row)
+        d = add_times(d, v[first + 3, j], row)
+        e = add_times(e, v[first + 4, j], row)
+        f = add_times(f, v[first + 5, j], row)
+        g = add_times(g, v[first + 6, j], row)
+        h = add_times(h, v[first + 7, j], row)
     store(sums, 0, a)
     store(sums, WIDTH, b)
     store(sums, 2 * WIDTH, c)
@@ -189,18 +202,19 @@ def _add_rows(total, x, packed, place):
 def advance(packed, v, end, steps, least, sums):
     """Fill ``v[1 … steps]`` from ``v[0]``: ``v[t] = v[0] M^t``; what is below ``least`` is 0.
 
-    ``v`` (STEPS + 1, size) and ``sums`` (STEPS · WIDTH), scratch, come from `aligned`; ``v[0]`` is
-    zero from ``end`` on, a multiple of eight, and nothing is done there. Values are cut on the way
-    out of a panel: within it the test would lie on the chain from each step to the next.
+    ``v`` (at least steps + 1, size) and ``sums``, scratch, come from `workspace`; ``v[0]`` is zero
+    from ``end`` on, a multiple of eight, and nothing is done there. Values are cut on the way out
+    of a block: within it the test would lie on the chain from each step to the next.
     """
     size = v.shape[1]
     for low in range(end - WIDTH, -1, -WIDTH):
         panel = _panel(size, low)
-        _gather(packed, panel + WIDTH * WIDTH, v, low + WIDTH, end, sums)
-        x = load(v, low)
-        for t in range(steps):
-            x = _add_rows(load(sums, t * WIDTH), x, packed, panel)
-            store(v, (t + 1) * size + low, at_least(x, least))
+        for first in range(0, steps, STEPS):
+            _gather(packed, panel + WIDTH * WIDTH, v, first, low + WIDTH, end, sums)
+            x = load(v, first * size + low)
+            for t in range(min(STEPS, steps - first)):
+                x = _add_rows(load(sums, t * WIDTH), x, packed, panel)
+                store(v, (first + t + 1) * size + low, at_least(x, least))
 
 
 @njit(cache=True, nogil=True)

@@ -12,6 +12,7 @@ from synergy_engine.limits import report
 from synergy_engine.measures.fidelity import run_peaks
 from synergy_engine.measures.routing import follow
 from synergy_engine.measures.sensitivity import powers
+from synergy_engine.operators.dense import mixture_stack
 from synergy_engine.operators.door import heads, mixture
 from synergy_engine.operators.stack import Stack
 from synergy_engine.system import MultiHeadSystem
@@ -33,6 +34,9 @@ SEARCH = 1e-10
 
 BINDING = 8
 """Nodes heard least whose fidelities are kept in balance while climbing."""
+
+TOGETHER = 1 << 20
+"""Entries of dense mixtures that are tried at a time: they are still in the cache when used."""
 
 STARTS = 4
 """Weights that are climbed from."""
@@ -70,7 +74,7 @@ def fidelity_interval(
     edge until the best found is within ``gap`` of the cap. Beyond `HEADS` heads only the cap of
     the whole simplex is taken. Fidelities are taken over ``last`` steps, bounds over all.
     """
-    most = min(most, max(1, WORK // (64 * system.heads * _entries(system))))
+    most = min(most, max(1, affordable(system) // system.heads))
     best, lower, peaks = weights, *_peaks(system, weights, last)
     whole = np.eye(system.heads)
     cap = upper = max(lower, _cap(system, peaks, last, 0.0))
@@ -105,9 +109,9 @@ def climb(system: MultiHeadSystem, last: int, starts: int = STARTS) -> tuple[Flo
     corners = np.eye(count)
     pairs = [(corners[a] + corners[b]) / 2 for a in range(count) for b in range(a)]
     points = [system.weights, np.full(count, 1 / count), *corners, *pairs]
-    values = [_peaks(system, point, last)[0] for point in points]
-    order = np.argsort(-np.array(values), kind="stable")[:starts]
-    climbed = [climb_from(system, points[k], values[k], last) for k in order.tolist()]
+    values = _minima(system, np.array(points), last)
+    order = np.argsort(-values, kind="stable")[:starts]
+    climbed = [climb_from(system, points[k], float(values[k]), last) for k in order.tolist()]
     return max(climbed, key=lambda found: found[1])
 
 
@@ -157,21 +161,32 @@ def _linearised(
 
 def _move(weights: Floats, values: Floats, slopes: Floats, reach: float) -> tuple[Floats, float]:
     """The weights within ``reach`` whose smallest linearised fidelity is largest, and that."""
-    from scipy.optimize import linprog  # SciPy's optimisers take a third of a second to load
+    from scipy.optimize import Bounds, LinearConstraint, milp  # a third of a second to load
 
     size = float(values.min())
     count = len(weights)
-    solved = linprog(
+    rows = np.vstack([np.hstack([-slopes / size, np.ones((len(values), 1))]), np.ones(count + 1)])
+    rows[-1, -1] = 0.0
+    # `milp` without integers solves what `linprog` does, in two thirds of its time.
+    solved = milp(
         np.append(np.zeros(count), -1.0),
-        A_ub=np.hstack([-slopes / size, np.ones((len(values), 1))]),
-        b_ub=values / size,
-        A_eq=np.append(np.ones(count), 0.0)[None],
-        b_eq=[0.0],
-        bounds=[(-min(w, reach), reach) for w in weights.tolist()] + [(None, None)],
-        method="highs",
+        constraints=LinearConstraint(
+            rows,
+            np.append(np.full(len(values), -np.inf), 0.0),
+            np.append(values / size, 0.0),
+        ),
+        bounds=Bounds(
+            np.append(-np.minimum(weights, reach), -np.inf),
+            np.append(np.full(count, reach), np.inf),
+        ),
     )
     moved = np.clip(weights + solved.x[:count], 0.0, None)
     return moved / moved.sum(), float(solved.x[-1]) * size
+
+
+def affordable(system: MultiHeadSystem) -> int:
+    """How many passes over all heads may be taken many times over."""
+    return WORK // (64 * _entries(system))
 
 
 def _entries(system: MultiHeadSystem) -> int:
@@ -187,6 +202,21 @@ def _peaks(system: MultiHeadSystem, weights: Floats, last: int) -> tuple[float, 
     state = run_peaks(stack, tolerance=SEARCH, horizon=last, every_node=False)
     peaks = state.peak[0, :-1] if system.nodes > 1 else state.peak[0]
     return float(peaks.min()), peaks
+
+
+def _minima(system: MultiHeadSystem, points: Floats, last: int) -> Floats:
+    """The minimax fidelity within ``last`` steps under each row of head weights."""
+    if system.dense is None:
+        return np.array([_peaks(system, point, last)[0] for point in points])
+    found = []
+    together = max(1, TOGETHER // system.nodes**2)
+    for first in range(0, len(points), together):
+        report("looking for good weights", first, len(points))
+        some = points[first : first + together]
+        stack = mixture_stack(system.dense[None], some, "diffusion")
+        state = run_peaks(stack, tolerance=SEARCH, horizon=last, every_node=False)
+        found.append(state.peak[:, : max(1, system.sink)].min(axis=1))
+    return np.concatenate(found)
 
 
 def _cap(system: MultiHeadSystem, peaks: Floats, last: int, enough: float) -> float:

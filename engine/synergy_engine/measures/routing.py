@@ -28,6 +28,10 @@ SOURCES = 64
 ALL_SOURCES = 2048
 """Systems of up to this many nodes have all sources bounded."""
 
+WORK = 1 << 29
+"""Edges that the default horizon lets eight sources read together, a second or two: chains of 10^6
+nodes would take as many steps, and hear of nothing in as many as anyone waits for."""
+
 STATE_BYTES = 1 << 26
 """Memory for the states of the sources that are followed at a time."""
 
@@ -78,7 +82,8 @@ def routing_bound(
     Parameters
     ----------
     horizon
-        Steps at most, by default ``max(256, 4 n)``; heads that hardly move may not settle.
+        Steps at most, by default ``max(256, 4 n)``, or as many of those (at least 256) as read
+        5·10^8 sparse edges for eight sources; heads that hardly move may not settle.
     sources
         The nodes to bound; by default all, in systems of more than `ALL_SOURCES` nodes the
         `SOURCES` that the mixture hears least. Any one of them already bounds the minimum.
@@ -95,7 +100,7 @@ def routing_bound(
     ([1.0, 1.0, 0.5, 1.0], 0.5, True)
     """
     n = system.nodes
-    last = soon(n) if horizon is None else at_least("horizon", horizon, 0)
+    last = _default_horizon(system) if horizon is None else at_least("horizon", horizon, 0)
     if sources is None:
         chosen = np.arange(n - 1)
         if n > ALL_SOURCES:
@@ -117,6 +122,15 @@ def routing_bound(
         within=within,
         horizon=last,
     )
+
+
+def _default_horizon(system: MultiHeadSystem) -> int:
+    """Steps that settle most systems, and of large sparse ones as many as end in time."""
+    last = soon(system.nodes)
+    if system.sparse is None:
+        return last
+    edges = sum(head.edges for head in system.sparse)
+    return min(last, max(soon(0), WORK // max(1, edges)))
 
 
 def follow(

@@ -32,6 +32,12 @@ milliseconds, 30 on a single thread, and more on old processors."""
 FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
+LOOKS = (256, 1024, 4096)
+"""Steps after which the rest of a long walk is foreseen from its slow modes, if that is certain."""
+
+FORESEEN_LIMIT = 4096
+"""Nodes up to which that is tried: every thread needs a copy of an operator for it, 134 MB here."""
+
 WALKED_FIRST = 16
 """Steps per node that are walked first: all the powers there may be cost about as much (measured
 for 30 to 300 nodes)."""
@@ -172,6 +178,15 @@ class DenseStack(Stack):
     def survive(self, state: Survival, last: int) -> None:
         squares = self.nodes <= FAR_LIMIT
         near = min(last, max(state.cap, WALKED_FIRST * self.nodes)) if squares else last
+        looks = LOOKS if self.nodes <= FORESEEN_LIMIT else ()
+        for look in looks:
+            if state.cap < look < near and state.active.any():
+                self._in_calls(kernels.survive, state, look, lambda: not state.active.any())
+                over_ranges(
+                    lambda low, high: far.foresee(self.operators, state, last, low, high),
+                    self.count,
+                    self._work * far.MODES,
+                )
         self._in_calls(kernels.survive, state, near, lambda: not state.active.any())
         if near < last and state.active.any():
             over_ranges(
@@ -273,9 +288,13 @@ def mix(
     row_scale: Floats | None = None,
     column_scale: Floats | None = None,
 ) -> Floats:
-    """Weighted sums (S, n, n) over heads (S, H, n, n), scaled by rows and columns (S, H, n)."""
-    systems, count, n = heads.shape[:3]
-    ones = np.ones((systems, count, n))
+    """Weighted sums (S, n, n) over heads (S, H, n, n) scaled by rows and columns (S, H, n).
+
+    The heads may be those of one system, (1, H, n, n), which then serve all weights.
+    """
+    systems = len(weights)
+    count, n = heads.shape[1:3]
+    ones = np.ones(heads.shape[:3])
     rows = ones if row_scale is None else row_scale
     columns = ones if column_scale is None else column_scale
     out = np.zeros((systems, n, n))
@@ -287,15 +306,26 @@ def mix(
     return out
 
 
-def head_stack(heads: Reals, kind: Kind) -> DenseStack:
-    """The walk or diffusion of each raw head (K, n, n), without copying the heads."""
+def head_stack(heads: Reals, kind: Kind, *, whole: bool = True) -> DenseStack:
+    """The walk or diffusion of each raw head (K, n, n), without copying the heads.
+
+    Where a diffusion's rows are not the ``whole`` of what nodes hear, they are not divided by their
+    sums: a learned sink has the rest. It is never a receiver, so it needs no row of its own.
+    """
     if kind == "walk":
         return DenseStack(heads, None, column_scales(heads))
+    if not whole:
+        return DenseStack(heads)
     return DenseStack(heads, row_scales(heads), None)
 
 
-def mixture_stack(heads: Reals, weights: Floats, kind: Kind, combine: str = "walks") -> DenseStack:
-    """The mixtures of S systems: raw heads (S, H, n, n), head weights (S, H).
+def mixture_stack(
+    heads: Reals, weights: Floats, kind: Kind, combine: str = "walks", *, whole: bool = True
+) -> DenseStack:
+    """The mixtures of S systems: raw heads (S, H, n, n), or (1, H, n, n) for all; weights
+    (S, H).
+
+    ``whole`` as in `head_stack`.
 
     ``combine="attention"`` mixes the raw weights first and normalises the columns afterwards; it
     concerns walks only. Heads that are equal bit for bit are merged first, so that a system of
@@ -305,6 +335,8 @@ def mixture_stack(heads: Reals, weights: Floats, kind: Kind, combine: str = "wal
     merged = merge_equal(heads, weights)
     if kind == "walk" and combine == "attention":
         return head_stack(mix(heads, merged), "walk")
+    if kind == "diffusion" and not whole:
+        return DenseStack(mix(heads, merged))
     scales = column_scales if kind == "walk" else row_scales
     scale = scales(heads.reshape(-1, *heads.shape[2:])).reshape(heads.shape[:3])
     if kind == "walk":
@@ -334,7 +366,7 @@ def merge_equal(heads: Reals, weights: Floats) -> Floats:
         float(systems * count * count),
     )
     merged = np.zeros_like(weights)
-    np.add.at(merged, (np.arange(systems)[:, None], first), weights)
+    np.add.at(merged, (np.arange(len(weights))[:, None], first), weights)
     alone = np.count_nonzero(merged, axis=1) == 1
     merged[alone] = merged[alone] > 0
     return merged

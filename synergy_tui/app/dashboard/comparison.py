@@ -1,4 +1,4 @@
-"""The strip beneath the panels: what the comparison shows, in words and numbers. Pure."""
+"""The strip beneath the panels: the scoreboard and a table of the runs. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from synergy_tui.app.dashboard.panels import Look, learned, mixing_rule
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.strips import Cell, Summary
 from synergy_tui.experiments.state import ExperimentState, RunState
-from synergy_tui.experiments.verdict import verdict
+from synergy_tui.experiments.verdict import LEGEND, Line, scoreboard
 from synergy_tui.words import interval_text, measured
 
 STEPS, FIDELITY, MIXED, LOSS, RIGHT, PARAMETERS = (
@@ -25,26 +25,43 @@ CLARITY, SPEED = "clearer than best head", "faster than best head"
 
 
 def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
-    """The verdict at the cursor, the conventions it is under, and the table of the runs.
+    """The scoreboard at the cursor, the conventions it is under, and the table of the runs.
 
-    With an ``alert`` about the runs that failed, the verdict is of the others only.
+    With an ``alert`` about the runs that failed, the scoreboard does not name them again.
     """
     failed, held = _expectations(state)
     table = _table(state, look)
     if not any(run.probes for run in state.runs.values()):
         return Summary(alert, "nothing has been measured yet", held, table, failed)
-    found = verdict(state, look.step, failures=not alert)
-    # The rule and the inputs are always shown; the rest where there is room.
-    rest, _, inputs = found.convention.rpartition(" · ")
+    found = scoreboard(state, look.step, convention=look.convention, layer=look.layer)
     notes = []
-    if inputs:
-        where = f"; in the table: layer {look.layer}" if table and look.layer else ""
+    if found.convention:
         notes = [
-            f"{mixing_rule(state, look)} (c changes) · {inputs}",
-            f"measured as: {rest}{where}",
+            f"{found.convention} (c, v) · {found.basis} · {LEGEND}",
+            *found.notes,
+            f"{mixing_rule(state, look)} (c changes) · {found.measured}",
         ]
-    line = found.line.replace("∞", "inf") if look.ascii_only else found.line
-    return Summary(alert, line, [*notes, *found.details, *held], table, failed)
+    trouble = [] if alert else found.failed
+    line = "; ".join([*trouble, found.heading])
+    return Summary(
+        alert, line, [*notes, *held], table, failed, [_row(each) for each in found.lines]
+    )
+
+
+_STYLES = {"supported": "good", "contradicted": "error"}
+
+
+def _row(line: Line) -> list[Cell]:
+    """A claim; in colour where its interval decides."""
+    style = _STYLES.get(line.verdict, "text") if line.decided else "text"
+    return [
+        Cell(line.mark, style),
+        Cell(line.label),
+        Cell(line.times, style),
+        Cell(line.values),
+        Cell(line.range),
+        Cell(line.against, "muted"),
+    ]
 
 
 def _expectations(state: ExperimentState) -> tuple[list[str], list[str]]:

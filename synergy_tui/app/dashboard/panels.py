@@ -458,7 +458,7 @@ def _waiting(state: ExperimentState, runs: Sequence[RunState], question: int) ->
         what = "waiting for the worker to start"
     elif runs[0].status == "waiting":
         what = "the worker is starting: loading torch takes a few seconds"
-    elif runs[0].kind == "trained":
+    elif runs[0].learns:
         what = f"waiting for the first {first}"
     else:
         what = "waiting for the engine's answer"

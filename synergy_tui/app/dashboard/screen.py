@@ -131,7 +131,9 @@ class DashboardScreen(TimedScreen):
         content = summarise(self.state, look, now.advice)
         strip = self._summary
         strip.styles.height = summary_height(
-            content, self.size.width, self._most_summary(content.alert)
+            content,
+            self.size.width,
+            self._most_summary(trouble=bool(content.alert or content.failed)),
         )
         self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
@@ -142,7 +144,7 @@ class DashboardScreen(TimedScreen):
                 if chart.display:
                     chart.show(panels.panel(question, self.state, runs, look, axes))
 
-    def _most_summary(self, alert: str) -> int:
+    def _most_summary(self, *, trouble: bool) -> int:
         """Rows that the summary may take from the charts; trouble may take two more.
 
         Charts come first: from :data:`CHARTS_FIRST` rows on each has room for names and bounds.
@@ -152,7 +154,7 @@ class DashboardScreen(TimedScreen):
             most = max(height // 5, 2)
         else:
             most = max(min(height - CHARTS_FIRST, height // 3), 5)
-        return most + (2 if alert else 0)
+        return most + (2 if trouble else 0)
 
     def _arrange(self) -> None:
         """Choose which columns and charts are displayed, and for which runs."""
@@ -323,7 +325,7 @@ class DashboardScreen(TimedScreen):
         if run is None or not run.probes:
             self.notify("There is nothing to step through before the first probe.")
             return
-        step = self.timeline.step if run.kind == "trained" else None
+        step = self.timeline.step if run.learns else None
         self.post_message(OpenStepper(run.name, step))
 
     def action_copy(self) -> None:
@@ -337,7 +339,8 @@ class DashboardScreen(TimedScreen):
 
     def action_copy_verdict(self) -> None:
         content = summarise(self.state, self.look())
-        self.app.copy_to_clipboard("\n".join([content.line, *content.notes[:2]]))
+        claims = ["  ".join(cell.text for cell in row if cell.text) for row in content.board]
+        self.app.copy_to_clipboard("\n".join([content.line, *claims, *content.notes[:1]]))
         self.notify("Copied the verdict")
 
     def action_export(self) -> None:

@@ -214,7 +214,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
                 fields.append(Field(f"sorted by {self.order_by}", "muted", 20))
         fields += self.progress_fields()
         fields.append(Field(f" {now.word} ", now.style, right=True))
-        if probe is not None and run is not None and run.kind == "trained":
+        if probe is not None and run is not None and run.learns:
             fields.append(Field(f"probe at step {probe.step}", "headline", 55, right=True))
         return fields
 

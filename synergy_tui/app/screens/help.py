@@ -38,9 +38,13 @@ that is synergy. Square brackets hold 95 % intervals over the probe's inputs."""
 Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
 can get on this task.""",
         "The verdict": """\
-The run with the most heads against the one with the fewest, in words that follow the intervals. \
-In the table beneath, "than best head" compares a run's heads together with the best of them \
-alone: above 1x they are clearer, or faster, than any one of them. All columns share their axes.""",
+The runs of one seed with the most heads and the fewest, a line for each claim. A ratio above 1 is \
+what the claim says; square brackets are its 95 % interval, over the inputs of these two \
+networks or, with several seeds, over the seeds. ✔: the interval is above 1, and above what stands \
+at the end of the line: the same ratio before training, or with each head looking at another \
+input. ✘: it is below 1. ≈: it lies within 1.25 times: no effect. ?: it does not decide. \
+Signs without colour have no interval to decide them. In the table beneath, "than best head" \
+compares a run's heads together with the best of them alone.""",
         "What is measured": """\
 The mixing time is the first step at which walkers are as close to the sink as the line beneath \
 the verdict says, in total variation or L1 distance, from the worst start or as the mean over \

@@ -231,7 +231,10 @@ def _state(each: dict[str, Any]) -> tuple[str, str, str]:
     """Mark, style, and what can be done with an experiment."""
     if each["state"] == "finished" and each["exit_code"]:
         return _DISAPPOINTED
-    return _STATES.get(each["state"], ("?", MUTED, "enter opens it"))
+    mark, style, can = _STATES.get(each["state"], ("?", MUTED, "enter opens it"))
+    if each.get("watched") and each["state"] in ("stopped", "dead"):
+        can = "your own training, which has ended; enter shows how far it came"
+    return mark, style, can
 
 
 def _scenario_line(entry: library.Entry, width: int) -> Content:

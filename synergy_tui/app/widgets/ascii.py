@@ -12,8 +12,8 @@ from textual.filter import LineFilter
 
 _PAIRS = dict(
     zip(
-        "·…→←↑↓–−—×φτεαβδ∞●▲■◆○△□◇◉▸▶▼◀✓✗‖≥≤≈’‘“”",
-        "-.><^v---xfTeabd8o^#@o^#@O>>v<+x|><~''\"\"",
+        "·…→←↑↓–−—×φτεαβδ∞●▲■◆○△□◇◉▸▶▼◀✓✗✔✘‖≥≤≈’‘“”",
+        "-.><^v---xfTeabd8o^#@o^#@O>>v<+x+x|><~''\"\"",
         strict=True,
     )
 )

@@ -123,11 +123,12 @@ def track(line: Track, width: int, ascii_only: bool = False) -> tuple[Canvas, in
 _LEAD = " verdict  "
 SPACIOUS = 90
 """From this width on what follows the verdict's first line stands beneath its beginning."""
+_Row = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the comparison table: its text and style."""
+    """A cell of a table: its text and style."""
 
     text: str
     style: str = "text"
@@ -138,20 +139,27 @@ class Summary:
     """What stands beneath the panels."""
 
     alert: str  # trouble and what to do about it, first and unmissable
-    line: str  # what the comparison shows
+    line: str  # what is compared
     notes: Sequence[str]  # conventions and details; shown as far as there is room
     table: Sequence[Sequence[Cell]] = ()
     """Its first row names the columns, most important first; shown when all rows fit."""
     failed: Sequence[str] = ()  # what was expected and does not hold
+    board: Sequence[Sequence[Cell]] = ()
+    """A row for each claim: sign, name, ratio, and then what there may be room for."""
+
+
+BOARD_NEEDS = 3
+"""Cells of a claim that are always shown."""
 
 
 def summary_height(content: Summary, width: int, most: int) -> int:
     """Rows that the summary would like to have, at most ``most``.
 
-    Without room for the table, only the verdict and its convention count.
+    Without room for the table of runs, only the verdict and its convention count; without room
+    for a row for each claim, claims share rows.
     """
     convention, *others = _note_rows(content, width) or [[]]
-    brief = len(_verdict_rows(content, width)) + len(convention)
+    brief = len(_fitted(content, width, most)) + len(convention)
     enough = brief + len(_table(content.table, width))
     full = enough + sum(map(len, others))
     return min(full, most) if enough <= most else min(brief, most)
@@ -162,7 +170,7 @@ def _indent(width: int) -> int:
     return len(_LEAD) if width >= SPACIOUS else 1
 
 
-def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]]:
+def _note_rows(content: Summary, width: int) -> list[list[_Row]]:
     indent = _indent(width)
     return [
         [
@@ -173,10 +181,19 @@ def _note_rows(content: Summary, width: int) -> list[list[list[tuple[str, str]]]
     ]
 
 
-def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
-    """The alert, the verdict and what contradicts expectations, wrapped."""
+def _fitted(content: Summary, width: int, most: int) -> list[_Row]:
+    """The verdict with a row for each claim or, where these do not fit, with claims in a flow."""
+    rows = _verdict_rows(content, width)
+    convention = (_note_rows(content, width) or [[]])[0]
+    if len(rows) + len(convention) <= most or not content.board:
+        return rows
+    return _verdict_rows(content, width, flowing=True)
+
+
+def _verdict_rows(content: Summary, width: int, *, flowing: bool = False) -> list[_Row]:
+    """The alert, what is compared, the claims, and what contradicts expectations."""
     lead = _LEAD
-    rows: list[list[tuple[str, str]]] = []
+    rows: list[_Row] = []
     if content.alert:
         for line in textwrap.wrap(content.alert, max(width - 4, 10)):
             rows.append([(" ! " if not rows else "   ", "error"), (line, "error")])
@@ -186,8 +203,10 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
         initial_indent=lead,
         subsequent_indent=" " * _indent(width),
     ) or [lead]
-    rows.append([(lead, "title"), (first[len(lead) :], "text")])
-    rows += [[(line, "text")] for line in others]
+    shown = cut(content.line, width - len(lead) - 1) if flowing else first[len(lead) :]
+    rows.append([(lead, "title"), (shown, "text")])
+    rows += [] if flowing else [[(line, "text")] for line in others]
+    rows += _flow(content.board, width) if flowing else _board(content.board, width)
     indent = " " * _indent(width)
     for each in content.failed:
         for line in textwrap.wrap(each, max(width - len(indent) - 1, 10)):
@@ -195,10 +214,43 @@ def _verdict_rows(content: Summary, width: int) -> list[list[tuple[str, str]]]:
     return rows
 
 
+def _board(board: Sequence[Sequence[Cell]], room: int) -> list[_Row]:
+    """A row for each claim; cells without room are left out from the last column."""
+    if not board:
+        return []
+    widths = [max(len(row[place].text) for row in board) for place in range(len(board[0]))]
+    while len(widths) > BOARD_NEEDS and sum(width + 2 for width in widths) + 2 > room:
+        widths.pop()
+    laid = []
+    for row in board:
+        line: _Row = []
+        for place, (cell, width) in enumerate(zip(row, widths, strict=False)):
+            # The ratio stands to the right, all words to the left.
+            text = cell.text.rjust(width) if place == BOARD_NEEDS - 1 else cell.text.ljust(width)
+            line.append((f"  {text}", cell.style))
+        laid.append(line)
+    return laid
+
+
+def _flow(board: Sequence[Sequence[Cell]], room: int) -> list[_Row]:
+    """Signs, names and ratios, as many in a row as there is room for."""
+    rows: list[_Row] = []
+    x = room
+    for sign, name, ratio, *_ in board:
+        width = len(sign.text) + len(name.text) + len(ratio.text) + 4
+        if x + width > room:
+            rows.append([])
+            x = 0
+        rows[-1] += [(f" {sign.text}", sign.style), (f" {name.text}", name.style)]
+        rows[-1] += [(f" {ratio.text} ", ratio.style)]
+        x += width
+    return rows
+
+
 def summary(content: Summary, width: int, height: int) -> Canvas:
     """Draw the alert, the verdict, the table when it fits, and the notes there is room for."""
     canvas = Canvas.blank(width, height)
-    rows = _verdict_rows(content, width)
+    rows = _fitted(content, width, height)
     convention, *others = _note_rows(content, width) or [[]]
     table = _table(content.table, width)
     fits = len(rows) + len(convention) + len(table) <= height
@@ -221,7 +273,7 @@ def summary(content: Summary, width: int, height: int) -> Canvas:
     return canvas
 
 
-def _cut(rows: list[list[tuple[str, str]]], most: int, width: int) -> list[list[tuple[str, str]]]:
+def _cut(rows: list[_Row], most: int, width: int) -> list[_Row]:
     """The first rows; the last one says where more would follow."""
     if len(rows) <= most or most < 1:
         return rows

@@ -67,6 +67,15 @@ def test_without_a_proof_the_interval_is_wider() -> None:
     assert proved["best"]["upper"] <= proved["best"]["lower"] * 1.0011
 
 
+def test_a_minimum_that_settles_late_is_waited_for() -> None:
+    """Of 1e-5 the first node gathers 1e-5 a step: past 256 steps it is no longer heard least."""
+    system = example().with_weights([1e-5, 1 - 1e-5])
+    found = engine.why(system, certified=False)
+    assert (found["node"], found["time"]) == (2, 1)
+    assert found["value"] == engine.fidelity(system).minimax
+    assert "horizon cut it off" in engine.why(system, horizon=256)["refused"]
+
+
 def test_a_refusal_gives_its_reason() -> None:
     found = engine.why(example().with_weights([0, 1]))
     assert list(found) == ["refused"]

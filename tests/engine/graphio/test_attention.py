@@ -37,7 +37,9 @@ def test_every_shape_and_format(
         np.savez_compressed(path, whatever=array)
     else:
         save_file({"whatever": array}, path)
-    read = engine.read_attention(path).attention
+    # Nothing but a statement says what is first of inputs and layers.
+    axes = "B,L,H,n,n" if len(shape) == 4 else None
+    read = engine.read_attention(path, axes=axes).attention
     assert read.dtype == dtype
     assert np.array_equal(read, array.reshape((1,) * (5 - array.ndim) + array.shape))
 
@@ -95,8 +97,10 @@ def test_layers_by_pattern_in_natural_order(tmp_path: Path) -> None:
     assert read.shape == (1, 11, 1, 3, 3)
     assert np.array_equal(read[0, 9, 0], np.eye(3))
     assert np.array_equal(read[0, 10, 0], attention(1, 3)[0])
+    assert np.array_equal(engine.read_attention(tmp_path / "a.npz").attention, read)
+    np.savez(tmp_path / "b.npz", **layers, scores=np.ones((3, 3)))
     with pytest.raises(AttentionFileError, match="say which tensor"):
-        engine.read_attention(tmp_path / "a.npz")
+        engine.read_attention(tmp_path / "b.npz")
     with pytest.raises(AttentionFileError, match=r"no tensor is called x; there are: blocks\.0"):
         engine.read_attention(tmp_path / "a.npz", "x")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import synergy_engine as engine
-from synergy_engine.kernels.panels import FLUSH, STEPS
+from synergy_engine.kernels.panels import FLUSH, STEPS, WIDE
 from synergy_engine.kernels.states import Peaks, Survival
 from synergy_engine.measures.fidelity import run_peaks
 from synergy_engine.operators.dense import DenseStack, head_stack
 
-SIZES = [1, 2, 7, 8, 9, 31, 64, 101]  # one panel, whole panels, one node more and less
+SIZES = [1, 2, 7, 8, 9, 31, 64, 101, WIDE + 1]  # one panel, whole ones, one node more and less
 HORIZON = 5 * STEPS + 3
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import synergy_engine as engine
+from synergy_engine.measures import routing
 from tests.engine.measures.test_sensitivity import complementary, example, sparse_twin
 from tests.engine.systems import attention, gappy_heads
 
@@ -95,6 +96,18 @@ def test_heads_that_hardly_move_are_bounded_all_the_same() -> None:
     assert not found.certified
     assert found.minimax == pytest.approx(1.0)
     assert found.within[1] == pytest.approx(1e-8)
+
+
+def test_the_default_horizon_of_large_sparse_systems_ends_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a chain of 100 nodes the sink hears the first one only after 99 steps."""
+    chain = sparse_twin(engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(99)]]))
+    assert engine.routing_bound(chain).horizon == 400
+    monkeypatch.setattr(routing, "WORK", 300 * chain.sparse[0].edges)
+    found = engine.routing_bound(chain)
+    assert found.horizon == 300
+    assert found.minimax >= engine.fidelity(chain).minimax
 
 
 def test_only_the_sources_asked_for() -> None:

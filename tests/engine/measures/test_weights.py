@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import synergy_engine as engine
+from synergy_engine.measures import optimum
 from synergy_engine.measures.optimum import climb
+from tests.engine.measures.test_sensitivity import sparse_twin
 from tests.engine.systems import attention
 
 
@@ -119,3 +121,14 @@ def test_climbing_follows_the_gradient_to_a_kink() -> None:
     assert value == pytest.approx(0.4297880419, rel=1e-5)
     chain = engine.MultiHeadSystem.from_edges([[(0, 1)], [(1, 2)]])
     assert climb(chain.with_weights([1, 0]), 1000)[1] >= engine.fidelity(chain).minimax > 0
+
+
+def test_weights_tried_together_are_those_tried_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = attention(4, 12, 12, seed=2, dtype=np.float64)
+    heads[3] = heads[0]  # equal heads count as one
+    system = engine.MultiHeadSystem.from_attention(heads)
+    points = np.random.default_rng(3).dirichlet(np.ones(4), 7)
+    alone = [engine.fidelity(system.with_weights(point)).minimax for point in points]
+    monkeypatch.setattr(optimum, "TOGETHER", 3 * 12 * 12)  # 3, 3 and 1
+    for each in (system, sparse_twin(system)):
+        np.testing.assert_allclose(optimum._minima(each, points, 1000), alone, rtol=1e-9)

@@ -23,7 +23,7 @@ def first_path(names: list[str] | None, source: str | None) -> list[int]:
         (None, "1", [1, 2]),
         (["u", "v", "w"], "v", [1, 2]),
         (["u", "v", "w"], "0", [0, 1, 2]),
-        (["1", "5", "7"], "1", [1, 2]),  # a number goes before a name
+        (["1", "5", "7"], "1", [0, 1, 2]),  # a name goes before a number
         (["1", "5", "7"], "5", [1, 2]),
         (["u", "v", "w"], None, [1, 2]),  # the faintest
     ],

@@ -51,6 +51,7 @@ def analysis(
         ],
         "synergy": {
             "fidelity_amplification": fidelity / alone, "mixing_gain": 1.4 if heads > 1 else 1.0,
+            "hitting_gain": 1.5 if heads > 1 else 1.0,
             "best_head_fidelity": alone, "beats_best_head": 0.75,
         },
         "diversity": {"jensen_shannon": 0.3, "jaccard": 0.0, "cosine_disagreement": 0.4},
@@ -68,7 +69,13 @@ def analysis(
             "hitting_time_mean": [time * 0.93, time * 1.08],
             "fidelity_minimax": [fidelity * 0.9, fidelity * 1.1],
             "fidelity_amplification": [1.6, 2.2] if heads > 1 else [1.0, 1.0],
+            "hitting_gain": [1.3, 1.7] if heads > 1 else [1.0, 1.0],
         },
+        **({"nulls": {"shuffled": {
+            "fidelity_amplification": 1.1, "hitting_gain": 1.4,
+            "intervals": {"fidelity_amplification": [1.0, 1.2], "hitting_gain": [1.3, 1.5]},
+            "beyond": {"fidelity_amplification": [1.5, 2.0], "hitting_gain": [0.97, 1.18]},
+        }}} if heads > 1 and inputs > 1 else {}),
     }  # fmt: skip
 
 

@@ -23,7 +23,9 @@ def visible_charts(app: SynergyApp) -> int:
     )
 
 
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)], ids=lambda size: f"{size[0]}")
+@pytest.mark.parametrize(
+    "size", [(60, 20), (80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}"
+)
 async def test_the_screen_looks_as_it_did(opened: Opened, size: tuple[int, int]) -> None:
     """Compare with the stored picture; SYNERGY_SNAPSHOTS=write stores what is drawn now."""
     async with opened(LIVE, size=size) as pilot:

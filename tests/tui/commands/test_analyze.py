@@ -237,12 +237,12 @@ def test_paths_start_from_a_node_of_a_graph_by_its_name(call: Call, tmp_path: Pa
     assert "strongest paths from node" in call("analyze", *arguments).stdout
 
 
-def test_a_number_is_a_nodes_number_before_it_is_a_name(call: Call, tmp_path: Path) -> None:
+def test_a_number_is_a_name_where_a_node_is_called_so(call: Call, tmp_path: Path) -> None:
     graph = nx.DiGraph([(2, 0), (0, 1), (1, 3), (2, 3)])
     file = tmp_path / "graph.json"
     file.write_text(json.dumps(nx.node_link_data(graph)), encoding="utf-8")
     [layer, _] = records(call("analyze", file, "--top-paths", "1", "--source", "0", "--json"))
-    assert layer["paths"]["source"] == 0
+    assert layer["paths"]["source"] == layer["names"].index("0") == 1
 
 
 def test_infinite_times_are_strings_and_mixing_times_say_how_far_was_looked(
@@ -460,11 +460,16 @@ def test_why_names_the_nodes_of_a_graph(call: Call, tmp_path: Path) -> None:
 def test_several_inputs_are_explained_together(call: Call, tmp_path: Path) -> None:
     drawn = np.tril(np.random.default_rng(1).random((3, 2, 2, 5, 5)) + 0.1)
     np.save(tmp_path / "a.npy", drawn / drawn.sum(-1, keepdims=True))
-    first, second, overall = records(call("analyze", tmp_path / "a.npy", "--why", "--json"))
+    first, second, overall = records(
+        call("analyze", tmp_path / "a.npy", "--axes", "B,L,H,n,n", "--why", "--json")
+    )
     assert first["why"]["inputs"] == second["why"]["inputs"] == 3
     assert sum(head["carriage"] for head in first["why"]["heads"]) == pytest.approx(1)
     assert [each["gamma"] for each in overall["layered"]] == ["half"]
-    assert "held-out" in call("analyze", tmp_path / "a.npy", "--why", "--details").stdout
+    assert (
+        "held-out"
+        in call("analyze", tmp_path / "a.npy", "--axes", "B,L,H,n,n", "--why", "--details").stdout
+    )
 
 
 def test_the_published_codes_convention_is_refused_in_words(call: Call, example2: Path) -> None:

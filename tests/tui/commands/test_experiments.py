@@ -82,7 +82,7 @@ def test_show_has_runs_expectations_warnings_and_the_verdict(
     call: Call, finished: Experiment
 ) -> None:
     shown = call("show", "last").stdout
-    for text in ("75,600", "many.fidelity > one.fidelity", "one head is little", "2x clearer"):
+    for text in ("75,600", "many.fidelity > one.fidelity", "one head is little", "clearer", "2×"):
         assert text in shown
     assert "convention  theory, walks" in shown
 
@@ -97,6 +97,16 @@ def test_show_bears_what_is_not_text_in_a_log(call: Call, make: Make, verdict: o
     shown = call("show", "odd")
     assert shown.exit_code == 0, shown.stderr
     assert "✗ fails" in shown.stdout
+
+
+def test_show_json_has_the_scoreboard(call: Call, finished: Experiment) -> None:
+    [record] = objects(call("show", "last", "--json"))
+    board = record["scoreboard"]
+    assert [line["claim"] for line in board["claims"]][:2] == ["sooner", "clearer"]
+    clearer = board["claims"][1]
+    assert clearer["ratio"] == pytest.approx(2)
+    assert clearer["verdict"] in ("supported", "contradicted", "no effect", "undecided")
+    assert board["convention"] == "theory · mean of 2 layers"
 
 
 def test_show_json_has_the_newest_numbers(call: Call, finished: Experiment) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from synergy_tui.commands.junit import render_junit, write_junit
 from synergy_tui.experiments.state import ExperimentState
+from tests.recordings import recording
 
 
 def folded(*events: dict) -> ExperimentState:
@@ -79,3 +80,14 @@ def test_names_that_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
     write_junit(tmp_path / "report.xml", state)
     names = [case.get("name") for case in ET.parse(tmp_path / "report.xml").iter("testcase")]
     assert names == ["a�<b>&�", "�[31m < 1"]
+
+
+def test_the_scoreboard_is_a_property_for_each_claim() -> None:
+    state = ExperimentState.read(recording("example2") / "events.jsonl")
+    found = {
+        each.get("name"): each.get("value", "")
+        for each in ET.fromstring(render_junit(state)).iter("property")
+    }
+    assert found["compared"] == "both (2) against head-1 (1)"
+    assert found["synergy-speed"].startswith("contradicted: ✘  synergy, speed:  .875×")
+    assert found["clearer"].startswith("supported: ")

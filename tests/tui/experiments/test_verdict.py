@@ -1,15 +1,18 @@
-"""The verdict: numbers in honest words."""
+"""The scoreboard: signs that follow intervals, nulls, and who is compared with whom."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
+from synergy_tui.experiments import comparison
+from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.metrics import metric, run_record
-from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.experiments.verdict import verdict
+from synergy_tui.experiments.state import ExperimentState, outline
+from synergy_tui.experiments.verdict import Line, scoreboard
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.scenario.metrics import unknown_metric
 from synergy_tui.words import AtLeast, fraction, short_number
@@ -64,51 +67,190 @@ def state_of(*runs: list[dict[str, Any]]) -> ExperimentState:
     return state
 
 
+def board_of(*runs: list[dict[str, Any]], **options: Any) -> dict[str, Line]:
+    return {line.claim: line for line in scoreboard(state_of(*runs), **options).lines}
+
+
 def test_nothing_measured_yet() -> None:
-    assert verdict(ExperimentState()).line == "nothing measured yet"
+    assert scoreboard(ExperimentState()).line == "nothing measured yet"
 
 
-def test_a_clear_difference_is_a_factor() -> None:
+def test_a_clear_difference_is_supported_with_its_numbers() -> None:
     one = measured("one", 1, hitting=30.0, fidelity=0.1, spread=0.1)
     many = measured("many", 8, hitting=10.0, fidelity=0.2, amplification=1.5, spread=0.1)
-    line = verdict(state_of(one, many)).line
-    assert "many against one: the sink hears 3x sooner (30 → 10 steps)" in line
-    assert "2x clearer (minimax fidelity 0.1 → 0.2)" in line
-    assert "1.5x clearer than its own best head" in line
+    found = scoreboard(state_of(one, many))
+    assert found.heading.startswith("many (8) against one (1) · same seed, same batches")
+    board = board_of(one, many)
+    sooner, clearer = board["sooner"], board["clearer"]
+    assert (sooner.verdict, sooner.ratio) == ("supported", pytest.approx(3))
+    assert sooner.values == "30 → 10 steps to sink"
+    # Half widths of 10 % each, independent, in logarithms.
+    low, high = sooner.interval or (0, 0)
+    assert (low, high) == pytest.approx((3 * math.exp(-0.1 * 2**0.5), 3 * math.exp(0.1 * 2**0.5)))
+    assert (clearer.verdict, clearer.times, clearer.values) == ("supported", "2×", "φ .1 → .2")
+    assert board["synergy-clarity"].values == "φ .133 → .2, best head → all"
 
 
 def test_worse_is_said_as_plainly() -> None:
     one = measured("one", 1, hitting=10.0, fidelity=0.2, spread=0.1)
     many = measured("many", 8, hitting=30.0, fidelity=0.1, amplification=0.5, spread=0.1)
-    line = verdict(state_of(one, many)).line
-    assert "the sink hears 3x later" in line
-    assert "2x less clear (" in line
-    assert "less clear than its own best head (0.5x)" in line
+    board = board_of(one, many)
+    words = [board[name].verdict for name in ("sooner", "clearer", "synergy-clarity")]
+    assert words == ["contradicted"] * 3
+    assert board["sooner"].times == ".333×"
+    assert board["sooner"].decided
 
 
-def test_overlapping_intervals_are_no_clear_difference() -> None:
+def test_intervals_that_contain_one_leave_it_undecided() -> None:
     one = measured("one", 1, hitting=30.0, fidelity=0.1, spread=0.9)
     many = measured("many", 8, hitting=10.0, fidelity=0.2, amplification=1.5, spread=0.9)
-    line = verdict(state_of(one, many)).line
-    assert "no clear difference in how soon (30 → 10 steps)" in line
-    assert "no clear difference in how clearly" in line
-    assert "not clearly better than its own best head (1.5x)" in line
+    assert {line.verdict for line in board_of(one, many).values()} == {"undecided"}
 
 
-def test_equal_is_equal() -> None:
-    found = verdict(state_of(measured("one", 1), measured("same", 4)))
-    assert "the sink hears equally soon" in found.line
-    assert "equally clear" in found.line
-    assert "exactly as clear as its own best head (amplification 1)" in found.line
+def test_a_narrow_interval_around_one_is_no_effect() -> None:
+    board = board_of(measured("one", 1, spread=0.01), measured("same", 4, spread=0.01))
+    assert {line.verdict for line in board.values()} == {"no effect"}
 
 
-def test_a_few_walks_that_take_for_ever_do_not_make_the_headline() -> None:
-    one = measured("one", 1, hitting=1e12, spread=0.1)
-    line = verdict(state_of(one, measured("many", 8, hitting=10.0, spread=0.1))).line
-    assert "the sink hears 5x sooner (50 → 10 steps, capped at 100)" in line
+@pytest.mark.parametrize("values", [1, 2, 3, 7, 31, 60])
+def test_students_quantiles_are_those_of_scipy(values: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    logs = np.random.default_rng(values).normal(size=values + 1)
+    found = comparison.estimate(logs.tolist())
+    low, high = stats.t.interval(0.95, values, logs.mean(), stats.sem(logs))
+    assert found.log == pytest.approx((low + high) / 2, abs=1e-12)
+    assert found.half == pytest.approx((high - low) / 2, rel=2e-3)
 
 
-def test_another_convention_that_says_the_opposite_is_in_the_line() -> None:
+def paired(run: str, heads: int, logs: list[float], step: int = 0, **extra: Any) -> list[Any]:
+    """A run whose inputs have these log fidelities, and log hitting times of 0."""
+    events = measured(run, heads, spread=0.5, inputs=len(logs))
+    events[1]["step"] = step
+    analysis = events[1]["overall"]
+    analysis["inputs"] = len(logs)
+    analysis["per_input"] = {"log_fidelity": logs, "log_hitting_time": [0.0] * len(logs)}
+    events[0] |= extra
+    return events
+
+
+def test_runs_of_one_seed_are_paired_by_input() -> None:
+    """Inputs differ by far more than the networks do, which pairing removes."""
+    logs = [-9.0, -2.0, -5.0, -1.0]
+    many = paired("many", 8, [each + 0.5 + 0.01 * place for place, each in enumerate(logs)])
+    clearer = board_of(paired("one", 1, logs), many)["clearer"]
+    assert clearer.verdict == "supported"
+    assert clearer.ratio == pytest.approx(math.exp(0.515))
+    low, high = clearer.interval or (0, 0)
+    assert high / low < 1.1
+
+
+def test_what_the_untrained_networks_show_as_well_is_not_supported() -> None:
+    logs = [-9.0, -2.0, -5.0, -1.0]
+    higher = [each + 0.5 + 0.01 * place for place, each in enumerate(logs)]
+    before = [paired("one", 1, logs), paired("many", 8, higher)]
+    after = [paired("one", 1, logs, 10)[1:], paired("many", 8, higher, 10)[1:]]
+    board = board_of(*before, *after)
+    assert board["clearer"].verdict == "undecided"
+    assert board["clearer"].against == "untrained: 1.67×"
+    # Beyond it, the same ratio counts.
+    untrained = [paired("one", 1, logs), paired("many", 8, logs)]
+    assert board_of(*untrained, *after)["clearer"].verdict == "supported"
+
+
+def test_synergy_that_shuffled_inputs_show_as_well_is_not_supported() -> None:
+    def many(low: float, high: float) -> list[dict[str, Any]]:
+        events = measured("many", 8, amplification=1.5, spread=0.1)
+        ends = {"fidelity_amplification": [1.3, 1.6], "hitting_gain": [0.9, 1.1]}
+        events[1]["overall"]["nulls"] = {
+            "shuffled": {
+                "fidelity_amplification": 1.4, "hitting_gain": 1.0, "intervals": ends,
+                "beyond": {"fidelity_amplification": [low, high], "hitting_gain": [0.9, 1.1]},
+            }
+        }  # fmt: skip
+        return events
+
+    same = board_of(many(0.9, 1.2))["synergy-clarity"]
+    assert (same.verdict, same.against) == ("undecided", "shuffled inputs: 1.4×")
+    assert board_of(many(1.01, 1.2))["synergy-clarity"].verdict == "supported"
+
+
+def seeds(*losses: tuple[int, float, float], **changes: Any) -> list[list[dict[str, Any]]]:
+    """Runs of one and of eight heads with these held-out losses, for each seed."""
+    runs = []
+    for seed, one, many in losses:
+        for heads, loss in ((1, one), (4, (one * many) ** 0.5), (8, many)):
+            fields = {"loss": loss, "accuracy": 0.5, "eval_sequences": 64}
+            events = measured(f"heads-{heads}-{seed}", heads, spread=0.1, **fields)
+            events[0] |= {"seed": seed, **changes}
+            runs.append(events)
+    return runs
+
+
+def test_runs_of_several_seeds_are_compared_within_each_seed() -> None:
+    """Fewest against most heads over all runs would take seed 1's loss of .9 against seed 2's .8,
+    and call better what is worse in both.
+    """
+    found = scoreboard(state_of(*seeds((1, 0.9, 1.8), (2, 0.4, 0.8))))
+    assert found.heading.startswith("8 heads against 1, 2 seeds · same batches within each")
+    assert found.basis == "95 % over 2 seeds"
+    learned = next(line for line in found.lines if line.claim == "learned")
+    assert learned.ratio == pytest.approx(0.5)
+    assert learned.values.startswith("held-out loss .6 → 1.2")
+    assert learned.verdict == "contradicted"
+    assert found.notes[0].startswith("trend over 1, 4, 8 heads: steps 10, 10, 10")
+    assert "loss .6, .849, 1.2" in found.notes[0]
+
+
+def test_the_interval_over_seeds_is_that_of_their_logarithms() -> None:
+    board = board_of(*seeds((1, 0.9, 0.3), (2, 0.4, 0.2), (3, 0.5, 0.4)))
+    logs = np.log([3, 2, 1.25])
+    half = 4.3027 * logs.std(ddof=1) / 3**0.5
+    ends = board["learned"].interval
+    assert ends == pytest.approx(tuple(np.exp([logs.mean() - half, logs.mean() + half])), rel=1e-3)
+    assert board["learned"].verdict == "undecided"
+
+
+def test_one_loss_each_has_a_sign_but_decides_nothing() -> None:
+    learned = board_of(*seeds((1, 0.9, 0.3)))["learned"]
+    assert (learned.verdict, learned.decided, learned.interval) == ("supported", False, None)
+    assert board_of(*seeds((1, 0.9, 0.85)))["learned"].verdict == "undecided"
+
+
+def test_what_cannot_be_compared_is_said_to_be_none() -> None:
+    loaded = measured("loaded", 4, spread=0.1)
+    loaded[0] |= {"kind_of_run": "loaded"}
+    found = scoreboard(state_of(*seeds((1, 0.9, 0.3)), loaded))
+    assert found.heading.startswith("heads-8-1 (8) against heads-1-1 (1)")
+    assert any(note.startswith("not compared") and "loaded" in note for note in found.notes)
+    other = measured("other", 8, spread=0.1)
+    other[0] |= {"seed": 2}
+    found = scoreboard(state_of(measured("one", 1, spread=0.1), other))
+    assert found.heading.startswith("other (8 heads)")
+    assert {line.claim for line in found.lines} == {"synergy-clarity"}
+
+
+def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
+    def run(name: str, diversity: float, fidelity: float, loss: float) -> list[dict[str, Any]]:
+        fields = {"loss": loss, "accuracy": 0.5, "eval_sequences": 64}
+        gain = 1 + diversity
+        events = measured(name, 8, fidelity=fidelity, amplification=gain, spread=0.05, **fields)
+        changes = {} if diversity == 1 else {"head_diversity": diversity}
+        events[0] |= {"seed": 1, "interventions": changes}
+        return events
+
+    board = board_of(
+        run("same", 0.0, 0.1, 0.9), run("half", 0.5, 0.2, 0.6), run("all", 1, 0.3, 0.3)
+    )
+    assert set(board) == {
+        "synergy-clarity", "diversity-loss", "diversity-clarity", "diversity-synergy",
+    }  # fmt: skip
+    assert board["diversity-loss"].ratio == pytest.approx(3)
+    assert board["diversity-clarity"].values == "φ .1 → .3"
+    assert board["diversity-synergy"].ratio == pytest.approx(2)
+    assert board["diversity-synergy"].verdict == "supported"
+
+
+def test_another_convention_that_says_the_opposite_is_in_a_line() -> None:
     def other(value: float) -> dict[str, Any]:
         return {
             "paper-code": {"mixing": {"hitting_time_mean": 4.0}, "fidelity": {"minimax": value}}
@@ -116,43 +258,83 @@ def test_another_convention_that_says_the_opposite_is_in_the_line() -> None:
 
     one = measured("one", 1, fidelity=0.6, conventions=other(0.001))
     many = measured("many", 8, fidelity=0.2, conventions=other(0.004))
-    found = verdict(state_of(one, many))
-    assert "but under paper-code how clearly gets better (0.001 → 0.004)" in found.line
-    assert any("under paper-code: 4 → 4 steps to sink" in detail for detail in found.details)
+    found = scoreboard(state_of(one, many))
+    assert found.notes[0] == "but paper-code points the other way: clearer 4×"
+    assert "paper-code agrees: sooner 1×" in found.notes
+    chosen = board_of(one, many, convention=Convention("paper-code"))
+    assert chosen["clearer"].ratio == pytest.approx(4)
 
 
-def test_conventions_and_inputs_are_named() -> None:
-    found = verdict(state_of(measured("one", 1), measured("many", 8)))
-    assert found.convention == (
-        "theory, walks, sink excluded, learned head weights · 16 inputs, 95 % intervals"
-    )
-    assert "1 input, exact" in verdict(state_of(measured("one", 1, inputs=1))).convention
-
-
-def test_different_parameter_counts_are_told() -> None:
+def test_conventions_inputs_and_parameters_are_named() -> None:
     many = measured("many", 8)
     many[0]["parameters"] = 200
-    step = {"v": 1, "t": 0.0, "kind": "train_step", "step": 1, "loss": 0.5}
-    state = state_of(measured("one", 1), many, [{**step, "run": "one"}, {**step, "run": "many"}])
-    assert "but their parameters differ (100 and 200)" in verdict(state).line
+    found = scoreboard(state_of(measured("one", 1), many))
+    assert found.convention == "theory"
+    assert found.measured == "walks, sink excluded, learned head weights"
+    assert found.basis == "these two networks; 95 % over 16 inputs"
+    assert "parameters differ: 200 and 100" in found.heading
+    assert scoreboard(state_of(measured("one", 1, inputs=1))).lines == []
 
 
-def test_a_designed_graph_is_told_in_fractions() -> None:
-    line = verdict(ExperimentState.read(recording("example2") / "events.jsonl")).line
-    assert "minimax fidelity 3/8 → 5/12" in line
-    assert "1.11x clearer than its own best head" in line
+def test_a_mixture_that_is_slower_than_its_best_head_is_contradicted() -> None:
+    """Example 2: 17/7 steps together, 17/8 with head 2 alone; clearer than either head."""
+    found = scoreboard(ExperimentState.read(recording("example2") / "events.jsonl"))
+    board = {line.claim: line for line in found.lines}
+    speed, clarity = board["synergy-speed"], board["synergy-clarity"]
+    assert (speed.verdict, speed.decided) == ("contradicted", True)
+    assert speed.values.startswith("17/8 → 17/7 steps")
+    assert speed.ratio == pytest.approx(7 / 8)
+    assert (clarity.verdict, clarity.values) == ("supported", "φ 3/8 → 5/12, best head → all")
+    assert found.basis == "1 input, exact"
+    assert "✘ synergy, speed .875×" in found.line
 
 
 def test_the_verdict_at_an_earlier_step_is_what_was_known_then() -> None:
     state = ExperimentState.read(recording("sort") / "events.jsonl")
-    assert verdict(state, 0).line != verdict(state).line
-    assert verdict(state, state.step).line == verdict(state).line
+    assert scoreboard(state, 0).line != scoreboard(state).line
+    assert scoreboard(state, state.step).line == scoreboard(state).line
+    assert not any(line.against for line in scoreboard(state, 0).lines[:2]), "now is untrained"
+
+
+def test_layers_are_compared_when_chosen() -> None:
+    state = ExperimentState.read(recording("four") / "events.jsonl")
+    whole, first = scoreboard(state), scoreboard(state, layer=1)
+    assert (whole.convention, first.convention) == (
+        "theory · mean of 2 layers", "theory · layer 1",
+    )  # fmt: skip
+    steps = metric(state.runs["heads-8"], "layer1.hitting_time")
+    assert f"→ {comparison.number(float(steps))} steps" in first.lines[0].values  # type: ignore[arg-type]
+    assert first.lines[0].ratio != whole.lines[0].ratio
 
 
 def test_a_failed_run_comes_first() -> None:
-    line = verdict(ExperimentState.read(recording("failed") / "events.jsonl")).line
-    assert line.startswith("diverges failed: the loss became nan")
-    assert "steady" in line
+    found = scoreboard(ExperimentState.read(recording("failed") / "events.jsonl"))
+    assert found.line.startswith("diverges failed: the loss became nan")
+    assert "steady" in found.heading
+
+
+@pytest.mark.parametrize("other", [math.nan, math.inf, -math.inf, -1.0, 0.0, 1e308])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0, 0.0, 1e308])
+def test_numbers_without_a_logarithm_decide_nothing(value: float, other: float) -> None:
+    events = measured("many", 8, hitting=value, fidelity=other, amplification=value)
+    analysis = events[1]["overall"]
+    analysis["per_input"] = {"log_fidelity": [value, other], "log_hitting_time": [other, value]}
+    shuffled = {"fidelity_amplification": value, "beyond": {"fidelity_amplification": [value] * 2}}
+    analysis["nulls"] = {"shuffled": shuffled}
+    analysis["synergy"]["hitting_gain"] = other
+    events[0]["interventions"] = {"head_diversity": "much"}
+    for line in scoreboard(state_of(measured("one", 1), events)).lines:
+        assert line.text
+        assert not (line.decided and math.isnan(line.ratio))
+
+
+def test_the_first_probe_outlives_those_that_become_history() -> None:
+    """What commands keep in memory still has the null that the verdict needs."""
+    log = recording("sort") / "events.jsonl"
+    assert (
+        scoreboard(ExperimentState.read(log, outline)).line
+        == scoreboard(ExperimentState.read(log)).line
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,7 +383,7 @@ def test_runs_are_compared_by_the_held_out_loss_where_there_is_one() -> None:
 
     state = state_of(learned("one", 1, 0.25, 512), learned("many", 8, 0.125, 512))
     one = state.runs["one"]
-    assert verdict(state).line.endswith("held-out loss 0.25 → 0.125")
+    assert scoreboard(state).lines[-1].values == "held-out loss .25 → .125"
     assert (metric(one, "loss"), metric(one, "accuracy")) == (0.25, 0.75)
     assert (metric(one, "training_loss"), metric(one, "training_accuracy")) == (0.5, 0.9)
     record = run_record(one)
@@ -209,7 +391,7 @@ def test_runs_are_compared_by_the_held_out_loss_where_there_is_one() -> None:
 
     state = state_of(learned("one", 1, 0.25, 0), learned("many", 8, 0.125, 0))
     one = state.runs["one"]
-    assert verdict(state).line.endswith("; loss 0.5 → 0.5")
+    assert scoreboard(state).lines[-1].values == "training loss .5 → .5"
     assert (metric(one, "loss"), metric(one, "held_out_loss")) == (0.5, 0.25)
     assert run_record(one)["loss_of"] == "training"
 

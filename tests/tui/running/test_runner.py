@@ -17,7 +17,7 @@ from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.experiments.kinds import KINDS
 from synergy_tui.experiments.metrics import metric
-from synergy_tui.experiments.verdict import verdict
+from synergy_tui.experiments.verdict import scoreboard
 from synergy_tui.running.preflight import check_inputs
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper
@@ -268,7 +268,11 @@ def test_evaluations_ablations_and_norms_are_kept(tmp_path: Path) -> None:
     assert metric(half, "loss") == half.probe.loss != metric(half, "training_loss")
     without = [metric(half, f"head{head}.loss_without") for head in (1, 2)]
     assert len({*without, half.probe.loss}) == 3
-    assert "; held-out loss " in verdict(state).line
+    board = {line.claim: line for line in scoreboard(state).lines}
+    assert "diversity-loss" not in board, "no run differs in its heads' diversity only"
+    assert board["synergy-clarity"].against.startswith("shuffled inputs: ")
+    assert half.probes[0].step == 0, "the untrained network is measured"
+    assert half.probes[0].whole["nulls"]["shuffled"]["beyond"]
     assert half.probe.attention is not None
     gamma = load_snapshot(experiment, half.probe.attention).gamma
     assert gamma is not None

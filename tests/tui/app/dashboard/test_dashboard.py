@@ -48,7 +48,7 @@ async def test_columns_are_runs_and_rows_are_questions(opened: Opened) -> None:
             assert text.count(question) == 2
         assert " LIVE " in text
         assert "step 400/600" in text
-        assert "verdict  multi-head against single-head" in text
+        assert "verdict  multi-head (8) against single-head (1)" in text
         assert "space pause" in screen_lines(app_of(pilot))[-1]
 
 
@@ -114,7 +114,7 @@ def all_charts(pilot: Pilot[None]) -> list[Chart]:
 
 
 async def test_the_convention_is_shown_and_changed(opened: Opened) -> None:
-    async with opened(LIVE, size=(110, 40)) as pilot:
+    async with opened(LIVE, size=(110, 60)) as pilot:
         assert "mixing time: worst start, total variation ≤ ¼ (c changes)" in screen_text(
             app_of(pilot)
         )
@@ -155,7 +155,8 @@ async def test_the_selected_number_and_the_verdict_are_copied(
         await pressed(pilot, "tab", "w", "W")
         probe = app.session.state.runs["multi-head"].probe
         assert copied[0] == str(probe.overall["mixing"]["hitting_time_mean"])
-        assert copied[1].startswith("multi-head against single-head")
+        assert copied[1].startswith("multi-head (8) against single-head (1)")
+        assert "✔  sooner  2.24×" in copied[1]
         assert "theory" in copied[1], "no number leaves without its convention"
 
 

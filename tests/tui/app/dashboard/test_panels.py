@@ -13,6 +13,7 @@ from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.widgets.plot import Bars, Panel, Plot
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.words import measured
 from tests.tui.app import synthetic
 
 
@@ -189,13 +190,13 @@ def test_smoothing_keeps_constants_and_ends() -> None:
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith(
-        "mixing time: worst start, total variation ≤ ¼ (c changes) · 16"
-    )
-    assert content.notes[1].startswith("measured as: theory, walks, sink excluded")
-    assert "in the table" not in content.notes[1]
-    chosen = summarise(state, look(state, layer=1))
-    assert chosen.notes[1].endswith("; in the table: layer 1")
+    assert content.notes[0].startswith("theory · mean of 2 layers (c, v) · these two networks")
+    assert any("worst start, total variation ≤ ¼ (c changes)" in note for note in content.notes)
+    chosen = summarise(state, look(state, layer=2))
+    assert chosen.notes[0].startswith("theory · layer 2 (c, v)")
+    assert chosen.board != content.board, "a chosen layer's numbers stand under its name"
+    shown = state.runs["multi-head"].probe.layers[1]["mixing"]["hitting_time_mean"]
+    assert f"→ {measured(shown)} steps" in chosen.board[0][3].text
     assert [row[0].text for row in content.table[1:]] == ["● single-head", "▲ multi-head"]
     names = [cell.text for cell in content.table[0]]
     assert {"steps to sink", "minimax fidelity φ", "loss, nats", "parameters"} <= set(names)

@@ -1,0 +1,194 @@
+"""Checkpoints of one model, measured one after another into an experiment like a training."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from synergy_tui.analyze.huggingface import Reading, load
+from synergy_tui.analyze.layerwise import Measured, Tick, measure_model
+from synergy_tui.errors import UserError
+from synergy_tui.experiments import kinds
+from synergy_tui.experiments.attention import Snapshot
+from synergy_tui.experiments.events import EventWriter
+from synergy_tui.experiments.experiment import Experiment, create_experiment
+
+if TYPE_CHECKING:
+    from synergy_tui.analyze.capture import Layer
+    from synergy_tui.analyze.huggingface import Loaded
+    from synergy_tui.analyze.measure import Options
+    from synergy_tui.running.recorder import Recorder
+
+# Attention of a checkpoint beyond this is not kept for the app to draw.
+_LARGEST_KEPT = 16 * 2**20
+
+
+def find_revisions(directory: Path, names: str) -> list[tuple[int, Path]]:
+    """Return (step, folder) of the revisions that names or globs mean, in the order of steps.
+
+    A name is a folder in ``directory``, or a revision of a hub cache (``refs/NAME`` there). The
+    step is the last number in it; without one in every name, they are counted in the order given.
+    """
+    found: list[tuple[str, Path]] = []
+    for name in filter(None, (each.strip() for each in names.split(","))):
+        reference = directory / "refs" / name
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise UserError(f"--revisions {name}: name what is in {directory}.")
+        if reference.is_file():
+            commit = reference.read_text(encoding="utf-8").strip()
+            found.append((name, directory / "snapshots" / commit))
+            continue
+        matches = [path for path in directory.glob(name) if (path / "config.json").is_file()]
+        if not matches:
+            raise UserError(
+                f"--revisions {name}: {directory} has no such folder with a config.json.",
+                hint="Give folder names or a glob in quotes, as in 'checkpoint-*'.",
+            )
+        found += [(path.name, path) for path in sorted(matches)]
+    numbers = [re.findall(r"\d+", name) for name, _ in found]
+    if not all(numbers):
+        return [(place, path) for place, (_, path) in enumerate(found)]
+    steps = [int(each[-1]) for each in numbers]
+    twice = {step for step in steps if steps.count(step) > 1}
+    if twice:
+        raise UserError(
+            f"--revisions {names}: several are of step {min(twice)}.",
+            hint="Name each step once; the last number in a name is its step.",
+        )
+    return sorted(zip(steps, (path for _, path in found), strict=True))
+
+
+def measure_series(
+    directory: Path,
+    names: str,
+    reading: Reading,
+    options: Options,
+    *,
+    out: Path | None = None,
+    tick: Tick | None = None,
+) -> tuple[Experiment, Measured]:
+    """Measure checkpoints into a new experiment; return it and what was measured last.
+
+    Checkpoints whose weights are the same file as an earlier one's are named in a warning and not
+    measured: published series have served the same weights at many steps.
+    """
+    from synergy_tui.running.recorder import Recorder
+    from synergy_tui.scenario import Scenario
+
+    revisions = find_revisions(directory, names)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", directory.absolute().name).strip("-") or "model"
+    scenario = Scenario.model_validate(
+        {
+            "name": f"{name}-checkpoints",
+            "title": f"{len(revisions)} checkpoints of {directory.absolute().name}",
+            "analysis": {
+                "convention": options.conventions[0],
+                "combine": options.combine,
+                "epsilon": options.epsilon,
+                "max_steps": options.max_steps,
+                "keep": "all",
+            },
+            "runs": [{"name": name, "attention": f"attention/{_key(name, revisions[-1][0])}"}],
+        }
+    )
+    first = load(revisions[0][1], reading)  # before anything is written, so that typos cost nothing
+    experiment = create_experiment(scenario, out)
+    hashes: dict[str, int] = {}
+    measured: Measured | None = None
+    with experiment.lock(), EventWriter(experiment.events_path) as writer:
+        recorder = Recorder(experiment, scenario, writer)
+        recorder.started()
+        recorder.write(_started(name, first, steps=revisions[-1][0], of=len(revisions)))
+        for place, (step, folder) in enumerate(revisions):
+            same = hashes.setdefault(weights_hash(folder), step)
+            if same != step:
+                recorder.warn(f"step {step} has the very weights of step {same}: left out", name)
+            else:
+                loaded = first if place == 0 else load(folder, reading)
+                measured = _probe(recorder, name, step, loaded, options)
+            if tick is not None:
+                tick(place + 1, len(revisions))
+        recorder.end("finished", name, revisions[-1][0])
+        recorder.finish(0)
+    assert measured is not None
+    return experiment, measured
+
+
+def weights_hash(folder: Path) -> str:
+    """Return the SHA-256 of a folder's weights."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(2**22):
+                whole.update(block)
+    return whole.hexdigest()
+
+
+def _key(name: str, step: int) -> str:
+    return f"{name}-{step:08d}"
+
+
+def _started(name: str, loaded: Loaded, *, steps: int, of: int) -> kinds.RunStarted:
+    places = loaded.plan.places
+    return kinds.RunStarted(
+        run=name,
+        parameters=sum(each.numel() for each in loaded.model.parameters()),
+        heads=max(place.heads for place in places),
+        device=str(loaded.ids.device),
+        layers=len(places),
+        nodes=loaded.ids.shape[1],
+        steps=steps,
+        note=f"{of} checkpoints of a model that was trained elsewhere",
+    )
+
+
+def _probe(recorder: Recorder, name: str, step: int, loaded: Loaded, options: Options) -> Measured:
+    """Measure one checkpoint, and write it as a training's probe."""
+    kept: list[Layer] = []
+    size = sum(4 * place.heads for place in loaded.plan.places) * loaded.ids.shape[1] ** 2
+
+    def keep(layer: Layer) -> None:
+        if size <= _LARGEST_KEPT:
+            kept.append(layer)
+
+    measured = measure_model(loaded, options, also=keep)
+    main = [each for each in measured.records if each["convention"] == options.conventions[0]]
+    for place, layer in enumerate(main[:-1], start=1):
+        layer["layer"] = place  # probes number the layers that have attention
+    recorder.write(
+        kinds.Probe(
+            run=name,
+            step=step,
+            inputs=len(loaded.ids),
+            layers=cast("list[Any]", main[:-1]),
+            overall=cast("Any", main[-1]),
+            attention=_keep(recorder, name, step, loaded, kept, main),
+            loss=measured.loss,
+        )
+    )
+    return measured
+
+
+def _keep(
+    recorder: Recorder,
+    name: str,
+    step: int,
+    loaded: Loaded,
+    layers: Sequence[Layer],
+    records: Sequence[dict[str, Any]],
+) -> str | None:
+    """Keep the first input's attention for the app, where it is small and heads are as many."""
+    if not layers or len({layer.attention.shape[1] for layer in layers}) > 1:
+        return None
+    snapshot = Snapshot(
+        _key(name, step),
+        np.stack([layer.attention[:1] for layer in layers], axis=1),
+        np.array([record["head_weights"] for record in records[: len(layers)]]),
+        names=loaded.labels or (),
+    )
+    return recorder.keep(name, snapshot)

@@ -1,0 +1,73 @@
+"""Options of ``synergy analyze`` about how files of attention and graphs are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NAMES = (
+    "axes", "mask", "lengths", "span", "sink", "labels", "learned_sinks", "undirected",
+    "matrix_rows",
+)  # fmt: skip
+"""Parameters of the command that these options are."""
+
+_OPTIONS = (
+    click.option(
+        "--axes",
+        metavar="L,B,H,n,n",
+        help="What the axes of attention are: B inputs, L layers, H heads, queries, keys.  "
+        "[default: guessed, and said]",
+    ),
+    click.option(
+        "--mask",
+        metavar="FILE",
+        help="A tokenizer's attention mask: zeros and ones, one input per line.",
+    ),
+    click.option(
+        "--lengths", metavar="N,…|FILE", help="How many tokens each input has, the first ones."
+    ),
+    click.option("--range", "span", metavar="A:B", help="Only tokens A to B - 1 of every input."),
+    click.option(
+        "--sink",
+        metavar="NODE",
+        help="The sink: a token's number, or a node's name.  [default: the last]",
+    ),
+    click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The tokens' texts, one per line or a JSON list, to be shown beside their numbers.",
+    ),
+    click.option(
+        "--learned-sinks",
+        is_flag=True,
+        help="Rows sum to less than one (GPT-OSS): a node before token 0 that is only "
+        "heard has the rest.",
+    ),
+    click.option(
+        "--undirected",
+        type=click.Choice(["error", "order"]),
+        default="error",
+        show_default=True,
+        help="Undirected edges: refuse, or send from the node listed first.",
+    ),
+    click.option(
+        "--matrix-rows",
+        type=click.Choice(["receivers", "senders"]),
+        default="receivers",
+        show_default=True,
+        help="What rows of graph matrices are (networkx: senders).",
+    ),
+)
+
+
+def reading_options(command: F) -> F:
+    """Add the options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

@@ -1,0 +1,1 @@
+"""Whole programs, one for each way to watch a training; run with ``python -m``."""

@@ -1,0 +1,88 @@
+"""Crossings foreseen from slow modes, against one product of NumPy's after another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+from synergy_engine.kernels import far
+from synergy_engine.kernels.states import Survival
+from synergy_engine.operators import dense
+from synergy_engine.operators.dense import LOOKS, head_stack
+
+LAST = 10_000
+LEVELS, OF_MEAN = [0.25, 0.25, 0.125, 0.01], [False, True, False, True]
+
+
+def crossings(step: np.ndarray, v: np.ndarray) -> list[int]:
+    """The first time strictly below each level, -1 where there is none."""
+    found = [-1] * len(LEVELS)
+    for t in range(LAST + 1):
+        for c, level in enumerate(LEVELS):
+            if found[c] < 0 and (v.mean() if OF_MEAN[c] else v.max()) < level:
+                found[c] = t
+        v = v @ step
+    return found
+
+
+def peaked(n: int) -> np.ndarray:
+    """Heads with some slow nodes each; the last has nodes that are slow alike, one behind another.
+
+    Self-loops of both directions of the chain are large where a row's and a column's rest is small.
+    """
+    rng = np.random.default_rng(3)
+    heads = np.tril(np.exp(rng.normal(0, 6, (5, n, n))))
+    heads /= heads.sum(axis=-1, keepdims=True)
+    heads[4] = np.tril(np.full((n, n), 1e-3), -1) + np.eye(n)
+    heads[4, -1, :] = 1e-3
+    return heads
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_what_is_foreseen_is_what_walking_finds(pulled: bool) -> None:
+    n = 30
+    stack = head_stack(peaked(n), "diffusion" if pulled else "walk")
+    near, state = (
+        Survival.start(stack.count, n, levels=LEVELS, of_mean=OF_MEAN, pulled=pulled)
+        for _ in range(2)
+    )
+    starts = state.survival.copy()
+    stack.survive(near, LOOKS[0])
+    far.foresee(stack.operators, near, LAST, 0, stack.count)
+    stack.survive(state, LAST)
+    settled = 0
+    for k in range(stack.count):
+        step = np.tril(stack.array(k))
+        expected = crossings(step.T if pulled else step, starts[k])
+        assert state.crossing[k].tolist() == expected
+        if near.clock[k] > LOOKS[0]:  # this one was foreseen, not walked
+            settled += max(expected) > LOOKS[0] or min(expected) < 0
+            assert near.crossing[k].tolist() == expected
+    assert settled >= 2
+
+
+def test_warming_up_compiles_what_looks_far_ahead() -> None:
+    """Of float32 heads and of float64 mixtures; in a process where nothing else compiles it."""
+    code = (
+        "import synergy_engine as engine; from synergy_engine.kernels import far; engine.warm_up();"
+        "print(len(far.foresee.signatures), len(far.survive_far.signatures))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2"]
+
+
+def test_wide_operators_are_walked_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = head_stack(peaked(30), "walk")
+    found = []
+    for limit in (30, 29):
+        monkeypatch.setattr(dense, "FORESEEN_LIMIT", limit)
+        state = Survival.start(stack.count, 30, levels=LEVELS, of_mean=OF_MEAN)
+        monkeypatch.setattr(far, "foresee", Mock(side_effect=far.foresee))
+        stack.survive(state, LAST)
+        assert far.foresee.called == (limit == 30)
+        found.append(state.crossing)
+    np.testing.assert_array_equal(*found)

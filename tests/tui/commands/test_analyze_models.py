@@ -1,0 +1,211 @@
+"""Models are read as they compute: their numbers are those of the attention they return."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+import synergy_engine as engine
+from synergy_tui.experiments.experiment import list_experiments
+from tests.tui.commands.architectures import ARCHITECTURES, HYBRIDS, WITHOUT, build
+
+transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+Call = Callable[..., Result]
+IDS = "3,4,5,6,7,8,9,10,11,12,13,14"
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def returned(model: Any) -> np.ndarray:
+    """(1, L, H, n, n): what the model itself returns when its attention is asked for."""
+    ids = torch.tensor([[int(each) for each in IDS.split(",")]])
+    given: dict[str, Any] = {"input_ids": ids}
+    if model.config.is_encoder_decoder:
+        given["decoder_input_ids"] = ids
+        if model.main_input_name == "input_features":
+            mels, frames = model.config.num_mel_bins, 2 * model.config.max_source_positions
+            given = {"input_features": torch.zeros(1, mels, frames), "decoder_input_ids": ids}
+    with torch.inference_mode():
+        output = model(**given, output_attentions=True)
+    found = output.decoder_attentions if model.config.is_encoder_decoder else output.attentions
+    return np.stack([each.numpy() for each in found if each is not None], axis=1)
+
+
+def llama(directory: Path, **keys: Any) -> Any:
+    model = build("LlamaForCausalLM", keys)
+    model.save_pretrained(directory)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *HYBRIDS])
+def test_an_architecture_equals_the_attention_it_returns(
+    name: str, call: Call, tmp_path: Path
+) -> None:
+    if not hasattr(transformers, name):
+        pytest.skip(f"this transformers has no {name}")
+    own, numbers = HYBRIDS.get(name, (ARCHITECTURES.get(name, {}), None))
+    model = build(name, own)
+    model.save_pretrained(tmp_path)
+    found = records(
+        call("analyze", "--model", tmp_path, "--tokens", IDS, "--weights", "uniform", "--json")
+    )
+    attention = returned(model)
+    assert [each["layer"] for each in found[:-1]] == (
+        numbers or list(range(1, attention.shape[1] + 1))
+    )
+    truth = engine.analyze_batch(attention)
+    for record, layer in zip(found, [*truth, engine.overall(truth)], strict=True):
+        for group in ("mixing", "fidelity", "synergy"):
+            for key, value in layer[group].items():
+                if isinstance(value, float):
+                    assert float(record[group][key]) == pytest.approx(value, rel=1e-5), key
+
+
+def test_enough_architectures_are_compared() -> None:
+    assert len(ARCHITECTURES) + len(HYBRIDS) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITHOUT)
+def test_models_without_attention_are_refused(name: str, call: Call, tmp_path: Path) -> None:
+    build(name, {}).save_pretrained(tmp_path)
+    refused = call("analyze", "--model", tmp_path, "--tokens", IDS)
+    assert refused.exit_code == 2
+    assert WITHOUT[name] in refused.stderr
+
+
+def test_encoders_are_refused(call: Call, tmp_path: Path) -> None:
+    build("BertModel", {}).save_pretrained(tmp_path)
+    refused = call("analyze", "--model", tmp_path, "--tokens", IDS)
+    assert refused.exit_code == 2
+    assert "bidirectional, not a feedforward graph: not supported" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tokens", "1,2,40"], "outside the model's embedding of 40 tokens"),
+        (["--tokens", ",".join(["1"] * 33)], "--length 32"),
+        (["--text", "words"], "contains no tokenizer"),
+        (["--tokens", "1,2,3", "--text", "words"], "give one of them"),
+        (["--tokens", "1,2,3", "--device", "cuda:7"], "--device cuda:7"),
+        (["--tokens", "1,2,3", "--revisions", "step*"], "no such folder"),
+        (["--text-file", "none.txt"], "--text-file none.txt"),
+    ],
+)
+def test_mistakes_about_models_exit_2(
+    arguments: list[str], says: str, call: Call, tmp_path: Path
+) -> None:
+    llama(tmp_path)
+    refused = call("analyze", "--model", tmp_path, *arguments)
+    assert refused.exit_code == 2
+    assert says in refused.stderr
+
+
+def test_fused_attention_equals_eager(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama(tmp_path)
+    asked = ("analyze", "--model", tmp_path, "--tokens", IDS, "--json")
+    eager = records(call(*asked))
+    monkeypatch.setattr("synergy_tui.analyze.huggingface._LARGE_LAYER", 0)
+    for one, other in zip(eager, records(call(*asked)), strict=True):
+        assert other["fidelity"]["minimax"] == pytest.approx(one["fidelity"]["minimax"], rel=1e-5)
+
+
+def test_queries_and_keys_equal_their_attention(call: Call, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    q, k = rng.normal(size=(2, 4, 9, 5)), rng.normal(size=(2, 2, 9, 5))
+    scores = np.einsum("lhid,lhjd->lhij", q, np.repeat(k, 2, axis=1)) / np.sqrt(5)
+    attention = np.tril(np.exp(scores))
+    np.savez(tmp_path / "qk.npz", q=q, k=k)
+    named = {f"layers.{i}.{name}": x[i] for name, x in (("q", q), ("k", k)) for i in range(2)}
+    np.savez(tmp_path / "named.npz", **named)
+    truth = engine.analyze_batch((attention / attention.sum(-1, keepdims=True))[None])
+    for file in ("qk.npz", "named.npz"):
+        found = records(call("analyze", "--qk", tmp_path / file, "--json"))
+        assert [each["layer"] for each in found] == [1, 2, "overall"]
+        for record, layer in zip(found, truth, strict=False):
+            for group, key in (("fidelity", "minimax"), ("mixing", "hitting_time_mean")):
+                assert record[group][key] == pytest.approx(layer[group][key], rel=1e-5)
+    np.savez(tmp_path / "short.npz", q=q[..., :1, :], k=k)
+    refused = call("analyze", "--qk", tmp_path / "short.npz")
+    assert refused.exit_code == 2
+    assert "1 queries for 9 keys" in refused.stderr
+
+
+def test_measured_head_weights_are_shares_of_the_output(call: Call, tmp_path: Path) -> None:
+    model = llama(tmp_path, num_hidden_layers=1)
+    attention = returned(model)[0, 0]
+    inputs: list[Any] = []
+    block = model.model.layers[0].self_attn
+    block.v_proj.register_forward_hook(lambda module, given, output: inputs.append(output))
+    returned(model)
+    values = inputs[0][0].numpy().reshape(-1, 2, 8).repeat(2, axis=1)  # (n, H, d)
+    mixing = block.o_proj.weight.detach().numpy().reshape(32, 4, 8)
+    out = np.einsum("hij,jhd,ohd->hio", attention, values, mixing)
+    norms = np.linalg.norm(out.reshape(4, -1), axis=1)
+    asked = ("analyze", "--model", tmp_path, "--tokens", IDS, "--weights", "output", "--json")
+    layer, overall = records(call(*asked))
+    assert layer["head_weights"] == pytest.approx(norms / norms.sum(), rel=1e-5)
+    assert layer["weights"] == overall["weights"] == "output"
+    shares = np.linalg.norm(mixing, axis=(0, 2))
+    assert [head["projection"] for head in layer["per_head"]] == pytest.approx(
+        shares / shares.sum(), rel=1e-5
+    )
+
+
+def test_finished_layers_are_not_measured_again(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llama(tmp_path)
+    file = tmp_path / "layers.jsonl"
+    asked = ("analyze", "--model", tmp_path, "--tokens", IDS, "--resume", file, "--json")
+    whole = records(call(*asked))
+    first = file.read_bytes().splitlines(keepends=True)
+    assert len(first) == 2
+    file.write_bytes(first[0] + first[1][:50])  # as if killed in the second
+    measured: list[int] = []
+    from synergy_tui.analyze import layerwise
+
+    real = layerwise.measure_layer
+    monkeypatch.setattr(
+        layerwise, "measure_layer", lambda a, b, c, at: measured.append(at) or real(a, b, c, at)
+    )
+    assert records(call(*asked)) == whole
+    assert measured == [1]
+    other = call(*asked[:-3], "--weights", "uniform", "--resume", file)
+    assert other.exit_code == 2
+    assert "another model, text or option" in other.stderr
+
+
+def test_a_series_of_checkpoints_is_an_experiment(call: Call, tmp_path: Path) -> None:
+    for step, seed in ((5, 1), (10, 2), (20, 2)):
+        model = build("LlamaForCausalLM", {})
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        model.save_pretrained(tmp_path / "run" / f"checkpoint-{step}")
+    home = tmp_path / "home"
+    asked = ("--revisions", "checkpoint-*", "--tokens", IDS, "--out", home, "--json")
+    last = records(call("analyze", "--model", tmp_path / "run", *asked))
+    [experiment] = list_experiments(home)
+    state = experiment.fold()
+    [run] = state.runs.values()
+    assert experiment.state() == "finished"
+    assert [probe.step for probe in run.probes] == [5, 10]
+    assert run.probes[-1].layers[0]["fidelity"] == last[0]["fidelity"]
+    assert all(probe.loss > 0 and probe.attention for probe in run.probes)
+    assert "step 20 has the very weights of step 10" in experiment.events_path.read_text()
