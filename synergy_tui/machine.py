@@ -188,7 +188,13 @@ def _gpu() -> Finding:
             f"{each['name']} ({size(each['free'])} of {size(each['memory'])} free)"
             for each in data["devices"]
         )
-        return Finding("gpu", "ok", shown + (f", driver {driver}" if driver else ""), data=data)
+        shown += f", driver {driver}" if driver else ""
+        for index, each in enumerate(data["devices"]):
+            if problem := _gpu_problem(torch, index, each["capability"]):
+                advice = "Install another build of torch: https://pytorch.org/get-started/locally/"
+                text = f"{shown}; {each['name']} cannot be used: {problem}"
+                return Finding("gpu", "broken", text, advice, data)
+        return Finding("gpu", "ok", shown, data=data)
     if torch.backends.mps.is_available():
         data["devices"].append({"name": "Apple GPU (mps)"})
         return Finding("gpu", "ok", "Apple GPU (mps)", data=data)
@@ -201,6 +207,29 @@ def _gpu() -> Finding:
         )
     advice = "The driver may be older than this torch needs, or the GPU hidden from this process."
     return Finding("gpu", "warning", f"driver {driver}, but torch sees no GPU", advice, data)
+
+
+def _gpu_problem(torch: Any, index: int, capability: str) -> str | None:
+    """What keeps this torch from computing on a GPU: it is built for others, or a kernel fails."""
+    built = torch.cuda.get_arch_list()
+    major, minor = map(int, capability.split("."))
+    serves = False
+    for name in built:
+        kind, _, number = name.partition("_")
+        digits = number.rstrip("af")
+        for_major, for_minor = int(digits[:-1]), int(digits[-1])
+        if kind == "compute":  # compiled for newer ones by the driver
+            serves |= (for_major, for_minor) <= (major, minor)
+        else:
+            serves |= for_major == major and for_minor <= minor
+    if built and not serves:
+        return f"torch is built for {', '.join(built)}, and it is sm_{major}{minor}"
+    try:
+        if int(torch.ones(2, device=f"cuda:{index}").sum()) == 2:
+            return None
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
+    return "it adds wrongly"
 
 
 def _driver() -> str | None:
@@ -388,23 +417,50 @@ class ResourceMonitor:
 
 
 def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
-    """Return what measures the first GPU's load and memory; without a GPU it returns ``None``s."""
+    """Return what measures load and memory of the busiest GPU that this process may use.
+
+    Without one it returns ``None``s. A part of a GPU (MIG) has a memory, but no load of its own.
+    """
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        handles = _visible(pynvml)
     except Exception:
-        return lambda: (None, None)
+        handles = []
 
     def measure() -> tuple[float | None, int | None]:
-        try:
-            used = pynvml.nvmlDeviceGetMemoryInfo(handle).used
-            return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu), int(used)
-        except pynvml.NVMLError:
-            return None, None
+        found: list[tuple[float | None, int]] = []
+        for handle in handles:
+            try:
+                used = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+            except pynvml.NVMLError:
+                continue
+            try:
+                load = float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+            except pynvml.NVMLError:
+                found.append((None, used))
+            else:
+                found.append((load, used))
+        return max(found, key=lambda each: (each[0] or 0.0, each[1]), default=(None, None))
 
     return measure
+
+
+def _visible(nvml: Any) -> list[Any]:
+    """The library's handles of the GPUs in CUDA_VISIBLE_DEVICES, or of all where it is not set."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is None:
+        return [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
+    handles = []
+    for name in map(str.strip, names.split(",")):
+        if name.isdigit():
+            handles.append(nvml.nvmlDeviceGetHandleByIndex(int(name)))
+        elif name.startswith(("GPU-", "MIG-")):
+            handles.append(nvml.nvmlDeviceGetHandleByUUID(name))
+        else:  # CUDA ignores it, and all that follow
+            break
+    return handles
 
 
 def describe_machine() -> str:

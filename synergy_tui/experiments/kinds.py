@@ -64,6 +64,8 @@ class RunStarted(Kind):
     note: str = ""
     interventions: dict[str, Any] = field(default_factory=dict)
     """Keys of the run that change its heads or how they learn → values; defaults left out."""
+    hardware: OpenText = ""
+    """On CUDA the card, its driver and libraries, and how it multiplies."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Everything that only a GPU can show, once, in at most six minutes, as one JSON file.
+"""Everything that only a GPU can show, once, in at most five minutes, as one JSON file.
 
 Run: `python -m tests.benchmarks.gpu_check` on a machine with a GPU; the exact command and what the
 machine needs are in `trainer/README.md`. The most valuable check comes first, each has a small
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import multiprocessing
 import platform
 import re
 import shutil
@@ -19,11 +20,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -35,11 +38,17 @@ except ImportError:
         "lazy_loader, or, where there is no network, add a folder with a copy of it to PYTHONPATH."
     )
 
-from synergy_trainer import Probe, RunSettings, TrainStep, train
+import synergy_engine as engine
+from synergy_trainer import Probe, RunFailed, RunSettings, RunStarted, TrainStep, Warned, train
+from synergy_trainer.attend.dropout import Drops
+from synergy_trainer.attend.fused import Affine, FusedAttention
 from synergy_trainer.cohort import Cohort
-from tests.benchmarks.paper_protocol import HEADS, PAPER, PUBLISHED, RUNS, attention_of
+from synergy_trainer.device import modes
+from synergy_trainer.settings import make_task
+from tests.benchmarks.paper_protocol import HEADS, PAPER, PUBLISHED, attention_of
 
 Report = dict[str, Any]
+KEEP: Path | None = None  # where the protocol leaves its networks and some of their attention
 RESULTS = Path(__file__).parent / "results"
 OPTIONS: dict[str, dict[str, Any]] = {
     "graph tf32": {},
@@ -55,10 +64,14 @@ def on_device(profile: torch.profiler.profile) -> list[Any]:
 
 
 class Updates:
-    """The paper's four models, from so many seeds each, as one stack that is timed."""
+    """So many times the paper's four models, of its tasks in turn, as one stack that is timed."""
 
-    def __init__(self, device: torch.device, seeds: int, **changes: Any) -> None:
-        runs = [RunSettings(f"{h}-{s}", h, seed=s) for s in range(seeds) for h in HEADS]
+    def __init__(self, device: torch.device, times: int, **changes: Any) -> None:
+        runs = [
+            RunSettings(f"{heads}-{k}", heads, seed=k // 2, task=("copy", "cycle")[k % 2])
+            for k in range(times)
+            for heads in HEADS
+        ]
         self.cohort = Cohort(replace(PAPER, **changes), runs, device)
         self.device = device
         for _ in range(5 if device.type == "cuda" else 1):
@@ -173,7 +186,7 @@ def tests(device: torch.device) -> Report:
         *("--rootdir=.", "--import-mode=importlib", "-m", "not slow"),
         *("-p", "no:cacheprovider", "tests/trainer/test_gpu.py"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=75)
     return {"rc": done.returncode, "tail": done.stdout[-3000:]}
 
 
@@ -181,40 +194,83 @@ def steps(device: torch.device) -> Report:
     """Milliseconds per step of 4, 8, 20 and 40 models by option; kernels of one graphed step."""
     found: Report = {}
     on_gpu = device.type == "cuda"
-    for seeds, (name, changes) in itertools.product((1, 2, 5, 10), OPTIONS.items()):
-        most = 1 if not on_gpu else 2 if name.startswith("eager") else 10
-        if seeds > most:
-            continue
-        updates = Updates(device, seeds, **changes)
-        found[f"{4 * seeds} models, {name}"] = updates.milliseconds(100 if on_gpu else 1)
-        if on_gpu and name == "graph tf32":
-            found[f"{4 * seeds} models, kernels"] = updates.kernels()
+    combinations = [(1, name) for name in OPTIONS] + [(2, "graph tf32"), (2, "graph bf16")]
+    combinations += [(5, "graph tf32"), (10, "graph tf32")]
+    for times, name in combinations if on_gpu else combinations[:4]:
+        updates = Updates(device, times, **OPTIONS[name])
+        found[f"{4 * times} models, {name}"] = updates.milliseconds(100 if on_gpu else 1)
+        if on_gpu and name == "graph tf32" and times < 5:
+            found[f"{4 * times} models, kernels"] = updates.kernels()
         del updates
     return found
 
 
+_ANALYSES: dict[str, Any] = {}  # of the protocol's attention, at work on the processor
+
+
 def protocol(device: torch.device) -> Report:
-    """The paper's 8 runs of 20,000 steps: seconds, and how each ended, beside the published."""
+    """The paper's 8 runs of 20,000 steps as one stack: seconds, and how each ended."""
     count, inputs = (PAPER.steps, PAPER.probe_inputs) if device.type == "cuda" else (2, 2)
     found: Report = {"steps": count, "runs": {}}
-    for task in ("copy", "cycle"):
-        settings = replace(PAPER, task=task, steps=count, probe_inputs=inputs)
-        last: list[Probe] = []
-        started = time.perf_counter()
-        for event in train(settings, RUNS, device=str(device)):
-            if isinstance(event, Probe) and event.step == count:
-                last.append(event)
-            elif isinstance(event, TrainStep) and event.step == count:
-                found[f"{task} reported tokens/s"] = event.tokens_per_second
-        found[f"{task} seconds"] = time.perf_counter() - started
-        for at, probe in enumerate(last):
-            row: Report = {"loss": probe.loss, "accuracy": probe.accuracy, "attention": []}
-            row["published"] = [float(numbers.split()[at]) for numbers in PUBLISHED[task]]
-            found["runs"][f"{task}, {probe.run} heads"] = row
-            try:
-                row["attention"] = attention_of(probe)
-            except Exception:  # the training, which took minutes, is kept
-                row["attention failed"] = traceback.format_exc()[-1000:]
+    runs = [RunSettings(f"{task}-{h}", h, task=task) for task in PUBLISHED for h in HEADS]
+    settings = replace(PAPER, steps=count, probe_inputs=inputs, norms=True)
+    last: dict[str, Probe] = {}
+    started = time.perf_counter()
+    for event in train(settings, runs, device=str(device), directory=KEEP):
+        if isinstance(event, Probe) and event.step == count:
+            last[event.run] = event
+        elif isinstance(event, TrainStep) and event.step == count:
+            found["reported tokens/s"] = event.tokens_per_second
+        elif isinstance(event, RunStarted):
+            found["hardware"] = event.hardware
+        elif isinstance(event, Warned | RunFailed):
+            found.setdefault("remarks", []).append(str(event)[:500])
+    found["total_seconds"] = time.perf_counter() - started
+    for run in runs:
+        own, probe = make_task(run.over(settings)), last[run.name]
+        found["runs"][run.name] = {
+            "loss": probe.loss,
+            "accuracy": probe.accuracy,
+            "floor": own.floor,
+            "ceiling": own.ceiling,
+        }
+    if KEEP is not None:
+        kept = {f"{probe.run}.attention": probe.attention[:3] for probe in last.values()}
+        kept |= {f"{probe.run}.tokens": probe.tokens for probe in last.values()}
+        kept |= {f"{probe.run}.head_weights": probe.head_weights for probe in last.values()}
+        np.savez_compressed(KEEP / "attention.npz", **kept)
+    pool = ProcessPoolExecutor(4, multiprocessing.get_context("spawn"))
+    _ANALYSES.update({probe.run: pool.submit(analysed, probe) for probe in last.values()})
+    return found
+
+
+def analysed(probe: Probe) -> Report:
+    """Steps and fidelity of single layers, as published, and fidelity and synergy of all layers."""
+    assert probe.gamma is not None
+    gammas = ("half", "norm")
+    whole = engine.layered(
+        probe.attention, probe.head_weights, gammas=gammas, norms=probe.gamma, rows="normalise"
+    )
+    return {
+        "attention": attention_of(probe),
+        "layered": {
+            name: {key: each[key] for key in ("minimax", "normalised", "synergy", "exact")}
+            for name, each in zip(gammas, whole, strict=True)
+        },
+    }
+
+
+def findings(device: torch.device) -> Report:
+    """The final attention of every run of the protocol beside the published numbers."""
+    found: Report = {}
+    for name, at_work in _ANALYSES.items():
+        task, heads = name.split("-")
+        place = HEADS.index(int(heads))
+        row = found[name] = {"published": [float(each.split()[place]) for each in PUBLISHED[task]]}
+        try:
+            row |= at_work.result(timeout=60)
+        except Exception:  # one that fails does not cost the others
+            row["failed"] = traceback.format_exc()[-1000:]
     return found
 
 
@@ -245,46 +301,77 @@ def same_bits(device: torch.device) -> Report:
 
 
 def fused(device: torch.device) -> Report:
-    """Attention in one Triton kernel (`attention_kernel`) beside PyTorch's, forward and backward.
+    """The kernels for CUDA: microseconds forward and backward, and how far from float64.
 
-    100 sequences, as of two models; microseconds, and the relative difference of the gradients.
+    Attention of 100 sequences with dropout .1, and affine maps of 8 models; relative differences of
+    the result and its gradients.
     """
-    from tests.benchmarks.attention_kernel import launch
-
     found: Report = {}
     count = 100 if device.type == "cuda" else 2
-    for heads, precision in itertools.product(HEADS, ("tf32", "tf32x3")):
-        qkv = torch.randn(count, 100, 3, heads, 64 // heads, device=device, requires_grad=True)
-        gradient = torch.randn(count, 100, heads, 64 // heads, device=device)
-        key = torch.tensor([5], device=device)
+    keys = torch.tensor([0x12345678], device=device)
+    for heads, option in itertools.product(HEADS, ("tf32", "float32", "bf16")):
+        kind = torch.bfloat16 if option == "bf16" else torch.float32
+        generator = torch.Generator(device).manual_seed(heads)
+        qkv, gradient = (
+            torch.randn(*shape, generator=generator, device=device).to(kind)
+            for shape in (
+                (1, count, 100, 3, heads, 64 // heads),
+                (1, count, 100, heads, 64 // heads),
+            )
+        )
+        drops = Drops(keys, 0.1)
+        with modes(replace(PAPER, tf32=option == "tf32"), device):
 
-        def ours(
-            drop: float = 0.1,
-            qkv: torch.Tensor = qkv,
-            gradient: torch.Tensor = gradient,
-            key: torch.Tensor = key,
-            precision: str = precision,
-        ) -> torch.Tensor:
-            return launch(qkv.detach(), gradient, drop, precision, key)[1]
+            def both(
+                qkv: torch.Tensor = qkv,
+                gradient: torch.Tensor = gradient,
+                drops: Drops = drops,
+                heads: int = heads,
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+                leaf = qkv.detach().requires_grad_()
+                out = FusedAttention.apply(leaf.flatten(3), [heads], drops)
+                out = out.unflatten(3, (heads, -1))
+                return out, torch.autograd.grad(out, leaf, gradient)[0]
 
-        def theirs(
-            drop: float = 0.1, qkv: torch.Tensor = qkv, gradient: torch.Tensor = gradient
-        ) -> torch.Tensor:
-            qkv.grad = None
-            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # here, so that a capture has its backward too
-            made = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=True)
-            made.transpose(1, 2).backward(gradient)
-            assert qkv.grad is not None
-            return qkv.grad
+            exact = qkv.double().requires_grad_()
+            queries, keys_, values = (x[0].transpose(1, 2) for x in exact.unbind(3))
+            future = torch.ones(100, 100, dtype=torch.bool, device=device).triu(1)
+            logits = queries @ keys_.mT * (64 // heads) ** -0.5
+            shares = logits.masked_fill(future, -torch.inf).softmax(-1)
+            kept = drops.kept(count, heads, 100, 100)[0]
+            shares = shares * kept * drops.gain
+            wanted = (shares @ values).transpose(1, 2)[None]
+            wanted = wanted, torch.autograd.grad(wanted, exact, gradient.double())[0]
+            row = found[f"{heads} heads, {option}"] = {
+                "dropped": 1 - kept.float().mean().item(),
+                "apart": [
+                    ((one - other).norm() / other.norm()).item()
+                    for one, other in zip(both(), wanted, strict=True)
+                ],
+            }
+            if device.type == "cuda":
+                from triton.testing import do_bench_cudagraph
 
-        wanted = theirs(0.0)
-        apart = ((ours(0.0) - wanted).norm() / wanted.norm()).item()
-        row = found[f"{heads} heads, {precision}"] = {"apart": apart}
-        if device.type == "cuda":
-            from triton.testing import do_bench_cudagraph
-
-            row["triton_us"] = 1e3 * do_bench_cudagraph(ours)
-            row["sdpa_us"] = 1e3 * do_bench_cudagraph(theirs)
+                row["us"] = round(1e3 * do_bench_cudagraph(both, rep=5), 1)
+    for option in ("tf32", "float32", "bf16"):
+        kind = torch.bfloat16 if option == "bf16" else torch.float32
+        given = [
+            torch.randn(*shape, device=device).to(kind).requires_grad_()
+            for shape in ((8, 50 * count, 64), (8, 192, 64), (8, 192))
+        ]
+        exact = [each.detach().double().requires_grad_() for each in given]
+        gradient = torch.randn(8, 50 * count, 192, device=device).to(kind)
+        with modes(replace(PAPER, tf32=option == "tf32"), device):
+            out = Affine.apply(*given)
+            ours = (out, *torch.autograd.grad(out, given, gradient))
+        out = torch.baddbmm(exact[2][:, None], exact[0], exact[1].mT)
+        theirs = (out, *torch.autograd.grad(out, exact, gradient.double()))
+        found[f"affine, {option}"] = {
+            "apart": [
+                ((one - other).norm() / other.norm()).item()
+                for one, other in zip(ours, theirs, strict=True)
+            ]
+        }
     return found
 
 
@@ -296,24 +383,32 @@ def compiled(device: torch.device) -> Report:
     return {"first": first, **updates.milliseconds(100 if device.type == "cuda" else 1)}
 
 
-CHECKS = (machine, attention, tests, steps, protocol, same_bits, fused, compiled)
+CHECKS = (machine, protocol, steps, tests, findings, fused, same_bits, attention, compiled)
 
 
 def tables(found: Report) -> str:
     """Markdown of a result's main numbers."""
-    about = found["machine"]
-    lines = [f"{about['gpu']}, torch {about['torch']}, {about['date']}", ""]
-    lines += ["| models, option | ms per step | ms on the host |", "| --- | ---: | ---: |"]
+    about, protocol = found["machine"], found.get("protocol", {})
+    lines = [f"{about['gpu']}, torch {about['torch']}, {about['date']}, at {about['commit'][:7]}"]
+    lines += ["", "| models, option | ms per step | ms on the host |", "| --- | ---: | ---: |"]
     for name, row in found.get("steps", {}).items():
         if isinstance(row, dict) and "step" in row:
             lines.append(f"| {name} | {row['step']:.2f} | {row['host']:.2f} |")
+    if protocol:
+        runs, seconds = protocol["runs"], protocol["total_seconds"]
+        lines += ["", f"{len(runs)} runs of {protocol['steps']:,} steps in {seconds:.0f} s; "]
+        lines[-1] += "ours (published):"
     columns = ("steps, paper-code", "steps, proper", "fidelity %, paper-code", "fidelity %, proper")
-    lines += ["", f"| run | loss | accuracy | {' (published) | '.join(columns)} (published) |"]
-    lines += ["| --- " * 7 + "|"]
-    for name, row in found.get("protocol", {}).get("runs", {}).items():
-        pairs = zip(row["attention"] or [float("nan")] * 4, row["published"], strict=True)
-        cells = " | ".join(f"{ours:.3g} ({theirs:g})" for ours, theirs in pairs)
-        lines.append(f"| {name} | {row['loss']:.4f} | {row['accuracy']:.4f} | {cells} |")
+    lines += ["", f"| run | loss | accuracy | {' | '.join(columns)} | all layers: φ, synergy |"]
+    lines += ["| --- " * 8 + "|"]
+    for name, row in protocol.get("runs", {}).items():
+        seen = found.get("findings", {}).get(name, {})
+        pairs = zip(seen.get("attention", []), seen.get("published", []), strict=False)
+        cells = [f"{ours:.3g} ({theirs:g})" for ours, theirs in pairs] or ["not measured"] * 4
+        half = seen.get("layered", {}).get("half")
+        whole = f"{half['minimax']:.2g}, {half['synergy']:.2f}" if half else "not measured"
+        ends = f"| {name} | {row['loss']:.4f} | {row['accuracy']:.4f} "
+        lines.append(f"{ends}| {' | '.join(cells)} | {whole} |")
     return "\n".join(lines)
 
 
@@ -324,6 +419,7 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", choices=[check.__name__ for check in CHECKS])
     arguments.add_argument("--table", type=Path, help="print the tables of this file")
     arguments.add_argument("--commit", help="of this tree, where there is no git to ask")
+    arguments.add_argument("--keep", type=Path, help="folder for the protocol's networks")
     chosen = arguments.parse_args()
     if chosen.table:
         print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))
@@ -332,6 +428,8 @@ def main() -> None:
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     name = re.sub(r"\W+", "-", card.removeprefix("NVIDIA ")).lower()
     out = chosen.out or RESULTS / f"{name}-{date.today().isoformat()}.json"
+    global KEEP
+    KEEP = chosen.keep
     out.parent.mkdir(parents=True, exist_ok=True)
     found: Report = {}
     for check in CHECKS:

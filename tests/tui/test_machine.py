@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from synergy_tui import machine
 
@@ -44,3 +48,90 @@ def test_the_environment_is_reported(
         monkeypatch.setenv(key, value)
     [found] = [each for each in machine.examine() if each.name == name]
     assert says in found.text
+
+
+class Nvml:
+    """As much of NVIDIA's library as the meter uses; every handle is its name."""
+
+    class NVMLError(Exception):
+        pass
+
+    load = {"0": 5, "1": 90, "GPU-a": 40}  # noqa: RUF012
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
+        return str(index)
+
+    def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        return name
+
+    def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
+        return SimpleNamespace(used=len(handle))
+
+    def nvmlDeviceGetUtilizationRates(self, handle: str) -> SimpleNamespace:
+        if handle not in self.load:
+            raise self.NVMLError
+        return SimpleNamespace(gpu=self.load[handle])
+
+
+@pytest.mark.parametrize(
+    ("visible", "measured"),
+    [
+        (None, (90, 1)),
+        ("0", (5, 1)),
+        ("0, GPU-a", (40, 5)),
+        ("MIG-1", (None, 5)),
+        ("0,-1,1", (5, 1)),
+        ("", (None, None)),
+    ],
+)
+def test_the_meter_looks_at_the_gpus_that_are_visible(
+    visible: str | None, measured: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine._gpu_meter()() == measured
+
+
+@pytest.mark.parametrize(
+    ("built", "capability", "serves"),
+    [
+        (["sm_80", "sm_90"], "9.0", True),
+        (["sm_80", "sm_90a"], "8.6", True),
+        (["sm_86"], "8.0", False),
+        (["sm_75", "sm_120"], "9.0", False),
+        (["sm_75", "compute_80"], "9.0", True),
+        (["compute_120"], "9.0", False),
+    ],
+)
+def test_a_torch_built_for_other_gpus_is_found(
+    built: list[str], capability: str, serves: bool
+) -> None:
+    class Fake:
+        cuda = SimpleNamespace(get_arch_list=lambda: built)
+
+        @staticmethod
+        def ones(size: int, device: str) -> torch.Tensor:
+            assert device == "cuda:1"
+            return torch.ones(size)
+
+    problem = machine._gpu_problem(Fake, 1, capability)
+    assert (problem is None) == serves
+    assert serves or problem.startswith("torch is built for")
+
+
+def test_a_gpu_whose_kernels_fail_is_found() -> None:
+    class Fake:
+        cuda = SimpleNamespace(get_arch_list=lambda: [])
+
+        @staticmethod
+        def ones(size: int, device: str) -> torch.Tensor:
+            raise RuntimeError("CUDA error: no kernel image\nmore")
+
+    assert machine._gpu_problem(Fake, 0, "9.0") == "CUDA error: no kernel image"

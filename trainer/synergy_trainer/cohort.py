@@ -12,13 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synergy_trainer.attend import fused
 from synergy_trainer.attend.dropout import drops_of
 from synergy_trainer.attend.products import onednn, onednn_serves
 from synergy_trainer.checkpoint import MOMENTS, Saved
 from synergy_trainer.data import Batch, Source
-from synergy_trainer.device import GraphedUpdate, Parallel, keep_freed_memory, modes
+from synergy_trainer.device import (
+    GraphedUpdate,
+    Parallel,
+    hardware,
+    keep_freed_memory,
+    modes,
+    uses_graphs,
+)
 from synergy_trainer.draws import key_of
-from synergy_trainer.errors import TrainerError
+from synergy_trainer.errors import TrainerError, explain
 from synergy_trainer.events import Probe, RunStarted
 from synergy_trainer.model import ModelStack, answered, initial_state, split_banks
 from synergy_trainer.settings import (
@@ -41,7 +49,7 @@ MASKS = "hash of places"  # how dropout draws, as checkpoints name it
 # learnt.
 _FREE = (
     "steps", "probe_every", "probe_at", "probe_inputs", "checkpoint_every", "log_every",
-    "cuda_graphs", "compile", "deterministic", "parameter_difference", "probe_stream",
+    "tf32", "cuda_graphs", "compile", "deterministic", "parameter_difference", "probe_stream",
     "eval_sequences", "ablate", "norms",
 )  # fmt: skip
 # What checkpoints of earlier versions do not name had its default.
@@ -100,6 +108,8 @@ class Cohort:
             self.stack.load(model, initial_state(self.shape, seed))
         self._parallel = parallel
         self._share = (0, 1) if parallel is None else (parallel.rank, parallel.size)
+        self.remarks: list[str] = []  # what went otherwise than asked for; the reader clears it
+        self._tried = device.type != "cuda" and not settings.compile
         self._logits = self.stack.logits
         if settings.compile:
             self._logits = torch.compile(self.stack.logits)
@@ -110,7 +120,7 @@ class Cohort:
         # A CPU keeps float32 tensors, and rounds factors within oneDNN's products where that pays.
         self._dtype = torch.bfloat16 if rounding and not on_cpu else torch.float32
         self._products = onednn if on_cpu and onednn_serves(rounding) else nullcontext
-        self._graphs = settings.cuda_graphs and device.type == "cuda" and parallel is None
+        self._graphs = uses_graphs(settings, device, parallel)
         self._graphed: GraphedUpdate | None = None
         # A graph reads its learning rate from the device.
         rate = torch.tensor(self.learning_rate, device=device) if self._graphs else None
@@ -135,6 +145,7 @@ class Cohort:
                 layers=self.shape.layers,
                 nodes=self.settings.length,
                 device=str(self.device),
+                hardware=hardware(self.settings, self.device),
                 seed=seed,
                 task=task.name,
                 steps=self.settings.steps,
@@ -156,9 +167,9 @@ class Cohort:
         losses: Tensor
         accuracies: Tensor | None
         with modes(self.settings, self.device), self._products():
-            if self._graphs:
-                if self._graphed is None:
-                    self._graphed = self._recorded(inputs, targets, keys)
+            if not self._tried:
+                self._try_out(inputs, targets, keys)
+            if self._graphed is not None:
                 losses, accuracies = self._graphed.run(inputs, targets, keys)
             else:
                 losses, accuracies = self._differentiated(inputs, targets, keys, measure)
@@ -169,6 +180,42 @@ class Cohort:
         if self._parallel is not None:
             self._parallel.average_([losses, accuracies])
         return Measured(losses, accuracies)
+
+    def _try_out(self, inputs: Tensor, targets: Tensor, keys: Tensor) -> None:
+        """Do without what this device offers but fails at, and say so in `remarks`."""
+        self._tried = True
+        while True:
+            try:
+                self._differentiated(inputs, targets, keys, measure=True)
+                break
+            except Exception as error:  # whatever compilers raise
+                if explain(error, self.device) or not self._simpler(error):
+                    raise
+        if not self._graphs:
+            return
+        if fused.missing():
+            self.remarks.append(
+                "device: training on CUDA is several times slower without Triton; install triton"
+            )
+        try:
+            self._graphed = self._recorded(inputs, targets, keys)
+        except RuntimeError as error:
+            if explain(error, self.device):
+                raise
+            self._graphs = False
+            self.remarks.append(f"cuda_graphs: recording failed ({_brief(error)}); not used")
+
+    def _simpler(self, error: Exception) -> bool:
+        """Give up one way of computing after an error; False where there is none left."""
+        if self._logits != self.stack.logits:
+            self._logits = self.stack.logits
+            self.remarks.append(f"compile: failed ({_brief(error)}); not used")
+            return True
+        if self.device.type == "cuda" and not fused.missing():
+            fused.give_up(str(error))
+            self.remarks.append(f"device: its kernels failed ({_brief(error)}); not used")
+            return True
+        return False
 
     def _apply(self) -> None:
         if self._parallel is not None:
@@ -217,7 +264,7 @@ class Cohort:
             self._make_step()
             return losses, accuracies
 
-        return GraphedUpdate(update, example, state)
+        return GraphedUpdate(update, example, state, self._optimiser.state[banks[0]]["step"])
 
     def _differentiated(
         self, inputs: Tensor, targets: Tensor, keys: Tensor, measure: bool
@@ -431,6 +478,11 @@ def gather(
         for members in (sorted(group, key=_place) for group in groups.values())
         for start in range(0, len(members), together)
     ]
+
+
+def _brief(error: Exception) -> str:
+    """An error's first line, cut short."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
 
 
 def _stacked(batches: list[Batch]) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -51,12 +52,6 @@ def warnings_for(settings: TrainSettings, device: torch.device, asked: str = "")
         )
     if settings.deterministic and device.type == "mps":
         found.append("deterministic: Apple's mps offers no deterministic mode; results may vary")
-    cublas_varies = os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8")
-    if settings.deterministic and device.type == "cuda" and cublas_varies:
-        found.append(
-            "deterministic: set CUBLAS_WORKSPACE_CONFIG=:4096:8 before starting, or products on "
-            "CUDA may vary in their last bits"
-        )
     if settings.precision == "bf16" and device.type == "cpu" and onednn_keeps_float32():
         found.append(
             "precision: this CPU multiplies bfloat16 no faster than float32, so bf16 gains nothing"
@@ -68,6 +63,45 @@ def warnings_for(settings: TrainSettings, device: torch.device, asked: str = "")
     return found
 
 
+def prepare_products(settings: TrainSettings, device: torch.device) -> None:
+    """Ask cuBLAS for repeatable products if so set; it looks once, before its first product."""
+    if settings.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def allows_tf32(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether float32 products may round their factors to TF32."""
+    wanted = not settings.deterministic if settings.tf32 is None else settings.tf32
+    return wanted and device.type == "cuda"
+
+
+def uses_graphs(settings: TrainSettings, device: torch.device, parallel: Parallel | None) -> bool:
+    """Whether updates are replayed as CUDA graphs, which processes cannot share."""
+    return settings.cuda_graphs is not False and device.type == "cuda" and parallel is None
+
+
+def hardware(settings: TrainSettings, device: torch.device) -> str:
+    """The card, its driver and libraries, and how it multiplies; empty for other devices."""
+    if device.type != "cuda":
+        return ""
+    tf32 = settings.precision == "float32" and allows_tf32(settings, device)
+    return (
+        f"{torch.cuda.get_device_name(device)}, driver {_driver()}, CUDA {torch.version.cuda}, "
+        f"cuDNN {torch.backends.cudnn.version()}, {'TF32' if tf32 else settings.precision} products"
+    )
+
+
+@cache
+def _driver() -> str:
+    """Version of NVIDIA's driver, as its program names it."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return (done.stdout.split() or ["unknown"])[0]
+
+
 @contextmanager
 def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
     """Set PyTorch's process-wide modes for one update, and set them back after it."""
@@ -76,7 +110,7 @@ def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
             deterministic = torch.are_deterministic_algorithms_enabled()
             warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
             back.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warn_only)
-            torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+            torch.use_deterministic_algorithms(True, warn_only=device.type == "mps")
         if device.type == "cuda":
             matmul = torch.backends.cuda.matmul
             # Newer versions refuse the old name once somebody has used the new one.
@@ -85,7 +119,7 @@ def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
             if not hasattr(matmul, name):
                 name, values = "allow_tf32", (False, True)
             back.callback(setattr, matmul, name, getattr(matmul, name))
-            setattr(matmul, name, values[settings.tf32])
+            setattr(matmul, name, values[allows_tf32(settings, device)])
         yield
 
 
@@ -110,8 +144,8 @@ _WARM_UPS = 3
 class GraphedUpdate:
     """Records an update once, as a CUDA graph, and replays it with new inputs.
 
-    The update may not wait for the device. Warming up makes it a few times; `state`, every tensor
-    that it changes, is then put back.
+    The update may not wait for the device. Warming up makes it a few times, and one replay shows
+    that it advances `counter`; `state`, every tensor that it changes, is then put back.
     """
 
     def __init__(
@@ -119,28 +153,43 @@ class GraphedUpdate:
         update: Callable[..., tuple[Tensor, ...]],
         example: Sequence[Tensor],
         state: Sequence[Tensor],
+        counter: Tensor,
     ) -> None:
+        self._device = counter.device
         self._inputs = [values.contiguous().clone() for values in example]
         before = [values.detach().clone() for values in state]
+        started = counter.clone()
+        try:
+            with torch.cuda.device(self._device):
+                self._record(update)
+                begun = counter.clone()
+                self._graph.replay()
+                made = int((counter - begun).item())
+            if made != 1:
+                raise RuntimeError(f"one replay of a CUDA graph made {made} updates")
+        finally:
+            with torch.no_grad():
+                for values, old in zip([*state, counter], [*before, started], strict=True):
+                    values.copy_(old)
+
+    def _record(self, update: Callable[..., tuple[Tensor, ...]]) -> None:
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
                 update(*self._inputs)
         torch.cuda.current_stream().wait_stream(side)
-        with torch.no_grad():
-            for values, old in zip(state, before, strict=True):
-                values.copy_(old)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._results = update(*self._inputs)
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Make the update with these inputs; copies of its results."""
+        """Make the update with these inputs; its results, which the next one overwrites."""
         for own, values in zip(self._inputs, inputs, strict=True):
             own.copy_(values)
-        self._graph.replay()
-        return tuple(values.clone() for values in self._results)
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+        return self._results
 
 
 class Parallel(Protocol):

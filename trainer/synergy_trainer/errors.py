@@ -40,6 +40,12 @@ def explain(error: BaseException, device: object) -> Failure | None:
             f"out of memory on {device}: use a smaller batch or length, or fewer runs at a time",
             details,
         )
+    if isinstance(error, RuntimeError) and "deterministic" in str(error).lower():
+        return Failure(
+            f"deterministic: PyTorch has no repeatable way to compute this on {device}; train "
+            "without it, or on the CPU",
+            details,
+        )
     if isinstance(error, OSError) and error.errno is not None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return Failure(

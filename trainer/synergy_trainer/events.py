@@ -27,6 +27,8 @@ class RunStarted:
         Of its attention; `nodes` is the sequence length.
     device
         Where it trains, as torch names it.
+    hardware
+        On CUDA the card, its driver and libraries, and how it multiplies.
     seed
         Of its initialisation and data.
     task
@@ -59,6 +61,7 @@ class RunStarted:
     needs_attention: str
     solvable: str
     interventions: Mapping[str, float] = field(default_factory=dict)
+    hardware: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from synergy_trainer.checkpoint import CheckpointFolder, DamagedCheckpoint
 from synergy_trainer.checks import check
 from synergy_trainer.cohort import Cohort, Measured, gather
-from synergy_trainer.device import Parallel, pick_device, warnings_for
+from synergy_trainer.device import Parallel, pick_device, prepare_products, warnings_for
 from synergy_trainer.errors import Failure, TrainerError, diverged, explain
 from synergy_trainer.events import (
     Checkpoint,
@@ -26,9 +26,12 @@ from synergy_trainer.events import (
     TrainStep,
     Warned,
 )
-from synergy_trainer.settings import RunSettings, TrainSettings
+from synergy_trainer.settings import RunSettings, TrainSettings, count_parameters
 
 OfRun = TypeVar("OfRun", RunStarted, TrainStep, Probe, Checkpoint, RunFailed)
+
+# Parameters below which exchanging gradients between GPUs takes longer than the whole update.
+SHARED_FROM = 10_000_000
 
 
 def _never() -> bool:
@@ -100,6 +103,15 @@ def train(
                 "choose another directory"
             )
     picked = pick_device(device)
+    if parallel is not None and picked.type == "cuda":
+        largest = max(count_parameters(settings, run) for run in runs)
+        if largest < SHARED_FROM:
+            raise TrainerError(
+                f"parallel: models of {largest:,} parameters are too small to share batches "
+                f"between GPUs (from {SHARED_FROM:,}); train with one process, which trains all "
+                "runs as one stack"
+            )
+    prepare_products(settings, picked)
     warnings = warnings_for(settings, picked, device)
     training = _Training(settings, runs, picked, folder, before_checkpoint, parallel)
     return training.events(resume, should_stop, warnings)
@@ -186,24 +198,28 @@ class _Training:
             except (MemoryError, RuntimeError) as error:
                 yield from self._fail(cohort.alive, self._explained(error))
             else:
+                yield from map(Warned, cohort.remarks)
+                cohort.remarks.clear()
                 if found is not None:
                     measured.append((cohort, found))
         self._step = step
         if not measured:
             return
+        with self._clock:  # reading waits for the device
+            read = [(cohort, found.of(cohort.names)) for cohort, found in measured]
         if logs:
             rate = self._clock.rate(step, settings.batch * settings.length)
             yield from self._sorted(
                 TrainStep(name, step, loss, accuracy, rate)
-                for cohort, found in measured
-                for name, loss, accuracy in found.of(cohort.names)
+                for cohort, rows in read
+                for name, loss, accuracy in rows
                 if name in cohort.alive
             )
-        for cohort, found in measured:
-            for name, loss, _ in found.of(cohort.names):
+        for cohort, rows in read:
+            for name, loss, _ in rows:
                 if name in cohort.alive and not math.isfinite(loss):
-                    rate = cohort.learning_rate
-                    yield from self._fail_for_good(cohort, name, diverged(step, loss, rate))
+                    at = cohort.learning_rate
+                    yield from self._fail_for_good(cohort, name, diverged(step, loss, at))
 
     def _probe(self) -> Iterator[Event]:
         for cohort in self._cohorts:

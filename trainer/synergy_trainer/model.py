@@ -25,6 +25,13 @@ from torch import Tensor
 
 from synergy_trainer.attend.attention import ByHead, attend, dropout
 from synergy_trainer.attend.dropout import Drops
+from synergy_trainer.attend.fused import (
+    Affine,
+    FusedAttention,
+    FusedNormalise,
+    attention_is_fused,
+    fused_serves,
+)
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError
 from synergy_trainer.settings import Intervention, ModelShape
@@ -98,6 +105,9 @@ class ModelStack:
         self.heads = tuple(heads)
         self.device = torch.device(device)
         self.groups = list(_groups(self.heads, changes or [None] * len(self.heads)))
+        plain = all(change is None for *_, change in self.groups)
+        # Queries, keys and values are used as the bank of their projections has them.
+        self._ordinary = plain and shape.queries is None and shape.positions != "rotary"
         sizes: dict[str, tuple[int, ...]] = {}
         for name, size in shape.parameter_shapes().items():
             bank, part = _bank_of(name)
@@ -160,10 +170,10 @@ class ModelStack:
         """Logits (M, B·(n - scored_from), V) of tokens (M, B, n).
 
         `drops` are those of every layer, of attention weights and of the MLP's output; empty
-        without dropout. `dtype` is that of the matrix products and the logits; the residual stream
-        stays float32. Where `found` is given, the attention (M·B, H, n, n) of each layer's groups
-        is appended to it, and to `norms` what its output has of the norms (M, B·n) where it is
-        added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
+        without dropout. `dtype` is that of the matrix products but the last; the residual stream
+        and the logits are float32. Where `found` is given, the attention (M·B, H, n, n) of each
+        layer's groups is appended to it, and to `norms` what its output has of the norms (M, B·n)
+        where it is added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
         """
         models, batch, length = inputs.shape
         x = self._embed(inputs)
@@ -183,12 +193,14 @@ class ModelStack:
             hidden = self._product(x, at + "mlp.0", dtype, norm=at + "ln2.weight")
             hidden = F.relu(hidden) if self.shape.activation == "relu" else F.gelu(hidden)
             made = self._product(hidden, at + "mlp.2", dtype)
-            if of_mlp is not None:
-                made = dropout(made.view(models, batch, 1, length, -1), of_mlp).view(x.shape)
-            x = x + made
+            if of_mlp is None:
+                x = x + made
+            else:
+                places = (models, batch, 1, length, -1)
+                x = dropout(made.view(places), of_mlp, x.view(places)).view(x.shape)
         if scored_from:
             x = x.view(models, batch, length, -1)[:, :, scored_from:].flatten(1, 2)
-        return self._product(x, "out_proj", dtype)
+        return self._product(x, "out_proj", torch.float32)
 
     @torch.no_grad()
     def attention(
@@ -224,15 +236,19 @@ class ModelStack:
         bias = self.banks[name + ".bias"]
         if norm is not None:
             # The scale goes into the matrix: d·o numbers instead of one more pass over T·d.
-            x = _Normalise.apply(x)
+            x = normalised(x)
             weight = weight * self.banks[norm][:, None, :]
         x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        if x.is_cuda:
+            return Affine.apply(x, weight, bias)
         if len(weight) == 1:
             return F.linear(x.squeeze(0), weight.squeeze(0), bias.squeeze(0))[None]
         return torch.baddbmm(bias[:, None, :], x, weight.mT)
 
     def _attention(self, qkv: Tensor, drops: Drops | None, found: list[Tensor] | None) -> Tensor:
-        """Mix values for every group in turn: qkv (M, B, n, ·) → (M, B·n, d)."""
+        """Mix values, group by group or all at once: qkv (M, B, n, ·) → (M, B·n, d)."""
+        if found is None and self._ordinary and attention_is_fused(qkv, self.heads):
+            return FusedAttention.apply(qkv, self.heads, drops).flatten(1, 2)
         mixed = []
         sizes = [stop - start for start, stop, *_ in self.groups]
         parts = qkv.split(sizes) if len(sizes) > 1 else [qkv]
@@ -258,8 +274,15 @@ class ModelStack:
         return queries, keys, values
 
 
+def normalised(x: Tensor) -> Tensor:
+    """x / rms(x) along the last axis: RMSNorm without its scale."""
+    if fused_serves(x):
+        return FusedNormalise.apply(x, RMS_EPSILON)
+    return _Normalise.apply(x)
+
+
 class _Normalise(torch.autograd.Function):
-    """x / rms(x) along the last axis: RMSNorm without its scale, in two passes."""
+    """The same in two passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

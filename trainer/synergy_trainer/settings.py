@@ -114,8 +114,12 @@ class TrainSettings:
         ge=1,
     )
     deterministic: bool = _setting(False, "Ask for algorithms that give the same bits every time.")
-    tf32: bool = _setting(False, "Allow TensorFloat-32 products on CUDA.")
-    cuda_graphs: bool = _setting(False, "Replay the step as one CUDA graph.")
+    tf32: bool | None = _setting(
+        None, "Allow TensorFloat-32 products on CUDA; when absent, unless deterministic."
+    )
+    cuda_graphs: bool | None = _setting(
+        None, "Replay the step as one CUDA graph; when absent, wherever there is CUDA."
+    )
     compile: bool = _setting(False, "Compile the model with torch.compile.")
 
     @property

@@ -8,6 +8,12 @@ from torch import Tensor
 
 from synergy_trainer.attend.dropout import Drops
 from synergy_trainer.attend.explicit import causal_softmax
+from synergy_trainer.attend.fused import (
+    FusedAttention,
+    FusedDropout,
+    attention_is_fused,
+    fused_serves,
+)
 from synergy_trainer.attend.interventions import joined
 from synergy_trainer.attend.lanes import WIDEST, LaneAttention, LaneDropout, lanes_serve
 from synergy_trainer.settings import Intervention
@@ -29,15 +35,20 @@ def attend(
     """
     if change is not None and found is None and drops is None:
         heads = qkv.shape[4] if isinstance(qkv, Tensor) else qkv[0].shape[3]
-        if alike := joined(change, heads):
-            qkv, change = _wider(qkv, *alike), None
+        if pair := joined(change, heads):
+            qkv, change = _wider(qkv, *pair), None
     plain = change is None and found is None
     if isinstance(qkv, Tensor) and plain and qkv.shape[-1] <= WIDEST and lanes_serve(qkv):
         return LaneAttention.apply(qkv, drops)
+    if isinstance(qkv, Tensor) and plain and attention_is_fused(qkv.flatten(3), [qkv.shape[4]]):
+        alike = [qkv.shape[4]] * len(qkv)
+        return FusedAttention.apply(qkv.flatten(3), alike, drops).unflatten(3, (alike[0], -1))
     parts = qkv.unbind(3) if isinstance(qkv, Tensor) else qkv
     models, sequences = parts[0].shape[:2]
     queries, keys, values = (part.flatten(0, 1).transpose(1, 2) for part in parts)
-    if plain and drops is None and values.device.type != "cpu":  # a CPU's is slower than explicit
+    varies = torch.are_deterministic_algorithms_enabled()  # as gradients of PyTorch's kernel do
+    on_cpu = values.device.type == "cpu"  # whose kernel is slower than explicit attention
+    if plain and drops is None and not on_cpu and not varies:
         mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
     else:
         attention = causal_softmax(queries, keys, change)
@@ -60,8 +71,12 @@ def _wider(qkv: ByHead, heads: int, factor: float) -> ByHead:
     return queries * factor, keys, values
 
 
-def dropout(x: Tensor, drops: Drops) -> Tensor:
-    """Drop entries of x (M, B, H, rows, columns)."""
+def dropout(x: Tensor, drops: Drops, added: Tensor | None = None) -> Tensor:
+    """Drop entries of x (M, B, H, rows, columns), then add a tensor of that shape if given."""
+    if fused_serves(x):
+        return FusedDropout.apply(x, drops, added)
     if lanes_serve(x):
-        return LaneDropout.apply(x, drops)
-    return x * drops.kept(*x.shape[1:]) * drops.gain
+        dropped = LaneDropout.apply(x, drops)
+    else:
+        dropped = x * drops.kept(*x.shape[1:]) * drops.gain
+    return dropped if added is None else added + dropped

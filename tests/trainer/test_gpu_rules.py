@@ -1,0 +1,188 @@
+"""What training on a GPU promises, as far as a machine without one can show it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from synergy_trainer import RunFinished, TrainerError, TrainStep, Warned, loop, train
+from synergy_trainer.attend import fused
+from synergy_trainer.cohort import Cohort, Measured
+from synergy_trainer.device import (
+    GraphedUpdate,
+    allows_tf32,
+    hardware,
+    modes,
+    prepare_products,
+    uses_graphs,
+)
+from synergy_trainer.errors import explain
+from tests.trainer.runs import PAIR, losses, of_kind, small
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+
+
+def test_graphs_and_tf32_are_defaults_of_cuda_alone() -> None:
+    assert allows_tf32(small(), CUDA)
+    assert uses_graphs(small(), CUDA, None)
+    assert not allows_tf32(small(), CPU)
+    assert not uses_graphs(small(), CPU, None)
+    assert not allows_tf32(small(deterministic=True), CUDA)
+    assert allows_tf32(small(deterministic=True, tf32=True), CUDA)
+    assert not uses_graphs(small(cuda_graphs=False), CUDA, None)
+
+
+def test_small_models_are_not_shared_between_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    parallel: Any = SimpleNamespace(rank=0, size=2, average_=lambda tensors: None)
+    monkeypatch.setattr(loop, "pick_device", lambda _: CUDA)
+    with pytest.raises(TrainerError, match=r"too small to share batches between GPUs"):
+        train(small(), PAIR, parallel=parallel)
+    monkeypatch.setattr(loop, "pick_device", lambda _: CPU)
+    train(small(), PAIR, parallel=parallel)
+
+
+def test_a_compilation_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no C compiler\nand much more")
+
+    plain = losses(train(small(dropout=0.1), PAIR, device="cpu"))
+    monkeypatch.setattr(torch, "compile", lambda _: fails)
+    events = list(train(small(dropout=0.1, compile=True), PAIR, device="cpu"))
+    assert losses(events) == plain
+    messages = {event.message for event in of_kind(events, Warned)}
+    assert messages == {"compile: failed (RuntimeError: no C compiler); not used"}
+
+
+def recording_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Cohort:
+    """A cohort on the CPU that believes in graphs and whose recording fails."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    cohort = Cohort(small(), PAIR, CPU)
+    cohort._graphs, cohort._tried = True, False
+    monkeypatch.setattr(cohort, "_recorded", fails)
+    monkeypatch.setattr(fused, "_failures", [])
+    return cohort
+
+
+def test_a_recording_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = recording_with(RuntimeError("capture invalidated"), monkeypatch)
+    plain = Cohort(small(), PAIR, CPU)
+    for _ in range(3):
+        ours, theirs = cohort.update(measure=True), plain.update(measure=True)
+        assert ours is not None
+        assert theirs is not None
+        assert torch.equal(ours.losses, theirs.losses)
+    assert "cuda_graphs: recording failed (RuntimeError: capture invalidated)" in cohort.remarks[-1]
+
+
+def test_a_recording_without_memory_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = recording_with(RuntimeError("CUDA out of memory"), monkeypatch)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        cohort.update(measure=True)
+
+
+class FakeGraph:
+    """A graph that replays what it is given."""
+
+    replays: Callable[[], None]
+
+    def replay(self) -> None:
+        self.replays()
+
+
+@pytest.fixture
+def cuda_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    for name, stub in {
+        "device": lambda _: nullcontext(),
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "stream": lambda _: nullcontext(),
+        "CUDAGraph": FakeGraph,
+        "graph": lambda _: nullcontext(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+
+
+@pytest.mark.parametrize("advances", [0, 1, 2])
+def test_a_recorded_update_has_to_advance_by_one(
+    advances: int, cuda_stubs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight, counter = torch.ones(3), torch.tensor(5.0)
+    monkeypatch.setattr(FakeGraph, "replays", lambda _: counter.add_(advances), raising=False)
+
+    def update(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        weight.sub_(x)
+        counter.add_(1)
+        return (weight.sum(),)
+
+    if advances == 1:
+        recorded = GraphedUpdate(update, [torch.ones(3)], [weight], counter)
+        recorded.run(torch.full((3,), 2.0))
+        assert torch.equal(recorded._inputs[0], torch.full((3,), 2.0))
+        assert counter == 6
+    else:
+        with pytest.raises(RuntimeError, match=f"made {advances} updates"):
+            GraphedUpdate(update, [torch.ones(3)], [weight], counter)
+        assert counter == 5
+    assert torch.equal(weight, torch.ones(3))
+
+
+def test_speed_is_measured_after_the_device_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for an update takes no time here; reading what it measured takes 4 seconds."""
+    now, read = [0.0], Measured.of
+
+    def slow(measured: Measured, names: Any) -> Any:
+        now[0] += 4.0
+        return read(measured, names)
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(Measured, "of", slow)
+    settings = small(steps=4, log_every=2, probe_every=0)
+    rates = [e.tokens_per_second for e in of_kind(train(settings, PAIR, device="cpu"), TrainStep)]
+    tokens = settings.batch * settings.length
+    assert rates[:2] == [tokens / 4.0] * 2
+
+
+def test_deterministic_products_are_asked_for_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+    prepare_products(small(deterministic=True), CPU)
+    prepare_products(small(), CUDA)
+    assert name not in os.environ
+    prepare_products(small(deterministic=True), CUDA)
+    assert os.environ[name] == ":4096:8"
+
+
+def test_what_cannot_be_deterministic_on_cuda_is_an_error() -> None:
+    with modes(small(deterministic=True), CUDA):
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    error = RuntimeError("kthvalue CUDA does not have a deterministic implementation")
+    failure = explain(error, CUDA)
+    assert failure is not None
+    assert failure.reason.startswith("deterministic: PyTorch has no repeatable way")
+
+
+def test_the_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H100")
+    monkeypatch.setattr("synergy_trainer.device._driver", lambda: "580.1")
+    found = hardware(small(), CUDA)
+    assert found.startswith("NVIDIA H100, driver 580.1, CUDA")
+    assert found.endswith("TF32 products")
+    assert hardware(small(precision="bf16"), CUDA).endswith("bf16 products")
+    assert hardware(small(), CPU) == ""
+
+
+def test_a_cpu_trains_without_any_remark() -> None:
+    events = list(train(small(steps=2), PAIR, device="cpu"))
+    assert not of_kind(events, Warned)
+    assert len(of_kind(events, RunFinished)) == 2
