@@ -47,7 +47,7 @@ FLOORS = {
         loop
     """,
     "synergy_tui": """
-        errors words
+        errors words claims
         console drawing files streams
         machine scenario
         experiments

@@ -46,11 +46,13 @@ class Fidelity(TypedDict):
     unreachable: NotRequired[list[Any]]
     depth_limited: NotRequired[Number]
     depth: NotRequired[MeanCount]
+    beyond_one_step: NotRequired[Share]
 
 
 class Synergy(TypedDict):
     fidelity_amplification: Number
     mixing_gain: Number
+    hitting_gain: NotRequired[Number]
     fidelity_amplification_held_out: NotRequired[Number | None]
     best_head_fidelity: NotRequired[Annotated[float, "open"]]
 
@@ -60,6 +62,22 @@ class Diversity(TypedDict):
     jaccard: NotRequired[Number]
     cosine_disagreement: NotRequired[Number]
     pairs: NotRequired[list[list[Number]]]
+
+
+class PerInput(TypedDict):
+    log_hitting_time: list[Number]
+    log_fidelity: list[Number]
+
+
+class Shuffled(TypedDict):
+    fidelity_amplification: Number
+    hitting_gain: Number
+    intervals: dict[str, Interval]
+    beyond: dict[str, Interval]
+
+
+class Nulls(TypedDict):
+    shuffled: NotRequired[Shuffled]
 
 
 class HeadAlone(TypedDict):
@@ -173,6 +191,8 @@ class Analysis(TypedDict):
     arrival: NotRequired[Arrival]
     sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
+    per_input: NotRequired[PerInput]
+    nulls: NotRequired[Nulls]
     paths: NotRequired[Paths]
     names: NotRequired[list[str]]
     why: NotRequired[Why | Refused]

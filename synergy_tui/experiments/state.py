@@ -203,7 +203,12 @@ class RunState:
 
 
 def outline(run: RunState, place: int) -> None:
-    """Keep of a probe that is history only when it was and what its file is called."""
+    """Keep of a probe that is history only when it was and what its file is called.
+
+    The first stays: the untrained network is what the verdict compares trained ones with.
+    """
+    if place == 0:
+        return
     probe = run.probes[place]
     nothing = cast("Analysis", {})
     run.probes[place] = replace(probe, layers=[], overall=nothing, conventions={})

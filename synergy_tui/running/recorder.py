@@ -37,6 +37,8 @@ VERSIONED = ("synergy-heads", "torch", "numpy", "numba", "scipy")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Larger graphs are not kept: the log stays small, and the engine can draw them again.
 LARGEST_KEPT = 64 * 2**20
+SHUFFLES = 2
+"""Times that heads are shuffled over inputs at a probe, to know what any heads would gain."""
 
 
 class Recorder:
@@ -267,17 +269,19 @@ class Recorder:
         """Measure attention, keep some of it, and return the fields of its event."""
         import synergy_engine as engine
 
+        options = self.scenario.analysis
+
         def measure(convention: str) -> list[Analysis]:
             found = engine.analyze_batch(
                 snapshot.attention,
                 snapshot.head_weights,
                 convention=convention,
                 weights_label=label,
+                shuffles=SHUFFLES if convention == options.convention else 0,
                 **self._how(),
             )
             return [cast("Analysis", analysis.as_dict()) for analysis in found]
 
-        options = self.scenario.analysis
         also = options.also if final else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
         keep = options.kept_inputs and self._retention.writes

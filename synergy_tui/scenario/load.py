@@ -16,7 +16,7 @@ from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
-from synergy_tui.scenario.sweep import Override
+from synergy_tui.scenario.sweep import Override, Prediction
 from synergy_tui.scenario.training import training_problems
 
 LARGEST = 16 * 2**20
@@ -301,6 +301,8 @@ def _allowed(raw: dict[str, Any], path: Key) -> list[str]:
         model: type[BaseModel] = models.RUN_MODELS[models.run_kind(_at(raw, path[:2]))]
     elif path[:2] == ("sweep", "overrides"):
         model = Override
+    elif path[:2] == ("sweep", "predict"):
+        model = Prediction
     else:
         model = _TABLES.get(path[:1], Scenario)
     return list(model.model_fields)

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from synergy_tui.claims import BY_ID, SMALLEST_EFFECT
+from synergy_tui.errors import did_you_mean
+
 Scalar = bool | int | float | str
 
 AXES: dict[str, str] = {
@@ -36,6 +39,35 @@ class Override(BaseModel):
     set: dict[str, Scalar | list[Scalar]] = Field(
         description="Scenario key → value, as in `--set`.", examples=[{"train.steps": 1500}]
     )
+
+
+class Prediction(BaseModel):
+    """``[[sweep.predict]]``: what a claim will come to, written down before the run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: str = Field(description="The claim, by its id.", json_schema_extra={"enum": list(BY_ID)})
+    outcome: Literal["supported", "contradicted", "no effect"] = Field(
+        description="The verdict that is predicted; no effect: a ratio within `effect` of 1."
+    )
+    effect: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] = Field(
+        default=SMALLEST_EFFECT,
+        description="The smallest ratio of interest; nearer to 1 on either side is no effect.",
+    )
+    why: str = Field(default="", description="The reason, shown with the outcome.")
+    where: dict[str, Scalar | list[Scalar]] = Field(
+        default={},
+        description="Axis → value (or values) of the groups that are meant; all when absent.",
+        examples=[{"tasks": "sort"}],
+    )
+
+    @field_validator("claim")
+    @classmethod
+    def _known(cls, claim: str) -> str:
+        if claim not in BY_ID:
+            near = did_you_mean(claim, BY_ID)
+            raise ValueError(f"there is no such claim{near} (allowed: {', '.join(BY_ID)})")
+        return claim
 
 
 class SweepTable(BaseModel):
@@ -77,6 +109,9 @@ class SweepTable(BaseModel):
         description="The axis whose values are the runs of each point; heads when it is given.",
     )
     overrides: list[Override] = Field(default=[], description="Settings for some of the points.")
+    predict: list[Prediction] = Field(
+        default=[], description="What the claims will come to; the report shows how it went."
+    )
     executor: Literal["auto", "ensemble", "pool", "ray"] = Field(
         default="auto", description="What runs the points: one batched ensemble, processes, Ray."
     )
@@ -122,7 +157,26 @@ class SweepTable(BaseModel):
             for name in override.where:
                 if name != "seed" and name not in AXES and name not in self.axes:
                     raise ValueError(f"override where {name!r}: no such axis: {[*AXES, 'seed']}")
+        for prediction in self.predict:
+            self._must_mean_groups(prediction)
         return self
+
+    def _must_mean_groups(self, prediction: Prediction) -> None:
+        """Refuse a prediction about groups that the sweep does not have."""
+        at = f"predict {prediction.claim}: where"
+        axes = [name for name in (*AXES, *self.axes) if self.values(name)]
+        listed = [key for point in self.points for key in point]
+        for name, wanted in prediction.where.items():
+            if name == "seed" or name == self.compared:
+                raise ValueError(f"{at}: {name!r} is what a group compares, not a group")
+            if name not in axes and name not in listed:
+                near = did_you_mean(name, [*axes, *listed])
+                raise ValueError(f"{at}: {name!r} is not an axis of this sweep{near}")
+            known = [*self.values(name), *(p[name] for p in self.points if name in p)]
+            for value in wanted if isinstance(wanted, list) else [wanted]:
+                if value not in known:
+                    near = did_you_mean(str(value), map(str, known))
+                    raise ValueError(f"{at}: {name} has no value {value!r}{near} ({known})")
 
     def values(self, axis: str) -> list[Any]:
         """Return the values given for a named axis or for a key of ``axes``."""

@@ -4,7 +4,8 @@
 
     2026-11-23-154312-sweep_small/
       sweep.toml     the scenario with its [sweep], every default filled in
-      plan.json      the command, and the points: name, seed, settings, runs
+      plan.json      when it was made, the command, the predictions made by then, and the points:
+                     name, seed, settings, runs
       sweep.jsonl    what was started and how it ended, one JSON object per line
       sweep.log      what the driver and its libraries print
       points/NAME/   experiments, as `synergy run` makes them
@@ -50,6 +51,7 @@ from synergy_tui.files import (
 if TYPE_CHECKING:
     from synergy_tui.experiments.worker import Worker
     from synergy_tui.scenario import Scenario
+    from synergy_tui.scenario.sweep import Prediction
     from synergy_tui.sweep.plan import PlannedPoint, Point
 
 SCENARIO = "sweep.toml"
@@ -122,8 +124,12 @@ class Sweep:
 
     @cached_property
     def started(self) -> datetime.datetime:
-        """When its plan was written; aware, UTC."""
-        return changed(self.path / PLAN)
+        """When it was made, by its plan, else by the plan's age; aware, UTC."""
+        try:
+            made = datetime.datetime.fromisoformat(str(self._plan.get("made")))
+            return made.astimezone(datetime.UTC)
+        except (UserError, ValueError, OverflowError):
+            return changed(self.path / PLAN)
 
     @property
     def reference(self) -> str:
@@ -134,6 +140,20 @@ class Sweep:
     def command(self) -> str:
         """What started it, and would start another like it."""
         return str(self._plan.get("command") or f"synergy sweep {self.id}/{SCENARIO}")
+
+    @property
+    def predictions(self) -> list[tuple[Prediction, str]]:
+        """Every prediction, with when the plan that has it was made.
+
+        The time is empty for one written into the scenario's copy later, and in older sweeps.
+        """
+        table = self.scenario().sweep
+        planned = self._plan.get("predict") or []
+        made = str(self._plan.get("made") or "")
+        return [
+            (each, made if each.model_dump(mode="json") in planned else "")
+            for each in (table.predict if table else [])
+        ]
 
     @cached_property
     def _plan(self) -> Mapping[str, Any]:
@@ -259,7 +279,12 @@ def create_sweep(
     fields = [field.name for field in dataclasses.fields(PlannedPoint)]
     plan = {
         "v": 1,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": command,
+        "predict": [
+            each.model_dump(mode="json")
+            for each in (scenario.sweep.predict if scenario.sweep else [])
+        ],
         "points": [{name: getattr(point, name) for name in fields} for point in points],
     }
 

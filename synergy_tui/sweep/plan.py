@@ -148,7 +148,7 @@ def _columns(
     columns: dict[str, Scalar] = {}
     for template in templates or [{}]:
         for value in table.values(axis):
-            stem = template.get("name") or ("" if axis == "topologies" else axis)
+            stem = template.get("name") or ("" if axis == "topologies" else axis.rsplit(".", 1)[-1])
             name = "-".join(filter(None, (stem, _slug(value))))
             run = copy.deepcopy(template)
             run["name"] = name

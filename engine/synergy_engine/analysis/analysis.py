@@ -31,6 +31,7 @@ from synergy_engine.analysis.batch import (
 from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
 from synergy_engine.analysis.html import analysis_table
+from synergy_engine.analysis.nulls import shuffled_gains
 from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import EngineError, at_least, choose, whole_number
 from synergy_engine.measures.diversity import mean_over_pairs
@@ -74,7 +75,8 @@ class Analysis(Mapping[str, Any]):
         ``arrival_median``, when half of the walks from anywhere have arrived; the four
         ``mixing_time_{tv,l1}_{max,mean}``, and under ``backward`` those of the reversed chain.
     fidelity
-        As in `engine.Fidelity`; ``converged`` is the share of inputs that are certified.
+        As in `engine.Fidelity`; ``converged`` is the share of inputs that are certified,
+        ``beyond_one_step`` that of inputs whose ``time`` is above 1.
         ``depth_limited`` is the minimax over the first ``depth`` steps only.
     per_head
         For each head (from 1) alone: ``weight``, ``hitting_time_mean``, ``mixing_time_tv_max``,
@@ -92,6 +94,13 @@ class Analysis(Mapping[str, Any]):
         Arrival probabilities at ``steps``: ``mean``, ``median`` and ``worst`` over starts.
     intervals
         95 % Student-t intervals of means over inputs; of ratios, of the mean logarithm.
+    per_input
+        With several inputs: ``log_hitting_time`` and ``log_fidelity`` of each, in nats, so that
+        systems on the same inputs can be compared input by input.
+    nulls
+        Only where asked for (`analyze_batch`). ``shuffled``: ``fidelity_amplification`` and
+        ``hitting_gain`` of heads that looked at different inputs, their ``intervals``, and
+        ``beyond``, intervals of the ratio of the heads' own gain to it.
     sinks
         Only where asked for (`analyze_batch`): the last ``k`` positions as sinks in turn, averaged.
         ``minimax``, ``normalised`` and ``fidelity_amplification``, as above.
@@ -164,7 +173,8 @@ def analyze(
         convention, combine, epsilon, max_steps, horizon, system.nodes if depth is None else depth
     )
     stacks = stacks_of(system, options)
-    return _analysis(stacks, system.weights[None], system.weights_label, options, layer)
+    found = measure(stacks, options)
+    return _analysis(stacks, found, system.weights[None], system.weights_label, options, layer)
 
 
 def analyze_batch(
@@ -178,6 +188,7 @@ def analyze_batch(
     horizon: int | None = None,
     depth: int | None = None,
     sinks: int = 1,
+    shuffles: int = 0,
     rows: str = "check",
     weights_label: str | None = None,
 ) -> list[Analysis]:
@@ -206,6 +217,9 @@ def analyze_batch(
         Measure fidelity also with each of the last so many positions as the sink of the nodes up
         to it, averaged, as ``sinks``: what one layer's last position hears is mostly a property of
         its own row.
+    shuffles
+        With several heads and inputs, how often heads are also shuffled over inputs, as ``nulls``;
+        not in the convention ``"paper-code"``.
     convention, combine, epsilon, max_steps, horizon
         As in `analyze`.
 
@@ -219,6 +233,7 @@ def analyze_batch(
     (3, 2, 1.0)
     """
     whole_number("sinks", sinks, 1)
+    whole_number("shuffles", shuffles, 0)
     batch, shares = validation.batch_of_heads(attention, weights, rows=rows)
     inputs, layers = batch.shape[:2]
     options = _options(
@@ -230,9 +245,13 @@ def analyze_batch(
         heads = np.ascontiguousarray(batch[:, layer])
         per_input = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, per_input, options)
-        analysis = _analysis(stacks, per_input, label, options, layer + 1)
+        measures = measure(stacks, options)
+        analysis = _analysis(stacks, measures, per_input, label, options, layer + 1)
         if sinks > 1:
             analysis.values_by_name["sinks"] = _each_sink(heads, per_input, options, sinks)
+        if shuffles and min(heads.shape[:2]) > 1 and not options.convention.published_walk:
+            gains = shuffled_gains(heads, per_input, measures, options, shuffles)
+            analysis.values_by_name["nulls"] = {"shuffled": gains}
         found.append(analysis)
     return found
 
@@ -286,10 +305,14 @@ def _options(
 
 
 def _analysis(
-    stacks: Stacks, weights: Floats, label: str, options: Options, layer: int | str
+    stacks: Stacks,
+    found: Measures,
+    weights: Floats,
+    label: str,
+    options: Options,
+    layer: int | str,
 ) -> Analysis:
-    """Measure S systems of one layer."""
-    found = measure(stacks, options)
+    """Everything about S systems of one layer."""
     chosen = options.convention
     systems, count, nodes = stacks.systems, stacks.heads, stacks.walk.nodes
     clear = found.fidelity
@@ -298,6 +321,7 @@ def _analysis(
     amplification = ratio(clear.minimax, best)
     held_out = amplification_held_out(clear.minimax, found.head_fidelity)
     gain, gain_censored = _mixing_gain(found, options)
+    hitting_gain = ratio(found.head_hitting.min(axis=1), found.hitting_mean)
     return Analysis(
         {
             "layer": layer,
@@ -327,6 +351,7 @@ def _analysis(
                 "time": most_frequent(clear.time),
                 "lower": mean(clear.lower),
                 "upper": mean(clear.upper),
+                "beyond_one_step": mean((clear.time > 1).astype(float)),
                 "converged": mean(clear.converged.astype(float)),
                 "horizon": found.fidelity_steps,
                 "depth_limited": mean(found.depth_limited),
@@ -349,7 +374,7 @@ def _analysis(
                 "fidelity_amplification_held_out": None if held_out is None else log_mean(held_out),
                 "mixing_gain": log_mean(gain),
                 "mixing_gain_censored": gain_censored,
-                "hitting_gain": log_mean(ratio(found.head_hitting.min(axis=1), found.hitting_mean)),
+                "hitting_gain": log_mean(hitting_gain),
                 "best_head_fidelity": mean(best),
                 "beats_best_head": mean((amplification > 1 + TIE).astype(float)),
             },
@@ -376,14 +401,24 @@ def _analysis(
                 "fidelity_minimax": interval(clear.minimax),
                 "fidelity_amplification": log_interval(amplification),
                 "mixing_gain": log_interval(gain),
+                "hitting_gain": log_interval(hitting_gain),
                 **(
                     {}
                     if held_out is None
                     else {"fidelity_amplification_held_out": log_interval(held_out)}
                 ),
             },
+            **({"per_input": _per_input(found)} if systems > 1 else {}),
         }
     )
+
+
+def _per_input(found: Measures) -> dict[str, list[float]]:
+    with np.errstate(divide="ignore"):
+        return {
+            "log_hitting_time": np.log(found.hitting_mean).tolist(),
+            "log_fidelity": np.log(found.fidelity.minimax).tolist(),
+        }
 
 
 def _mixing_gain(found: Measures, options: Options) -> tuple[Floats, bool]:

@@ -186,7 +186,7 @@ def test_the_object_has_what_others_read() -> None:
     assert list(json.loads(text)) == [
         *("layer", "heads", "nodes", "inputs", "head_weights", "weights", "convention", "combine"),
         *("epsilon", "sink", "mixing", "fidelity", "per_head", "synergy", "diversity", "bounds"),
-        *("arrival", "intervals"),
+        *("arrival", "intervals", "per_input"),
     ]
     assert found["weights"] == "learned"
     assert [head["head"] for head in found["per_head"]] == [1, 2]

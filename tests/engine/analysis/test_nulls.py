@@ -59,6 +59,50 @@ def test_heads_that_ignore_the_input_are_their_own_shuffle() -> None:
     np.testing.assert_array_equal(nulls.shuffle(same), 0)
 
 
+def test_gains_of_shuffled_heads_by_hand() -> None:
+    """Two heads on two inputs: the null is the two systems of one head of each input."""
+    a = attention(2, 1, 2, 9, 9, dtype=np.float64, sharp=4)
+    (found,) = engine.analyze_batch(a, [0.3, 0.7], shuffles=1)
+    clear, soon, beyond = [], [], []
+    for b in range(2):
+        own, null = a[b, 0], np.stack([a[b, 0, 0], a[1 - b, 0, 1]])
+        gains = []
+        for heads in (own, null):
+            alone = [engine.MultiHeadSystem.from_attention(head[None]) for head in heads]
+            together = engine.MultiHeadSystem.from_attention(heads, [0.3, 0.7])
+            best = max(engine.fidelity(head).minimax for head in alone)
+            steps = [engine.hitting_times(each).mean() for each in (*alone, together)]
+            gains.append((engine.fidelity(together).minimax / best, min(steps[:2]) / steps[2]))
+        clear.append(gains[1][0])
+        soon.append(gains[1][1])
+        beyond.append(gains[0][0])
+    shuffled = found["nulls"]["shuffled"]
+    assert shuffled["fidelity_amplification"] == pytest.approx(np.sqrt(np.prod(clear)))
+    assert shuffled["hitting_gain"] == pytest.approx(np.sqrt(np.prod(soon)))
+    # The middle of a 95 % interval of the mean logarithm, with which input it pairs aside.
+    low, high = shuffled["beyond"]["fidelity_amplification"]
+    assert np.sqrt(low * high) == pytest.approx(np.sqrt(np.prod(beyond) / np.prod(clear)))
+
+
+def test_nulls_are_there_where_asked_for_and_possible() -> None:
+    a = attention(3, 2, 2, 7, 7)
+    assert all("nulls" in layer for layer in engine.analyze_batch(a, shuffles=2))
+    for other, options in (
+        (a, {}),
+        (a[:1], {"shuffles": 2}),
+        (a[:, :, :1], {"shuffles": 2}),
+        (a, {"shuffles": 2, "convention": "paper-code"}),
+    ):
+        assert not any("nulls" in layer for layer in engine.analyze_batch(other, **options))
+    whole = engine.overall(engine.analyze_batch(a, shuffles=2))
+    layers = [layer["nulls"]["shuffled"] for layer in engine.analyze_batch(a, shuffles=2)]
+    assert whole["nulls"]["shuffled"]["hitting_gain"] == pytest.approx(
+        np.sqrt(np.prod([layer["hitting_gain"] for layer in layers]))
+    )
+    logs = [layer["per_input"]["log_fidelity"] for layer in engine.analyze_batch(a)]
+    assert whole["per_input"]["log_fidelity"] == pytest.approx(np.mean(logs, axis=0).tolist())
+
+
 def test_shuffled_heads_come_from_other_inputs_by_hand() -> None:
     a = attention(2, 2, 8, 8, dtype=np.float64)
     found = nulls.shuffle(a, [0.2, 0.8])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synergy_tui.claims import SMALLEST_EFFECT
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import ScenarioError, load_scenario
+from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.plan import Point, expand
 from tests.places import ROOT
 
@@ -169,3 +172,70 @@ def test_the_cpu_sweep_is_as_large_as_it_claims() -> None:
     assert len(tasks) >= 3
     assert len(points[0].columns) >= 4
     assert len({point.seed for point in points}) >= 5
+
+
+def test_a_key_of_runs_is_compared_without_a_template(tmp_path: Path) -> None:
+    table = '[sweep]\nheads = [2, 4]\ncompare = "runs.head_diversity"\n'
+    points = points_of(table + '[sweep.axes]\n"runs.head_diversity" = [0.0, 0.25, 1.0]', tmp_path)
+    assert [point.name for point in points] == ["2-s0", "4-s0"]
+    assert [(run.heads, run.head_diversity) for run in points[1].scenario.trained] == [
+        (4, 0.0),
+        (4, 0.25),
+        (4, 1.0),
+    ]
+    assert list(points[1].columns) == [
+        "head_diversity-0",
+        "head_diversity-0_25",
+        "head_diversity-1",
+    ]
+
+
+PREDICTED = """
+[sweep]
+seeds = 2
+tasks = ["sort", "copy"]
+heads = [1, 2]
+[[sweep.predict]]
+claim = "learned"
+outcome = "no effect"
+why = "copy needs no attention"
+where = { tasks = "copy" }
+"""
+
+
+def test_predictions_are_in_the_plan_before_the_first_event(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + PREDICTED)
+    scenario = load_scenario(file)
+    sweep = create_sweep(scenario, expand(scenario), tmp_path)
+    ((prediction, made),) = sweep.predictions
+    assert (prediction.claim, prediction.outcome, prediction.effect) == (
+        "learned",
+        "no effect",
+        SMALLEST_EFFECT,
+    )
+    assert datetime.datetime.fromisoformat(made) <= datetime.datetime.now(datetime.UTC)
+    # What is written into the copy afterwards is not in the plan, and says so.
+    with (sweep.path / "sweep.toml").open("a") as later:
+        later.write('[[sweep.predict]]\nclaim = "clearer"\noutcome = "supported"\n')
+    assert [bool(made) for _, made in Sweep(sweep.path).predictions] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (('"learned"', '"leaned"'), "there is no such claim; did you mean 'learned'?"),
+        (("no effect", "up"), "allowed: supported, contradicted, no effect"),
+        (("why =", "effect = 1.0\nwhy ="), "greater than 1"),
+        (("why =", "whi ="), "unknown key; did you mean 'why'?"),
+        (('tasks = "copy"', 'task = "copy"'), "not an axis of this sweep; did you mean 'tasks'?"),
+        (('tasks = "copy" }', 'tasks = "cop" }'), "tasks has no value 'cop'; did you mean 'copy'?"),
+        (('where = { tasks = "copy"', "where = { heads = 1"), "what a group compares"),
+    ],
+)
+def test_a_prediction_about_nothing_is_refused(
+    changed: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        points_of(PREDICTED.replace(*changed), tmp_path)
+    assert message in str(caught.value)
