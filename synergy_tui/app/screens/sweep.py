@@ -20,13 +20,13 @@ from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar
 from synergy_tui.app.widgets.grid import Line, cell_of, draw_grid
-from synergy_tui.app.widgets.groups import draw_groups, interval_of
+from synergy_tui.app.widgets.groups import draw_groups
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.errors import UserError
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.measures import LOSS, MEASURES, STEPS
 from synergy_tui.sweep.overview import Overview, PointView
-from synergy_tui.words import clean, duration, measured
+from synergy_tui.words import clean, duration, measured, span
 
 if TYPE_CHECKING:
     from synergy_tui.report.sweeps import Row
@@ -309,10 +309,10 @@ class SweepScreen(Screen[None]):
         table = self.query_one(Groups)
         if self.view == "groups" and table.rows:
             row = table.rows[table.selected]
-            against = interval_of(row.ratio_interval)
+            against = span(row.ratio_interval)
             fields += [
                 Field(f"{row.group}, {row.run}", "text", weight=6),
-                Field(f"mean {measured(row.mean)} {interval_of(row.interval)}", "text", weight=5),
+                Field(f"mean {measured(row.mean)} {span(row.interval)}", "text", weight=5),
                 Field(
                     f"{measure.better} {row.reference}: ×{measured(row.ratio)} {against}"
                     if row.ratios.size

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import AXIS, INDEX, MUTED, TEXT, TITLE
-from synergy_tui.words import cut, interval_text, measured
+from synergy_tui.words import cut, measured, span
 
 if TYPE_CHECKING:
     from synergy_tui.report.sweeps import Row
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 MEAN, INTERVAL, RATIO, SEEDS = 8, 15, 7, 6
 STRIP = 14
 """Columns of the scale, at least, before the interval of the mean is left out."""
-_SPANS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, 1e6)
+_REACHES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0, 1e6)
 
 
-def span_of(rows: Sequence[Row]) -> float:
+def reach_of(rows: Sequence[Row]) -> float:
     """The factor that the scale reaches on both sides of 1: the least round one that is enough."""
     factors = [each for row in rows for each in row.ratios.tolist()]
     factors += [each for row in rows for each in row.ratio_interval]
     logs = [abs(math.log(each)) for each in factors if 0 < each < math.inf]
     most = math.exp(max(logs, default=0.0))
-    return next((span for span in _SPANS if span >= most), _SPANS[-1])
+    return next((each for each in _REACHES if each >= most), _REACHES[-1])
 
 
 def draw_groups(
@@ -60,9 +60,9 @@ def draw_groups(
     if between:
         canvas.write(value + MEAN, 0, "95 %", MUTED)
     canvas.write(ratio, 0, cut(f"{better} first: × 95 %", width - ratio - room - 1), MUTED)
-    span = span_of(rows)
+    reach = reach_of(rows)
     if room:
-        ends = f"1/{span:g}", f"{span:g}"
+        ends = f"1/{reach:g}", f"{reach:g}"
         canvas.write(left, 0, ends[0], MUTED)
         canvas.write(left + room // 2, 0, "1", MUTED)
         canvas.write(left + room - 1 - len(ends[1]), 0, ends[1], MUTED)
@@ -82,20 +82,15 @@ def draw_groups(
         canvas.write(label, y, f"{row.samples:>3}", MUTED)
         canvas.write(value, y, measured(None if math.isnan(row.mean) else row.mean), TEXT)
         if between:
-            canvas.write(value + MEAN, y, interval_of(row.interval), MUTED)
+            canvas.write(value + MEAN, y, span(row.interval), MUTED)
         if not row.reference:
             canvas.write(ratio, y, "the first", MUTED)
         elif row.ratios.size:
             canvas.write(ratio, y, f"{measured(row.ratio)}", style)
-            canvas.write(ratio + RATIO, y, interval_of(row.ratio_interval), style)
+            canvas.write(ratio + RATIO, y, span(row.ratio_interval), style)
         if room:
-            _draw_strip(canvas, left, y, room, row, span, style, ascii_only)
+            _draw_strip(canvas, left, y, room, row, reach, style, ascii_only)
     return canvas
-
-
-def interval_of(ends: Sequence[float]) -> str:
-    """``[low, high]``, or nothing for an interval that is unknown or without width."""
-    return "" if any(map(math.isnan, ends)) else interval_text(ends).strip()
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[str, int | None]]:
@@ -122,14 +117,14 @@ def _draw_strip(
     y: int,
     room: int,
     row: Row,
-    span: float,
+    reach: float,
     style: int,
     ascii_only: bool,
 ) -> None:
     centre, dash, dots = ("|", "-", ".o@") if ascii_only else ("│", "─", "·•●")
 
     def column(factor: float) -> int:
-        share = math.log(factor) / math.log(span) if 0 < factor < math.inf else math.inf
+        share = math.log(factor) / math.log(reach) if 0 < factor < math.inf else math.inf
         share = -1.0 if factor == 0 else min(1.0, max(-1.0, share))
         return left + round((share + 1) / 2 * (room - 2))
 
