@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import re
+import shlex
 import shutil
 import stat
 import sys
@@ -50,6 +51,16 @@ def home(out: str | Path | None = None) -> Path:
         if folder.is_absolute() and "~" not in folder.parts:
             return folder
     raise UserError("There is no home directory to keep experiments in.", hint=_ELSEWHERE)
+
+
+def reference(path: Path) -> str:
+    """What a command can be given to find a directory: its name where it lies in `home`, else its
+    path, quoted for the shell.
+    """
+    with contextlib.suppress(UserError):
+        if path.parent == home():
+            return path.name
+    return shlex.quote(str(path))
 
 
 def make_private(folder: Path) -> Path:

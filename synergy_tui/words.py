@@ -169,6 +169,11 @@ def interval_text(ends: Sequence[Any] | None) -> str:
     return f" [{measured(ends[0])}, {measured(ends[1])}]"
 
 
+def span(ends: Sequence[float]) -> str:
+    """``[low, high]``, or nothing for an interval that is unknown or without width."""
+    return "" if any(map(math.isnan, ends)) else interval_text(ends).strip()
+
+
 def age(started: str, now: datetime.datetime | None = None) -> str:
     """How long ago a moment (ISO 8601) was, for a person."""
     try:

@@ -21,7 +21,14 @@ from textual.screen import Screen
 
 from synergy_tui.app import keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
-from synergy_tui.app.session import Mode, OpenExperiment, OpenInspector, OpenStepper, Session
+from synergy_tui.app.session import (
+    Mode,
+    OpenExperiment,
+    OpenInspector,
+    OpenStepper,
+    OpenSweep,
+    Session,
+)
 from synergy_tui.app.widgets.ascii import AsciiFilter
 from synergy_tui.app.widgets.clean import CleanFilter
 from synergy_tui.console import echo
@@ -137,6 +144,13 @@ class SynergyApp(App[None]):
             self.switch_screen(screen)
         else:
             self.push_screen(screen)
+
+    def on_open_sweep(self, message: OpenSweep) -> None:
+        """Show a sweep; back from it is the picker, where it was chosen."""
+        from synergy_tui.app.screens.sweep import SweepScreen
+
+        self._stop_reading()
+        self.push_screen(SweepScreen(message.sweep))
 
     def _stop_reading(self) -> None:
         if self.session is not None:
@@ -259,12 +273,16 @@ def open_sweep(sweep: Sweep, *, ascii_only: bool | None = None) -> int:
     code = _run(lambda: SynergyApp(opening=lambda: SweepScreen(sweep), ascii_only=ascii_only))
     if sweep.running:
         echo(
-            f"The sweep continues. Come back with: synergy sweep {sweep.id} --watch\n"
-            f"                       Stop it with: synergy sweep {sweep.id} --stop",
+            f"The sweep continues. Come back with: synergy attach {sweep.reference}\n"
+            f"                       Stop it with: synergy stop {sweep.reference}",
             err=True,
         )
     else:
-        echo(f"Report: synergy report {sweep.path}", err=True)
+        echo(
+            f"Look at it again with: synergy attach {sweep.reference}\n"
+            f"               Report: synergy report {sweep.reference}",
+            err=True,
+        )
     return code
 
 

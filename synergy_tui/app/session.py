@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
@@ -17,6 +17,10 @@ from synergy_tui.app.tail import Tail
 from synergy_tui.app.timeline import Timeline
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.files import reference
+
+if TYPE_CHECKING:
+    from synergy_tui.sweep.directory import Sweep
 
 PACE_WINDOW = 20.0
 """Seconds of the log over which the pace is measured."""
@@ -106,7 +110,7 @@ class Session:
 
     def farewell(self) -> str:
         """What to print after leaving: whether something still runs, and how to come back."""
-        name = self.experiment.id
+        name = reference(self.experiment.path)
         if self.tail.condition in ("running", "new"):
             back = f"The run continues. Come back with: synergy attach {name}"
             if self.state.watched:
@@ -127,6 +131,14 @@ class OpenExperiment(Message):
         self.experiment = experiment
         self.mode: Mode = mode
         self.over = over
+
+
+class OpenSweep(Message):
+    """Show a sweep."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        super().__init__()
+        self.sweep = sweep
 
 
 class OpenInspector(Message):

@@ -15,12 +15,12 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 def complete_experiments(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Return the experiments whose name begins with what was typed so far."""
+    """Return the experiments and sweeps whose name begins with what was typed so far."""
     from synergy_tui.errors import UserError
-    from synergy_tui.experiments.experiment import list_experiments
+    from synergy_tui.sweep.entries import list_entries
 
     try:
-        names = [each.id for each in list_experiments(context.params.get("out"))]
+        names = [each.id for each in list_entries(context.params.get("out"))]
     except UserError:  # nothing can be printed while the shell completes
         return []
     return [name for name in [*names, "last"] if name.startswith(incomplete)]

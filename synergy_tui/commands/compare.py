@@ -39,10 +39,10 @@ def command(
     Each NAME is an id, a unique part of one, `last`, or a directory. Runs measured under different
     conventions are pointed out: their numbers do not compare.
     """
-    from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.experiments.metrics import run_record
+    from synergy_tui.sweep.entries import find_one_experiment
 
-    experiments = [find_experiment(name, out) for name in names]
+    experiments = [find_one_experiment(name, out) for name in names]
     records = [
         {"experiment": each.id, **run_record(run)}
         for each in experiments

@@ -84,7 +84,6 @@ def command(
     per head; times are in diffusion steps, inf where they were not reached within max_steps.
     """
     from synergy_tui.experiments.attention import find_snapshot
-    from synergy_tui.experiments.experiment import find_experiment
     from synergy_tui.export.attention import (
         GRAPHS,
         TENSORS,
@@ -94,13 +93,14 @@ def command(
     )
     from synergy_tui.export.metrics import TABLES, rows, write_metrics
     from synergy_tui.files import STDOUT
+    from synergy_tui.sweep.entries import find_one_experiment
 
     if not (metrics or tensorboard or attention or graph or figures):
         raise UserError(
             "There is nothing to export.",
             hint="Give --metrics, --tensorboard, --attention, --graph or --figures.",
         )
-    experiments = [find_experiment(name, out) for name in names]
+    experiments = [find_one_experiment(name, out) for name in names]
     if len(experiments) > 1 and (attention or graph):
         raise UserError("--attention and --graph take one experiment.")
     states = [each.fold() for each in experiments]

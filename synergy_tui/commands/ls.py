@@ -1,4 +1,4 @@
-"""``synergy ls``: the experiments there are."""
+"""``synergy ls``: the experiments and sweeps there are."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from synergy_tui.words import ago, size
     "states",
     multiple=True,
     type=click.Choice(STATES),
-    help="Only experiments in this state; may be given several times.",
+    help="Only those in this state; may be given several times.",
 )
 @out_option
 @json_option
 def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
-    """List experiments: state, age, size, scenario, verdict; oldest first.
+    """List experiments and sweeps: state, age, size, scenario, verdict; oldest first.
 
     `dead` means that the worker ended without closing its log (killed, or a power cut);
     `synergy resume NAME` continues from its last checkpoint. `damaged` means that something in the
     directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
-    id, scenario, state, started, path, exit_code, verdict, elapsed (seconds), problem and bytes (on
-    disk).
+    kind (experiment or sweep), id, scenario, state, started, path, exit_code, verdict, elapsed
+    (seconds), problem, points (of a sweep) and bytes (on disk).
     """
-    from synergy_tui.experiments.experiment import list_experiments, summary
     from synergy_tui.files import bytes_in, home
+    from synergy_tui.sweep.entries import list_entries, summary
 
-    found = [summary(each) for each in list_experiments(out)]
+    found = [summary(each) for each in list_entries(out)]
     found = [each for each in found if not states or each["state"] in states]
     for each in found:
         each["bytes"] = bytes_in(Path(each["path"]))

@@ -1,4 +1,4 @@
-"""``synergy rm``: remove experiments."""
+"""``synergy rm``: remove experiments and sweeps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synergy_tui.files import bytes_in, clear_leftovers, home, remove_whole
 from synergy_tui.words import counted, duration, size
 
 if TYPE_CHECKING:
-    from synergy_tui.experiments.experiment import Experiment
+    from synergy_tui.sweep.entries import Entry
 
 
 @click.command(
@@ -32,33 +32,36 @@ if TYPE_CHECKING:
     "--older",
     type=Age(),
     metavar="AGE",
-    help="All whose log was last written to longer ago than this: 12h, 30d, 8w.",
+    help="All whose logs were last written to longer ago than this: 12h, 30d, 8w.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @out_option
 def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | None) -> None:
-    """Remove experiments with everything in them, after asking.
+    """Remove experiments and sweeps with everything in them, after asking.
 
-    A running experiment is not removed: stop it first. All names are looked up before anything is
+    What is running is not removed: stop it first. All names are looked up before anything is
     removed, so a typo removes nothing. What a command that was killed left half removed goes too.
     """
-    from synergy_tui.experiments.experiment import find_experiment, list_experiments
+    from synergy_tui.experiments.experiment import Experiment
+    from synergy_tui.sweep.entries import find_entry, list_entries
 
     if bool(names) == (older is not None):
         raise UserError("Name the experiments to remove, or give --older AGE; not both.")
     clear_leftovers(home(out))
     if older is None:
-        chosen = [find_experiment(name, out, damaged=True) for name in names]
+        chosen = [find_entry(name, out, damaged=True) for name in names]
     else:
-        old = [each for each in list_experiments(out) if each.idle > older]
+        old = [each for each in list_entries(out) if each.idle > older]
         chosen = [each for each in old if each.state() != "running"]
     found = {experiment.path: experiment for experiment in chosen}
     for experiment in found.values():
         if experiment.state() == "running":
-            ours = f"Stop it first: `synergy stop {experiment.id}`."
+            theirs = isinstance(experiment, Experiment) and experiment.watched
             raise UserError(
-                f"Experiment {experiment.id} is running.",
-                hint="It is your own training: end that first." if experiment.watched else ours,
+                f"{experiment.id} is running.",
+                hint="It is your own training: end that first."
+                if theirs
+                else f"Stop it first: `synergy stop {experiment.reference}`.",
             )
     if older is not None and not found:
         echo(f"No experiment in {home(out)} is older than {duration(older)}.", err=True)
@@ -71,22 +74,24 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
         echo(f"removed {experiment.id}", err=True)
 
 
-def _agreed(experiments: list[Experiment]) -> bool:
+def _agreed(entries: list[Entry]) -> bool:
     """Ask whether to remove these, by name."""
-    sizes = [bytes_in(experiment.path) for experiment in experiments]
-    for experiment, each in zip(experiments, sizes, strict=True):
-        echo(f"  {experiment.path} ({experiment.state()}, {size(each)})", err=True)
+    sizes = [bytes_in(entry.path) for entry in entries]
+    for entry, each in zip(entries, sizes, strict=True):
+        echo(f"  {entry.path} ({entry.state()}, {size(each)})", err=True)
     if not sys.stdin.isatty():
         raise UserError(
             "There is no terminal to ask on.", hint="Give --yes to remove without asking."
         )
-    what = f"these {counted(len(experiments), 'experiment')} ({size(sum(sizes))})"
-    if len(experiments) == 1:
-        what = "this experiment"
+    nouns = {each.noun.lower() for each in entries}
+    how_many = counted(len(entries), nouns.pop()) if len(nouns) == 1 else f"{len(entries)}"
+    what = f"these {how_many} ({size(sum(sizes))})"
+    if len(entries) == 1:
+        what = f"this {entries[0].noun.lower()}"
     return click.confirm(f"Remove {what}?", err=True)
 
 
-def _remove(experiment: Experiment) -> None:
+def _remove(experiment: Entry) -> None:
     """Remove one directory, or the link to it."""
     path = experiment.path
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +18,16 @@ from synergy_tui.commands.arguments import (
 from synergy_tui.commands.execution import terminal_is_interactive
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.console import echo
-from synergy_tui.errors import ExitCode, UserError, require
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from subprocess import Popen
 
-    from synergy_tui.scenario import Scenario
     from synergy_tui.sweep.directory import Sweep
     from synergy_tui.sweep.executors.executor import Backend
-    from synergy_tui.sweep.plan import Point
+    from synergy_tui.sweep.start import Plan
 
 
 @click.command(
@@ -82,7 +80,6 @@ def command(
     Every point is an ordinary experiment. Points that are finished are not run again. Ctrl-C (and
     SIGTERM) checkpoints everything; the same command with the sweep's directory continues it.
     """
-    foreground = no_ui or as_json or quiet or not terminal_is_interactive()
     sweep = _existing(scenario, out)
     if watch or stop_it:
         from synergy_tui.sweep.directory import find_sweep
@@ -93,27 +90,75 @@ def command(
 
             stop(sweep)
             return 0
+        foreground = no_ui or as_json or quiet or not terminal_is_interactive()
         return _follow(sweep, None, as_json, quiet) if foreground else _show(sweep)
-    plan = _check(scenario, sweep, overrides, backend_options, quiet)
+    if sweep is not None:
+        if overrides:
+            raise UserError(
+                f"Sweep {sweep.id} has begun: --set cannot change it any more.",
+                hint="Start another from its scenario.",
+            )
+        return resume(
+            sweep, dry_run=dry_run, no_ui=no_ui, as_json=as_json, quiet=quiet, **backend_options
+        )
+    from synergy_tui.sweep.start import begin, plan_new
+
+    plan = plan_new(scenario, overrides, **backend_options)
+    _announce(plan, quiet)
     if dry_run:
-        for point in plan.left:
-            echo(f"{point.name}  {', '.join(point.columns)}")
-        return 0
-    if sweep is None:
-        sweep = _create(scenario, plan, overrides, out)
+        return _list(plan)
+    sweep = begin(plan, out)
+    if not quiet:
+        echo(f"sweep  {sweep.path}", err=True)
+    return _run(sweep, plan.backend, no_ui=no_ui, as_json=as_json, quiet=quiet)
+
+
+def resume(
+    sweep: Sweep,
+    *,
+    dry_run: bool = False,
+    no_ui: bool,
+    as_json: bool,
+    quiet: bool,
+    ascii_only: bool | None = None,
+    **options: Any,
+) -> int:
+    """Continue what is not finished of a sweep; where all is, say so and how to look at it."""
+    from synergy_tui.sweep.start import plan_rest
+
+    if sweep.running:
+        raise UserError(
+            f"Sweep {sweep.id} is running already.",
+            hint=f"Watch it: `synergy attach {sweep.reference}`.",
+        )
+    plan = plan_rest(sweep, **options)
+    if plan is None:
         if not quiet:
-            echo(f"sweep  {sweep.path}", err=True)
-    return _run(sweep, plan.backend, foreground=foreground, as_json=as_json, quiet=quiet)
+            count = counted(len(sweep.names), "point")
+            echo(f"Sweep {sweep.id} is finished: {count}. There is nothing to continue.", err=True)
+            echo(
+                f"Look at it: `synergy attach {sweep.reference}`, or "
+                f"`synergy report {sweep.reference}`.",
+                err=True,
+            )
+        return int((sweep.ending() or {}).get("exit_code") or 0)
+    _announce(plan, quiet)
+    if dry_run:
+        return _list(plan)
+    return _run(
+        sweep, plan.backend, no_ui=no_ui, as_json=as_json, quiet=quiet, ascii_only=ascii_only
+    )
 
 
-@dataclass
-class _Plan:
-    """A sweep that can be run: its scenario, its points, those that are left, and how."""
+def _announce(plan: Plan, quiet: bool) -> None:
+    if not quiet:
+        echo(plan.announcement, err=True)
 
-    scenario: Scenario
-    points: list[Point]
-    left: list[Point]
-    backend: Backend
+
+def _list(plan: Plan) -> int:
+    for point in plan.left:
+        echo(f"{point.name}  {', '.join(point.columns)}")
+    return 0
 
 
 def _existing(name: str, out: Path | None) -> Sweep | None:
@@ -132,70 +177,21 @@ def _existing(name: str, out: Path | None) -> Sweep | None:
     return found
 
 
-def _check(
-    name: str,
-    existing: Sweep | None,
-    overrides: tuple[str, ...],
-    backend_options: dict[str, Any],
+def _run(
+    sweep: Sweep,
+    backend: Backend,
+    *,
+    no_ui: bool,
+    as_json: bool,
     quiet: bool,
-) -> _Plan:
-    """Check everything, and print what it will cost."""
-    from synergy_tui.running.preflight import check_device, check_inputs
-    from synergy_tui.scenario import find_scenario, load_scenario
-    from synergy_tui.sweep.estimate import estimate
-    from synergy_tui.sweep.executors.executor import choose
-    from synergy_tui.sweep.follow import announce
-    from synergy_tui.sweep.plan import expand
-
-    if existing is not None and overrides:
-        raise UserError(
-            f"Sweep {existing.id} has begun: --set cannot change it any more.",
-            hint="Start another from its scenario.",
-        )
-    if backend_options["ray"] or backend_options["executor"] == "ray":
-        require("ray", "ray")
-    else:
-        check_device(backend_options["device"])
-    if existing is not None:
-        scenario = existing.scenario()
-    else:
-        scenario = load_scenario(find_scenario(name), overrides=overrides)
-        if scenario.sweep is None:
-            raise UserError(
-                f"{name} has no [sweep] table.", hint=f"Run it once: `synergy run {name}`."
-            )
-    points = expand(scenario)
-    states = existing.states() if existing is not None else {}
-    left = [point for point in points if states.get(point.name) != "finished"]
-    if not left:
-        raise UserError(
-            f"All {len(points)} points are finished.", hint=f"Report: `synergy report {name}`."
-        )
-    backend = choose(scenario, [point.scenario for point in left], **backend_options)
-    check_inputs(left[0].scenario)
-    cost = estimate(left, workers=max(1, backend.workers), together=backend.together)
-    if not quiet:
-        echo(announce(cost, finished=len(points) - len(left), backend=str(backend)), err=True)
-    return _Plan(scenario, points, left, backend)
-
-
-def _create(name: str, plan: _Plan, overrides: tuple[str, ...], out: Path | None) -> Sweep:
-    from synergy_tui.running.recorder import versions
-    from synergy_tui.sweep.directory import create_sweep
-
-    scenario = plan.scenario.model_copy(update={"versions": versions()})
-    given = [part for override in overrides for part in ("--set", override)]
-    typed = shlex.join(["synergy", "sweep", name, *given])
-    return create_sweep(scenario, plan.points, out, command=typed)
-
-
-def _run(sweep: Sweep, backend: Backend, *, foreground: bool, as_json: bool, quiet: bool) -> int:
+    ascii_only: bool | None = None,
+) -> int:
     from synergy_tui.sweep.worker import launch
 
-    if foreground:
+    if no_ui or as_json or quiet or not terminal_is_interactive():
         return _follow(sweep, lambda: launch(sweep, backend), as_json, quiet)
     launch(sweep, backend)
-    return _show(sweep)
+    return _show(sweep, ascii_only)
 
 
 def _follow(
@@ -205,11 +201,11 @@ def _follow(
 
     code = follow(sweep, start, as_json=as_json, quiet=quiet)
     if code in (ExitCode.OK, ExitCode.EXPECTATION_FAILED) and not quiet and not as_json:
-        echo(f"report with  synergy report {sweep.path}", err=True)
+        echo(f"report with  synergy report {sweep.reference}", err=True)
     return code
 
 
-def _show(sweep: Sweep) -> int:
+def _show(sweep: Sweep, ascii_only: bool | None = None) -> int:
     from synergy_tui.app.app import open_sweep
 
-    return open_sweep(sweep)
+    return open_sweep(sweep, ascii_only=ascii_only)

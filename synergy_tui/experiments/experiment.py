@@ -28,6 +28,7 @@ from synergy_tui.files import (
     make_private,
     make_whole,
     read_own,
+    reference,
     require_file,
     stamped,
     write_whole,
@@ -54,6 +55,8 @@ _HALF_WRITTEN = re.compile(r"\..+\.([a-z0-9_]{8}|partial)|\.together")
 class Experiment:
     """A directory with one execution of a scenario; nothing is read until it is asked for."""
 
+    noun = "Experiment"
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
         self.id = self.path.name
@@ -64,6 +67,11 @@ class Experiment:
 
     def __repr__(self) -> str:
         return f"Experiment({str(self.path)!r})"
+
+    @property
+    def reference(self) -> str:
+        """What a command can be given to find it: its id, or its path where it lies elsewhere."""
+        return reference(self.path)
 
     @property
     def damage(self) -> str:
@@ -84,8 +92,9 @@ class Experiment:
         """Raise a `UserError` where the directory is damaged, or its log of a later version."""
         if found := self.damage:
             raise UserError(
-                f"Experiment {self.id} is damaged: {found}.",
-                hint=f"Repair that in {self.path}, or remove it all: `synergy rm {self.id}`.",
+                f"{self.noun} {self.id} is damaged: {found}.",
+                hint=f"Repair that in {self.path}, or remove it all: "
+                f"`synergy rm {self.reference}`.",
             )
         self.ending()
 
@@ -116,7 +125,7 @@ class Experiment:
         try:
             return datetime.datetime.fromisoformat(str(started)).astimezone(datetime.UTC)
         except (ValueError, OverflowError):
-            return _changed(self.path)
+            return changed(self.path)
 
     @property
     def scenario_name(self) -> str:
@@ -240,13 +249,17 @@ class Experiment:
             worker = self.worker()
             who = f"process {worker.pid} on {worker.host}" if worker else "another process"
             raise UserError(
-                f"Experiment {self.id} is being written by {who}.",
-                hint=f"Watch it with `synergy attach {self.id}`"
-                + (f", or end it with `synergy stop {self.id}`." if not self.watched else "."),
+                f"{self.noun} {self.id} is being written by {who}.",
+                hint=f"Watch it with `synergy attach {self.reference}`"
+                + (
+                    f", or end it with `synergy stop {self.reference}`."
+                    if not self.watched
+                    else "."
+                ),
             ) from error
         except (OSError, NotImplementedError) as error:  # the latter: a disk without locks
             raise UserError(
-                f"Experiment {self.id} cannot be written: {getattr(error, 'strerror', error)}."
+                f"{self.noun} {self.id} cannot be written: {getattr(error, 'strerror', error)}."
             ) from error
         try:
             if announce:
@@ -279,8 +292,8 @@ class Experiment:
             write_whole(self.path / WORKER, record)
         except OSError as error:
             raise UserError(
-                f"Experiment {self.id} cannot be written: {error.strerror or error}.",
-                hint=f"Make room, then continue with `synergy resume {self.id}`.",
+                f"{self.noun} {self.id} cannot be written: {error.strerror or error}.",
+                hint=f"Make room, then continue with `synergy resume {self.reference}`.",
                 exit_code=ExitCode.RUN_FAILED,
             ) from error
 
@@ -402,7 +415,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "id": experiment.id,
         "scenario": name_in(experiment.id),
         "state": "damaged",
-        "started": _changed(experiment.path).isoformat(timespec="seconds"),
+        "started": changed(experiment.path).isoformat(timespec="seconds"),
         "path": str(experiment.path),
         "exit_code": None,
         "verdict": "",
@@ -434,7 +447,7 @@ def name_in(identity: str) -> str:
     return re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", identity)
 
 
-def _changed(path: Path) -> datetime.datetime:
+def changed(path: Path) -> datetime.datetime:
     """Return when ``path`` was changed, aware, UTC; 1970 where its file system has no such year."""
     try:
         return datetime.datetime.fromtimestamp(path.stat().st_mtime, tz=datetime.UTC)

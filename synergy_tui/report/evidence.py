@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
-from synergy_tui.experiments.experiment import Experiment, find_experiment, is_experiment
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, leaf, run_record
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
-from synergy_tui.files import expand
 from synergy_tui.report.nulls import Place, with_nulls
 from synergy_tui.report.statistics.observations import BoundCheck, Numbers, Observation
 from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
-from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.entries import Entry, find_entry
+from synergy_tui.sweep.plan import PlannedPoint
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class Evidence:
 def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     """Read sweeps and experiments: directories, or ids (or what is unique of them) in ``out``."""
     evidence = Evidence()
-    for found in [_find(name, out) for name in names]:
+    for found in [find_entry(name, out) for name in names]:
         _add(evidence, found, several=len(names) > 1)
     if not evidence.rows:
         raise UserError(
@@ -110,29 +111,7 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     return evidence
 
 
-def _find(name: str, out: str | Path | None) -> Sweep | Experiment:
-    found = _find_any(name, out)
-    found.require_sound()
-    return found
-
-
-def _find_any(name: str, out: str | Path | None) -> Sweep | Experiment:
-    path = expand(name)
-    if is_experiment(path):
-        return Experiment(path)
-    try:
-        return find_sweep(name, out, damaged=True)
-    except UserError as no_sweep:
-        try:
-            return find_experiment(name, out, damaged=True)
-        except UserError as no_experiment:
-            raise UserError(
-                f"There is neither a sweep nor an experiment '{name}'.",
-                hint=no_experiment.hint or no_sweep.hint,
-            ) from no_experiment
-
-
-def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> None:
+def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
     scenario = found.scenario()
     if isinstance(found, Sweep):
         prefix = f"{scenario.name.removeprefix('sweep_').replace('_', ' ')}: " if several else ""

@@ -18,16 +18,23 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment, create_experiment, match_id
+from synergy_tui.experiments.events import Event, last_events, status_of
+from synergy_tui.experiments.experiment import (
+    Experiment,
+    changed,
+    create_experiment,
+    match_id,
+)
 from synergy_tui.files import (
     clear_leftovers,
     damage,
@@ -36,22 +43,38 @@ from synergy_tui.files import (
     make_private,
     make_whole,
     read_own,
+    reference,
     stamped,
     write_whole,
 )
-from synergy_tui.scenario import Scenario, load_scenario
-from synergy_tui.scenario.sweep import Prediction
-from synergy_tui.sweep.plan import PlannedPoint, Point
+
+if TYPE_CHECKING:
+    from synergy_tui.experiments.worker import Worker
+    from synergy_tui.scenario import Scenario
+    from synergy_tui.scenario.sweep import Prediction
+    from synergy_tui.sweep.plan import PlannedPoint, Point
 
 SCENARIO = "sweep.toml"
 PLAN = "plan.json"
+EVENTS = "sweep.jsonl"
+LOG = "sweep.log"
+
+
+def _held(path: Path) -> Experiment:
+    """The directory of a sweep, as one that a process locks and names itself in."""
+    holder = Experiment(path)
+    holder.noun = "Sweep"
+    return holder
 
 
 class Sweep:
     """A directory that contains one execution of a sweep; nothing is read before it is needed."""
 
+    noun = "Sweep"
+
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
+        self._held = _held(self.path)
 
     @property
     def id(self) -> str:
@@ -60,14 +83,16 @@ class Sweep:
 
     @property
     def events_path(self) -> Path:
-        return self.path / "sweep.jsonl"
+        return self.path / EVENTS
 
     @property
     def log_path(self) -> Path:
         """What the driver and its libraries print."""
-        return self.path / "sweep.log"
+        return self.path / LOG
 
     def scenario(self) -> Scenario:
+        from synergy_tui.scenario import load_scenario
+
         return load_scenario(self.path / SCENARIO)
 
     @cached_property
@@ -76,16 +101,40 @@ class Sweep:
 
     @cached_property
     def points(self) -> list[PlannedPoint]:
+        from synergy_tui.sweep.plan import PlannedPoint
+
+        _ = self.names  # raises where one is not a name
         try:
-            points = [PlannedPoint(**each) for each in self._plan["points"]]
+            return [PlannedPoint(**each) for each in self._plan["points"]]
         except (KeyError, TypeError) as error:
             raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
-        for point in points:
-            # A point's name is a directory's, which must not lead out of the sweep.
-            name = point.name
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The points' names, which are those of their directories."""
+        try:
+            names = [each["name"] for each in self._plan["points"]]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.path / PLAN} cannot be read: {error}.") from error
+        for name in names:
+            # It must not lead out of the sweep.
             if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
                 raise UserError(f"{self.path / PLAN} cannot be read: {name!r} is not a name.")
-        return points
+        return names
+
+    @cached_property
+    def started(self) -> datetime.datetime:
+        """When it was made, by its plan, else by the plan's age; aware, UTC."""
+        try:
+            made = datetime.datetime.fromisoformat(str(self._plan.get("made")))
+            return made.astimezone(datetime.UTC)
+        except (UserError, ValueError, OverflowError):
+            return changed(self.path / PLAN)
+
+    @property
+    def reference(self) -> str:
+        """What a command can be given to find it: its id, or its path where it lies elsewhere."""
+        return reference(self.path)
 
     @property
     def command(self) -> str:
@@ -122,46 +171,95 @@ class Sweep:
 
     def states(self) -> dict[str, str]:
         """Point → state of its experiment (``Experiment.state``)."""
-        return {point.name: self.experiment(point.name).state() for point in self.points}
+        return {name: self.experiment(name).state() for name in self.names}
+
+    @property
+    def damage(self) -> str:
+        """What makes the directory unusable, as a clause; empty where nothing does."""
+        files = (SCENARIO, PLAN, EVENTS, LOG)
+        if found := damage(self.path, files, ["points"]) or self._held.damage:
+            return found
+        for name in (SCENARIO, PLAN):
+            if not (self.path / name).exists():
+                return f"{name} is missing"
+        try:
+            return damage(self.path / "points", (), self.names)
+        except UserError as error:
+            return f"{PLAN} {error.message.partition(PLAN)[2].strip().rstrip('.')}"
+
+    def require_sound(self) -> None:
+        """Raise a `UserError` where the directory is damaged, or its log of a later version."""
+        if found := self.damage:
+            raise UserError(
+                f"Sweep {self.id} is damaged: {found}.",
+                hint=f"Repair that in {self.path}, or remove it all: "
+                f"`synergy rm {self.reference}`.",
+            )
+        self.ending()
+
+    def ending(self) -> Event | None:
+        """Return the driver's closing event, unless another driver has begun after it."""
+        for event in reversed(last_events(self.events_path, size=64 * 1024)):
+            if event["kind"] == "sweep_finished":
+                return event
+            if event["kind"] == "sweep_started":
+                return None
+        return None
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the sweep for running it."""
-        holder = Experiment(self.path)
-        with ExitStack() as held:
-            try:
-                held.enter_context(holder.lock())
-            except UserError as error:
-                worker = holder.worker()
-                who = f"process {worker.pid} on {worker.host}" if worker else "another process"
-                raise UserError(
-                    f"Sweep {self.id} is being run by {who}.",
-                    hint=f"Watch it with `synergy sweep {self.path} --watch`.",
-                ) from error
+    def lock(self, *, announce: bool = True) -> Iterator[None]:
+        """Hold the sweep for running it, or (without ``announce``) for removing it."""
+        if announce:
+            self.require_sound()
+        with self._held.lock(announce=announce):
             yield
+
+    @property
+    def writer(self) -> Worker | None:
+        """The live process on this machine that runs it."""
+        return self._held.writer
 
     @property
     def running(self) -> bool:
         """Whether a live process runs it."""
-        return Experiment(self.path).writer is not None
+        return self.writer is not None
 
-    def require_sound(self) -> None:
-        """Raise a `UserError` where something in the directory is not what its name promises."""
-        files = (SCENARIO, PLAN, self.events_path.name, self.log_path.name)
-        if found := damage(self.path, files, ["points"]) or Experiment(self.path).damage:
-            raise UserError(f"Sweep {self.id} is damaged: {found}.", hint=f"Repair {self.path}.")
+    @property
+    def idle(self) -> float:
+        """Seconds since a log in it was written to, or since it was made."""
+        logs = [self.events_path]
+        with suppress(UserError):  # of a plan that is damaged
+            logs += [self.experiment(name).events_path for name in self.names]
+        times = [log.lstat().st_mtime for log in logs if os.path.lexists(log)]
+        return time.time() - max(times, default=self.path.lstat().st_mtime)
 
+    def state(self) -> str:
+        """Return one of ``STATES``, as an experiment does.
 
-def is_sweep(path: Path) -> bool:
-    """Whether a directory contains a sweep that may be read, and is not being made or removed."""
-    try:
-        return (
-            not path.name.startswith(".")
-            and path.is_dir()
-            and all(map(os.path.lexists, (path / PLAN, path / SCENARIO)))
-        )
-    except (OSError, ValueError):
-        return False
+        ``finished`` means that every point is; ``dead``, that its driver ended without closing the
+        log. A driver on another machine counts as running while some log was written to within the
+        last minute.
+        """
+        if self.damage:
+            return "damaged"
+        if self.running:
+            return "running"
+        try:
+            ending = self.ending()
+            worker = self._held.worker()
+            if ending is not None and (state := status_of(ending.get("exit_code"))) == "finished":
+                return state
+            # Points may have been resumed one by one since.
+            states = set(self.states().values())
+            if states == {"finished"} or "running" in states:
+                return states.pop() if len(states) == 1 else "running"
+            if ending is not None:
+                return status_of(ending.get("exit_code"))
+            if worker is not None and not worker.here and abs(self.idle) < 60.0:
+                return "running"
+        except (UserError, OSError):
+            return "damaged"
+        return "dead" if self.events_path.exists() or worker is not None else "new"
 
 
 def create_sweep(
@@ -176,6 +274,8 @@ def create_sweep(
     ``command`` is what would start another like it, for reports; the scenario in the directory when
     absent.
     """
+    from synergy_tui.sweep.plan import PlannedPoint
+
     fields = [field.name for field in dataclasses.fields(PlannedPoint)]
     plan = {
         "v": 1,
@@ -199,6 +299,29 @@ def create_sweep(
     return Sweep(make_whole(stamped(root, scenario.name or "sweep"), fill))
 
 
+def is_sweep(path: Path) -> bool:
+    """Whether a directory is meant to be a sweep (`Sweep.damage`), and is not being made."""
+    try:
+        return (
+            not path.name.startswith(".")
+            and path.is_dir()
+            and any(map(os.path.lexists, (path / SCENARIO, path / EVENTS)))
+        )
+    except (OSError, ValueError):
+        return False
+
+
+def list_sweeps(out: str | Path | None = None) -> list[Sweep]:
+    """Return the sweeps of a folder, oldest first; none when there is no folder yet."""
+    root = home(out)
+    try:
+        return [Sweep(path) for path in sorted(root.iterdir()) if is_sweep(path)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError as error:
+        raise UserError(f"{root} cannot be read: {error.strerror}.") from error
+
+
 def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:
     """The sweep that a path, an id, a unique part of one, or ``last`` means.
 
@@ -214,11 +337,10 @@ def _find(name: str, out: str | Path | None) -> Sweep:
     path = expand(name)
     if is_sweep(path):
         return Sweep(path)
-    root = home(out)
-    every = sorted(each for each in root.glob("*") if is_sweep(each)) if root.is_dir() else []
+    every = list_sweeps(out)
     if name == "last" and every:
-        return Sweep(every[-1])
-    found = match_id(name, [each.name for each in every])
+        return max(every, key=lambda sweep: sweep.started)
+    found = match_id(name, [each.id for each in every])
     if found is None:
-        raise UserError(f"There is no sweep '{name}' in {root}.")
-    return Sweep(root / found)
+        raise UserError(f"There is no sweep '{name}' in {home(out)}.")
+    return Sweep(home(out) / found)

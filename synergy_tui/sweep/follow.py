@@ -16,23 +16,11 @@ from synergy_tui.experiments.metrics import run_record
 from synergy_tui.running.signals import Stopper, stop_on_signals
 from synergy_tui.streams import Outlet, outlet_of
 from synergy_tui.sweep.directory import Sweep
-from synergy_tui.sweep.estimate import Estimate
 from synergy_tui.sweep.overview import Overview, PointView
-from synergy_tui.words import counted, duration, number, size
+from synergy_tui.words import duration, number
 
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 90.0
-
-
-def announce(estimate: Estimate, *, finished: int, backend: str) -> str:
-    """What a sweep will cost, in a sentence."""
-    before = f"{counted(finished, 'point')} finished; " if finished else ""
-    todo = f"{counted(estimate.points, 'point')}, {counted(estimate.runs, 'run')} to go"
-    needs = f"about {duration(estimate.seconds)} and {size(estimate.memory)}"
-    return (
-        f"{before}{todo}: {needs}, {backend} "
-        "(an estimate; within a factor of two on an idle machine)"
-    )
 
 
 def follow(

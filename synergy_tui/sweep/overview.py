@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from synergy_tui.experiments.events import Event, EventReader
 from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.sweep.directory import PlannedPoint, Sweep
+from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.plan import PlannedPoint
 
 
 @dataclass
@@ -19,6 +20,7 @@ class PointView:
     state: ExperimentState = field(default_factory=ExperimentState)
     status: str = "waiting"  # or running, finished, failed, stopped, lost
     attempt: int = 0  # the newest
+    reason: str = ""  # why it did not finish
 
     @property
     def progress(self) -> float:
@@ -88,3 +90,4 @@ class Overview:
             view.status, view.attempt = "running", int(str(event.get("attempt") or 1))
         elif kind == "point_ended":
             view.status = str(event.get("state"))
+            view.reason = str(event.get("reason") or "")

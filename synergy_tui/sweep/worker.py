@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import guarded, start_detached, worker_options
 from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
@@ -25,18 +25,29 @@ def launch(sweep: Sweep, backend: Backend) -> subprocess.Popen[bytes]:
     if sweep.running:
         raise UserError(
             f"Sweep {sweep.id} is being run already.",
-            hint=f"Watch it with `synergy sweep {sweep.path} --watch`.",
+            hint=f"Watch it with `synergy attach {sweep.reference}`.",
         )
     options = backend.as_options()
     module = "synergy_tui.sweep.worker"
     return start_detached(module, str(sweep.path), *options, log=sweep.log_path)
 
 
-def stop(sweep: Sweep) -> None:
-    """Ask the driver to checkpoint everything and stop; returns at once."""
-    worker = Experiment(sweep.path).writer
-    if worker is None or not worker.stop(sweep.path):
-        raise UserError(f"Sweep {sweep.id} is not being run.")
+def stop(sweep: Sweep, *, wait: float = 0.0) -> str:
+    """Ask the driver to checkpoint everything and stop; return the sweep's state.
+
+    At most ``wait`` seconds are waited for its end. A `UserError` says that no driver runs here.
+    """
+    worker = sweep.writer
+    if worker is None:
+        raise UserError(
+            f"Sweep {sweep.id} is not being run here (it is {sweep.state()}).",
+            hint=f"Continue it: `synergy resume {sweep.reference}`.",
+        )
+    if worker.stop(sweep.path):
+        deadline = time.monotonic() + wait
+        while worker.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+    return sweep.state()
 
 
 def make_executor(backend: Backend, sweep: Sweep, table: SweepTable) -> Executor:

@@ -315,3 +315,46 @@ def test_a_sweep_with_links_is_damaged(tmp_path: Path, outside: Path) -> None:
         link_to_folder(sweep / name, outside)
         with pytest.raises(UserError, match=f"is damaged: {name} is a link"):
             find_sweep(str(sweep))
+
+
+def test_a_damaged_sweep_is_listed_as_damaged_and_only_removed(
+    call: Call, finished: Experiment, home: Path, outside: Path
+) -> None:
+    lies: list[tuple[str, Callable[[Path, Path], None]]] = [
+        *((name, lie) for name in ("plan.json", "sweep.toml", "sweep.jsonl", "sweep.log", ".lock")
+          for lie in NOT_FILES),
+        *(("points", lie) for lie in NOT_FOLDERS),
+        ("points/one", link_to_folder),
+        *(("plan.json", text(content))
+          for content in ("", "[]", "{}", '{"points": [{"name": ".."}]}')),
+    ]  # fmt: skip
+    before = contents(outside)
+    for number, (name, lie) in enumerate(lies):
+        path = home / f"sweep-{number:03d}"
+        (path / "points").mkdir(parents=True)
+        for file in ("sweep.toml", "sweep.jsonl"):
+            (path / file).touch()
+        (path / "plan.json").write_text('{"points": [{"name": "one"}]}')
+        if name == "points":
+            (path / name).rmdir()
+        else:
+            (path / name).unlink(missing_ok=True)
+        lie(path / name, outside)
+    listed = {
+        each["id"]: each for each in map(json.loads, call("ls", "--json").stdout.splitlines())
+    }
+    assert listed[finished.id]["state"] == "finished"
+    for number, (name, _) in enumerate(lies):
+        identity = f"sweep-{number:03d}"
+        found = listed[identity]
+        assert (found["kind"], found["state"]) == ("sweep", "damaged"), (name, found)
+        assert found["problem"].startswith(Path(name).name), found
+        for command, *options in (["show"], ["attach"], ["replay"], ["stop", "--wait", "0"],
+                                  ["resume", "--no-ui"], ["sweep"], ["report"]):  # fmt: skip
+            result = call(command, identity, *options)
+            assert result.exit_code == 2, (name, command, result.stderr)
+            assert "is damaged: " in result.stderr, (name, command, result.stderr)
+    names = [f"sweep-{number:03d}" for number in range(len(lies))]
+    assert call("rm", "--yes", *names).exit_code == 0
+    assert [path.name for path in home.iterdir()] == [finished.id]
+    assert contents(outside) == before

@@ -1,9 +1,9 @@
-"""Where to begin: the scenarios that can be run, and the experiments that were."""
+"""Where to begin: the scenarios that can be run, and the experiments and sweeps that were."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,19 +15,24 @@ from textual.widgets.option_list import Option
 
 from synergy_tui import words
 from synergy_tui.app import keys
-from synergy_tui.app.session import OpenExperiment
+from synergy_tui.app.session import OpenExperiment, OpenSweep
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment, list_experiments, summary
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.scenario import library
+from synergy_tui.sweep.directory import SCENARIO as SWEEP_SCENARIO, Sweep
+from synergy_tui.sweep.entries import list_entries, summary
 
 MOST = 200
-"""How many of the newest experiments are listed."""
+"""How many of the newest experiments and sweeps are listed."""
 NARROW = 96
 """Below this width the details stand beneath the list."""
 LONGEST = 24
 """Characters of a scenario's name in the list, at most."""
+
+if TYPE_CHECKING:
+    from synergy_tui.sweep.start import Plan
 
 MUTED = "$foreground 60%"
 
@@ -41,6 +46,7 @@ _STATES = {
         "$text-warning",
         "enter shows how far it came; to continue:\nsynergy resume {id}",
     ),
+    "damaged": ("✗", "$text-error", "it cannot be opened; to remove it:\nsynergy rm {id}"),
     "dead": ("?", "$text-error", "its worker is gone; to continue:\nsynergy resume {id}"),
 }
 """Mark, style, and what can be done, by state."""
@@ -85,6 +91,7 @@ class PickerScreen(Screen[None]):
         self._found: dict[str, dict[str, Any]] = {}
         self._problem = ""
         self._starting = False
+        self._plans: dict[str, Plan] = {}  # of the sweep that may be started by another enter
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -121,12 +128,17 @@ class PickerScreen(Screen[None]):
         entries = library.scenarios()
         problem = ""
         try:
-            found = list_experiments(self._home)[-MOST:]
+            found = list_entries(self._home)[-MOST:]
         except UserError as error:
             found, problem = [], error.message
         listed = [
-            {**summary(experiment), "entry": library.read(experiment.path / "scenario.toml")}
-            for experiment in reversed(found)
+            {
+                **summary(each),
+                "entry": library.read(
+                    each.path / (SWEEP_SCENARIO if isinstance(each, Sweep) else "scenario.toml")
+                ),
+            }
+            for each in reversed(found)
         ]
         self.app.call_from_thread(self._show, entries, listed, problem)
 
@@ -136,9 +148,10 @@ class PickerScreen(Screen[None]):
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
         self._found = {f"experiment:{each['path']}": each for each in found}
         self._problem = problem
-        self._entitle(
-            f"{words.counted(len(entries), 'scenario')} · {words.counted(len(found), 'experiment')}"
-        )
+        kinds = [each["kind"] for each in found]
+        counts = [words.counted(len(entries), "scenario")]
+        counts += [words.counted(kinds.count(kind), kind) for kind in sorted(set(kinds))]
+        self._entitle(" · ".join(counts))
         names = [entry.path.stem for entry in entries] + [each["scenario"] for each in found]
         width = min(max(map(len, names), default=0), LONGEST)
         listed = self.query_one("#list", OptionList)
@@ -156,7 +169,7 @@ class PickerScreen(Screen[None]):
             listed.add_option(Option(_scenario_line(entry, width), id=name))
         if not entries:
             listed.add_option(nothing("none in ./scenarios"))
-        listed.add_option(heading("EXPERIMENTS"))
+        listed.add_option(heading("EXPERIMENTS AND SWEEPS"))
         for name, each in self._found.items():
             listed.add_option(Option(_experiment_line(each, width), id=name))
         if not found:
@@ -165,6 +178,7 @@ class PickerScreen(Screen[None]):
         listed.focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        self._plans = {}
         self.query_one("#details", Static).update(self._about(event.option_id or ""))
 
     def _about(self, name: str) -> Content:
@@ -188,18 +202,23 @@ class PickerScreen(Screen[None]):
 
     def _open(self, name: str) -> None:
         if name in self._found:
-            state = self._found[name]["state"]
-            self._follow(Experiment(self._found[name]["path"]), state)
+            each = self._found[name]
+            if each["kind"] == "sweep":
+                self._open_sweep(each)
+                return
+            self._follow(Experiment(each["path"]), each["state"])
         elif name in self._entries and not self._starting:
             entry = self._entries[name]
-            if entry.sweep:
-                self.notify(f"A sweep is run by: synergy sweep {entry.path}", timeout=8)
-                return
+            plan = self._plans.get(name)
+            if not entry.sweep:
+                word, start = "Starting", lambda: self._start(entry.path)
+            elif plan is None:
+                word, start = "Estimating", lambda: self._estimate(name, entry.path)
+            else:
+                word, start = "Starting", lambda: self._start_sweep(plan)
             self._starting = True
-            self.query_one("#details", Static).update(f"Starting {entry.title} …")
-            self.run_worker(
-                lambda: self._start(entry.path), thread=True, exit_on_error=False, group="start"
-            )
+            self.query_one("#details", Static).update(f"{word} {entry.title} …")
+            self.run_worker(start, thread=True, exit_on_error=False, group="start")
 
     def _start(self, path: Path) -> None:
         """Make the experiment and start its worker: reading and forking, off the event loop."""
@@ -214,6 +233,59 @@ class PickerScreen(Screen[None]):
             self.app.call_from_thread(self._refuse, error)
             return
         self.app.call_from_thread(self._follow, experiment, "running")
+
+    def _estimate(self, name: str, path: Path) -> None:
+        """What a sweep would cost, to be confirmed before it starts."""
+        from synergy_tui.sweep.start import plan_new
+
+        try:
+            plan = plan_new(str(path))
+        except UserError as error:
+            self.app.call_from_thread(self._refuse, error)
+            return
+        self.app.call_from_thread(self._ask, name, plan)
+
+    def _ask(self, name: str, plan: Plan) -> None:
+        self._starting = False
+        listed = self.query_one("#list", OptionList)
+        at = listed.highlighted
+        if at is None or listed.get_option_at_index(at).id != name:
+            return  # the cursor has gone elsewhere
+        self._plans = {name: plan}
+        self.query_one("#details", Static).update(
+            Content.assemble(
+                ("Start this sweep?\n\n", "bold"),
+                f"{plan.announcement}\n\n",
+                ("enter starts it", "$text-warning"),
+                "; it continues when you leave. Any other line leaves it.",
+            )
+        )
+
+    def _start_sweep(self, plan: Plan) -> None:
+        from synergy_tui.sweep.start import begin
+        from synergy_tui.sweep.worker import launch
+
+        try:
+            sweep = begin(plan, self._home)
+            launch(sweep, plan.backend)
+        except UserError as error:
+            self.app.call_from_thread(self._refuse, error)
+            return
+        self.app.call_from_thread(self._follow_sweep, sweep)
+
+    def _open_sweep(self, each: dict[str, Any]) -> None:
+        sweep = Sweep(each["path"])
+        try:
+            sweep.require_sound()
+        except UserError as error:
+            self._refuse(error)
+            return
+        self._follow_sweep(sweep)
+
+    def _follow_sweep(self, sweep: Sweep) -> None:
+        self._starting = False
+        self._plans = {}
+        self.post_message(OpenSweep(sweep))
 
     def _refuse(self, error: UserError) -> None:
         self._starting = False
@@ -270,7 +342,7 @@ def _about_scenario(entry: library.Entry) -> Content:
         parts.append(f"runs   {', '.join(entry.runs)}\n")
     parts.append((f"file   {entry.path}\n\n", MUTED))
     parts.append(
-        f"A sweep of many experiments: synergy sweep {entry.path}"
+        "A sweep of many experiments: enter estimates its time before it asks to start it"
         if entry.sweep
         else "enter runs it; it continues when you leave"
     )

@@ -6,7 +6,7 @@ Pure drawing: views in, a canvas out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
-from synergy_tui.experiments.metrics import leaf
 from synergy_tui.experiments.state import RunState
+from synergy_tui.sweep.measures import Measure
 from synergy_tui.words import cut, number
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -51,38 +51,12 @@ class Line:
     cells: Sequence[Cell | None]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What the cells show: a run's series, with a name and a unit for people."""
-
-    name: str
-    unit: str
-    curve: Callable[[RunState], npt.NDArray[np.float64]]
-
-    def cell(self, run: RunState | None) -> Cell | None:
-        """The cell of a run; nothing while there is no number."""
-        if run is None:
-            return None
-        curve = self.curve(run)
-        return Cell(curve, number(float(curve[-1]), 3)) if curve.size else None
-
-
-def _probed(group: str, key: str) -> Callable[[RunState], npt.NDArray[np.float64]]:
-    def curve(run: RunState) -> npt.NDArray[np.float64]:
-        values = [leaf(probe.overall, (group, key)) for probe in run.probes]
-        return np.array(
-            [float(v) if isinstance(v, int | float) else math.nan for v in values], dtype=np.float64
-        )
-
-    return curve
-
-
-MEASURES = (
-    Measure("loss", "nats", lambda run: run.losses),
-    Measure("steps to sink", "mean expected hitting time", _probed("mixing", "hitting_time_mean")),
-    Measure("minimax fidelity", "sink excluded", _probed("fidelity", "minimax")),
-    Measure("amplification", "over the best head", _probed("synergy", "fidelity_amplification")),
-)
+def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
+    """The cell of a run; nothing while there is no number."""
+    if run is None:
+        return None
+    value = measure.value(run)
+    return None if math.isnan(value) else Cell(measure.curve(run), number(value, 3))
 
 
 def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:
@@ -145,7 +119,10 @@ def draw_grid(
     muted, text_style = MUTED, TEXT
     canvas.write(2, 0, "point", muted)
     for at, column in enumerate(shown):
-        canvas.write(left + at * cell, 0, headings[column][: cell - 1], muted)
+        # Over the number; a longer name reaches over the curve.
+        heading = cut(headings[column], cell - 2)
+        over = max(0, length + 1 - max(0, len(heading) - VALUE))
+        canvas.write(left + at * cell + over, 0, heading, muted)
     before, after = ("<", ">") if ascii_only else ("◂", "▸")
     if start:
         canvas.write(left - 5, 0, f"{before} {start}"[:5], muted)

@@ -23,9 +23,7 @@ Call = Callable[..., Result]
     [
         (["scenarios/example2.toml"], "has no [sweep] table"),
         (["nothing"], "nothing"),
-        (["--ray", "local", "--executor", "pool", "{sweep}"], "All 4 points are finished"),
         (["{sweep}", "--set", "sweep.seeds=9"], "has begun"),
-        (["{sweep}"], "All 4 points are finished"),
     ],
 )
 def test_mistakes_exit_2(

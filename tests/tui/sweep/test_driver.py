@@ -123,7 +123,7 @@ def test_two_drivers_cannot_run_one_sweep(sweep: Sweep) -> None:
         thread.start()
         thread.join()
         assert sweep.running
-    assert "is being run by process" in refused[0]
+    assert "is being written by process" in refused[0]
     assert not sweep.running
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from synergy_tui.scenario import TrainedRun, parse_scenario
 from synergy_tui.sweep.estimate import START_SECONDS, cost, estimate, measure_rate
-from synergy_tui.sweep.follow import announce
+from synergy_tui.sweep.start import announce
 from tests.tui.sweep.test_plan import points_of
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +15,13 @@ from textual.widgets import OptionList
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.screens.picker import PickerScreen
+from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.scenario import library
 from synergy_tui.words import age
 from tests.tui.app import synthetic
 from tests.tui.app.conftest import screen_text, until
+from tests.tui.conftest import DESIGNED
+from tests.tui.recorded_sweeps import record
 
 GOOD = 'title = "Two heads"\ndescription = """\nWhat it\nshows."""\n[[runs]]\nname = "both"\n'
 
@@ -166,3 +170,43 @@ def test_ages_are_for_people() -> None:
     now = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
     assert age("2026-11-23T11:55:00+00:00", now) == "5 min ago"
     assert age("not a date", now) == ""
+
+
+async def test_a_sweep_opens_and_the_picker_comes_back(home: Path, tmp_path: Path) -> None:
+    sweep = record(tmp_path / "recorded")
+    shutil.move(sweep.path, home / sweep.id)
+    async with picking(home) as pilot:
+        await until(lambda: "sweep_heads" in screen_text(pilot.app), pilot)
+        assert "1 sweep" in screen_text(pilot.app)
+        listed = pilot.app.screen.query_one(OptionList)
+        listed.highlighted = next(
+            at for at in range(listed.option_count)
+            if str(listed.get_option_at_index(at).id).endswith(sweep.id)
+        )  # fmt: skip
+        await until(lambda: "10 of 10 points finished" in screen_text(pilot.app), pilot)
+        await pilot.press("enter")
+        await until(lambda: isinstance(pilot.app.screen, SweepScreen), pilot)
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, PickerScreen), pilot)
+
+
+async def test_a_sweep_starts_only_after_its_estimate_is_confirmed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Path] = []
+    monkeypatch.setattr(
+        "synergy_tui.sweep.worker.launch", lambda sweep, backend: launched.append(sweep.path)
+    )
+    (home.parent / "scenarios" / "broken.toml").unlink()
+    (home.parent / "scenarios" / "good.toml").write_text(DESIGNED)
+    async with picking(home) as pilot:
+        await pilot.press("enter")
+        await until(lambda: "4 points, 8 runs to go: about" in screen_text(pilot.app), pilot)
+        assert not launched
+        await pilot.press("j", "k")
+        await pilot.press("enter")
+        await until(lambda: "Start this sweep?" in screen_text(pilot.app), pilot)
+        assert not launched, "going to another line takes the question back"
+        await pilot.press("enter")
+        await until(lambda: isinstance(pilot.app.screen, SweepScreen), pilot)
+        assert [(path / "plan.json").is_file() for path in launched] == [True]

@@ -1,36 +1,123 @@
-"""The overview of a sweep, driven by keys on a sweep that was run."""
+"""The screen of a sweep, driven by keys on recorded logs."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.sweep.directory import Sweep
-from tests.tui.app.conftest import screen_text, until
+from tests.tui.app.conftest import screen_lines, screen_text, until
+from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, record
 
 
-async def test_overview_shows_points_and_drills_into_one(designed_sweep: Sweep) -> None:
-    app = SynergyApp(
-        opening=lambda: SweepScreen(designed_sweep), keymap={}, ascii_only=False, clock=lambda: 0.0
-    )
-    async with app.run_test(size=(100, 24)) as pilot:
-        await until(lambda: "4/4 points" in screen_text(app), pilot)
-        text = screen_text(app)
-        for point in designed_sweep.points:
-            assert "✓" in text
-            assert point.name in text
-        for run in ("heads-1", "heads-4"):
-            assert run in text
-        assert "DONE" in text
-        assert "steps to sink (mean expected hitting time)" in text
-        await pilot.press("m")
-        await until(lambda: "minimax fidelity (sink excluded)" in screen_text(app), pilot)
-        await pilot.press("right", "left", "down", "enter")
-        await until(lambda: isinstance(app.screen, DashboardScreen), pilot)
-        await until(lambda: "heads-4" in screen_text(app), pilot)
+@asynccontextmanager
+async def looking(
+    sweep: Sweep, size: tuple[int, int] = (100, 24), *, ascii_only: bool = False
+) -> AsyncIterator[Pilot[None]]:
+    """The app on a sweep, once its groups and verdicts are there."""
+    screen = SweepScreen(sweep)
+    app = SynergyApp(opening=lambda: screen, keymap={}, ascii_only=ascii_only, clock=lambda: 0.0)
+    async with app.run_test(size=size) as pilot:
+        await until(
+            lambda: screen.judged is not None and "heads-8" in screen_text(app), pilot, 2000
+        )
+        yield pilot
+
+
+async def sees(pilot: Pilot[None], *texts: str) -> None:
+    await until(lambda: all(text in screen_text(pilot.app) for text in texts), pilot)
+
+
+async def test_groups_have_means_intervals_and_a_scale(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("m", "m")
+        await sees(pilot, "10/10 points", "DONE", "minimax fidelity", "clearer", "reference")
+        lines = screen_lines(pilot.app)
+        heading = next(line for line in lines if "seeds" in line)
+        row = next(line for line in lines if "heads-4" in line)
+        assert row[heading.index("mean") :].startswith("."), "headings stand over their values"
+        assert row[heading.index("95 %") :].startswith("[")
+        assert "•" in row or "·" in row
+        one = heading.rindex(" 1 ") + 1
+        assert row[one] in "│·•●", "1 is where the heading says"
+
+
+async def test_enter_goes_down_to_a_point_and_escape_comes_back(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("down", "down", "down", "down", "enter")  # the first of the second group
+        await sees(pilot, "only copy", "copy-s0")
+        assert "sort-s0" not in screen_text(pilot.app)
+        await pilot.press("enter")
+        await until(lambda: isinstance(pilot.app.screen, DashboardScreen), pilot)
+        await sees(pilot, "heads-4")
         await pilot.press("escape")
-        await until(lambda: isinstance(app.screen, SweepScreen), pilot)
-        assert "minimax fidelity" in screen_text(app)
+        await sees(pilot, "only copy")
+        await pilot.press("escape")
+        await sees(pilot, "seeds")
+
+
+async def test_a_sweep_that_runs_shows_what_failed(tmp_path: Path) -> None:
+    sweep = record(tmp_path, finished=False)
+    with sweep.lock():
+        async with looking(sweep) as pilot:
+            await sees(pilot, "RUNNING", "7/10 points", "1 failed", "  4 ")
+            await pilot.press("f", "f")
+            await sees(pilot, "only failed", FAILED, "the loss is nan")
+            assert RUNNING not in screen_text(pilot.app)
+            await pilot.press("f", "f")
+            await sees(pilot, "only waiting", WAITING)
+            await pilot.press("f", "s", "s")
+            await sees(pilot, "by state")
+            lines = screen_lines(pilot.app)
+            assert RUNNING in next(line for line in lines if "-s" in line), "what runs comes first"
+
+
+async def test_a_point_that_finishes_is_counted_while_one_looks(tmp_path: Path) -> None:
+    sweep = record(tmp_path, finished=False)
+    async with looking(sweep) as pilot:
+        await sees(pilot, "7/10 points", "STOPPED")
+        whole = record(tmp_path / "other")
+        for name in (RUNNING, WAITING, FAILED):
+            target = sweep.experiment(name).events_path
+            target.write_bytes(whole.experiment(name).events_path.read_bytes())
+        log = whole.events_path.read_text().splitlines(keepends=True)
+        with sweep.events_path.open("a") as file:
+            file.writelines(line for line in log if f'"{WAITING}"' in line)
+        await sees(pilot, "8/10 points")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40), (200, 60)])
+@pytest.mark.parametrize("ascii_only", [False, True])
+async def test_every_size_shows_groups_points_and_verdicts(
+    size: tuple[int, int], ascii_only: bool, tmp_path: Path
+) -> None:
+    async with looking(record(tmp_path), size, ascii_only=ascii_only) as pilot:
+        if ascii_only:
+            assert screen_text(pilot.app).isascii()
+        await pilot.press("m", "m")
+        await sees(pilot, "clearer", "heads-8")
+        wide = size[0] >= 118
+        assert ("contradicted" in screen_text(pilot.app)) is wide
+        await pilot.press("tab")
+        await sees(pilot, "sort-s0")
+        await pilot.press("tab")
+        if wide:
+            await sees(pilot, "seeds")
+        else:
+            await sees(pilot, "Verdicts, 10 of 10 points finished")
+
+
+async def test_no_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with looking(record(tmp_path)) as pilot:
+        await sees(pilot, "10/10 points", "heads-8")
 
 
 async def test_stopping_what_is_not_run_says_so(designed_sweep: Sweep) -> None:

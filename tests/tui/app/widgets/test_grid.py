@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from synergy_tui.app.widgets.grid import MEASURES, Cell, Line, draw_grid, spark
+from synergy_tui.app.widgets.grid import Cell, Line, cell_of, draw_grid, spark
+from synergy_tui.sweep.measures import MEASURES
 
 
 def test_sparkline_shows_shape_and_holes() -> None:
@@ -54,5 +55,5 @@ def test_every_measure_reads_a_run_without_numbers() -> None:
     from synergy_tui.experiments.state import RunState
 
     for measure in MEASURES:
-        assert measure.cell(RunState("empty")) is None
-        assert measure.cell(None) is None
+        assert cell_of(measure, RunState("empty")) is None
+        assert cell_of(measure, None) is None
