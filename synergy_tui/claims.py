@@ -82,8 +82,8 @@ CLAIMS: tuple[Claim, ...] = (
         "diversity-synergy",
         "diversity, synergy",
         "More diverse heads cause a larger gain over the best head.",
-        "The gain grows with λ no more than for heads that never trained together.",
-        "swapped heads",
+        "The gain grows with λ no more than in the same networks untrained.",
+        "untrained",
     ),
     Claim(
         "concordance",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from synergy_tui.commands.arguments import experiments_argument, out_option
+from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
 from synergy_tui.commands.helptext import Examples
+from synergy_tui.commands.presentation import json_line
 from synergy_tui.console import echo
 from synergy_tui.errors import require
 
@@ -19,7 +20,8 @@ from synergy_tui.errors import require
     synergy report last
     synergy report 2026-11-23-2010-sweep_heads --output heads.html
     synergy report sweep_heads sweep_diversity --output evidence.html
-    synergy report last --figure soon-theory --output soon.pdf
+    synergy report last --json
+    synergy report last --figure soon-heads-theory --output soon.pdf
     """,
 )
 @experiments_argument
@@ -30,28 +32,39 @@ from synergy_tui.errors import require
     type=click.Path(dir_okay=False, path_type=Path),
     help="The HTML file (the Markdown goes next to it) or figure file; default ./report.html.",
 )
+@json_option
 @click.option("--figure", metavar="FIGURE", help="Write only this figure: SVG, PDF or PNG.")
 def command(
-    names: tuple[str, ...], out: Path | None, output: Path | None, figure: str | None
+    names: tuple[str, ...],
+    out: Path | None,
+    output: Path | None,
+    figure: str | None,
+    as_json: bool,
 ) -> None:
     """Write what sweeps and experiments NAME… show: verdicts, figures, tables, and their origins.
 
-    Each of the theory's predictions is supported, contradicted or undecided, under every
-    convention that the runs were measured with.
+    Each claim is supported, contradicted, without effect or undecided, against its own null, under
+    every convention that the runs were measured with.
     """
-    from synergy_tui.report.document import compose
+    from synergy_tui.report.document import compose, findings_of, records
     from synergy_tui.report.evidence import gather
     from synergy_tui.report.figures import plots
     from synergy_tui.report.write import write_figure, write_report
 
+    if as_json:
+        for record in records(gather(names, out)):
+            echo(json_line(record))
+        return
     require("matplotlib.figure", "report")
     evidence = gather(names, out)
     if figure is not None:
-        write_figure(plots(evidence), figure, output or Path(f"{figure}.svg"))
+        write_figure(
+            plots(evidence, findings_of(evidence)), figure, output or Path(f"{figure}.svg")
+        )
         return
     sources = [source.id for source in evidence.sources]
     document = compose(evidence, command=shlex.join(["synergy", "report", *sources]))
-    for verdict, sentence in document.headline:
-        echo(f"{verdict:<13} {sentence}", err=True)
+    for verdict, claim, sentence in document.headline:
+        echo(f"{verdict or 'differs':<13} {claim.id}: {sentence}", err=True)
     for path in write_report(document, output or Path("report.html")):
         echo(str(path))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import html
 import re
 
+from synergy_tui.experiments import verdict
 from synergy_tui.experiments.metrics import COLUMNS, run_record
 from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.experiments.verdict import verdict
 from synergy_tui.words import clean, show_value
 
 
 def scoreboard(state: ExperimentState) -> str:
-    """Return runs, expectations and the verdict of an experiment as GitHub's Markdown."""
+    """Return claims, runs and expectations of an experiment as GitHub's Markdown."""
     records = [run_record(run) for run in state.runs.values()]
     exact = [record["kind"] == "designed" for record in records]
     cells = [
@@ -21,7 +21,18 @@ def scoreboard(state: ExperimentState) -> str:
     ]
     shown = [place for place, _ in enumerate(COLUMNS) if any(row[place] != "–" for row in cells)]
     names = list(COLUMNS)
-    lines = [f"### {_text(state.title or state.id)}", "", f"{_text(verdict(state).line)}", ""]
+    board = verdict.scoreboard(state)
+    lines = [f"### {_text(state.title or state.id)}", ""]
+    lines += [_text(each) for each in [*board.failed, board.heading]] + [""]
+    if board.lines:
+        lines += _table(
+            ["", "claim", "ratio", "", "95 %", "null"],
+            [
+                [each.mark, each.label, each.times, each.values, each.range, each.against]
+                for each in board.lines
+            ],
+        )
+        lines += [_text(" · ".join(filter(None, (board.convention, board.basis)))), ""]
     lines += _table(
         ["run", "status", *(names[place] for place in shown)],
         [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.experiment import Experiment, find_experiment
 from synergy_tui.experiments.metrics import run_record
-from synergy_tui.experiments.verdict import verdict
+from synergy_tui.experiments.verdict import scoreboard
 from synergy_tui.export.metrics import COLUMNS, rows
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Notebook:
     @property
     def verdict(self) -> str:
         """What the comparison shows, in one line."""
-        return verdict(self.state).line
+        return scoreboard(self.state).line
 
     def figure(self, name: str = "convergence") -> Figure:
         """Draw one of the figures of ``synergy export --figures`` (needs matplotlib)."""

@@ -10,39 +10,51 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.report.evidence import Evidence, Source, time_in_words
+from synergy_tui.claims import CLAIMS, Claim
+from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
-from synergy_tui.report.statistics.decide import Verdict
-from synergy_tui.report.statistics.findings import ALPHA, STATEMENTS, Finding, Summary, summarise
-from synergy_tui.report.statistics.observations import Observation
-from synergy_tui.report.statistics.predictions import examine
+from synergy_tui.report.statistics.decide import ALPHA, Verdict
+from synergy_tui.report.statistics.examine import SMALLEST_CORRELATION, Predicted, examine
+from synergy_tui.report.statistics.findings import Finding, in_words
+from synergy_tui.report.statistics.observations import Observation, number_at
 from synergy_tui.words import duration
 
-MARKS = {Verdict.SUPPORTED: "✔", Verdict.CONTRADICTED: "✘", Verdict.UNDECIDED: "?"}
+MARKS = {
+    Verdict.SUPPORTED: "✔",
+    Verdict.CONTRADICTED: "✘",
+    Verdict.NO_EFFECT: "≈",
+    Verdict.UNDECIDED: "?",
+}
 
 # How it was decided, for the report's last section.
 METHOD = (
-    "Seeds are the sample. Runs of one point share seed, batches and parameter count, so every "
-    "comparison is paired within its seed. Inputs of one trained network are not independent of "
-    "one another and are never counted as a sample.",
-    "Trends (P1, P2, P4 on designed graphs): Page's L test on ranks within seeds, exact; an "
-    "infinite time is the slowest rank. With two head counts, and for contrasts: the paired "
-    "t-test on logarithms, with the exact sign-flip permutation test beside it; where a ratio is "
-    "infinite, the sign test.",
-    "Effect sizes: Hedges' g of the paired differences, corrected for small samples. "
-    "Correlations: Spearman, by permutation. P6 ranks and permutes head counts within each seed; "
-    "P4 on trained runs correlates seeds at equal head counts and permutes seeds whole, because "
-    "what a seed does to all of its runs must not count several times.",
-    "Intervals: percentile bootstrap over seeds (SciPy), expanded for small samples (Hesterberg "
-    "2015). In simulations of normal data it covers 95 % at eight seeds and 91 % at five, where "
-    "the plain one covers 83 %; skewed data cost a few points more. None is given where all "
-    "agree.",
-    "Correction: Holm over all tests of one convention. Conventions measure the same runs, so "
+    "Seeds are the sample. Runs of one seed share batches and parameter count, so every comparison "
+    "is paired within its seed. Inputs of one trained network are not independent of one another "
+    "and are never counted as a sample.",
+    "Logarithms first, then means: over inputs, layers, seeds. What is tested is the ratio to the "
+    "null, paired by seed, and never the effect alone: averaging rows raises a minimum whatever "
+    "heads have learned.",
+    "Null “untrained”: the same networks at step 0. Null “swapped heads”: heads from the networks "
+    "of other seeds on the same inputs, with their weights there, three draws averaged. The best "
+    "head is one per network and layer, chosen on half of the inputs and scored on the other half; "
+    "the best head of each input is reported beside it.",
+    "Along head counts (their logarithm) and λ: the least-squares line within a seed, from its "
+    "lower to its upper end; with two conditions their paired ratio.",
+    "Test: Student's t on logarithms, paired; the sign test where a ratio is 0 or infinite or all "
+    "seeds agree exactly. Intervals: 95 %, Student's t, not corrected.",
+    "Verdict: no effect where the whole interval is within the smallest effect of interest, even "
+    "where it leaves out 1 (two one-sided tests at 2.5 % each); else supported or contradicted "
+    "where Holm's correction rejects a ratio of 1; else undecided.",
+    f"Errors: within one convention, any false “supported” or “contradicted” has a probability of "
+    f"at most {ALPHA:.0%}; each false “no effect” 2.5 %. Conventions measure the same runs, so "
     "they are not corrected against each other.",
-    '"Decided at": the sample at which a paired t-test of this effect size has 80 % power at the '
-    "corrected level, if the effect is what it seems to be; for tests of ranks, simulations find "
-    "75 to 90 %.",
-    "P5 and the control of P4 are checked, not tested: one violation contradicts.",
+    "Power is that for the smallest effect of interest at the spread seen, at the level of Holm's "
+    "first step; never for the effect that was observed.",
+    f"Concordance is the mean over seeds of a rank correlation, no association within "
+    f"±{SMALLEST_CORRELATION:g}; it is not a cause. Checks of theorems and controls have no "
+    "sampling error: one violation contradicts.",
+    "A verdict speaks of the networks, tasks and sizes of its group. That synergy does not appear "
+    "in one does not say that it cannot appear.",
 )
 
 
@@ -67,25 +79,70 @@ class Document:
     sources: Sequence[Source]
     settings: Mapping[str, str]  # group → what its runs share
     conventions: Mapping[str, str]  # convention → what it measures
-    headline: Sequence[tuple[Verdict, str]]  # what was found, contradictions among it
-    summaries: Mapping[str, Mapping[str, Summary]]  # prediction → convention → summary
-    findings: Mapping[str, Sequence[Finding]]  # every test, by prediction
+    predictions: Sequence[Outcome]  # those made before the first event come first
+    headline: Sequence[tuple[Verdict | None, Claim, str]]  # None where groups differ
+    summaries: Mapping[str, Mapping[str, str]]  # claim → convention → which groups say what
+    findings: Mapping[str, Sequence[Finding]]  # every test, by claim
     tables: Sequence[Table]  # numbers by group, one table per convention
     figures: Sequence[Plot]  # drawn when rendered
     tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
     alpha: float = ALPHA
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """A prediction beside what was found by the first convention."""
+
+    foretold: Foretold
+    findings: Sequence[Finding]
+
+    @property
+    def groups(self) -> str:
+        where = self.foretold.prediction.where
+        return ", ".join(f"{axis} {value}" for axis, value in where.items()) or "all groups"
+
+    @property
+    def came(self) -> str:
+        """Whether it came true: in every group, in none, or where."""
+        if not self.findings:
+            return "not tested"
+        wanted = self.foretold.prediction.outcome
+        held = sum(finding.verdict == wanted for finding in self.findings)
+        open_ = sum(finding.verdict is Verdict.UNDECIDED for finding in self.findings)
+        count = len(self.findings)
+        failed = count - held - open_
+        parts = [(held, "as predicted"), (failed, "otherwise"), (open_, "undecided")]
+        said = [(many, words) for many, words in parts if many]
+        if len(said) == 1:
+            return said[0][1]
+        return ", ".join(f"{many} of {count} {words}" for many, words in said)
+
+
+def findings_of(evidence: Evidence) -> list[Finding]:
+    """Every finding, by convention and claim; predictions made in time set what is of interest."""
+    predicted = [
+        Predicted(each.claim, each.outcome, each.effect, dict(each.where))
+        for foretold in evidence.predictions
+        if foretold.before
+        for each in [foretold.prediction]
+    ]
+    return [
+        finding
+        for place, convention in enumerate(evidence.conventions)
+        for finding in examine(
+            evidence.observations(convention), convention, predicted, of_loss=place == 0
+        )
+    ]
+
+
 def compose(evidence: Evidence, *, command: str) -> Document:
     """Examine the evidence and arrange what was found; ``command`` writes the report again."""
-    findings = [
-        finding
-        for convention in evidence.conventions
-        for finding in examine(evidence.observations(convention), convention)
-    ]
-    summaries: dict[str, dict[str, Summary]] = {}
-    for summary in summarise(findings):
-        summaries.setdefault(summary.prediction, {})[summary.convention] = summary
+    findings = findings_of(evidence)
+    by_claim = {
+        claim.id: [finding for finding in findings if finding.claim == claim.id]
+        for claim in CLAIMS
+        if any(finding.claim == claim.id for finding in findings)
+    }
     titles = [source.title for source in evidence.sources]
     return Document(
         title=titles[0] if len(titles) == 1 else f"Evidence from {len(titles)} sources",
@@ -94,15 +151,19 @@ def compose(evidence: Evidence, *, command: str) -> Document:
         sources=evidence.sources,
         settings=evidence.settings,
         conventions={name: _convention_in_words(name) for name in evidence.conventions},
-        headline=_headline(summaries),
-        summaries=summaries,
-        findings={
-            prediction: [finding for finding in findings if finding.prediction == prediction]
-            for prediction in STATEMENTS
-            if any(finding.prediction == prediction for finding in findings)
+        predictions=_outcomes(evidence, findings),
+        headline=[_headline(own) for own in by_claim.values()],
+        summaries={
+            claim: {
+                name: in_words([each for each in own if each.convention == name])
+                for name in evidence.conventions
+                if any(each.convention == name for each in own)
+            }
+            for claim, own in by_claim.items()
         },
+        findings=by_claim,
         tables=[_table(evidence, convention) for convention in evidence.conventions],
-        figures=plots(evidence),
+        figures=plots(evidence, findings),
         tests={
             convention: sum(
                 finding.convention == convention and not math.isnan(finding.p_value)
@@ -113,38 +174,64 @@ def compose(evidence: Evidence, *, command: str) -> Document:
     )
 
 
+def records(evidence: Evidence) -> list[dict[str, Any]]:
+    """Each claim, group and convention as plain values: ``synergy report --json``."""
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return [
+        {
+            "claim": finding.claim,
+            "group": finding.group,
+            "convention": finding.convention,
+            "verdict": str(finding.verdict),
+            "ratio": None if finding.about.kind == "association" else finite(finding.ratio),
+            "correlation": finite(finding.ratio) if finding.about.kind == "association" else None,
+            "interval": None
+            if math.isnan(finding.interval[0])
+            else [finite(end) for end in finding.interval],
+            "null": finding.about.null or None,
+            "n": finding.samples,
+            "predicted": finding.predicted,
+            "effect": finite(finding.effect),
+            "missing": finding.missing or None,
+        }
+        for finding in findings_of(evidence)
+    ]
+
+
+def _outcomes(evidence: Evidence, findings: Sequence[Finding]) -> list[Outcome]:
+    main = evidence.conventions[0]
+    found = []
+    for foretold in sorted(evidence.predictions, key=lambda each: not each.before):
+        each = foretold.prediction
+        meant = Predicted(each.claim, each.outcome, each.effect, dict(each.where))
+        own = [one for one in findings if one.convention == main and meant.means(one)]
+        found.append(Outcome(foretold, own))
+    return found
+
+
+def _headline(findings: Sequence[Finding]) -> tuple[Verdict | None, Claim, str]:
+    """What all conventions say of a claim, or how they differ."""
+    verdicts = {finding.verdict for finding in findings}
+    said = {
+        name: in_words([each for each in findings if each.convention == name])
+        for name in dict.fromkeys(finding.convention for finding in findings)
+    }
+    if len(set(said.values())) == 1:
+        names = list(said)
+        where = "every convention" if len(names) > 1 else names[0]
+        sentence = f"Under {where}: {said[names[0]]}."
+    else:
+        sentence = " ".join(f"Under {name}: {words}." for name, words in said.items())
+    return (verdicts.pop() if len(verdicts) == 1 else None), findings[0].about, sentence
+
+
 def _convention_in_words(convention: str) -> str:
     sink = "counts in" if convention == "paper-code" else "is excluded from"
     time = time_in_words(convention)
     return f"steps to the sink are the {time}; the sink {sink} the minimum of fidelity"
-
-
-def _headline(
-    summaries: Mapping[str, Mapping[str, Summary]],
-) -> list[tuple[Verdict, str]]:
-    """One sentence per prediction: what all conventions say, or how they differ."""
-    lines = []
-    for prediction, by_convention in summaries.items():
-        verdicts = {summary.verdict for summary in by_convention.values()}
-        statement = STATEMENTS[prediction].rstrip(".")
-        sentences = {summary.sentence for summary in by_convention.values()}
-        if len(sentences) == 1:
-            (verdict,), (sentence,) = verdicts, sentences
-            names = list(by_convention)
-            where = "every convention" if len(names) > 1 else f"{names[0]}, the only one to test it"
-            lines.append((verdict, f"{statement}. Under {where}: {sentence}."))
-            continue
-        # Conventions differ: the least favourable decides the mark, and all are named.
-        worst = next(
-            each
-            for each in (Verdict.CONTRADICTED, Verdict.UNDECIDED, Verdict.SUPPORTED)
-            if each in verdicts
-        )
-        each_says = " ".join(
-            f"Under {name}: {summary.sentence}." for name, summary in by_convention.items()
-        )
-        lines.append((worst, f"{statement}. {each_says}"))
-    return lines
 
 
 def _table(evidence: Evidence, convention: str) -> Table:
@@ -152,8 +239,8 @@ def _table(evidence: Evidence, convention: str) -> Table:
     for one in evidence.observations(convention):
         runs.setdefault((one.group, one.run), []).append(one)
     columns = {
-        "steps to the sink": "hitting_time",
-        "minimax fidelity": "fidelity",
+        "steps to the sink": "now.hitting_time",
+        "minimax fidelity": "now.fidelity",
         "amplification": "amplification",
         "diversity (bits)": "diversity",
     }
@@ -161,6 +248,7 @@ def _table(evidence: Evidence, convention: str) -> Table:
         one.loss_of for members in runs.values() for one in members if not math.isnan(one.loss)
     }:
         of = f"{' or '.join(sorted(sets))} " if all(sets) else ""
+        columns["fidelity untrained"] = "untrained.fidelity"
         columns |= {f"{of}loss (nats)": "loss", f"{of}accuracy": "accuracy"}
     return Table(
         title=f"Numbers ({convention})",
@@ -173,7 +261,7 @@ def _table(evidence: Evidence, convention: str) -> Table:
             (
                 *run,
                 str(len(members)),
-                *(spread([getattr(one, name) for one in members]) for name in columns.values()),
+                *(spread([number_at(one, name) for one in members]) for name in columns.values()),
             )
             for run, members in runs.items()
         ),
@@ -216,17 +304,17 @@ def p_value(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def needed(finding: Finding) -> str:
-    """The sample that would decide, in words."""
-    if finding.verdict is not Verdict.UNDECIDED or math.isnan(finding.p_value):
+def strength(finding: Finding) -> str:
+    """Power for the smallest effect of interest, and the seeds for 80 % of it."""
+    if math.isnan(finding.power):
         return ""
-    if not math.isfinite(finding.effect):
-        return "unknown (infinite or constant differences)"
-    if finding.needed is None:
-        return "more than 10,000 seeds"
-    if finding.needed <= finding.samples:
-        return f"a few more seeds (the t-test's model says {finding.needed})"
-    return f"≈ {finding.needed:,} seeds"
+    size = (
+        f"ρ = {finding.effect:g}"
+        if finding.about.kind == "association"
+        else (f"×{finding.effect:g}")
+    )
+    seeds = "more than 10,000" if finding.needed is None else f"{finding.needed:,}"
+    return f"{finding.power:.0%} for {size}; 80 % at {seeds} seeds"
 
 
 def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,8 +326,7 @@ def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:
         "duration": duration,
         "interval": interval,
         "p_value": p_value,
-        "needed": needed,
+        "strength": strength,
         "method": METHOD,
-        "statements": STATEMENTS,
         "Verdict": Verdict,
     }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from synergy_tui.experiments.experiment import Experiment, find_experiment, is_e
 from synergy_tui.experiments.metrics import as_number, leaf, run_record
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import expand
-from synergy_tui.report.statistics.observations import BoundCheck, Observation
-from synergy_tui.scenario import FamilyRun, Scenario, WatchedRun
-from synergy_tui.scenario.sweep import AXES
+from synergy_tui.report.nulls import Place, with_nulls
+from synergy_tui.report.statistics.observations import BoundCheck, Numbers, Observation
+from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
+from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import PlannedPoint, Sweep, find_sweep
 
 
@@ -35,6 +36,7 @@ class Row:
     heads: int
     nodes: int
     topology: str | None
+    place: Place  # where its attention is, for the nulls
     observations: Mapping[str, Observation]
     steps: NDArray[np.int64]  # updates made; empty for designed graphs
     losses: NDArray[np.float64]  # nats
@@ -58,12 +60,22 @@ class Source:
     seconds: float  # summed over experiments
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """A prediction, and whether it was in the plan before the first event."""
+
+    prediction: Prediction
+    made: str  # date; empty when it was written later
+    before: bool
+
+
 @dataclass
 class Evidence:
     """Everything that a report is made from: finished runs, and where they come from."""
 
     sources: list[Source] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    predictions: list[Foretold] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     """Group → what its runs share, for people."""
 
@@ -87,6 +99,14 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
             "There is nothing to report: no run has finished with a measurement.",
             hint="`synergy sweep DIR` resumes a sweep that was stopped.",
         )
+    evidence.rows = [
+        replace(row, observations=observations)
+        for row, observations in zip(
+            evidence.rows,
+            with_nulls([(row.place, row.observations) for row in evidence.rows]),
+            strict=True,
+        )
+    ]
     return evidence
 
 
@@ -117,19 +137,27 @@ def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> Non
     if isinstance(found, Sweep):
         prefix = f"{scenario.name.removeprefix('sweep_').replace('_', ' ')}: " if several else ""
         members = [
-            (point.name, found.experiment(point.name), prefix + _group_name(point, scenario))
+            (
+                point.name,
+                found.experiment(point.name),
+                prefix + _group_name(point, scenario),
+                point.settings,
+            )
             for point in found.points
         ]
         command, hardware = found.command, _machines(found)
     else:
-        members = [(found.id, found, scenario.name)]
+        members = [(found.id, found, scenario.name, {})]
         command, hardware = f"synergy run {found.id}/scenario.toml", ()
         if found.watched:
             command = f"recorded by synergy_tui.watch as {found.id}"
     states: list[ExperimentState] = []
+    begun: list[str] = []
     unfinished: dict[str, str] = {}
     versions: dict[str, str] = {}
-    for name, experiment, group in members:
+    for name, experiment, group, settings in members:
+        if experiment.events_path.exists():
+            begun += [str(first) for first in _started(experiment)]
         status = experiment.state()
         if status != "finished":
             unfinished[name] = status
@@ -137,7 +165,12 @@ def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> Non
         state = experiment.fold()
         states.append(state)
         versions.update(state.versions)
-        _add_runs(evidence, state, experiment.scenario(), group)
+        _add_runs(evidence, state, experiment, group, settings)
+    if isinstance(found, Sweep):
+        evidence.predictions += [
+            Foretold(prediction, made, bool(made) and all(made <= first for first in begun))
+            for prediction, made in found.predictions
+        ]
     devices = {run.device for state in states for run in state.runs.values() if run.device}
     evidence.sources.append(
         Source(
@@ -154,6 +187,14 @@ def _add(evidence: Evidence, found: Sweep | Experiment, *, several: bool) -> Non
             seconds=sum(state.elapsed for state in states),
         )
     )
+
+
+def _started(experiment: Experiment) -> list[str]:
+    """When it first started, in the words of its log."""
+    for event in EventReader(experiment.events_path).read_all():
+        if event["kind"] == "experiment_started" and event.get("started"):
+            return [str(event["started"])]
+    return []
 
 
 def _machines(sweep: Sweep) -> tuple[str, ...]:
@@ -178,23 +219,59 @@ def _group_name(point: PlannedPoint, scenario: Scenario) -> str:
     parts = [
         words.get(axis, "{}" if axis in AXES else axis.rsplit(".", 1)[-1] + " {}").format(value)
         for axis, value in point.settings.items()
+        if axis not in COMPARED
     ]
     if not parts:
         parts = [scenario.train.task.replace("_", " ") if scenario.train else scenario.name]
     return " · ".join(parts).replace("_", " ")
 
 
-def _add_runs(evidence: Evidence, state: ExperimentState, scenario: Scenario, group: str) -> None:
+# Axes along which runs of a seed are compared, also where they are in different points.
+COMPARED = ("heads", "diversity", "runs.head_diversity", "runs.tied")
+
+
+def _add_runs(
+    evidence: Evidence,
+    state: ExperimentState,
+    experiment: Experiment,
+    group: str,
+    settings: Mapping[str, object],
+) -> None:
+    scenario = experiment.scenario()
     evidence.settings.setdefault(group, _settings(scenario))
-    graphs = {run.name: run.graph for run in scenario.runs if isinstance(run, FamilyRun)}
+    by_name = {run.name: run for run in scenario.runs}
+    graphs = {name: run.graph for name, run in by_name.items() if isinstance(run, FamilyRun)}
     several = len({each.topology for each in graphs.values()}) > 1
+    variants = _variants(scenario)
     for run in state.runs.values():
         if run.probe is None or run.status != "finished":
             continue
         graph = graphs.get(run.name)
-        # Families compared in one point do not repeat each other: each is a group of its own.
+        # Families compared in one point do not repeat each other: each is a group of its own, and
+        # so are runs that are trained in another way.
         place = f"{graph.topology.replace('_', ' ')} · {group}" if graph and several else group
-        knob = None if graph is None else graph.diversity
+        if variant := variants.get(run.name):
+            place = f"{place} · {variant}"
+        written = by_name.get(run.name)
+        dose = None if graph is None else graph.diversity
+        if isinstance(written, TrainedRun):
+            made: Any = written  # its own keys are made of the trainer's settings
+            dose = made.head_diversity / made.tied
+        first = run.probes[0] if run.probes[0].step == 0 and run.probe.step else None
+        before = {} if first is None else _by_convention(first)
+        observations = {
+            name: replace(
+                _observation(place, scenario.seed, run, analysis),
+                dose=dose,
+                trained=isinstance(written, TrainedRun),
+                settings=settings,
+                now=_numbers(run.probe, name, analysis),
+                untrained=(
+                    _numbers(first, name, before[name]) if first and name in before else None
+                ),
+            )
+            for name, analysis in _by_convention(run.probe).items()
+        }
         evidence.rows.append(
             Row(
                 group=place,
@@ -202,15 +279,23 @@ def _add_runs(evidence: Evidence, state: ExperimentState, scenario: Scenario, gr
                 heads=run.heads,
                 nodes=run.nodes,
                 topology=None if graph is None else graph.topology,
-                observations={
-                    name: _observation(place, scenario.seed, run, analysis, knob)
-                    for name, analysis in _by_convention(run.probe).items()
-                },
+                place=Place(experiment, run.probe.attention),
+                observations=observations,
                 steps=run.steps.copy(),
                 losses=run.losses.copy(),
                 floor=_number(run.floor),
             )
         )
+
+
+def _variants(scenario: Scenario) -> dict[str, str]:
+    """Run → the first run that is trained as it is, where runs differ in more than is compared."""
+    unlike: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for run in scenario.trained:
+        rest = run.model_dump(exclude={"name", "note", "heads", "mlp", "head_diversity", "tied"})
+        names[run.name] = unlike.setdefault(repr(rest), run.name)
+    return names if len(unlike) > 1 else {}
 
 
 def _settings(scenario: Scenario) -> str:
@@ -240,27 +325,50 @@ def _by_convention(probe: Probe) -> dict[str, Mapping[str, Any]]:
     return {main: probe.overall, **others}
 
 
-def _observation(
-    group: str, seed: int, run: RunState, analysis: Mapping[str, Any], knob: float | None
-) -> Observation:
+_LOGS: tuple[Literal["log_hitting_time", "log_fidelity"], ...] = (
+    "log_hitting_time",
+    "log_fidelity",
+)
+
+
+def _numbers(probe: Probe, convention: str, analysis: Mapping[str, Any]) -> Numbers:
+    """Typical over inputs and layers where the probe kept them, else of the means."""
+    by_input = [layer["per_input"] for layer in probe.layers if "per_input" in layer]
+    own = convention == probe.overall.get("convention")
+    if own and by_input:
+        time, fidelity = (
+            math.exp(float(np.mean([_number(v) for each in by_input for v in each[key]])))
+            for key in _LOGS
+        )
+        if convention in _TIMES and _TIMES[convention] != _TIMES["theory"]:
+            time = hitting_time(analysis)
+    else:
+        time, fidelity = hitting_time(analysis), _number(leaf(analysis, ("fidelity", "minimax")))
+    loss = _number(probe.loss) if probe.eval_sequences else math.nan
+    synergy = analysis.get("synergy") or {}
+    gain = synergy.get("fidelity_amplification_held_out")
+    if gain is None:  # a single input has no others to choose the best head on
+        gain = synergy.get("fidelity_amplification")
+    return Numbers(time, fidelity, loss, _number(gain))
+
+
+def _observation(group: str, seed: int, run: RunState, analysis: Mapping[str, Any]) -> Observation:
     several = run.heads > 1
-    share = _number(leaf(analysis, ("synergy", "beats_best_head")))
-    amplification = _number(leaf(analysis, ("synergy", "fidelity_amplification")))
     learned = run_record(run)
+    amplification = _number(leaf(analysis, ("synergy", "fidelity_amplification")))
     return Observation(
         group=group,
         block=f"seed {seed}",
         heads=run.heads,
         run=run.name,
-        hitting_time=hitting_time(analysis),
-        fidelity=_number(leaf(analysis, ("fidelity", "minimax"))),
+        now=Numbers(math.nan, math.nan),
         amplification=amplification if several else math.nan,
-        beats_best_head=np.array([share]) if several and not math.isnan(share) else np.empty(0),
         diversity=_number(leaf(analysis, ("diversity", "jensen_shannon"))) if several else 0.0,
-        redrawn=knob,
         loss=_number(learned["loss"]),
         accuracy=_number(learned["accuracy"]),
         loss_of=learned["loss_of"] or "",
+        binding_time=_number(leaf(analysis, ("fidelity", "time"))),
+        beyond_one_step=_number(leaf(analysis, ("fidelity", "beyond_one_step"))),
         bounds=[_bound(name, check) for name, check in (analysis.get("bounds") or {}).items()],
     )
 

@@ -154,7 +154,7 @@ class Recorder:
             parameters=loaded.parameters,
         )
         kept = replace(found, key=f"{run}-loaded")
-        measured = self._attention(run, 0, kept, loaded.label, final=True)
+        measured = self._attention(run, 0, kept, loaded.label, fully=True)
         self.write(kinds.Simulated(**measured))
         self.end("finished", run, 0)
 
@@ -164,7 +164,7 @@ class Recorder:
         """Measure attention that somebody else's training gave at ``step``."""
         kept = replace(snapshot, key=f"{run}-{step:08d}")
         label = self.scenario.analysis.weights
-        measured = self._attention(run, step, kept, label, final=final)
+        measured = self._attention(run, step, kept, label, fully=final)
         self.write(kinds.Probe(**measured, loss=loss))
 
     def finish(self, exit_code: int, reason: str = "", *, complete: bool = True) -> int:
@@ -264,7 +264,7 @@ class Recorder:
             event.step,
             probed,
             "learned" if learned else "uniform",
-            final=self.scenario.train is not None and event.step == self.scenario.train.steps,
+            fully=self.scenario.train is not None and event.step in (0, self.scenario.train.steps),
         )
         if event.losses_without is not None:
             for layer, losses in zip(measured["layers"], event.losses_without, strict=True):
@@ -273,9 +273,13 @@ class Recorder:
         self.write(_taken(kinds.Probe, event, **measured))
 
     def _attention(
-        self, run: str, step: int, snapshot: Snapshot, label: str, *, final: bool
+        self, run: str, step: int, snapshot: Snapshot, label: str, *, fully: bool
     ) -> dict[str, Any]:
-        """Measure attention, keep some of it, and return the fields of its event."""
+        """Measure attention, keep some of it, and return the fields of its event.
+
+        ``fully`` is by every convention that the scenario names: of the untrained network too, or a
+        report would have nothing to compare the trained one's numbers with.
+        """
         import synergy_engine as engine
 
         options = self.scenario.analysis
@@ -291,7 +295,7 @@ class Recorder:
             )
             return [cast("Analysis", analysis.as_dict()) for analysis in found]
 
-        also = options.also if final else []
+        also = options.also if fully else []
         measured = self._measured(run, step, snapshot.inputs, measure, also)
         keep = options.kept_inputs and self._retention.writes
         file = self.keep(run, snapshot.first(options.kept_inputs)) if keep else None

@@ -37,6 +37,7 @@ def build_system(run: DesignedRun | FamilyRun, scenario: Scenario) -> MultiHeadS
             heads=run.heads,
             seed=scenario.seed if graph.seed is None else graph.seed,
             diversity=graph.diversity,
+            redraw=graph.redraw,
             **graph.parameters,
         )
     else:

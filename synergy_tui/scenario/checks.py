@@ -134,7 +134,7 @@ def _widths(at: Key, run: Raw, train: Raw) -> Iterator[Problem]:
 def _family(at: Key, run: Raw) -> Iterator[Problem]:
     graph = run["graph"]
     if isinstance(graph, dict):
-        own = {"topology", "nodes", "diversity", "seed"}
+        own = {"topology", "nodes", "diversity", "redraw", "seed"}
         yield from _parameters((*at, "graph"), graph, graph.get("nodes", 32), own)
 
 

@@ -204,6 +204,10 @@ class Graph(FamilyTable):
     diversity: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Share of rows redrawn between heads; the family's when absent."
     )
+    redraw: Literal["all", "others"] = Field(
+        default="all",
+        description="Which heads redraw rows: all, so that none is special; or all but the first.",
+    )
     seed: Seed | None = Field(default=None, description="Of the graph; the scenario's when absent.")
 
 

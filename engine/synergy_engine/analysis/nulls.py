@@ -75,7 +75,7 @@ def swap(
     joint = _fidelity(heads.reshape(-1, *heads.shape[2:]), np.repeat(shares, inputs, axis=0), depth)
     logs = []
     for _ in range(whole_number("swaps", swaps, 1)):
-        source = (np.arange(networks)[:, None] + _offsets(count, networks, random)) % networks
+        source = (np.arange(networks)[:, None] + offsets(count, networks, random)) % networks
         null = heads[source, :, np.arange(count)].swapaxes(1, 2)  # (S, B, H, n, n)
         own = shares[source, np.arange(count)]
         own = own / own.sum(axis=1, keepdims=True)
@@ -112,7 +112,7 @@ def shuffle(
     joint = _fidelity(heads, shares, depth)
     logs = []
     for _ in range(whole_number("shuffles", shuffles, 1)):
-        source = (np.arange(inputs)[:, None] + _offsets(count, inputs, random)) % inputs
+        source = (np.arange(inputs)[:, None] + offsets(count, inputs, random)) % inputs
         null = heads[source, np.arange(count)]
         logs.append(_log_ratio(joint, _fidelity(null, shares, depth)))
     return np.mean(logs, axis=0)
@@ -131,7 +131,7 @@ def shuffled_gains(
     places = np.arange(count)
     clear, soon = [], []
     for _ in range(shuffles):
-        source = (np.arange(inputs)[:, None] + _offsets(count, inputs, random)) % inputs
+        source = (np.arange(inputs)[:, None] + offsets(count, inputs, random)) % inputs
         mixed = np.ascontiguousarray(heads[source, places])
         fidelity = fidelities(
             mixed,
@@ -326,7 +326,7 @@ def _log_ratio(joint: Floats, null: Floats) -> Floats:
         return np.log(ratio(joint, null))
 
 
-def _offsets(heads: int, others: int, random: np.random.Generator) -> Ints:
+def offsets(heads: int, others: int, random: np.random.Generator) -> Ints:
     """How far away each head is taken from, among ``others``: all different where there are enough.
 
     Never all from the same place, which would be a network as it is.

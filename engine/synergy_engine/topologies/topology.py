@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 
 from synergy_engine.arrays import Bools
-from synergy_engine.errors import EngineError, whole_number
+from synergy_engine.errors import EngineError, choose, whole_number
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.sparse import SparseHead, offsets
 from synergy_engine.system import MultiHeadSystem
@@ -30,6 +30,7 @@ def topology(
     heads: int = 1,
     seed: int = 0,
     diversity: float | None = None,
+    redraw: str = "all",
     weights: str | Sequence[float] = "uniform",
     layout: str = "auto",
     **parameters: object,
@@ -48,11 +49,13 @@ def topology(
     seed
         The same seed and NumPy give the same graphs, on every machine.
     diversity
-        Share of rows in which a head differs from the first one, 0 (all alike) to 1 (drawn
-        independently). A redrawn row is one of a fresh graph of the same family, or, for families
-        that have one graph only, as many senders drawn uniformly from the earlier nodes. Rows that
-        a smaller diversity redraws are redrawn by a larger one too. The family's own when not
-        given.
+        Share of its rows that a head redraws, 0 (all heads alike) to 1 (drawn independently). A
+        redrawn row is one of a fresh graph of the same family, or, for families that have one graph
+        only, as many senders drawn uniformly from the earlier nodes. Rows that a smaller diversity
+        redraws are redrawn by a larger one too. The family's own when not given.
+    redraw
+        Which of several heads redraw: ``"all"`` of them, so that none is special, or the
+        ``"others"``, so that the first is an intact graph of the family.
     weights
         Head weights, normalised to sum to one, or ``"uniform"``.
     heads, layout
@@ -65,7 +68,9 @@ def topology(
     >>> system.head_array(0).astype(int).tolist()
     [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
-    drawn = topology_heads(name, nodes, heads=heads, seed=seed, diversity=diversity, **parameters)
+    drawn = topology_heads(
+        name, nodes, heads=heads, seed=seed, diversity=diversity, redraw=redraw, **parameters
+    )
     if _is_dense(drawn, layout):
         return MultiHeadSystem.from_weights(np.stack([head.to_array() for head in drawn]), weights)
     return MultiHeadSystem.from_sparse(drawn, weights)
@@ -78,6 +83,7 @@ def topology_heads(
     heads: int = 1,
     seed: int = 0,
     diversity: float | None = None,
+    redraw: str = "all",
     **parameters: object,
 ) -> list[SparseHead]:
     """The heads of :func:`topology` as a list of :class:`~synergy_engine.sparse.SparseHead`."""
@@ -87,14 +93,15 @@ def topology_heads(
     share = chosen.diversity if diversity is None else diversity
     if not isinstance(share, Real) or not 0 <= share <= 1:
         raise EngineError(f"diversity must be a number from 0 to 1, not {share!r}")
+    choose("redraw", redraw, ("all", "others"))
     seeds = np.random.SeedSequence(whole_number("seed", seed, 0)).spawn(heads)
     first = _one(name, nodes, np.random.default_rng(seeds[0]), resolved, 0)
-    drawn = [first]
-    for head in range(1, heads):
-        if share == 0:
-            drawn.append(first)
-            continue
-        rng = np.random.default_rng(seeds[head])
+    if share == 0 or heads == 1:
+        return [first] * heads
+    drawn = [first] if redraw == "others" else []
+    for head in range(len(drawn), heads):
+        # The first head's own seed drew the graph that all start from.
+        rng = np.random.default_rng(seeds[head] if head else seeds[0].spawn(1)[0])
         # Drawn before the graph, so that the choice of rows does not depend on the family.
         redrawn = rng.random(nodes) < share
         fresh = _one(name, nodes, rng, resolved, head)

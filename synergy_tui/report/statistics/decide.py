@@ -1,22 +1,85 @@
-"""From tests to decisions: Holm's correction and the sample that would decide."""
+"""From a sample of seeds to one of four verdicts: Student's t, Holm's correction, equivalence."""
 
 from __future__ import annotations
 
 import enum
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+from synergy_tui.report.statistics.intervals import UNKNOWN, Interval
+
+ALPHA = 0.05
+POWER = 0.8
+FAR = 30.0  # beyond so many standard errors SciPy's distribution overflows, and power is 1
+_ROUNDING = 1e-12
 
 
 class Verdict(enum.StrEnum):
-    """What the evidence says about a prediction."""
+    """What the evidence says about a claim."""
 
     SUPPORTED = "supported"
     CONTRADICTED = "contradicted"
+    NO_EFFECT = "no effect"
     UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number per seed, tested against 0: logarithms of ratios to the null, or correlations."""
+
+    samples: int
+    undefined: int  # seeds without a number (inf - inf), left out
+    mean: float
+    interval: Interval  # 95 %, Student's t; nan where there is none
+    p_value: float  # two-sided
+    spread: float  # standard deviation
+    test: str
+
+
+def sample(values: ArrayLike) -> Sample:
+    """Test values against 0; ``±inf``, and values that are all the same, by their signs."""
+    given = np.asarray(values, dtype=np.float64)
+    known = given[~np.isnan(given)]
+    known = np.where(np.abs(known) <= _ROUNDING, 0.0, known)
+    size, undefined = known.size, given.size - known.size
+    if size < 2:
+        mean = float(known[0]) if size else math.nan
+        return Sample(size, undefined, mean, UNKNOWN, 1.0, math.nan, "none: fewer than two seeds")
+    if not np.isfinite(known).all():
+        middle = float(np.median(known))
+        return Sample(size, undefined, middle, UNKNOWN, _signs(known), math.nan, "sign test")
+    mean, spread = float(known.mean()), float(known.std(ddof=1))
+    if spread <= _ROUNDING * max(1.0, abs(mean)):
+        return Sample(size, undefined, mean, (mean, mean), _signs(known), 0.0, "sign test")
+    half = float(stats.t.ppf(1 - ALPHA / 2, size - 1)) * spread / math.sqrt(size)
+    p_value = float(2 * stats.t.sf(abs(mean) * math.sqrt(size) / spread, size - 1))
+    return Sample(
+        size, undefined, mean, (mean - half, mean + half), p_value, spread, "paired t on logarithms"
+    )
+
+
+def _signs(known: NDArray[np.float64]) -> float:
+    ups, downs = int((known > 0).sum()), int((known < 0).sum())
+    return float(stats.binomtest(ups, ups + downs).pvalue) if ups + downs else 1.0
+
+
+def decide(found: Sample, adjusted_p: float, bound: float) -> Verdict:
+    """The verdict on a sample; positive values are what is claimed.
+
+    No effect where the interval is inside ±``bound``, even where it leaves out 0: two one-sided
+    tests at 2.5 % each (Schuirmann, 1987). Otherwise the corrected test against 0 decides.
+    """
+    low, high = found.interval
+    if -bound < low and high < bound:
+        return Verdict.NO_EFFECT
+    if not adjusted_p < ALPHA or math.isnan(found.mean) or found.mean == 0:
+        return Verdict.UNDECIDED
+    return Verdict.SUPPORTED if found.mean > 0 else Verdict.CONTRADICTED
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -35,42 +98,33 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     return result
 
 
-def decide(direction: float, adjusted_p: float, *, alpha: float = 0.05) -> Verdict:
-    """A verdict from a two-sided test; ``direction`` is positive where the prediction points."""
-    if not adjusted_p < alpha or math.isnan(direction) or direction == 0:
-        return Verdict.UNDECIDED
-    return Verdict.SUPPORTED if direction > 0 else Verdict.CONTRADICTED
-
-
-def power(effect: float, samples: int, *, alpha: float = 0.05) -> float:
+def power(effect: float, samples: int, *, alpha: float = ALPHA) -> float:
     """Power of the two-sided paired t-test of ``samples`` pairs at a standardised effect."""
-    if samples < 2:
+    if samples < 2 or math.isnan(effect):
         return 0.0
+    if abs(effect) * math.sqrt(samples) > FAR:
+        return 1.0
     degrees = samples - 1
     critical = stats.t.ppf(1 - alpha / 2, degrees)
     shift = effect * math.sqrt(samples)
     return float(stats.nct.sf(critical, degrees, shift) + stats.nct.cdf(-critical, degrees, shift))
 
 
-def samples_to_decide(
-    effect: float, *, alpha: float = 0.05, wanted: float = 0.8, limit: int = 10_000
-) -> int | None:
-    """The fewest pairs at which a paired t-test would decide an effect (Hedges' g) of this size.
+def samples_needed(effect: float, *, alpha: float = ALPHA, limit: int = 10_000) -> int | None:
+    """The fewest pairs at which a paired t-test has a power of 80 % at a standardised effect.
 
     ``alpha`` is already divided by the number of tests; ``None`` when ``limit`` pairs would not do.
     """
-    size = abs(effect)
-    if math.isnan(size) or (math.isfinite(size) and power(size, limit, alpha=alpha) < wanted):
+    if math.isnan(effect):
         return None
-    # Beyond ten standard deviations every sample decides that the t-test allows at all.
-    size = min(size, 10.0)
-    low, high = 1, 2
-    while power(size, high, alpha=alpha) < wanted:
-        low, high = high, high * 2
+    size = abs(effect)
+    if power(size, limit, alpha=alpha) < POWER:
+        return None
+    low, high = 1, limit
     while high - low > 1:
         middle = (low + high) // 2
-        if power(size, middle, alpha=alpha) < wanted:
+        if power(size, middle, alpha=alpha) < POWER:
             low = middle
         else:
             high = middle
-    return min(high, limit)
+    return high

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special, stats
 
 Interval = tuple[float, float]
@@ -48,31 +47,3 @@ def bootstrap_interval(
         rng=np.random.default_rng(seed),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def clustered_interval(
-    clusters: Sequence[ArrayLike], *, confidence: float = 0.95, resamples: int = 4999, seed: int = 0
-) -> Interval:
-    """Interval of the mean of cluster means: resamples seeds, then inputs within each seed.
-
-    One array of inputs per seed; the expansion counts clusters, not inputs. nan as in
-    :func:`bootstrap_interval`.
-    """
-    samples = [np.asarray(cluster, dtype=np.float64) for cluster in clusters]
-    samples = [sample for sample in samples if sample.size]
-    if len(samples) < 2 or not all(np.isfinite(sample).all() for sample in samples):
-        return UNKNOWN
-    rng = np.random.default_rng(seed)
-    # A resampled mean of every cluster for every replicate, then which clusters are in it.
-    means: NDArray[np.float64] = np.stack(
-        [
-            sample[rng.integers(0, sample.size, (resamples, sample.size))].mean(axis=1)
-            for sample in samples
-        ],
-        axis=1,
-    )
-    chosen = rng.integers(0, len(samples), (resamples, len(samples)))
-    replicates = np.take_along_axis(means, chosen, axis=1).mean(axis=1)
-    tail = (1 - expanded_level(confidence, len(samples))) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return float(low), float(high)

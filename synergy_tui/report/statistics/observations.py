@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,52 @@ class BoundCheck:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A network's numbers at one probe, typical (geometric) over inputs and layers."""
+
+    hitting_time: float  # steps, as the convention measures it; inf where the sink is out of reach
+    fidelity: float  # minimax, in [0, 1]
+    loss: float = math.nan  # held-out, nats
+    gain: float = math.nan  # fidelity over one best head per network, chosen on other inputs
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What heads together gain over their best head: log ratios, means over inputs and layers."""
+
+    held_out: float  # over one head per network, chosen on the other half of the inputs
+    per_input: float  # over the best head of each input, which favours the heads
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Gains of a network's heads, and of heads that never trained together (``None``: no null)."""
+
+    clear: Gain
+    soon: Gain | None  # None where the convention's steps are not hitting times
+    clear_swapped: Gain | None = None
+    soon_swapped: Gain | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the computable condition of synergy and the routing bound say of some systems."""
+
+    promised: int  # where the condition holds: some weights must give synergy
+    kept: int  # of these, where some do
+    forbidden: int  # where the routing bound allows none
+    broken: int  # of these, where there is some
+
+
+@dataclass(frozen=True)
+class Layered:
+    """All layers in order: gain over the best chain of one head per layer, a log ratio."""
+
+    gain: float
+    gamma: str
+
+
+@dataclass(frozen=True)
 class Observation:
     """One run's numbers at its last probe, in one convention."""
 
@@ -30,17 +77,24 @@ class Observation:
     block: str  # what makes two runs a pair inside the group: the seed
     heads: int
     run: str
-    hitting_time: float  # steps, as the convention measures it; inf where the sink is out of reach
-    fidelity: float  # minimax, in [0, 1]
-    amplification: float = math.nan  # fidelity against the best head's: above 1 is synergy
-    beats_best_head: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    """(inputs,) 1 where the mixture's fidelity exceeds its best head's, else 0."""
+    now: Numbers
+    untrained: Numbers | None = None  # the same network at step 0
+    trained: bool = True
+    dose: float | None = None  # how different heads are made: λ (over `tied`), or rows redrawn
+    settings: Mapping[str, object] = field(default_factory=dict)  # axis → value
+    amplification: float = math.nan  # over each input's best head, typical; above 1 is synergy
     diversity: float = math.nan  # mean pairwise Jensen-Shannon divergence of the heads, bits
-    redrawn: float | None = None  # designed runs: the share of rows redrawn between heads
-    loss: float = math.nan  # of the task at the last step, nats; nan for designed graphs
     accuracy: float = math.nan
+    loss: float = math.nan  # at the last step, nats
     loss_of: str = ""  # held-out sequences or training batches, both are of
+    binding_time: float = math.nan  # t*, the step at which the worst-heard node is heard best
+    beyond_one_step: float = math.nan  # share of inputs with t* > 1
     bounds: Sequence[BoundCheck] = ()
+    gains: Gains | None = None
+    no_swap: str = ""  # why there is no null of swapped heads
+    layered: Layered | None = None
+    condition: Condition | None = None
+    jitter: float = math.nan  # |log ratio| of heads that differ by 1e-9 over the best of them
 
 
 def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
@@ -51,10 +105,21 @@ def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]
     return dict(groups)
 
 
+Value = Callable[[Observation], float]
+
+
+def number_at(one: Observation, path: str) -> float:
+    """A number of an observation by its dotted name; nan below what it lacks."""
+    found: Any = one
+    for name in path.split("."):
+        found = None if found is None else getattr(found, name)
+    return math.nan if found is None else float(found)
+
+
 def complete_blocks(
-    observations: Iterable[Observation], condition: str, value: str
+    observations: Iterable[Observation], condition: str, value: Value
 ) -> tuple[list[str], list[float], NDArray[np.float64]]:
-    """Blocks, conditions and the table of values between them; names are of attributes.
+    """Blocks, conditions (an attribute's values) and the table of values between them.
 
     A block that lacks a condition, or has nan in one, is left out.
     """
@@ -62,7 +127,7 @@ def complete_blocks(
     for observation in observations:
         where = getattr(observation, condition)
         if where is not None:
-            cells[observation.block, float(where)].append(float(getattr(observation, value)))
+            cells[observation.block, float(where)].append(value(observation))
     conditions = sorted({where for _, where in cells})
     blocks, rows = [], []
     for block in dict.fromkeys(block for block, _ in cells):

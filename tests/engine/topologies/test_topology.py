@@ -167,7 +167,9 @@ def test_learned_patterns_are_attention() -> None:
 @pytest.mark.parametrize("name", ["sliding_window", "erdos_renyi", "poisson", "learned"])
 def test_diversity_is_the_share_of_rows_redrawn(name: str) -> None:
     def differing(diversity: float) -> set[int]:
-        first, second = topology_heads(name, 2000, heads=2, seed=1, diversity=diversity)
+        first, second = topology_heads(
+            name, 2000, heads=2, seed=1, diversity=diversity, redraw="others"
+        )
         one, two = first.to_scipy(), second.to_scipy()
         return set(np.unique((one != two).nonzero()[0]).tolist())
 
@@ -199,7 +201,13 @@ def test_everything_wrong_is_reported_at_once() -> None:
     assert "did you mean window?" in str(caught.value)
     with pytest.raises(EngineError, match="did you mean star"):
         family("stra")
-    for wrong in ({"heads": 0}, {"diversity": 1.5}, {"seed": -1}, {"layout": "csr"}):
+    for wrong in (
+        {"heads": 0},
+        {"diversity": 1.5},
+        {"redraw": "none"},
+        {"seed": -1},
+        {"layout": "csr"},
+    ):
         with pytest.raises(EngineError):
             topology("line", 8, **wrong)  # type: ignore[arg-type]
 
@@ -230,3 +238,29 @@ def test_the_catalogue_loads_nothing_heavy() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_head_is_special_when_all_redraw() -> None:
+    def deaf(redraw: str) -> list[int]:
+        """Per head, how many of 100 nodes of a line send nothing."""
+        heads = topology_heads("line", 100, heads=4, seed=2, diversity=1.0, redraw=redraw)
+        return [len(other_sinks(head)) for head in heads]
+
+    assert deaf("others")[0] == 0
+    assert all(deaf("others")[1:])
+    assert all(deaf("all"))
+    # Heads are the first of a larger system, and two draw rows from one graph.
+    two, three = (
+        topology_heads("poisson", 300, heads=heads, diversity=0.3, seed=4) for heads in (2, 3)
+    )
+    assert all(np.array_equal(a.indices, b.indices) for a, b in zip(two, three[:2], strict=True))
+    (alone,) = topology_heads("poisson", 300, heads=1, diversity=0.3, seed=4)
+    for head in two:
+        kept = sum(
+            np.array_equal(
+                head.indices[head.indptr[node] : head.indptr[node + 1]],
+                alone.indices[alone.indptr[node] : alone.indptr[node + 1]],
+            )
+            for node in range(1, 300)
+        )
+        assert 0.65 < kept / 299 < 0.85

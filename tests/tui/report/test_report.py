@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from synergy_tui.errors import UserError
-from synergy_tui.report.document import Document, compose, number, spread
+from synergy_tui.report.document import Document, compose, number, records, spread
 from synergy_tui.report.evidence import gather, hitting_time
-from synergy_tui.report.figures import _ordered, plots
-from synergy_tui.report.statistics.decide import Verdict
+from synergy_tui.report.figures import plots
+from synergy_tui.report.panels import ordered
 from synergy_tui.report.write import write_figure, write_report
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.conftest import DESIGNED, make
@@ -91,7 +91,7 @@ def test_no_mean_is_drawn_where_a_seed_is_infinite() -> None:
 
     axes = Figure().subplots()
     seeds = [("a", 1, 3.0), ("a", 2, math.inf), ("b", 1, 5.0), ("b", 2, 4.0)]
-    _ordered(axes, seeds, "black")
+    ordered(axes, seeds, "black")
     assert [text.get_text() for text in axes.texts] == ["∞ 1/2"]
     means = axes.lines[-1].get_ydata()
     assert means[0] == 4.0
@@ -108,31 +108,18 @@ def test_every_figure_names_the_command_that_draws_it(written: Path, document: D
 
 def test_verdicts_of_every_kind_stand_in_the_same_list(document: Document, written: Path) -> None:
     page = written.read_text()
-    for verdict in {verdict for verdict, _ in document.headline}:
-        assert f'<li class="{verdict}">' in page
-    # A line has one head's numbers whatever the seed: computed, and reported as one fact.
-    line = [f for f in document.findings["P3"] if f.group == "line"]
-    assert {(f.samples, f.test) for f in line} == {(1, "computed: the same for every seed")}
-
-
-def test_a_prediction_that_conventions_disagree_on_is_marked_by_the_worst() -> None:
-    from synergy_tui.report.document import _headline
-    from synergy_tui.report.statistics.findings import Finding, Summary
-
-    def of(verdict: Verdict, convention: str) -> Summary:
-        finding = Finding("P2", 1.0, "u", 1.0, 5, "t", "g", convention, verdict)
-        return Summary("P2", convention, (finding,))
-
-    found = {
-        "P2": {
-            "theory": of(Verdict.CONTRADICTED, "theory"),
-            "paper-code": of(Verdict.SUPPORTED, "paper-code"),
-        }
+    assert [claim.id for _, claim, _ in document.headline] == list(document.findings)
+    for verdict, claim, _ in document.headline:
+        kind = (verdict or "differs").replace(" ", "-")
+        assert f'<li class="{kind}">' in page
+        assert claim.refuted_by in page
+    # Designed heads were not trained: claims about training are not made of them.
+    assert set(document.findings) == {
+        "synergy-clarity",
+        "synergy-speed",
+        "condition",
+        "bounds",
     }
-    ((verdict, sentence),) = _headline(found)
-    assert verdict is Verdict.CONTRADICTED
-    assert "Under theory: contradicted for g." in sentence
-    assert "Under paper-code: supported for g." in sentence
 
 
 @pytest.mark.parametrize(
@@ -145,9 +132,33 @@ def test_single_figures(document: Document, tmp_path: Path, suffix: str, magic: 
 
 
 def test_diversity_is_in_bits(document: Document) -> None:
-    (plot,) = [each for each in document.figures if each.name == "diversity-theory"]
-    assert b"diversity (Jensen-Shannon, bits)" in plot.render()
+    (plot,) = [each for each in document.figures if each.name == "apart-heads"]
+    assert b"Jensen-Shannon (bits)" in plot.render()
     assert "diversity (bits)" in document.tables[0].headings
+
+
+def test_no_figure_repeats_the_numbers_of_another_convention(document: Document) -> None:
+    names = [figure.name for figure in document.figures]
+    assert len(names) == len(set(names))
+    pictures = [
+        re.sub(rb"<title>.*?</title>|id=\"[^\"]*\"|#[^\")]*", b"", each.render())
+        for each in document.figures
+    ]
+    assert len(pictures) == len(set(pictures))
+
+
+def test_records_are_one_per_claim_group_and_convention(designed_sweep: Sweep) -> None:
+    found = records(gather([str(designed_sweep.path)]))
+    keys = [(each["claim"], each["group"], each["convention"]) for each in found]
+    assert len(keys) == len(set(keys))
+    assert {each["verdict"] for each in found} <= {
+        "supported",
+        "contradicted",
+        "no effect",
+        "undecided",
+    }
+    for each in found:
+        assert {"ratio", "interval", "null", "n", "predicted"} < each.keys()
 
 
 def test_figures_are_the_same_each_time(document: Document) -> None:
@@ -171,7 +182,7 @@ def test_single_experiments_count_too(designed_sweep: Sweep) -> None:
     point = designed_sweep.experiment(designed_sweep.points[0].name)
     evidence = gather([str(point.path)])
     assert [row.run for row in evidence.rows] == ["heads-1", "heads-4"]
-    assert plots(evidence)
+    assert plots(evidence, [])
     assert evidence.sources[0].command == f"synergy run {point.path.name}/scenario.toml"
 
 

@@ -1,0 +1,397 @@
+"""The claims, tested in every group with seeds as the sample, each against its own null.
+
+What is tested is always a log ratio *beyond the null*, one number per seed. Along head counts or
+λ it is the least-squares line within a seed, from its lower to its upper end; with two conditions
+that is their paired ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT
+from synergy_tui.report.statistics.checked import bounds, condition, identical_heads
+from synergy_tui.report.statistics.decide import (
+    ALPHA,
+    Sample,
+    decide,
+    holm,
+    power,
+    sample,
+    samples_needed,
+)
+from synergy_tui.report.statistics.findings import Finding
+from synergy_tui.report.statistics.observations import (
+    Gain,
+    Observation,
+    Value,
+    by_group,
+    complete_blocks,
+)
+
+SMALLEST_CORRELATION = 0.3
+"""A mean rank correlation nearer to 0 than this is no association."""
+
+NO_UNTRAINED = "the untrained network was not measured by this convention (no probe at step 0)"
+NO_LOSS = "no held-out loss of the untrained network: set train.eval_sequences"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction that was made before the first event."""
+
+    claim: str
+    outcome: str
+    effect: float
+    where: dict[str, object]
+
+    def means(self, finding: Finding) -> bool:
+        return self.claim == finding.claim and all(
+            finding.settings.get(axis) in (wanted if isinstance(wanted, list) else [wanted])
+            for axis, wanted in self.where.items()
+        )
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A finding before the correction, with its sample."""
+
+    finding: Finding
+    found: Sample | None
+
+
+def examine(
+    observations: Iterable[Observation],
+    convention: str,
+    predicted: Sequence[Predicted] = (),
+    *,
+    of_loss: bool = True,
+) -> list[Finding]:
+    """Test every claim that the observations of one convention can speak to.
+
+    The loss has no convention: ``of_loss`` says whether claims about it alone are tested here.
+    Holm's correction runs over all tests of this call. Findings come by claim, then group; claims
+    without data are absent.
+    """
+    members = list(observations)
+    drafts = []
+    for claim in CLAIMS:
+        if _MEASURES.get(claim.id) is _learned and not of_loss:
+            continue
+        for draft in _TESTS[claim.id](members, claim.id):
+            finding = replace(draft.finding, convention=convention)
+            own = next((each for each in predicted if each.means(finding)), None)
+            size = own.effect if own else SMALLEST_EFFECT
+            if claim.kind == "association":
+                size = SMALLEST_CORRELATION
+            if claim.kind != "check":
+                finding = replace(finding, effect=size)
+            if own:
+                finding = replace(finding, predicted=own.outcome)
+            drafts.append(_Draft(finding, draft.found))
+    tested = [draft for draft in drafts if draft.found is not None and not draft.finding.missing]
+    adjusted = iter(holm([draft.found.p_value for draft in tested if draft.found]).tolist())
+    return [
+        _decided(draft.finding, draft.found, next(adjusted), len(tested))
+        if draft.found is not None and not draft.finding.missing
+        else draft.finding
+        for draft in drafts
+    ]
+
+
+def _decided(finding: Finding, found: Sample, adjusted: float, family: int) -> Finding:
+    association = finding.about.kind == "association"
+    bound = finding.effect if association else math.log(finding.effect)
+    scale: Callable[[float], float] = float if association else _exp
+    size = bound / found.spread if found.spread > 0 else math.nan
+    low, high = found.interval
+    return replace(
+        finding,
+        verdict=decide(found, adjusted, bound),
+        ratio=scale(found.mean),
+        interval=(scale(low), scale(high)),
+        samples=found.samples,
+        p_value=found.p_value,
+        adjusted_p=adjusted,
+        power=power(size, found.samples, alpha=ALPHA / family) if found.spread > 0 else math.nan,
+        needed=samples_needed(size, alpha=ALPHA / family),
+        test=found.test,
+        details=(
+            *((f"{found.undefined} seeds undefined and left out",) if found.undefined else ()),
+            *finding.details,
+        ),
+    )
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
+
+
+def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rise of each row's least-squares line over the conditions, from the first to the last."""
+    x = np.asarray(conditions, dtype=np.float64)
+    x = x - x.mean()
+    with np.errstate(invalid="ignore"):
+        if len(x) == 2:
+            return np.asarray(table[:, 1] - table[:, 0], dtype=np.float64)
+        return np.asarray(table @ x / (x @ x) * (x[-1] - x[0]), dtype=np.float64)
+
+
+# Sign +1: larger is what is claimed.
+def _soon(one: Observation) -> float:
+    return -_log(one.now.hitting_time)
+
+
+def _clear(one: Observation) -> float:
+    return _log(one.now.fidelity)
+
+
+def _learned(one: Observation) -> float:
+    return -_log(one.now.loss)
+
+
+def _gained(one: Observation) -> float:
+    return _log(one.now.gain)
+
+
+def _of_untrained(value: Value) -> Value:
+    return lambda one: (
+        value(replace(one, now=one.untrained)) if one.untrained is not None else math.nan
+    )
+
+
+_MEASURES: dict[str, Value] = {
+    "sooner": _soon,
+    "clearer": _clear,
+    "learned": _learned,
+    "diversity-loss": _learned,
+    "diversity-clarity": _clear,
+    "diversity-synergy": _gained,
+}
+
+
+def _by_heads(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """Along head counts, in networks that nothing was done to."""
+    for group, own in by_group(members).items():
+        plain = [one for one in own if one.trained and one.dose in (None, 1.0)]
+        yield from _trend(group, plain, claim, "heads", np.log2)
+
+
+def _by_dose(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """Along λ, at one head count."""
+    for group, own in several(members).items():
+        yield from _trend(group, [one for one in own if one.trained], claim, "dose", np.asarray)
+
+
+def _trend(
+    group: str,
+    members: Sequence[Observation],
+    claim: str,
+    axis: str,
+    place: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Iterator[_Draft]:
+    value = _MEASURES[claim]
+    blocks, conditions, table = complete_blocks(members, axis, value)
+    if len(conditions) < 2 or not blocks:
+        return
+    at = place(np.asarray(conditions))
+    *_, null = complete_blocks(
+        [one for one in members if one.block in blocks], axis, _of_untrained(value)
+    )
+    missing = ""
+    if value is _learned and any(one.loss_of != "held-out" for one in members):
+        missing = NO_LOSS
+    elif null.shape != table.shape:
+        missing = NO_LOSS if value is _learned else NO_UNTRAINED
+    rise = contrast(at, table)
+    found = None
+    by_null = math.nan
+    if not missing:
+        before = contrast(at, null)
+        with np.errstate(invalid="ignore"):
+            found = sample(rise - before)
+        by_null = _exp(float(np.mean(before)))
+    name = "heads" if axis == "heads" else "λ"
+    details = [
+        f"from {conditions[0]:g} to {conditions[-1]:g} {name}, over {len(conditions)} values"
+    ]
+    for column in range(1, len(conditions)):
+        moved = table[:, column] - table[:, column - 1]
+        against, along = int((moved < 0).sum()), int((moved > 0).sum())
+        if against > along:
+            details.append(
+                f"from {name} {conditions[column - 1]:g} to {conditions[column]:g} it moves the "
+                f"other way in {against} of {len(blocks)} seeds"
+            )
+    yield _Draft(
+        Finding(
+            claim,
+            group,
+            measured=_exp(float(np.mean(rise))),
+            null=by_null,
+            samples=len(blocks),
+            missing=missing,
+            details=tuple(details),
+            settings=_shared(members),
+        ),
+        found,
+    )
+
+
+def several(members: Sequence[Observation]) -> dict[str, list[Observation]]:
+    """Runs of several heads by group and head count, named where there is more than one."""
+    found: dict[str, list[Observation]] = {}
+    for group, own in by_group(one for one in members if one.heads > 1).items():
+        counts = sorted({one.heads for one in own})
+        for heads in counts:
+            name = f"{group} · {heads} heads" if len(counts) > 1 else group
+            found[name] = [one for one in own if one.heads == heads]
+    return found
+
+
+def _shared(members: Sequence[Observation]) -> dict[str, object]:
+    """The settings in which members agree, their head count among them."""
+    first, *rest = [{**one.settings, "heads": one.heads} for one in members]
+    return {k: v for k, v in first.items() if all(k in each and each[k] == v for each in rest)}
+
+
+def _gain(which: str, *, swapped: bool = False, kind: str = "held_out") -> Value:
+    def value(one: Observation) -> float:
+        gain: Gain | None = None
+        if one.gains is not None:
+            gain = getattr(one.gains, f"{which}_swapped" if swapped else which)
+        return math.nan if gain is None else float(getattr(gain, kind))
+
+    return value
+
+
+def _beyond(which: str, kind: str = "held_out") -> Value:
+    own, null = _gain(which, kind=kind), _gain(which, swapped=True, kind=kind)
+    return lambda one: own(one) - null(one)
+
+
+def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """The gain over the best head, beyond that of swapped heads, at each head count.
+
+    Heads that are made alike (λ < 1, rows shared) have more in common than heads of different
+    seeds: swapping would tell their likeness, not their training.
+    """
+    which = "clear" if claim == "synergy-clarity" else "soon"
+    for group, own in several(members).items():
+        these = [one for one in own if one.dose in (None, 1.0)]
+        if all(math.isnan(_gain(which)(one)) for one in these):
+            continue
+        values = [_beyond(which)(one) for one in these]
+        missing = "" if not np.isnan(values).all() else these[0].no_swap
+        yield _Draft(
+            Finding(
+                claim,
+                group,
+                measured=_typical(these, _gain(which)),
+                null=_typical(these, _gain(which, swapped=True)),
+                samples=len({one.block for one in these}),
+                missing=missing,
+                details=tuple(_beside(these, which)),
+                settings=_shared(these),
+            ),
+            None if missing else sample(values),
+        )
+
+
+def _typical(members: Sequence[Observation], value: Value) -> float:
+    known = [v for v in map(value, members) if not math.isnan(v)]
+    with np.errstate(invalid="ignore"):
+        return _exp(float(np.mean(known))) if known else math.nan
+
+
+def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
+    """What must stand beside every claim of synergy."""
+    own, null = (
+        _typical(members, _gain(which, swapped=swapped, kind="per_input"))
+        for swapped in (False, True)
+    )
+    yield (
+        f"over each input's best head ×{own:.3g}"
+        + ("" if math.isnan(null) else f", swapped heads ×{null:.3g}")
+    )
+    late = [one.beyond_one_step for one in members if not math.isnan(one.beyond_one_step)]
+    times = [one.binding_time for one in members if not math.isnan(one.binding_time)]
+    if late:
+        steps = f"t* = {float(np.median(times)):g} in the median; " if times else ""
+        yield f"{steps}t* > 1 in {float(np.mean(late)):.0%} of inputs"
+    layered = [one.layered for one in members if one.layered is not None]
+    if layered:
+        through = float(np.mean([each.gain for each in layered]))
+        gamma = layered[0].gamma
+        yield f"through all layers in order (γ {gamma}) ×{_exp(through):.3g} over the best chain"
+        single = float(np.mean([_gain(which)(one) for one in members]))
+        if which == "clear" and single * through < 0:
+            higher = "gains" if single > 0 else "loses"
+            yield f"the two disagree: a layer by itself {higher}, all layers in order do not follow"
+
+
+def _concordance(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """Rank correlation of lower loss with gain over the conditions of a seed."""
+    for group, own in several(members).items():
+        trained = [one for one in own if one.trained]
+        blocks, doses, gain = complete_blocks(trained, "dose", _gained)
+        others, _, learned = complete_blocks(trained, "dose", _learned)
+        common = [block for block in blocks if block in others]
+        if len(doses) < 3 or not common:
+            continue
+        gain = gain[[blocks.index(block) for block in common]]
+        learned = learned[[others.index(block) for block in common]]
+        scores = [spearman(a, b) for a, b in zip(gain, learned, strict=True)]
+        yield _Draft(
+            Finding(
+                claim,
+                group,
+                samples=len(common),
+                details=("mean over seeds of the rank correlation across λ",),
+                settings=_shared(trained),
+            ),
+            sample(scores),
+        )
+
+
+def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Spearman correlation; 0 where one side does not vary; infinite values rank as extremes."""
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(side) - (len(side) + 1) / 2 for side in (first, second))
+    length = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / length if length else 0.0
+
+
+def _check(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    check = {"condition": condition, "identical-heads": identical_heads, "bounds": bounds}[claim]
+    for group, own in by_group(members).items():
+        finding = check(own)
+        if finding is not None:
+            yield _Draft(replace(finding, group=group, settings=_shared(own)), None)
+
+
+_TESTS: dict[str, Callable[[Sequence[Observation], str], Iterator[_Draft]]] = {
+    "sooner": _by_heads,
+    "clearer": _by_heads,
+    "synergy-clarity": _synergy,
+    "synergy-speed": _synergy,
+    "learned": _by_heads,
+    "diversity-loss": _by_dose,
+    "diversity-clarity": _by_dose,
+    "diversity-synergy": _by_dose,
+    "concordance": _concordance,
+    "condition": _check,
+    "identical-heads": _check,
+    "bounds": _check,
+}
+assert _TESTS.keys() == BY_ID.keys()
