@@ -73,7 +73,7 @@ FLOORS = {
 }
 OUTSIDE = {
     "synergy_engine": {"numpy", "numba", "scipy", "networkx", "lazy_loader"},
-    "synergy_trainer": {"torch", "numpy", "numba", "safetensors", "lazy_loader"},
+    "synergy_trainer": {"torch", "numpy", "numba", "triton", "safetensors", "lazy_loader"},
 }
 NUMBA_ONLY_IN = ("engine/synergy_engine/kernels/", "trainer/synergy_trainer/attend/lane_kernels.py")
 HEAVY = ("torch", "numba", "textual", "scipy", "networkx", "matplotlib")

@@ -47,7 +47,7 @@ def checked(out: Path, *names: str, keep: Path | None = None, **environment: str
 
 
 def test_the_checks_run_on_a_cpu(tmp_path: Path) -> None:
-    names = ("machine", "protocol", "steps", "tests", "findings", "attention", "same_bits")
+    names = ("machine", "protocol", "steps", "tests", "findings", "same_bits", "attention")
     kept = tmp_path / "kept"
     found = checked(tmp_path / "cpu.json", *names, keep=kept)
     assert found["machine"]["gpu"] == "CPU"
