@@ -136,7 +136,10 @@ class Experiment:
     @property
     def watched(self) -> bool:
         """Whether it is written by somebody's own training, which is never signalled or resumed."""
-        worker, runs = self.worker(), (self.first_event or {}).get("runs", ())
+        try:
+            worker, runs = self.worker(), (self.first_event or {}).get("runs", ())
+        except (OSError, UserError):  # a damaged entry, which `state` describes
+            return False
         return (worker is not None and worker.watched) or any(
             isinstance(run, dict) and run.get("kind_of_run") == "watched" for run in runs
         )

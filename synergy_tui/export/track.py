@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from synergy_tui.console import echo
 from synergy_tui.errors import UserError, require
 from synergy_tui.experiments.events import Event, EventReader
 from synergy_tui.experiments.experiment import Experiment
@@ -142,9 +143,9 @@ def main() -> int:
         experiment = Experiment(Path(folder))
         count = follow(experiment, SINKS[tracker](experiment))
     except UserError as error:
-        print(f"--track {tracker}: {error.message}", file=sys.stderr)
+        echo(f"--track {tracker}: {error.message}", err=True)
         return int(error.exit_code)
-    print(f"--track {tracker}: {count} scalars", file=sys.stderr)
+    echo(f"--track {tracker}: {count} scalars", err=True)
     return 0
 
 

@@ -65,7 +65,7 @@ def draw_groups(
     if room:
         ends = f"1/{reach:g}", f"{reach:g}"
         canvas.write(left, 0, ends[0], MUTED)
-        canvas.write(left + room // 2, 0, "1", MUTED)
+        canvas.write(left + round((room - 2) / 2), 0, "1", MUTED)
         canvas.write(left + room - 1 - len(ends[1]), 0, ends[1], MUTED)
     lines = _lines(rows)
     here = next((at for at, (_, row) in enumerate(lines) if row == selected), 0)

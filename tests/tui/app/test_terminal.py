@@ -85,7 +85,8 @@ def tmux(live: Path) -> Iterator[Tmux]:
 
 @needs_tmux
 def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
-    screen = tmux.wait_for("the sink hears")
+    screen = tmux.wait_for("step 100/600")
+    tmux.wait_for("sooner")
     assert "LIVE" in screen
     assert len(screen.splitlines()) == 24
     tmux.run("send-keys", "Space")
@@ -93,21 +94,21 @@ def test_keys_resizing_and_leaving_in_tmux(tmux: Tmux, live: Path) -> None:
     tmux.run("resize-window", "-x", "60", "-y", "20")
     tmux.wait_for("3 has it learned?")
     tmux.run("resize-window", "-x", "120", "-y", "40")
-    tmux.wait_for("minimax fidelity φ")
+    tmux.wait_for("minimax fidelity")
     tmux.run("send-keys", "q")
     screen = tmux.wait_for("left with 0")
-    assert "The run continues. Come back with: synergy attach 2026-11-23-live" in screen
+    assert "The run continues. Come back with: synergy attach" in screen
 
 
 @needs_tmux
 def test_a_terminal_that_dies_leaves_the_experiment_whole(tmux: Tmux, live: Path) -> None:
-    tmux.wait_for("the sink hears")
+    tmux.wait_for("sooner")
     before = (live / "events.jsonl").read_bytes()
     tmux.close()
     assert (live / "events.jsonl").read_bytes() == before
     again = Tmux((80, 24), command(live))
     try:
-        assert "LIVE" in again.wait_for("the sink hears")
+        assert "LIVE" in again.wait_for("sooner")
     finally:
         again.close()
 

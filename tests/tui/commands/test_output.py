@@ -103,7 +103,7 @@ def test_a_bug_is_not_reported_as_a_failed_expectation(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("synergy_tui.experiments.experiment.list_experiments", broken)
+    monkeypatch.setattr("synergy_tui.sweep.entries.list_entries", broken)
     result = call("ls")
     assert result.exit_code == ExitCode.RUN_FAILED
     assert "ZeroDivisionError: oh" in result.stderr
@@ -136,7 +136,7 @@ def test_no_library_chooses_the_exit_code(
     def leave(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("synergy_tui.experiments.experiment.list_experiments", leave)
+    monkeypatch.setattr("synergy_tui.sweep.entries.list_entries", leave)
     result = call("ls")
     assert result.exit_code == ExitCode.RUN_FAILED
     assert message in result.stderr

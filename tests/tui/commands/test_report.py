@@ -26,7 +26,7 @@ def test_the_report_command(
 def test_nothing_to_report_on_exits_2(call: Callable[..., Result], home: Path) -> None:
     result = call("report", "nothing")
     assert result.exit_code == 2
-    assert "neither a sweep nor an experiment" in result.stderr
+    assert "no experiment or sweep" in result.stderr
 
 
 def test_json_is_one_object_a_line(call: Callable[..., Result], designed_sweep: Sweep) -> None:

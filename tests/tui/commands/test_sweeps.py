@@ -89,10 +89,10 @@ def test_show_gives_means_and_the_reports_verdicts(call: Call, done: Sweep) -> N
         if (each["measure"], each["group"], each["run"]) == ("hitting_time", "copy", "heads-8")
     )
     assert slower["ratio"] < 1, "more steps are unfavourable"
-    assert {each["verdict"] for each in shown["verdicts"]} >= {"contradicted", "supported"}
+    assert {each["verdict"] for each in shown["verdicts"]} == {"undecided"}  # no nulls in this log
     text = call("show", "last").stdout
     assert "10 of 10 points finished" in text
-    assert "contradicted" in text
+    assert "undecided" in text
 
 
 def test_show_names_the_points_that_are_not_finished(call: Call, part: Sweep) -> None:

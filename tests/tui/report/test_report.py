@@ -187,12 +187,12 @@ def test_single_experiments_count_too(designed_sweep: Sweep) -> None:
 
 
 def test_what_is_not_an_experiment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither a sweep nor an experiment"):
+    with pytest.raises(UserError, match="no experiment or sweep"):
         gather(["nothing"], tmp_path)
 
 
 def test_a_home_that_nobody_has_is_not_an_experiment(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither a sweep nor an experiment"):
+    with pytest.raises(UserError, match="is not an experiment"):
         gather(["~nobody-has-this-name/sweep"], tmp_path)
 
 

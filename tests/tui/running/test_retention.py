@@ -129,7 +129,7 @@ def test_an_outline_has_the_newest_numbers_of_the_whole_log(tmp_path: Path) -> N
         other = short.runs[name]
         assert other.probe == run.probe
         assert [probe.step for probe in other.probes] == [probe.step for probe in run.probes]
-        assert [bool(probe.layers) for probe in other.probes] == [False] * 4 + [True]
+        assert [bool(probe.layers) for probe in other.probes] == [True, *[False] * 3, True]
 
 
 @pytest.mark.slow

@@ -285,7 +285,9 @@ async def test_any_number_of_runs_can_be_reached(opened: Opened, count: int) -> 
 async def test_leaving_says_how_to_come_back(opened: Opened) -> None:
     async with opened(LIVE) as pilot:
         app = app_of(pilot)
-        assert "synergy attach 2026-11-23-154312-diverse_heads" in app.session.farewell()
+        said = app.session.farewell()
+        assert "synergy attach" in said
+        assert "2026-11-23-154312-diverse_heads" in said
         app.session.tail.condition = "finished"
         assert "synergy replay" in app.session.farewell()
         await pilot.press("q")
