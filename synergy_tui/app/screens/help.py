@@ -88,6 +88,18 @@ switches heads. "needs several heads" is the share of the signal on paths that n
 "switch" the share on paths whose steps use more than one head, where waiting at a token counts \
 as a step.""",
     },
+    "sweep": {
+        "Groups": """\
+A row is a run of a group (what is equal but for the seed), over the seeds that have finished: \
+their mean with its 95 % interval, and the ratio to the group's first run within each seed, so \
+that above 1 is better whatever is measured; amplification is a ratio to the run's own best head. \
+Each dot is a seed on a logarithmic scale around 1. Colour stands only where the interval excludes \
+1.""",
+        "Points": """\
+A row is an experiment: its state, and a curve and the newest number of each run.""",
+        "Verdicts": """\
+What `synergy report` would say of the points that have finished so far.""",
+    },
     "stepper": {
         "What is shown": """\
 The share of each node's state that comes from the source, after t diffusion steps: by each head \

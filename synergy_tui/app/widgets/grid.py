@@ -140,7 +140,7 @@ def draw_grid(
         for at, column in enumerate(shown):
             x, each = left + at * cell, line.cells[column]
             if each is None:
-                canvas.write(x, row, "–", muted)
+                canvas.write(x + length + 1, row, "–", muted)
                 continue
             style_name = f"run-{column % 4 + 1}"
             canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
