@@ -111,7 +111,8 @@ def _wrong_entries(heads: Reals) -> list[str]:
         (
             f"The weights are above {LARGEST:g} at {{}}; "
             "only their ratios matter, scale them down.",
-            finite & (heads > LARGEST),
+            # In float32 the limit itself would overflow.
+            finite & (heads > np.float64(LARGEST)),
         ),
         ("The weights are negative at {}; weights are >= 0.", heads < 0),
         (
