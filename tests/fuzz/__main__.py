@@ -48,7 +48,9 @@ def main() -> int:
             tally = _in_child(reader, f"{asked.seed}:{block}", count, asked.out)
             done[reader.name] += tally.inputs
             failures += tally.failures
-            print(f"{sum(done.values()):>9,} {time.monotonic() - begun:7.0f} s  {tally}", flush=True)
+            print(
+                f"{sum(done.values()):>9,} {time.monotonic() - begun:7.0f} s  {tally}", flush=True
+            )
         block += 1
     return int(failures > 0)
 
@@ -78,7 +80,9 @@ def _in_child(reader: Reader, seed: str, count: int, out: Path) -> Tally:
         if status == 0:
             return Tally(**json.load(answers))
     print(f"{reader.name} {seed}: the process ended with status {status}", file=sys.stderr)
-    (out / f"crash-{reader.name.replace(' ', '_')}-{seed.replace(':', '_')}").write_text(str(status))
+    (out / f"crash-{reader.name.replace(' ', '_')}-{seed.replace(':', '_')}").write_text(
+        str(status)
+    )
     return Tally(reader.name, count, 0, 0, 1, 0.0, 0, 0)
 
 

@@ -123,7 +123,10 @@ def _bounded() -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, interrupt)
     try:
-        with mock.patch.object(limits, "available_bytes", lambda: MEMORY), warnings.catch_warnings():
+        with (
+            mock.patch.object(limits, "available_bytes", lambda: MEMORY),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("error", RuntimeWarning)
             warnings.filterwarnings("ignore", "Duplicate name|Detected pickle protocol")
             yield

@@ -19,7 +19,18 @@ NUMBERS = (
 )
 WORDS = (
     *("", " ", "\0", "\ufeff", "\u202e", "τ", "\ud800", "a" * 300, "..", "../../etc/passwd"),
-    *("true", "null", "NaN", "source", "target", "weight", "head", "directed", "<!DOCTYPE a>", "&a;"),
+    *(
+        "true",
+        "null",
+        "NaN",
+        "source",
+        "target",
+        "weight",
+        "head",
+        "directed",
+        "<!DOCTYPE a>",
+        "&a;",
+    ),
     *("[[", "]]", '"', "'", "\\", "\n", "\r", "\t", ",", ";", "#", "=", "/dev/zero", "%s", "{0}"),
 )
 SMALL: tuple[Any, ...] = (

@@ -217,7 +217,13 @@ def _state() -> dict[str, torch.Tensor]:
 
 def _pt_files() -> list[bytes]:
     layer = torch.from_numpy(_rows(1, 2, 4, 4))
-    contents = (layer[0], (layer, layer), {"attentions": (layer, layer)}, layer.bfloat16(), _state())
+    contents = (
+        layer[0],
+        (layer, layer),
+        {"attentions": (layer, layer)},
+        layer.bfloat16(),
+        _state(),
+    )
     old = io.BytesIO()
     torch.save(layer, old, _use_new_zipfile_serialization=False)
     return [*map(_saved, contents), old.getvalue()]
@@ -328,7 +334,9 @@ def _graph_files(suffix: str) -> Callable[[], list[bytes]]:
                 )
             found.append(path.read_bytes())
             if suffix == ".mtx":
-                found.append(b"%%MatrixMarket matrix coordinate pattern symmetric\n3 3 2\n1 1\n2 1\n")
+                found.append(
+                    b"%%MatrixMarket matrix coordinate pattern symmetric\n3 3 2\n1 1\n2 1\n"
+                )
         return found
 
     return files
@@ -505,7 +513,11 @@ def _all() -> Iterator[Reader]:
     for suffix, files in ((".npy", _npy_files), (".npz", _npz_files)):
         yield Reader(f"attention{suffix}", suffix, files, _plain(suffix), _tensors)
     yield Reader(
-        "attention.safetensors", ".safetensors", _safetensors_files, _plain(".safetensors"), _tensors
+        "attention.safetensors",
+        ".safetensors",
+        _safetensors_files,
+        _plain(".safetensors"),
+        _tensors,
     )
     yield Reader("saved.pt", ".pt", _pt_files, _plain(".pt"), _analyse)
     for suffix in (".graphml", ".gml", ".json", ".csv", ".tsv", ".mtx"):
