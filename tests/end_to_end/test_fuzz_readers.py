@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
 
-from tests.fuzz.campaign import fuzz
+import numpy as np
+import pytest
+from safetensors.torch import load, save
+
+from tests.fuzz.campaign import bounded, fuzz, outcome_of
 from tests.fuzz.readers import READERS
+from tests.places import DATA
 
 INPUTS = 60
 
@@ -16,3 +25,83 @@ def test_damaged_files_end_in_a_value_or_in_words(name: str) -> None:
     tally = fuzz(reader, "short", max(5, int(INPUTS * reader.share)))
     assert tally.failures == 0
     assert tally.outcomes > 1, "the files were not damaged, or nothing looked at them"
+
+
+def _npy(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _checkpoint(old: str, new: str) -> Callable[[], bytes]:
+    """A checkpoint some of whose tensors have another name."""
+
+    def made() -> bytes:
+        content = (DATA / "interrupted/checkpoints/two-00000100.safetensors").read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length])["__metadata__"]
+        return save({k.replace(old, new): v for k, v in load(content).items()}, about)
+
+    return made
+
+
+def _event(**fields: object) -> bytes:
+    return json.dumps({"v": 1, "t": 0, "point": "sort-s0", **fields}).encode() + b"\n"
+
+
+def _header(text: bytes, version: int = 1) -> bytes:
+    length = len(text).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text
+
+
+# What fuzzing found, by what was wrong with the file: the reader, the file, and our words for it.
+FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "not a number among 32-bit ones": (
+        "attention.npy", lambda: _npy(np.array([[np.nan, 0], [0.5, 0.5]], np.float32)), "not finite"
+    ),
+    "a layer that is no number": (
+        "finished layers", lambda: b'{"key":"key","layer":{},"records":[]}\n', "not a file of"
+    ),
+    "a bracket left open in a header": (
+        "numbers.npy", lambda: _header(b"{'descr': '<f4', 'shape': ("), "whole .npy"
+    ),
+    "a header of four gigabytes": (
+        "numbers.npy", lambda: b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "claims that its header has"
+    ),
+    "an attempt that is text": (
+        "sweep.jsonl", lambda: _event(kind="point_started", attempt="../x"), "read"
+    ),
+    "an exit code that is a table": (
+        "sweep.jsonl", lambda: _event(kind="sweep_finished", exit_code={"a": 1}), "read"
+    ),
+    "an encoding of several bytes": (
+        "graph.graphml", lambda: b'<?xml version="1.0" encoding="euc-jp"?><graphml/>', "well-formed"
+    ),
+    "a moment of another name": (
+        "kept checkpoint", _checkpoint("exp_avg_sq", "exp_avg_ss"), "has no tensor"
+    ),
+    "no moments": ("resume", _checkpoint("adam.", "adam_"), "has no tensor"),
+    "a scale of two numbers": (
+        "queries.npz",
+        lambda: _npz(q=np.ones((1, 2, 3), np.float32), k=np.ones((1, 2, 3), np.float32),
+                     scale=np.zeros(1, [("a", "<f4"), ("b", "<f4")])),
+        "not one number",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", FOUND)
+def test_what_fuzzing_found_stays_fixed(wrong: str, tmp_path: Path) -> None:
+    name, made, words = FOUND[wrong]
+    reader = READERS[name]
+    path = reader.prepare(tmp_path)
+    path.write_bytes(made())
+    with bounded():  # its ways of reading are drawn
+        outcomes = {outcome_of(reader, path, Random(seed)) for seed in range(20)}
+    assert any(words in outcome for outcome in outcomes), outcomes

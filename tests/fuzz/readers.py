@@ -6,7 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -72,8 +72,8 @@ def _layouts() -> list[dict[str, np.ndarray]]:
         {"attention": _rows(4, 4)},
         {"attention": _rows(2, 4, 4, dtype=np.float64)},
         {"attention": _rows(2, 3, 4, 4)},
-        {"attention": _padded(), "attention_mask": np.tri(3, 4, dtype=np.int64)[::-1, ::-1].copy()},
-        {"blocks.0.attn.hook_pattern": _rows(2, 4, 4), "blocks.1.attn.hook_pattern": _rows(2, 4, 4)},
+        {"attention": _padded(), "attention_mask": np.tri(3, 4)[::-1, ::-1].copy()},
+        {f"blocks.{layer}.attn.hook_pattern": _rows(2, 4, 4) for layer in range(2)},
         {"attention": _rows(1, 2, 2, 4, 4), "head_weights": np.full((2, 2), 0.5),
          "gamma": np.full((1, 2, 4), 0.5), "tokens": np.arange(4)[None]},
         {"attention": beside.astype(np.float32), "labels": np.array(["a", "b", "c", "d"])},
@@ -550,7 +550,7 @@ def _all() -> Iterator[Reader]:
     )  # fmt: skip
     yield Reader(
         "finished layers", ".jsonl",
-        lambda: [b'{"key":"key","layer":1,"records":[{"layer":1}]}\n{"key":"key","layer":2,"records":[]}\n'],
+        lambda: [b'{"key":"key","layer":1,"records":[{}]}\n{"key":"key","layer":2,"records":[]}\n'],
         _plain(".jsonl"), _finished_layers, (UserError,), share=0.3,
     )  # fmt: skip
     yield Reader("events", ".jsonl", _log_files, _recorded("events.jsonl"), _log, (UserError,))

@@ -443,6 +443,10 @@ def test_bundled_scenarios_are_valid_and_found_by_name() -> None:
     assert find_scenario("example2") == bundled()["example2"]
     with pytest.raises(UserError, match="did you mean 'example2'"):
         find_scenario("exmaple2")
+    for elsewhere in ("scenarios/example2.toml", "example2.toml", "/nowhere/example2.toml"):
+        with pytest.raises(UserError, match="no such file") as caught:
+            find_scenario(elsewhere)
+        assert "example2 comes with Synergy" in (caught.value.hint or "")
 
 
 POSITIONED = """\

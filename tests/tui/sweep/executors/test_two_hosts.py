@@ -27,7 +27,7 @@ pytest.importorskip("ray")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-STEPS, PROBES, CHECKPOINTS = 1200, 100, 50
+STEPS, PROBES, SAVES = 1200, 100, 50
 SCENARIO = f"""
 title = "Small enough to lose"
 [train]
@@ -41,7 +41,7 @@ mlp = 16
 layers = 1
 probe_every = {PROBES}
 probe_inputs = 2
-checkpoint_every = {CHECKPOINTS}
+checkpoint_every = {SAVES}
 log_every = 1
 [sweep]
 seeds = 3
@@ -51,6 +51,7 @@ attempts = 4
 PORT = "6379"
 # A host that is not heard of for about ten seconds is lost, instead of for half a minute.
 IMPATIENT = {
+    "RAY_DISABLE_MEMORY_MONITOR": "1",
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
@@ -78,19 +79,17 @@ class Cluster:
     def __init__(self, hosts: list[Host], **variables: str) -> None:
         self.hosts = hosts
         self.head = hosts[0]
-        self.variables = {
-            "RAY_AUTH_MODE": "disabled", "RAY_DISABLE_MEMORY_MONITOR": "1", **IMPATIENT, **variables,
-        }  # fmt: skip
+        self.variables = {"RAY_AUTH_MODE": "disabled", **IMPATIENT, **variables}
         self.address = f"{self.head.address}:{PORT}"
 
-    def start(self, host: Host, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, host: Host, **variables: str) -> subprocess.Popen[bytes]:
         """Start Ray on a host, in the foreground of a process of its own."""
         own = ("--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false")
         joined = (f"--address={self.address}", "--num-cpus=1")
         return host.python(
             "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats",
             f"--node-ip-address={host.address}", f"--temp-dir={OWN}/ray",
-            f"--object-store-memory={80 * 2**20}", *(own if host is self.head else joined), *options,
+            f"--object-store-memory={80 * 2**20}", *(own if host is self.head else joined),
             log="ray.log", **{**self.variables, **variables},
         )  # fmt: skip
 
@@ -163,7 +162,7 @@ def assert_complete(sweep: Sweep) -> None:
             (kind, run, step)
             for run in point.columns
             for kind, first, every in (
-                ("train_step", 1, 1), ("probe", 0, PROBES), ("checkpoint", CHECKPOINTS, CHECKPOINTS),
+                ("train_step", 1, 1), ("probe", 0, PROBES), ("checkpoint", SAVES, SAVES),
             )
             for step in range(first, STEPS + 1, every)
         }  # fmt: skip
