@@ -71,7 +71,8 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     )
     problems = _wrong_entries(heads) if found[:, 0].any() else []
     if rows == "sinks":
-        over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
+        with np.errstate(invalid="ignore"):
+            over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
         if over.any():
             problems.append(
                 f"Rows sum to more than one: {_places(over)}; with learned sinks they sum to less."

@@ -143,7 +143,8 @@ def _pairs(
 def _whole(path: Path, name: str, value: np.ndarray, *, layers: bool = False) -> np.ndarray:
     """Give an array the axes (B, [L,] H, n, d), and refuse what has others."""
     axes = 5 if layers else 4
-    if not 3 <= value.ndim <= axes or value.dtype.kind != "f" or not np.isfinite(value).all():
+    numbers = value.size and value.dtype.kind == "f" and np.isfinite(value).all()
+    if not 3 <= value.ndim <= axes or not numbers:
         raise UserError(
             f"--qk {path}: {name} has shape {value.shape} and type {value.dtype}; needed are "
             f"finite numbers of shape (H, n, d){', (L, H, n, d)' if layers else ''} or "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -51,6 +51,29 @@ def _checkpoint(old: str, new: str) -> Callable[[], bytes]:
     return made
 
 
+def _zeroed(name: str) -> bytes:
+    content = (DATA / "interrupted/checkpoints/two-00000100.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    about = json.loads(content[8 : 8 + length])["__metadata__"]
+    return save({k: v * 0 if name in k else v for k, v in load(content).items()}, about)
+
+
+def _sparse(
+    kind: str, indptr: list[int], indices: Sequence[int] = (), dtype: type = np.float64
+) -> bytes:
+    return _npz(
+        format=np.array(kind.encode()), shape=np.array([5, 5]), data=np.ones(len(indices), dtype),
+        indices=np.array(indices, np.int32), indptr=np.array(indptr, np.int32),
+    )  # fmt: skip
+
+
+SWEEP = b'title = "a"\n[train]\ntask = "sort"\n[sweep]\nseeds = 2\nheads = [1, 2]\n'
+DESIGNED = (
+    b'title = "a"\n[[runs]]\nname = "a"\nnodes = ["u", "v"]\nheads = [{ edges = [["u", "v"]] }, '
+    b'{ edges = [["u", "v"]] }]\nweights = [1, 1]\n'
+)
+
+
 def _event(**fields: object) -> bytes:
     return json.dumps({"v": 1, "t": 0, "point": "sort-s0", **fields}).encode() + b"\n"
 
@@ -69,7 +92,7 @@ FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "finished layers", lambda: b'{"key":"key","layer":{},"records":[]}\n', "not a file of"
     ),
     "a bracket left open in a header": (
-        "numbers.npy", lambda: _header(b"{'descr': '<f4', 'shape': ("), "whole .npy"
+        "numbers.npy", lambda: _header(b"{'descr': '<f4', 'shape': ("), "not a whole"
     ),
     "a header of four gigabytes": (
         "numbers.npy", lambda: b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "claims that its header has"
@@ -86,7 +109,30 @@ FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a moment of another name": (
         "kept checkpoint", _checkpoint("exp_avg_sq", "exp_avg_ss"), "has no tensor"
     ),
-    "no moments": ("resume", _checkpoint("adam.", "adam_"), "has no tensor"),
+    "a moment of another name, resumed": (
+        "resume", _checkpoint("exp_avg_sq", "exp_avg_ss"), "'RunStopped', 1"
+    ),
+    "indptr that goes up and down, with nothing in it": (
+        "graph.npz", lambda: _sparse("csc", indptr=[0, 2000, 4000, 3000, 0, 0]), "indptr decreases"
+    ),
+    "weights of sixteen bits": (
+        "graph.npz", lambda: _sparse("csc", [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4], np.float16), "read"
+    ),
+    "an infinite step": (
+        "failure note", lambda: b'{"step": 1e999, "reason": ""}', "cannot be read as a note"
+    ),
+    "queries of no heads": (
+        "queries.npz",
+        lambda: _npz(q=np.ones((0, 2, 3), np.float32), k=np.ones((0, 2, 3), np.float32)),
+        "has shape",
+    ),
+    "more seeds than there are": (
+        "scenario", lambda: SWEEP.replace(b"= 2", b"= 9223372036854775808"), "less than or equal"
+    ),
+    "a head weight beyond all floats": (
+        "scenario", lambda: DESIGNED.replace(b"[1, 1]", b"[1, %s]" % (b"9" * 400)), "finite numbers"
+    ),
+    "a projection of zeros": ("checkpoint.safetensors", lambda: _zeroed("attn.out_proj"), "read"),
     "a scale of two numbers": (
         "queries.npz",
         lambda: _npz(q=np.ones((1, 2, 3), np.float32), k=np.ones((1, 2, 3), np.float32),

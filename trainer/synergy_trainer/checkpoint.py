@@ -118,7 +118,7 @@ class CheckpointFolder:
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
             return int(note["step"]), str(note["reason"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedCheckpoint(f"{path}: cannot be read as a note ({error})") from error
 
     def _files(self) -> Iterable[tuple[str, int]]:

@@ -444,9 +444,9 @@ def test_bundled_scenarios_are_valid_and_found_by_name() -> None:
     with pytest.raises(UserError, match="did you mean 'example2'"):
         find_scenario("exmaple2")
     for elsewhere in ("scenarios/example2.toml", "example2.toml", "/nowhere/example2.toml"):
-        with pytest.raises(UserError, match="no such file") as caught:
+        with pytest.raises(UserError, match="no such file") as refused:
             find_scenario(elsewhere)
-        assert "example2 comes with Synergy" in (caught.value.hint or "")
+        assert "example2 comes with Synergy" in (refused.value.hint or "")
 
 
 POSITIONED = """\

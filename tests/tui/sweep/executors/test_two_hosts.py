@@ -225,6 +225,8 @@ def test_a_host_that_is_lost_for_good(hosts: list[Host], sweep: Sweep) -> None:
 def test_workers_without_a_shared_home(hosts: list[Host], sweep: Sweep) -> None:
     """The cluster's token is asked of every host, and so are the driver's versions."""
     cluster = Cluster(hosts, RAY_AUTH_MODE="token")
+    token = "5" * 64
+    _give_token(hosts[0], token)
     cluster.start(hosts[0])
     wait_for(lambda: "Ray runtime started" in text(hosts[0].folder), "Ray to start")
     assert cluster.start(hosts[1]).wait(timeout=60) != 0
@@ -241,7 +243,6 @@ def test_workers_without_a_shared_home(hosts: list[Host], sweep: Sweep) -> None:
         assert "~/.ray/auth_token" in said
         assert "Traceback" not in said
     # With the token, but another Synergy, host2 refuses the points; host3 runs them.
-    token = (hosts[0].folder / "home/.ray/auth_token").read_text()
     older = hosts[1].folder / "older" / "synergy_heads-0.0.1.dist-info"
     older.mkdir(parents=True)
     (older / "METADATA").write_text("Metadata-Version: 2.1\nName: synergy-heads\nVersion: 0.0.1\n")
@@ -274,7 +275,6 @@ def test_a_driver_that_is_killed_and_resumed(hosts: list[Host], sweep: Sweep) ->
     say(f"driver killed, at {progress(sweep)}")
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    assert "running" not in sweep.states().values()
     resumed = cluster.drive(sweep)
     finish(cluster, sweep, resumed)
     assert any(
