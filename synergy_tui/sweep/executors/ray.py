@@ -165,8 +165,10 @@ class RayExecutor:
             ) from error
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"There is no Ray cluster at '{where}': {str(error).splitlines()[0]}",
-                hint="Start one with `ray start --head`, or use --ray local.",
+                f"There is no Ray cluster at '{where}' that admits this host: "
+                f"{str(error).splitlines()[0].rstrip('.')}.",
+                hint="Start one with `ray start --head`, or use --ray local; one with a token needs "
+                "the same in ~/.ray/auth_token here.",
             ) from error
 
     def _limit(self) -> int:

@@ -236,9 +236,10 @@ def test_workers_without_a_shared_home(hosts: list[Host], sweep: Sweep) -> None:
     for content in ("", "0" * 64):
         if content:
             _give_token(hosts[1], content)
-        refused = hosts[1].python(*arguments, log="refused.log", **cluster.variables)
+        log = hosts[1].folder / f"refused{len(content)}.log"
+        refused = hosts[1].python(*arguments, log=log.name, **cluster.variables)
         assert refused.wait(timeout=90) == 2
-        said = (hosts[1].folder / "refused.log").read_text()
+        said = log.read_text()
         say(f"without the token: {said.splitlines()[-1]}")
         assert "~/.ray/auth_token" in said
         assert "Traceback" not in said
