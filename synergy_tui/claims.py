@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 SMALLEST_EFFECT = 1.25
-"""A ratio nearer to 1 than this is no effect; at the spread seen, 16 to 21 seeds decide it."""
+"""A ratio nearer to 1 than this is no effect.
+
+At the spread seen, about 20 seeds have 80 % power to show that for a claim by itself, and 35 to 40
+for the first of twenty.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,16 @@ CLAIMS: tuple[Claim, ...] = (
         "synergy-clarity",
         "synergy, clarity",
         "A network's heads together are clearer than its best head alone.",
-        "Heads that never trained together exceed their best head by as much.",
+        "Heads that never trained together, that looked at different inputs, or that were not "
+        "trained exceed their best head by as much.",
         "swapped heads",
     ),
     Claim(
         "synergy-speed",
         "synergy, speed",
         "A network's heads together are heard sooner than its best head alone.",
-        "Heads that never trained together are as much sooner than their best head.",
+        "Heads that never trained together, that looked at different inputs, or that were not "
+        "trained are as much sooner than their best head.",
         "swapped heads",
     ),
     Claim(

@@ -30,6 +30,7 @@ class Finding:
     samples: int = 0  # seeds; of a check: systems
     p_value: float = math.nan  # two-sided; nan for what is checked, not tested
     adjusted_p: float = math.nan
+    equivalence_p: float = math.nan  # of the tests against the smallest effect, adjusted
     power: float = math.nan  # for the smallest effect of interest, at these seeds
     needed: int | None = None  # seeds for 80 % of it; None when no realistic number would do
     test: str = ""
