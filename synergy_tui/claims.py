@@ -81,14 +81,16 @@ CLAIMS: tuple[Claim, ...] = (
         "diversity-clarity",
         "diversity, clarity",
         "More diverse heads cause a higher minimax fidelity.",
-        "Fidelity grows with λ no more than in the same networks untrained.",
+        "Fidelity grows with λ no more than in the same networks untrained, or with the share of "
+        "redrawn rows no more than in designed heads that differ by 1e-9.",
         "untrained",
     ),
     Claim(
         "diversity-synergy",
         "diversity, synergy",
         "More diverse heads cause a larger gain over the best head.",
-        "The gain grows with λ no more than in the same networks untrained.",
+        "The gain grows with λ no more than in the same networks untrained, or with the share of "
+        "redrawn rows no more than in designed heads that differ by 1e-9.",
         "untrained",
     ),
     Claim(

@@ -312,12 +312,16 @@ def _diverse_synergy(pairs: list[Pair], view: View) -> Line | None:
         one, other = (comparison.gain(view.of(run), key) for run in (pair.one, pair.other))
         if one is None or other is None:
             return None
-        effects.append((comparison.apart(other, one), None, None))
+        now = comparison.apart(other, one)
+        first, last = (comparison.gain(view.untrained(run), key) for run in (pair.one, pair.other))
+        null = None if first is None or last is None else comparison.apart(last, first)
+        effects.append((now, null, None if null is None else comparison.apart(now, null)))
         sides[0].append(one.log)
         sides[1].append(other.log)
     least, most = (shown(side, False) for side in sides)
     exact = view.exact([pair.other for pair in pairs])
-    return _line("diversity-synergy", effects, f"gain {least} → {most}", exact=exact)
+    values = f"gain {least} → {most}"
+    return _line("diversity-synergy", effects, values, null="untrained", exact=exact)
 
 
 def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:

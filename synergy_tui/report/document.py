@@ -45,6 +45,9 @@ METHOD = (
     "of the same seed's largest network, over at most eight choices. It decides nothing: heads of "
     "the larger network are narrower and learned to leave work to the others, so that a ratio "
     "above 1 says that few heads do not work as a part of many do, and not why.",
+    "Of designed heads, which were never trained, the null along the share of rows redrawn is "
+    "heads that differ by 1e-9: they are as clear as one of them. Only graphs of which every head "
+    "is redrawn are compared, so that no head is special.",
     "Along head counts (their logarithm) and λ: the least-squares line within a seed, from its "
     "lower to its upper end; with two conditions their paired ratio.",
     "Test: Student's t on logarithms, paired; the sign test where a ratio is 0 or infinite or all "
@@ -201,7 +204,7 @@ def records(evidence: Evidence) -> list[dict[str, Any]]:
             "interval": None
             if math.isnan(finding.interval[0])
             else [finite(end) for end in finding.interval],
-            "null": finding.about.null or None,
+            "null": finding.against or None,
             "n": finding.samples,
             "predicted": finding.predicted,
             "effect": finite(finding.effect),

@@ -243,9 +243,9 @@ def _measured(one: Observation, snapshot: Snapshot) -> Observation:
             few.attention, few.head_weights, gammas=[gamma], norms=few.gamma, rows=rows
         )
         layered = Layered(log(float(found["synergy"])), gamma)
-    off = math.nan
-    if not snapshot.designed:
-        logs = jitter(_rows_of_one(few.attention[:1, 0]), few.head_weights[0])
+    off, rows_of_one = math.nan, few.attention[:1, 0]
+    if rows_of_one.any(axis=-1).all():  # a designed graph may have nodes that hear nobody
+        logs = jitter(_rows_of_one(rows_of_one), few.head_weights[0])
         off = float(np.abs(logs).max())
     return replace(one, layered=layered, condition=_condition(few), jitter=off)
 

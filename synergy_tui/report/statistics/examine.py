@@ -45,6 +45,10 @@ medium correlation (*Statistical Power Analysis*, 1988, §3.2).
 """
 
 NO_UNTRAINED = "the untrained network was not measured by this convention (no probe at step 0)"
+NOT_EXCHANGEABLE = (
+    'the first head is special: graph.redraw = "others" keeps it, and redraws all others'
+)
+JITTERED = "heads that differ by 1e-9"
 NO_LOSS = "no held-out loss of the untrained network: set train.eval_sequences"
 
 
@@ -125,7 +129,7 @@ def _decided(draft: _Draft, found: Sample, differs: float, alike: float, *, fami
     verdict = decide(found, differs, alike, bound)
     if verdict is Verdict.SUPPORTED and draft.unexceeded:
         verdict = Verdict.UNDECIDED
-        beyond = f"beyond {finding.about.null}, but not beyond {' and '.join(draft.unexceeded)}"
+        beyond = f"beyond {finding.against}, but not beyond {' and '.join(draft.unexceeded)}"
         finding = replace(finding, details=(beyond, *finding.details))
     scale: Callable[[float], float] = float if finding.about.kind == "association" else _exp
     size = bound / found.spread if found.spread > 0 else math.nan
@@ -204,9 +208,42 @@ def _by_heads(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
 
 
 def _by_dose(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
-    """Along λ, at one head count."""
+    """Along λ, or the share of rows redrawn between designed heads, at one head count."""
     for group, own in several(members).items():
         yield from _trend(group, [one for one in own if one.trained], claim, "dose", np.asarray)
+        if claim != "diversity-loss":
+            yield from _designed(group, [one for one in own if not one.trained], claim)
+
+
+def _designed(group: str, members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """Heads that nobody trained, beside the control that differs in nothing but rounding."""
+    blocks, doses, table = complete_blocks(members, "dose", _MEASURES[claim])
+    if len(doses) < 2 or not blocks:
+        return
+    rise = contrast(doses, table)
+    off = [
+        max((one.jitter for one in members if one.block == block), default=math.nan)
+        for block in blocks
+    ]
+    missing = ""
+    if not all(one.exchangeable for one in members):
+        missing = NOT_EXCHANGEABLE
+    elif np.isnan(off).any():
+        missing = "the graphs were not kept (analysis.keep)"
+    yield _Draft(
+        Finding(
+            claim,
+            group,
+            measured=_exp(float(np.mean(rise))),
+            null=_exp(float(np.mean(off))),
+            control=JITTERED,
+            samples=len(blocks),
+            missing=missing,
+            details=(f"from {doses[0]:g} to {doses[-1]:g} of the rows redrawn",),
+            settings=_shared(members),
+        ),
+        None if missing else sample(rise - off),
+    )
 
 
 def _trend(

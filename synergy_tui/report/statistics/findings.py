@@ -27,6 +27,7 @@ class Finding:
     effect: float = math.nan  # smallest ratio (or correlation) of interest
     measured: float = math.nan  # the ratio without the null
     null: float = math.nan  # the null's own ratio
+    control: str = ""  # what the null is, where it is not the claim's own
     samples: int = 0  # seeds; of a check: systems
     p_value: float = math.nan  # two-sided; nan for what is checked, not tested
     adjusted_p: float = math.nan
@@ -42,6 +43,11 @@ class Finding:
     @property
     def about(self) -> Claim:
         return BY_ID[self.claim]
+
+    @property
+    def against(self) -> str:
+        """The name of the null."""
+        return self.control or self.about.null
 
     @property
     def outcome(self) -> str:

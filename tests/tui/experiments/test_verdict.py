@@ -250,6 +250,25 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
     assert board["diversity-synergy"].verdict == "supported"
 
 
+@pytest.mark.parametrize(
+    ("before", "null", "verdict"), [(1.5, "1.5×", "supported"), (3.0, "3×", "undecided")]
+)
+def test_the_gain_along_diversity_stands_beside_the_untrained_networks(
+    before: float, null: str, verdict: str
+) -> None:
+    def run(name: str, diversity: float, first: float, last: float) -> list[dict[str, Any]]:
+        events = measured(name, 8, amplification=first, spread=0.05)
+        events[0] |= {"seed": 1, "interventions": {"head_diversity": diversity}}
+        after = measured(name, 8, amplification=last, spread=0.05)[1]
+        return [*events, {**after, "step": 10}]
+
+    board = board_of(run("alike", 0.0, 1.0, 1.0), run("apart", 1.0, before, 2.0))
+    line = board["diversity-synergy"]
+    assert line.ratio == pytest.approx(2)
+    assert line.against == f"untrained: {null}"
+    assert line.verdict == verdict
+
+
 def test_another_convention_that_says_the_opposite_is_in_a_line() -> None:
     def other(value: float) -> dict[str, Any]:
         return {

@@ -175,6 +175,41 @@ def test_nulls_of_events_are_taken_beside_the_untrained_network(tmp_path: Path) 
     assert all(each.soon == 0.0 for each in nulls.values())
 
 
+REDRAWN = """
+title = "Heads redrawn"
+[[runs]]
+name = "redrawn"
+heads = 4
+graph = { topology = "funsearch", nodes = 12 }
+[sweep]
+seeds = 3
+topologies = ["funsearch"]
+diversity = [0.0, 0.5, 1.0]
+compare = "diversity"
+"""
+
+
+def test_designed_heads_along_what_is_redrawn(tmp_path: Path) -> None:
+    """Against graphs drawn again and measured one by one."""
+    sweep = make(REDRAWN, tmp_path)
+    assert run_here(sweep) == 0
+    found = {each.claim: each for each in findings_of(gather([str(sweep.path)]))}
+    rises = {"diversity-clarity": [], "diversity-synergy": []}
+    for seed in range(3):
+        clear, gain = [], []
+        for share in (0.0, 0.5, 1.0):
+            system = engine.topology("funsearch", 12, heads=4, seed=seed, diversity=share)
+            alone = [engine.fidelity(system.head(head)).minimax for head in range(4)]
+            clear.append(math.log(engine.fidelity(system).minimax))
+            gain.append(clear[-1] - math.log(max(alone)))
+        # The least-squares line over three equally spaced values is the line of the ends.
+        rises["diversity-clarity"].append(clear[-1] - clear[0])
+        rises["diversity-synergy"].append(gain[-1] - gain[0])
+    for claim, logs in rises.items():
+        assert found[claim].ratio == pytest.approx(math.exp(np.mean(logs)), rel=1e-6)
+        assert found[claim].null == pytest.approx(1.0, abs=1e-7)
+
+
 UNTRAINED = """
 title = "Untrained"
 [train]

@@ -168,6 +168,37 @@ def test_without_its_null_a_claim_has_no_verdict() -> None:
     assert all(math.isnan(each.p_value) for each in found)
 
 
+def designed(rise: float = 0.0, **changes: object) -> list[Observation]:
+    """Graphs of six seeds along the share of rows redrawn, from identical heads to independent."""
+    rng = np.random.default_rng(1)
+    given = {"trained": False, "jitter": 1e-10, **changes}
+    found = []
+    for block in range(6):
+        for dose in (0.0, 0.5, 1.0):
+            gain = math.exp(rise * dose + 0.03 * rng.normal())
+            now = Numbers(5.0, 0.01 * gain, gain=gain)
+            one = Observation("window", f"seed {block}", 4, f"{dose}", now, dose=dose)
+            found.append(replace(one, **given))  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize("claim", ["diversity-clarity", "diversity-synergy"])
+def test_designed_heads_are_compared_with_heads_that_differ_by_rounding(claim: str) -> None:
+    (found,) = find(designed(0.8), claim)
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.ratio == pytest.approx(math.exp(0.8), rel=0.05)
+    assert (found.against, found.null) == ("heads that differ by 1e-9", pytest.approx(1.0))
+    (none,) = find(designed(0.0), claim)
+    assert none.verdict is Verdict.NO_EFFECT
+    # A control that gains as much takes the support away.
+    (failed,) = find(designed(0.8, jitter=0.8), claim)
+    assert failed.verdict is Verdict.NO_EFFECT
+    (special,) = find(designed(0.8, exchangeable=False), claim)
+    assert (special.outcome, special.verdict) == ("undecided (no null)", Verdict.UNDECIDED)
+    assert "graph.redraw" in special.missing
+    assert find(designed(0.8), "diversity-loss") == []
+
+
 def test_concordance_is_a_correlation_within_seeds() -> None:
     (found,) = find(sweep(dose_gain=0.8, dose_learned=0.8), "concordance")
     assert found.verdict is Verdict.SUPPORTED
