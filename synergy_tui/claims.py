@@ -6,7 +6,7 @@ One list for the report, the verdict, JUnit and the scoreboard.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, TypedDict
 
 SMALLEST_EFFECT = 1.25
 """A ratio nearer to 1 than this is no effect.
@@ -14,6 +14,40 @@ SMALLEST_EFFECT = 1.25
 At the spread seen, about 20 seeds have 80 % power to show that for a claim by itself, and 35 to 40
 for the first of twenty.
 """
+
+
+Word = Literal["supported", "contradicted", "no effect", "undecided"]
+Foreseen = Literal["supported", "contradicted", "no effect"]
+
+
+class ClaimRecord(TypedDict):
+    """What ``synergy report --json`` prints of a claim in one group and convention.
+
+    The schema of reports follows from it. Infinite numbers are strings there.
+    """
+
+    claim: Annotated[str, "claim"]
+    group: str
+    """Task and sizes, or a family of graphs: what is held fixed."""
+    convention: str
+    verdict: Word
+    ratio: Annotated[float, "number"] | None
+    """To the null, above 1 as claimed; of effects."""
+    correlation: Annotated[float, "number"] | None
+    """Of associations."""
+    interval: Annotated[list[float], "interval"] | None
+    """95 %, over seeds."""
+    null: str | None
+    n: Annotated[int, "count"]
+    """Seeds; of checks: systems."""
+    predicted: Foreseen | None
+    """What was predicted before the first event."""
+    effect: Annotated[float, "number"] | None
+    """Smallest ratio (or correlation) of interest."""
+    missing: str | None
+    """Why there is no verdict."""
+    details: list[str]
+    """For people: further nulls, seeds left out, what was checked."""
 
 
 @dataclass(frozen=True, slots=True)

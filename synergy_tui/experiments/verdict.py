@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from synergy_tui.claims import BY_ID, SMALLEST_EFFECT
+from synergy_tui.claims import BY_ID, SMALLEST_EFFECT, Word
 from synergy_tui.experiments import captions, comparison, metrics
 from synergy_tui.experiments.comparison import (
     CLEAR,
@@ -28,7 +28,6 @@ from synergy_tui.experiments.comparison import (
 from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.state import ExperimentState, RunState
 
-Word = Literal["supported", "contradicted", "no effect", "undecided"]
 MARKS: dict[Word, str] = {
     "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
 }  # fmt: skip

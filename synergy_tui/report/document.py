@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.claims import CLAIMS, Claim
+from synergy_tui.claims import CLAIMS, Claim, ClaimRecord
 from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdict
@@ -187,28 +187,27 @@ def compose(evidence: Evidence, *, command: str) -> Document:
     )
 
 
-def records(evidence: Evidence) -> list[dict[str, Any]]:
+def records(evidence: Evidence) -> list[ClaimRecord]:
     """Each claim, group and convention as plain values: ``synergy report --json``."""
 
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
 
     return [
         {
             "claim": finding.claim,
             "group": finding.group,
             "convention": finding.convention,
-            "verdict": str(finding.verdict),
-            "ratio": None if finding.about.kind == "association" else finite(finding.ratio),
-            "correlation": finite(finding.ratio) if finding.about.kind == "association" else None,
-            "interval": None
-            if math.isnan(finding.interval[0])
-            else [finite(end) for end in finding.interval],
+            "verdict": finding.verdict.value,
+            "ratio": None if finding.about.kind == "association" else known(finding.ratio),
+            "correlation": known(finding.ratio) if finding.about.kind == "association" else None,
+            "interval": None if math.isnan(finding.interval[0]) else list(finding.interval),
             "null": finding.against or None,
             "n": finding.samples,
             "predicted": finding.predicted,
-            "effect": finite(finding.effect),
+            "effect": known(finding.effect),
             "missing": finding.missing or None,
+            "details": list(finding.details),
         }
         for finding in findings_of(evidence)
     ]

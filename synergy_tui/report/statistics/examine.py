@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Foreseen
 from synergy_tui.report.statistics.checked import bounds, condition, identical_heads
 from synergy_tui.report.statistics.decide import (
     ALPHA,
@@ -57,7 +57,7 @@ class Predicted:
     """A prediction that was made before the first event."""
 
     claim: str
-    outcome: str
+    outcome: Foreseen
     effect: float
     where: dict[str, object]
 

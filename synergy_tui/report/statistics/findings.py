@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from synergy_tui.claims import BY_ID, Claim
+from synergy_tui.claims import BY_ID, Claim, Foreseen
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval
 
@@ -38,7 +38,7 @@ class Finding:
     missing: str = ""  # why there is no verdict: the null that is missing
     details: tuple[str, ...] = ()  # for a person
     settings: Mapping[str, object] = field(default_factory=dict)  # axis → value of the group
-    predicted: str | None = None  # verdict predicted before the first event
+    predicted: Foreseen | None = None  # verdict predicted before the first event
 
     @property
     def about(self) -> Claim:
