@@ -419,6 +419,7 @@ class ExperimentState:
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
                 eval_sequences=event.get("eval_sequences") or 0,
+                loss_error=event.get("loss_error"),
             )
         )
         self._forget_history(run)
