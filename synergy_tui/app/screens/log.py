@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys
-from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.screens.base import LiveScreen, ReadingScreen
 from synergy_tui.app.session import Session
 from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.files import open_own
@@ -20,7 +20,7 @@ WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
 
 
-class LogScreen(LiveScreen):
+class LogScreen(LiveScreen, ReadingScreen):
     """Messages of the experiment, the newest last."""
 
     BINDINGS = keys.bindings_for("log")
@@ -76,7 +76,9 @@ class LogScreen(LiveScreen):
         if state.expectations:
             text.append("\nExpectations\n", style="bold")
             for event in state.expectations:
-                text.append(f"  {'holds' if event.get('holds') else 'FAILS':<6}{event['that']}\n")
+                holds = bool(event.get("holds"))
+                style = "" if holds else "bold red"
+                text.append(f"  {'holds' if holds else 'FAILS':<6}{event['that']}\n", style=style)
         garbled = self.session.tail.garbled
         if garbled:
             text.append(f"\n{garbled} lines of the event log could not be read.\n", style="yellow")

@@ -345,7 +345,7 @@ def _draw_markers(
             if np.isnan(place) or place < 0:
                 continue
             if place > 1:
-                label = f"{name} {'>' if lines is _ASCII_LINES else '→'}"
+                label = f"{name} {'->' if lines is _ASCII_LINES else '→'}"
                 right = body.width - len(label)
                 places = [(row, right) for row in rows]
                 uprights.append(_Label(label, style, places, len(label)))
