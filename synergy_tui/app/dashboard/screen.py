@@ -17,7 +17,7 @@ from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import OpenInspector, OpenStepper, Session
-from synergy_tui.app.themes import identity
+from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
@@ -179,9 +179,9 @@ class DashboardScreen(TimedScreen):
                 self._column_title(group),
                 f"PAUSED at step {self.timeline.step}" if paused else "",
             )
-            for number in range(COLUMNS):
+            for number in range(len(GLYPHS)):
                 column.set_class(
-                    len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"
+                    len(group) == 1 and group[0].index % len(GLYPHS) == number, f"-run-{number + 1}"
                 )
             for question, chart in enumerate(column.charts):
                 chart.display = question in asked and (not alone or question == self.question)
