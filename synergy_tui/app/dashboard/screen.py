@@ -13,8 +13,10 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys, status
-from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import GLYPHS, identity
@@ -57,7 +59,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(TimedScreen):
+class DashboardScreen(ChartReading, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -69,7 +71,6 @@ class DashboardScreen(TimedScreen):
         self.question = 0
         self.overlaid = False
         self.maximised = False
-        self.logarithmic: bool | None = None
         self.chosen_layer: int | None = None
         self.convention_place = 0
         # Held, not queried for: the timer may draw once more while the screen is taken down.
@@ -107,14 +108,14 @@ class DashboardScreen(TimedScreen):
         """Whether there is only room for one panel at a time."""
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
-    def look(self) -> panels.Look:
+    def look(self) -> Look:
         listed = conventions.available(self.state)
-        return panels.Look(
+        return Look(
             step=self.timeline.step,
             following=self.timeline.mode is Mode.FOLLOW,
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
-            logarithmic=self.logarithmic,
+            lens=self.lens,
             ascii_only=self.session.ascii_only,
         )
 
@@ -138,7 +139,7 @@ class DashboardScreen(TimedScreen):
         self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
-        axes = panels.scales(self.state, look)
+        axes = scales.scales(self.state, look)
         for column, runs in self._shown:
             for question, chart in enumerate(column.charts):
                 if chart.display:
@@ -258,6 +259,18 @@ class DashboardScreen(TimedScreen):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
 
+    def panel_of(self, chart: Chart) -> tuple[int, str]:
+        """The question of a chart, and its run, where it shows just one."""
+        for column, group in self._shown:
+            if chart in column.charts:
+                return column.charts.index(chart), group[0].name if len(group) == 1 else ""
+        return self.question, ""
+
+    def selected_chart(self) -> Chart | None:
+        """The chart that keys act on."""
+        charts = [chart for column, _ in self._shown for chart in column.charts]
+        return next((chart for chart in charts if chart.display and chart.selected), None)
+
     # What keys do
 
     def action_select(self, runs: int, questions: int) -> None:
@@ -284,7 +297,9 @@ class DashboardScreen(TimedScreen):
         self.relayout()
 
     def action_restore(self) -> None:
-        """Back to columns; from columns back to the screen that this one was opened over."""
+        """Without a crosshair; back to columns; back to the screen that this was opened over."""
+        if self.put_aside():
+            return
         if not (self.maximised or self.overlaid):
             self.call_later(self.run_action, "app.back")
             return
@@ -302,13 +317,6 @@ class DashboardScreen(TimedScreen):
         most = max((run.layers for run in self.runs), default=1)
         here = self.chosen_layer
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
-        self.update_now()
-
-    def action_logarithmic(self) -> None:
-        following = {None: True, True: False, False: None}
-        self.logarithmic = following[self.logarithmic]
-        named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
-        self.notify(f"axes of fidelity and loss: {named[self.logarithmic]}", timeout=2)
         self.update_now()
 
     def action_inspect(self) -> None:
@@ -357,11 +365,11 @@ class DashboardScreen(TimedScreen):
                 probe = run.probe_at(look.step)
                 if probe is None:
                     continue
-                x, y = panels.arrival_curve(probe, look, which)
+                x, y = tracks.arrival_curve(probe, look, which)
                 name = f"{which} at step {probe.step}"
                 for step, value in zip(x.tolist(), y.tolist(), strict=True):
                     writer.writerow([csv_text(run.name), "arrival", name, int(step), value])
-            steps, values = panels.track(run, look, ("fidelity", "minimax"))
+            steps, values = tracks.track(run, look, ("fidelity", "minimax"))
             upto = int(np.searchsorted(steps, look.step, side="right"))
             for step, value in zip(steps[:upto].tolist(), values[:upto].tolist(), strict=True):
                 writer.writerow([csv_text(run.name), "fidelity", "minimax", step, value])
@@ -372,12 +380,12 @@ class DashboardScreen(TimedScreen):
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:
-        for column, group in self._shown:
-            if message.chart in column.charts:
-                self.question = column.charts.index(message.chart)
-                if len(group) == 1:
-                    self.run_place = self.runs.index(group[0])
+        question, run = self.panel_of(message.chart)
+        self.question = question
+        if run:
+            self.run_place = list(self.state.runs).index(run)
         if message.times == 2:
             self.action_maximise()
         else:
+            self.pin()
             self.update_now()
