@@ -76,6 +76,11 @@ class Session:
         )
 
     @property
+    def live(self) -> bool:
+        """Whether the log still grows, as far as is known."""
+        return self.tail.condition in ("running", "new") and self.state.live
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the experiment started; a live one's clock runs between events too."""
         live = self.state.live and self.tail.condition == "running"
@@ -121,6 +126,15 @@ class Session:
                 f"Continue the run: synergy resume {name}\n Look at it again: synergy replay {name}"
             )
         return f"Look at it again with: synergy replay {name}"
+
+
+class Copy(Message):
+    """Put text on the clipboard; ``what`` names it in the message about how that went."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
 
 
 class OpenExperiment(Message):

@@ -13,12 +13,13 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys, status
+from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import OpenInspector, OpenStepper, Session
+from synergy_tui.app.session import Copy, OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
@@ -225,7 +226,7 @@ class DashboardScreen(ChartReading, TimedScreen):
             parts.append(f"{count} {'params' if narrow else 'parameters'}")
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: tab")
+            parts.append(f"{hidden} more: n")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:
@@ -283,6 +284,10 @@ class DashboardScreen(ChartReading, TimedScreen):
         self.question = asked[(asked.index(self.question) + questions) % len(asked)]
         self.update_now()
 
+    def action_run(self, by: int) -> None:
+        self.run_place = (self.run_place + by) % max(len(self.runs), 1)
+        self.update_now()
+
     def action_panel(self, question: int) -> None:
         if question in status.rows(self.state):
             self.question = question
@@ -297,14 +302,15 @@ class DashboardScreen(ChartReading, TimedScreen):
         self.relayout()
 
     def action_restore(self) -> None:
-        """Without a crosshair; back to columns; back to the screen that this was opened over."""
+        """Leave one thing: the crosshair, the maximised panel, the overlay, or the screen."""
         if self.put_aside():
             return
-        if not (self.maximised or self.overlaid):
+        if self.maximised:
+            self.action_maximise()
+        elif self.overlaid:
+            self.action_overlay()
+        else:
             self.call_later(self.run_action, "app.back")
-            return
-        self.maximised = self.overlaid = False
-        self.relayout()
 
     def action_convention(self) -> None:
         listed = conventions.available(self.state)
@@ -339,17 +345,15 @@ class DashboardScreen(ChartReading, TimedScreen):
     def action_copy(self) -> None:
         run = self.selected_run
         text = panels.headline_number(self.question, run, self.look()) if run else ""
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.notify(f"Copied {text}")
-        else:
-            self.notify("There is no number to copy yet.", severity="warning")
+        self.post_message(Copy(text, f"number {text}"))
 
-    def action_copy_verdict(self) -> None:
+    def action_copy_table(self) -> None:
+        """The claims with what is compared, and the table of the runs."""
         content = summarise(self.state, self.look())
-        claims = ["  ".join(cell.text for cell in row if cell.text) for row in content.board]
-        self.app.copy_to_clipboard("\n".join([content.line, *claims, *content.notes[:1]]))
-        self.notify("Copied the verdict")
+        rows = [[content.line], *([cell.text for cell in row] for row in content.board)]
+        rows += [[note] for note in content.notes]
+        rows += [[cell.text for cell in row] for row in content.table]
+        self.post_message(Copy(tsv(rows), "verdict and table of runs"))
 
     def action_export(self) -> None:
         self.export("dashboard", self.as_csv())
@@ -387,5 +391,6 @@ class DashboardScreen(ChartReading, TimedScreen):
         if message.times == 2:
             self.action_maximise()
         else:
-            self.pin()
+            self.pin(message.chart, message.at)
+            self.update_now()
             self.update_now()

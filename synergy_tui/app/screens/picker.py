@@ -197,6 +197,12 @@ class PickerScreen(Screen[None]):
     def action_cursor_down(self) -> None:
         self.query_one("#list", OptionList).action_cursor_down()
 
+    def action_first(self) -> None:
+        self.query_one("#list", OptionList).action_first()
+
+    def action_last(self) -> None:
+        self.query_one("#list", OptionList).action_last()
+
     def action_cursor_up(self) -> None:
         self.query_one("#list", OptionList).action_cursor_up()
 
