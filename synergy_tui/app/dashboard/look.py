@@ -11,7 +11,7 @@ from synergy_tui.words import compact
 
 Kind = Literal["arrival", "steps"]
 """The two horizontal axes: diffusion steps, and training steps."""
-KINDS: tuple[Kind, ...] = ("arrival", "steps", "steps")
+KINDS: tuple[Kind, ...] = ("arrival", "steps", "steps", "steps")
 """The axis of each question."""
 
 CLOSER = 0.5

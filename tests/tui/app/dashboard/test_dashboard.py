@@ -364,7 +364,7 @@ async def test_zoom_pan_window_and_all_steps(opened: Opened) -> None:
         assert window.end == 325
         assert "last 300 steps" not in screen_text(app_of(pilot))
         text = await pressed(pilot, "W")
-        assert text.count("last 200 steps") == 4
+        assert text.count("─ last 200 steps") == 4
         assert await pressed(pilot, "0") == whole
         await pressed(pilot, "1", "+")
         assert "arrival" in dashboard(pilot).lens.windows
