@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name
+from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name, steps_text
 from synergy_tui.app.dashboard.scales import Scales, heads
 from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, number, track
 from synergy_tui.app.themes import identity
@@ -273,7 +273,7 @@ def _has_it_learned(
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
     detail = f"training loss, nats · {smoothing_name(half_life)}"
-    brief = f"nats · EMA {compact(half_life)} steps" if half_life else "nats, not smoothed"
+    brief = f"nats · EMA {steps_text(half_life)}" if half_life else "nats, not smoothed"
     return Panel(QUESTIONS[2], detail, headline.strip(), plot, SHORT[2], brief)
 
 
