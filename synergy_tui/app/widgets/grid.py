@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
@@ -59,8 +60,15 @@ def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
     return None if math.isnan(value) else Cell(measure.curve(run), compact(value, 3))
 
 
-def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:
+def spark(
+    curve: npt.NDArray[np.float64],
+    width: int,
+    ascii_only: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> str:
     """A curve as ``width`` characters, logarithmic where it spans more than a factor of 20.
+
+    With ``ends`` these are the lowest and the highest character, and it is linear.
 
     Each character is the mean of its stretch; a stretch without a finite number is a blank, and so
     is a single number, which has no shape.
@@ -78,9 +86,9 @@ def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) 
     known = means[np.isfinite(means)]
     if not known.size:
         return " " * width
-    if known.min() > 0 and known.max() > 20 * known.min():
+    if ends is None and known.min() > 0 and known.max() > 20 * known.min():
         means, known = np.log(means), np.log(known)
-    low, high = known.min(), known.max()
+    low, high = ends or (known.min(), known.max())
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
     share = (means - low) / (high - low) if high > low else np.zeros(means.size)
     text = "".join(
@@ -142,7 +150,7 @@ def draw_grid(
             if each is None:
                 canvas.write(x + length + 1, row, "–", muted)
                 continue
-            style_name = f"run-{column % 4 + 1}"
+            style_name = identity(column).variable
             canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
             canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from synergy_tui.app.screens.help import HelpScreen
 from synergy_tui.app.screens.log import LogScreen
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.words import measured
 from tests.tui.app import synthetic
 from tests.tui.app.conftest import Opened, screen_lines, screen_text, until
 
@@ -343,3 +345,68 @@ async def test_mistakes_in_the_users_keys_are_reported_and_survived(
         messages = [notice.message for notice in pilot.app._notifications]
         assert any("did you mean 'time.play'?" in message for message in messages)
         assert "how soon?" in screen_text(app_of(pilot))
+
+
+async def test_the_crosshair_reads_every_run_and_is_put_aside(opened: Opened) -> None:
+    async with opened(LIVE, size=(160, 50)) as pilot:
+        await pressed(pilot, "3", "X")
+        text = await pressed(pilot, "H")
+        aim = dashboard(pilot).lens.aim
+        assert aim is not None
+        assert aim.question == 2
+        state = app_of(pilot).session.state
+        at = int(aim.at)
+        assert at < 400
+        assert f"step {at}" in text
+        raw = state.runs["single-head"].loss.at(at)
+        assert re.search(rf"raw +{re.escape(measured(raw))} ", text)
+        assert re.search(r"▲ multi-head +\.", text), "the other column's run is read as well"
+        assert text.count(f"step {at}: φ ") == 2, "panels with the same axis read there too"
+        await pressed(pilot, "escape")
+        assert dashboard(pilot).lens.aim is None
+        assert isinstance(pilot.app.screen, DashboardScreen)
+
+
+async def test_the_mouse_aims_and_a_click_leaves_the_crosshair(opened: Opened) -> None:
+    async with opened(LIVE, size=(160, 50)) as pilot:
+        screen = dashboard(pilot)
+        await pilot.hover("#column-1 .question-1", offset=(30, 4))
+        await until(lambda: screen.lens.aim is not None, pilot)
+        aim = screen.lens.aim
+        assert aim is not None
+        assert (aim.kind, aim.run) == ("steps", "multi-head")
+        assert aim.at in [probe.step for probe in app_of(pilot).session.state.runs[aim.run].probes]
+        await pilot.hover("#timeline")
+        await until(lambda: screen.lens.aim is None, pilot)
+        await pilot.click("#column-1 .question-1", offset=(40, 4))
+        await pilot.hover("#timeline")
+        await pilot.pause()
+        assert screen.lens.aim is not None, "a click leaves it there"
+
+
+async def test_zoom_pan_window_and_all_steps(opened: Opened) -> None:
+    async with opened(LIVE, size=(120, 40)) as pilot:
+        whole = await pressed(pilot, "2")
+        text = await pressed(pilot, "+")
+        assert text.count("last 300 steps") == 4
+        await pressed(pilot, "H")
+        window = dashboard(pilot).lens.windows["steps"]
+        assert window.end == 325
+        assert "last 300 steps" not in screen_text(app_of(pilot))
+        text = await pressed(pilot, "W")
+        assert text.count("─ last 200 steps") == 4
+        # The last line still says what the key before has done.
+        again = await pressed(pilot, "0")
+        assert again.splitlines()[:-1] == whole.splitlines()[:-1]
+        await pressed(pilot, "1", "+")
+        assert "arrival" in dashboard(pilot).lens.windows
+
+
+async def test_smoothing_is_named_and_set(opened: Opened) -> None:
+    async with opened(LIVE, size=(200, 60)) as pilot:
+        names = [screen_text(app_of(pilot))]
+        for _ in range(4):
+            names.append(await pressed(pilot, "A"))
+        for text, said in zip(names, ("10", "20", "100", None, "2"), strict=True):
+            said = f"EMA, half-life {said} steps" if said else "not smoothed"
+            assert text.count(f"training loss, nats · {said}") == 2
