@@ -41,7 +41,10 @@ _DISTRIBUTIONS = {
     "figures": "matplotlib",
     "parquet": "pyarrow",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
     "hf": "transformers",
+    "report": "jinja2",
+    "gpu": "nvidia-ml-py",
     "ray": "ray",
 }
 
