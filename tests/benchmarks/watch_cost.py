@@ -45,8 +45,8 @@ class Size:
 
 SIZES = {
     "tiny": Size(layers=2, heads=4, width=64, length=32, batch=8),
-    "small": Size(layers=2, heads=4, width=128, length=64, batch=16),
-    "wide": Size(layers=4, heads=8, width=256, length=64, batch=4),
+    "small": Size(layers=2, heads=4, width=128, length=64, batch=6),
+    "wide": Size(layers=4, heads=8, width=256, length=64, batch=2),
 }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from synergy_tui import machine
+from synergy_tui.errors import EXTRAS
+from tests.places import ROOT
 
 
 def test_a_probe_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,3 +138,9 @@ def test_a_gpu_whose_kernels_fail_is_found() -> None:
             raise RuntimeError("CUDA error: no kernel image\nmore")
 
     assert machine._gpu_problem(Fake, 0, "9.0") == "CUDA error: no kernel image"
+
+
+def test_every_extra_that_users_may_add_is_looked_for() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = listed["optional-dependencies"].keys() - {"test", "lint"}
+    assert extras == machine._DISTRIBUTIONS.keys() == EXTRAS.keys()
