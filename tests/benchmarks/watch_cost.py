@@ -46,7 +46,6 @@ class Size:
 SIZES = {
     "tiny": Size(layers=2, heads=4, width=64, length=32, batch=8),
     "small": Size(layers=2, heads=4, width=128, length=64, batch=6),
-    "wide": Size(layers=4, heads=8, width=256, length=64, batch=2),
 }
 
 
@@ -134,7 +133,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=list(SIZES), metavar="MODEL")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--every", type=int, default=BLOCK)
-    parser.add_argument("--blocks", type=int, default=20)
+    parser.add_argument("--blocks", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=60, help="for each model")
     options = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING)
