@@ -35,6 +35,7 @@ class Layer:
     attention: np.ndarray  # (B, H, n, n) float32
     projection: np.ndarray | None  # (H,) share of the output projection's norm
     output: np.ndarray | None  # (H,) measured share of the layer's output
+    sinks: bool  # rows sum to less than one: learned sinks have the rest
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,7 @@ def capture(
                 attention.float().cpu().numpy(),
                 None if projection is None else _norms(projection),
                 _contributions(projection, mixed),
+                sinks=isinstance(getattr(module, "sinks", None), torch.Tensor),
             )
         )
 

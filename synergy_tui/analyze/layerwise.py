@@ -185,15 +185,13 @@ def _source(loaded: Loaded, layers: list[Layer], options: Options) -> tuple[Sour
         options = replace(options, weights="learned")
     one = len(layers) == 1  # which needs no copy
     attention = layers[0].attention[:, None] if one else np.stack([x.attention for x in layers], 1)
-    if not loaded.exact:
+    if not (loaded.exact or layers[0].sinks):
         attention = attention / attention.sum(-1, keepdims=True)
-    # Softmax in float32 leaves rows at one, but for what learned sinks take (GPT-OSS).
-    sinks = loaded.exact and attention.sum(-1, dtype=np.float64).min() < 0.999
     source = Source(
         loaded.name,
         attention,
         np.stack([share for share in shares if share is not None]) if known else None,
-        rows="sinks" if sinks else "check",
+        rows="sinks" if layers[0].sinks else "check",
         labels=loaded.labels,
     )
     return source, options
