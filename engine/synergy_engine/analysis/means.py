@@ -42,7 +42,7 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {
         key: _merge([d[key] for d in dicts])
         for key in dicts[0]
-        if key not in ("layer", "per_head", "arrival")
+        if key not in ("layer", "per_head", "arrival") and all(key in d for d in dicts)
     }
     for key in ("argmin", "time"):
         places = {d["fidelity"][key] for d in dicts}
@@ -61,7 +61,7 @@ def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name in ("mean", "median", "worst")
     }
     return {"layer": "overall", "layers": len(dicts)} | {
-        key: merged[key] for key in dicts[0] if key != "layer"
+        key: merged[key] for key in dicts[0] if key in merged
     }
 
 

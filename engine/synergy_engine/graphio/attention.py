@@ -297,8 +297,8 @@ def _checked(
     if rows == "sinks":
         share = 1 - float(attention.sum(axis=-1, dtype=np.float64).mean())
         notes.append(
-            f"learned sinks: a node of its own before token 0, which is only heard; {share:.0%} of "
-            "attention goes to it, and no measure counts it"
+            f"learned sinks, nodes before token 0 that are only heard: {share:.0%} of attention "
+            "goes to them, and no measure counts it"
         )
     return attention, notes
 
