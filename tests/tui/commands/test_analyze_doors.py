@@ -101,8 +101,8 @@ def test_each_input_is_measured_on_its_own_length(call: Call, tmp_path: Path) ->
     batch[0], batch[1, ..., :4, :4] = attention(2, 3, 7), attention(2, 3, 4)
     batch[1, ..., 4:, 0] = 1
     np.save(tmp_path / "a.npy", batch)
-    np.save(tmp_path / "long.npy", batch[0])
-    np.save(tmp_path / "short.npy", batch[1, ..., :4, :4])
+    np.save(tmp_path / "long.npy", batch[:1])
+    np.save(tmp_path / "short.npy", batch[1:, ..., :4, :4])
     found = records(call("analyze", tmp_path / "a.npy", "--why", "--json"))
     alone = [
         records(call("analyze", tmp_path / f"{name}.npy", "--json")) for name in ("long", "short")
