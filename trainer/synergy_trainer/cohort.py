@@ -28,7 +28,7 @@ from synergy_trainer.device import (
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError, explain
 from synergy_trainer.events import Probe, RunStarted
-from synergy_trainer.model import ModelStack, answered, initial_state, split_banks
+from synergy_trainer.model import Mixed, ModelStack, answered, initial_state, split_banks
 from synergy_trainer.settings import (
     INTERVENTIONS,
     ModelShape,
@@ -319,34 +319,28 @@ class Cohort:
         return _stacked([source.batch(step) for source in sources])
 
     @torch.no_grad()
-    def _evaluated(
-        self, batch: Batch, kept: tuple[int, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _evaluated(self, batch: Batch, changed: Mixed | None = None) -> tuple[Tensor, Tensor]:
         """Loss and accuracy (M,) of any number of sequences, as many at a time as train at once."""
         count, models = batch.inputs.shape[1], len(self.runs)
         found = torch.zeros(2, models, dtype=torch.float64)
         for start in range(0, count, self.settings.batch):
             part = slice(start, start + self.settings.batch)
             inputs = batch.inputs[:, part]
-            logits = self.stack.logits(inputs, self._scored_from, kept=kept)
+            logits = self.stack.logits(inputs, self._scored_from, changed=changed)
             share = torch.stack(answered(logits, batch.targets[:, part].flatten(1)))
             found += share.cpu().double() * (inputs.shape[1] / count)
         return found[0], found[1]
 
     def _losses_without(self, batch: Batch) -> list[NDArray[np.float64]]:
         """The loss of every model without each of its heads in turn, (L, H) each."""
-        layers, heads, width = self.shape.layers, self.stack.heads, self.shape.embed
+        layers, heads = self.shape.layers, self.stack.heads
         found = [np.empty((layers, count)) for count in heads]
         for layer in range(layers):
             for head in range(max(heads)):
-                factors = torch.ones(len(heads), 1, width, device=self.device)
-                having = [model for model, count in enumerate(heads) if head < count]
-                for model in having:
-                    own = width // heads[model]
-                    factors[model, :, head * own : (head + 1) * own] = 0.0
-                losses, _ = self._evaluated(batch, (layer, factors))
-                for model in having:
-                    found[model][layer, head] = losses[model]
+                losses, _ = self._evaluated(batch, self.stack.without(layer, head))
+                for model, count in enumerate(heads):
+                    if head < count:
+                        found[model][layer, head] = losses[model]
         return found
 
     def broken(self) -> list[str]:
