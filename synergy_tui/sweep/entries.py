@@ -9,6 +9,7 @@ from typing import Any
 from synergy_tui.errors import UserError, nearest
 from synergy_tui.experiments import experiment as experiments
 from synergy_tui.experiments.experiment import Experiment, list_experiments, match_id, name_in
+from synergy_tui.experiments.summary import summary as experiment_summary
 from synergy_tui.files import expand, home
 from synergy_tui.sweep.directory import Sweep, is_sweep, list_sweeps
 from synergy_tui.words import counted
@@ -73,7 +74,7 @@ def _find(name: str, out: str | Path | None) -> Entry:
 def summary(entry: Entry) -> dict[str, Any]:
     """Return what ``synergy ls --json`` prints for one; nothing in it stops this."""
     if isinstance(entry, Experiment):
-        return {"kind": "experiment", **experiments.summary(entry), "points": None}
+        return {"kind": "experiment", **experiment_summary(entry), "points": None}
     found: dict[str, Any] = {
         "kind": "sweep",
         "id": entry.id,
@@ -84,6 +85,10 @@ def summary(entry: Entry) -> dict[str, Any]:
         "exit_code": None,
         "verdict": "",
         "elapsed": None,
+        "heads": [],
+        "task": None,
+        "loss": [],
+        "signs": "",
         "problem": entry.damage,
         "points": None,
     }
