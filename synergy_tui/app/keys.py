@@ -20,7 +20,7 @@ from synergy_tui.errors import UserError
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep")
+ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep", "sidebyside")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def _for(group: str, *screens: str) -> Callable[..., Key]:
     return partial(Key, group=group, screens=screens)
 
 
-_time = _for("Time", "dashboard", "inspector")
+_time = _for("Time", "dashboard", "inspector", "sidebyside")
 _view = _for("View", "dashboard")
 _take = partial(Key, group="Take away")
 _heads = _for("Heads", "inspector")
@@ -50,6 +50,10 @@ _panels = _for("View", "inspector")
 _spread = _for("Diffusion", "stepper")
 _picker = _for("Picker", "picker")
 _sweep = _for("Sweep", "sweep")
+_lists = _for("Picker", "picker", "sweep")
+_compare = partial(Key, group="Side by side")
+_beside = _for("Side by side", "sidebyside")
+_confirm = _for("Confirm", "confirm")
 _anywhere = partial(Key, group="Everywhere")
 
 TABLE: tuple[Key, ...] = (
@@ -74,7 +78,7 @@ TABLE: tuple[Key, ...] = (
         "Open the selected run's heads (a designed graph: the diffusion stepper)", footer=3),
     _view("view.stepper", "d", "stepper", "diffuse",
         "Step through the diffusion of the selected run", footer=14),
-    _view("view.convention", "c", "convention", "convention",
+    _view("view.convention", "x", "convention", "convention",
         "Show the numbers under the next definition of the mixing time", footer=6),
     _view("view.layer", "v", "layer", "layer", "Show the next layer, or all layers together",
         footer=13),
@@ -176,13 +180,53 @@ TABLE: tuple[Key, ...] = (
     _spread("stepper.layer", "v", "layer", "layer", "Next layer (attention)", footer=14),
     _spread("stepper.input", "i", "input", "input", "Next input (attention)"),
     # Picker
-    _picker("picker.close", "escape", "app.back", "back", "Back to the dashboard"),
+    _picker("picker.close", "escape", "back", "back",
+        "Undo the filter, then go back to the screen before"),
     _picker("picker.open", "enter", "open", "open", "Run the scenario, or open the experiment",
         footer=1),
-    _picker("picker.reload", "r", "reload", "reload", "Look for scenarios and experiments again",
-        footer=4),
-    _picker("picker.down", "j", "cursor_down", "down", "Next line"),
-    _picker("picker.up", "k", "cursor_up", "up", "Line before"),
+    _picker("picker.reload", "r", "reload", "reload", "Look for scenarios and experiments again"),
+    _picker("picker.down", "down,j", "cursor(1)", "down", "Next line"),
+    _picker("picker.up", "up,k", "cursor(-1)", "up", "Line before"),
+    _picker("picker.page_down", "pagedown", "cursor(10)", "page down", "Ten lines on"),
+    _picker("picker.page_up", "pageup", "cursor(-10)", "page up", "Ten lines back"),
+    _picker("picker.first", "home,g", "cursor(-1000000)", "first", "First line"),
+    _picker("picker.last", "end,G", "cursor(1000000)", "last", "Last line"),
+    _picker("picker.section", "tab", "section", "section",
+        "From the scenarios to the experiments, and back"),
+    _picker("picker.stop", "S", "change('stop')", "stop",
+        "Ask the experiment or sweep to write checkpoints and stop, after confirming", footer=7),
+    _picker("picker.resume", "R", "change('resume')", "resume",
+        "Continue it from its last checkpoints, after confirming", footer=8),
+    _picker("picker.remove", "D,delete", "change('remove')", "remove",
+        "Remove it with everything in it, after confirming", footer=9),
+    # Lists
+    _lists("list.filter", "slash", "filter", "filter",
+        "Show only what has all the words that are typed; enter keeps it, escape drops it",
+        footer=3),
+    # Comparing
+    _compare("compare.mark", "t", "mark", "mark",
+        "Mark what is under the cursor to be compared, or take the mark off",
+        screens=("picker", "sweep", "dashboard"), footer=5),
+    _compare("compare.open", "c", "compare", "compare",
+        "Show the two that are marked side by side; with one mark, it and what is under the cursor",
+        screens=("picker", "sweep"), footer=6),
+    _beside("compare.run_a", "n", "run(0)", "A's run", "Show the next run of A", footer=3),
+    _beside("compare.run_b", "N", "run(1)", "B's run", "Show the next run of B", footer=4),
+    _beside("compare.next", "tab,down,j", "select(1)", "next", "Select the next question",
+        footer=5),
+    _beside("compare.previous", "shift+tab,up,k", "select(-1)", "previous",
+        "Select the question before"),
+    _beside("compare.panel_1", "1", "panel(0)", "how soon", "Select: how soon?"),
+    _beside("compare.panel_2", "2", "panel(1)", "how clearly", "Select: how clearly?"),
+    _beside("compare.panel_3", "3", "panel(2)", "learned", "Select: has it learned?"),
+    _beside("compare.layer", "v", "layer", "layer", "Show the next layer, or all together",
+        footer=8),
+    _beside("compare.export", "e", "export", "export",
+        "Write the screen as SVG and the differences as CSV into A's folder", footer=9),
+    # Confirming
+    _confirm("confirm.yes", "enter", "answer(True)", "do it", "Do what is asked", footer=1),
+    _confirm("confirm.no", "escape", "answer(False)", "leave it", "Leave everything as it is",
+        footer=2),
     # Sweep
     _sweep("sweep.open", "enter", "open", "open",
         "Show the selected group's points; open the selected point; escape comes back", footer=1),
@@ -193,7 +237,7 @@ TABLE: tuple[Key, ...] = (
         "Undo the filters, then go back to the groups, then to the screen before", footer=8),
     _sweep("sweep.sort", "s", "sort", "sort",
         "Sort points as planned, by the last run's value, or by state", footer=5),
-    _sweep("sweep.filter", "f", "filter", "filter",
+    _sweep("sweep.filter", "f", "state", "state",
         "Show only points that run, failed, stopped, finished, or wait; all again", footer=6),
     _sweep("sweep.measure", "m", "measure", "measure",
         "Show loss, steps to sink, fidelity or amplification", footer=4),
@@ -209,12 +253,12 @@ TABLE: tuple[Key, ...] = (
     _anywhere("app.log", "l", "app.show_log", "log", "Warnings, errors and what happened when",
         screens=("dashboard", "inspector", "stepper"), footer=8),
     _anywhere("app.back", "escape", "app.back", "back", "Back to the screen before",
-        screens=("inspector", "stepper", "log", "help"), footer=3),
+        screens=("inspector", "stepper", "log", "help", "sidebyside"), footer=3),
     _anywhere("app.experiments", "o", "app.picker", "open", "Open another scenario or experiment",
         screens=("dashboard", "sweep")),
-    _anywhere("app.theme", "t", "app.next_theme", "theme",
+    _anywhere("app.theme", "T", "app.next_theme", "theme",
         "Next theme (also high contrast, and the terminal's own colours)",
-        screens=("dashboard", "inspector", "stepper", "picker", "sweep")),
+        screens=("dashboard", "inspector", "stepper", "picker", "sweep", "sidebyside")),
     _anywhere("app.help", "question_mark,f1", "app.help", "help",
         "All keys, and how to read the panels", screens=ALL, footer=2),
     _anywhere("app.palette", "ctrl+p", "app.command_palette", "commands",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -121,6 +123,34 @@ class Session:
                 f"Continue the run: synergy resume {name}\n Look at it again: synergy replay {name}"
             )
         return f"Look at it again with: synergy replay {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is marked to be compared: an experiment, one of its runs, one moment of that run."""
+
+    path: Path
+    run: str | None = None
+    step: int | None = None
+
+    @property
+    def experiment(self) -> Experiment:
+        return Experiment(self.path)
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        parts = [self.path.name, self.run or ""]
+        parts.append("" if self.step is None else f"step {self.step}")
+        return " · ".join(filter(None, parts))
+
+
+class OpenSideBySide(Message):
+    """Show two that are marked side by side."""
+
+    def __init__(self, one: Mark, other: Mark) -> None:
+        super().__init__()
+        self.marks = (one, other)
 
 
 class OpenExperiment(Message):
