@@ -104,7 +104,7 @@ async def test_every_size_shows_groups_points_and_verdicts(
         await pilot.press("m", "m")
         await sees(pilot, "clearer", "heads-8")
         wide = size[0] >= 118
-        assert ("undecided" in screen_text(pilot.app)) is wide
+        assert ("supported for sort" in screen_text(pilot.app)) is wide
         await pilot.press("tab")
         await sees(pilot, "sort-s0")
         await pilot.press("tab")
