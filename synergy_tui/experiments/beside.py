@@ -44,7 +44,8 @@ def settings_of(experiment: Experiment, run: str) -> Settings:
     """Return what the resolved scenario of an experiment says of a run; nothing if unreadable."""
     try:
         table = tomllib.loads(read_text(experiment.scenario_path))
-        own = next((each for each in table.get("runs", []) if each.get("name") == run), {})
+        runs: list[Settings] = table.get("runs", [])
+        own: Settings = next((each for each in runs if each.get("name") == run), {})
         return {"seed": table.get("seed"), **table.get("train", {}), **own}
     except (UserError, OSError, ValueError, RecursionError, AttributeError, TypeError):
         return {}

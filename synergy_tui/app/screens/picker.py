@@ -22,7 +22,8 @@ from synergy_tui.app.screens.entries import (
     experiment_section,
     scenario_section,
 )
-from synergy_tui.app.session import Mark, OpenExperiment, OpenSideBySide, OpenSweep
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Mark, OpenExperiment, OpenSweep
 from synergy_tui.app.widgets.filter import FilterBar, Filtering
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.listing import Listing
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from synergy_tui.sweep.start import Plan
 
 
-class PickerScreen(Filtering, Screen[None]):
+class PickerScreen(Filtering, Marking, Screen[None]):
     """A list of scenarios and experiments, and what is known of the one under the cursor."""
 
     BINDINGS = keys.bindings_for("picker")
@@ -179,11 +180,6 @@ class PickerScreen(Filtering, Screen[None]):
     def _listing(self) -> Listing:
         return self.query_one(Listing)
 
-    @property
-    def marks(self) -> list[Mark]:
-        """What is marked to be compared, here or on another screen."""
-        return getattr(self.app, "marks", [])
-
     def on_filter_bar_sought(self) -> None:
         self._show()
 
@@ -241,31 +237,16 @@ class PickerScreen(Filtering, Screen[None]):
             self._say(f"{word} {entry.title} …")
             self.run_worker(start, thread=True, exit_on_error=False, group="start")
 
-    def action_mark(self) -> None:
-        """Mark the experiment to be compared, or take the mark off."""
-        if (mark := self._markable()) is not None:
-            self.app.toggle_mark(mark)  # type: ignore[attr-defined]
-            self._show()
-
-    def action_compare(self) -> None:
-        """Compare what is marked; with one mark, with the experiment under the cursor."""
-        marks = list(self.marks)
-        if len(marks) < 2 and (mark := self._markable()) is not None:
-            marks += [] if mark in marks else [mark]
-        if len(marks) == 2:
-            self.post_message(OpenSideBySide(*marks))
-        else:
-            key = next(key for key in keys.rows_for("picker") if key.id == "compare.mark")
-            shown = keys.shown(key, getattr(self.app, "keymap", {}))
-            self.notify(f"Mark an experiment with {shown}, then choose another.", timeout=5)
-
-    def _markable(self) -> Mark | None:
+    def markable(self) -> Mark | None:
         each = self._found.get(self._listing.selected)
         if each is None or each["kind"] == "sweep":
-            what = "Open the sweep and mark its points" if each else "There is nothing to compare"
+            what = "Open the sweep and mark its points" if each else "Mark an experiment"
             self.notify(f"{what}.", timeout=4)
             return None
         return Mark(Path(each["path"]))
+
+    def show_marks(self) -> None:
+        self._show()
 
     def action_change(self, what: str) -> None:
         """Stop, resume or remove what is under the cursor, once that is confirmed."""

@@ -18,6 +18,8 @@ from synergy_tui.words import compact
 MOST = 1e4
 """Ratios beyond this, either way, are drawn at the edge of the chart."""
 
+AWAITED = "a probe of both is awaited"
+
 Track = tuple[np.ndarray, Floats]
 
 
@@ -61,7 +63,7 @@ def panel(
         _past_and_future(x, y, look),
         [Marker("y", 1.0, "equal", "axis")],
         _cursor(look),
-        empty="a probe of both is awaited",
+        empty=AWAITED,
         shares_x=question == 1,
     )
     detail = f"{what}, {quotient}; above 1: B is {word}"
@@ -71,11 +73,10 @@ def panel(
 def _ratios(one: RunState, other: RunState, measure: Measure, look: Look) -> Track:
     """How much better B is, by step: the ratio of typical values, as the scoreboard takes it."""
 
+    view = View(look.step, look.convention, look.layer)
+
     def track(run: RunState) -> Track:
-        typical = [
-            comparison.typical(look.convention.analysis(probe, look.layer), measure)
-            for probe in run.probes
-        ]
+        typical = [comparison.typical(view.analysis(probe), measure) for probe in run.probes]
         at = np.array([probe.step for probe in run.probes], dtype=np.int64)
         return at, np.array(typical, dtype=np.float64)
 
@@ -122,7 +123,7 @@ def _moment(one: RunState, other: RunState, look: Look, alike: bool) -> Panel:
         _around_one(y),
         curves,
         [Marker("y", 1.0, "equal", "axis")],
-        empty=f"B is {headline.partition(' ')[0]} as clear as A" if headline else "not measured",
+        empty=f"B is {headline.partition(' ')[0]} as clear as A" if headline else AWAITED,
     )
     return Panel("B clearer", "minimax fidelity, B / A", headline, plot, "B clearer", "B / A")
 
@@ -142,7 +143,7 @@ def _arrival(one: RunState, other: RunState, look: Look) -> Panel:
         covering(y, include=[0.0]),
         [Curve(x, y, "text")] if len(x) else [],
         [Marker("y", 0.0, "equal", "axis")],
-        empty="a probe of both is awaited",
+        empty=AWAITED,
     )
     headline = _times(_estimate(one, other, SOON, look, alike=False))
     detail = "share arrived, B - A; above 0: B is ahead"

@@ -91,7 +91,7 @@ class Filtering:
 
     @property
     def filter_bar(self) -> FilterBar:
-        return self.query_one(FilterBar)  # type: ignore[attr-defined, no-any-return]
+        return self.query_one(FilterBar)  # type: ignore[attr-defined]
 
     @property
     def query_text(self) -> str:

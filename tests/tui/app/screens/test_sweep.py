@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.sidebyside.screen import SideBySideScreen
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.app.conftest import screen_lines, screen_text, until
 from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, record
@@ -127,4 +128,31 @@ async def test_stopping_what_is_not_run_says_so(designed_sweep: Sweep) -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         await until(lambda: "4/4 points" in screen_text(app), pilot)
         await pilot.press("S")
-        await until(lambda: any("not being run" in n.message for n in app._notifications), pilot)
+        await until(
+            lambda: any("is not running (it is finished)" in n.message for n in app._notifications),
+            pilot,
+        )
+
+
+async def test_a_filter_leaves_groups_and_points_that_match(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("slash", *"copy heads-2")
+        await sees(pilot, "1 of 8")
+        assert "heads-4" not in screen_text(pilot.app)
+        await pilot.press("enter", "tab")
+        await sees(pilot, "5 of 10", "copy-s0")
+        assert "sort-s0" not in screen_text(pilot.app)
+        await pilot.press("escape")
+        await sees(pilot, "copy-s0", "sort-s0")
+
+
+async def test_two_points_are_marked_and_compared(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("t")
+        await until(lambda: bool(pilot.app._notifications), pilot)
+        assert not pilot.app.marks, "groups are not marked"
+        await pilot.press("tab", "t", "down", "c")
+        await until(lambda: isinstance(pilot.app.screen, SideBySideScreen), pilot)
+        await sees(pilot, "no verdict: other seed", "A heads-8", "B heads-8")
+        await pilot.press("escape")
+        await sees(pilot, "sort-s0")
