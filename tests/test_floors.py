@@ -59,7 +59,7 @@ FLOORS = {
         schemas analyze export report.statistics
         watch
         report
-        app.themes app.keys app.terminal app.timeline app.tail app.desk
+        app.themes app.keys app.keymap app.clipboard app.terminal app.timeline app.tail app.desk
         app.status app.widgets
         app.session
         app.screens

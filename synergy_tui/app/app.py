@@ -19,9 +19,10 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from synergy_tui.app import keys, terminal, themes
+from synergy_tui.app import clipboard, keymap, keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import (
+    Copy,
     Mark,
     Mode,
     OpenExperiment,
@@ -110,12 +111,7 @@ class SynergyApp(App[None]):
         known = self._first_theme in self.available_themes
         self.theme = self._first_theme if known else themes.DEFAULT
         self.set_class(self.ascii_only, "-ascii")
-        try:
-            given = self._given_keymap
-            self.keymap = keys.load_keymap() if given is None else given
-            self.set_keymap(self.keymap)
-        except UserError as error:
-            self.notify(f"{error.message}\n{error.hint or ''}", severity="warning", timeout=15)
+        self._load_keys()
         self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
         if self._opening is not None:
             self.push_screen(self._opening())
@@ -123,6 +119,20 @@ class SynergyApp(App[None]):
             self.action_picker()
         else:
             self.on_open_experiment(self._first)
+
+    def _load_keys(self) -> None:
+        """Take the user's own keys, and say what about them does not work as meant."""
+        if self._given_keymap is not None:
+            self.keymap = self._given_keymap
+        else:
+            try:
+                found = keymap.load_keymap()
+            except UserError as error:
+                found = keymap.Keymap({}, (f"{error.message}\n{error.hint or ''}",))
+            self.keymap = found.keys
+            if found.warnings:
+                self.notify("\n".join(found.warnings), severity="warning", timeout=15)
+        self.set_keymap(self.keymap)
 
     def on_open_experiment(self, message: OpenExperiment) -> None:
         """Follow an experiment from now on, and show its dashboard."""
@@ -212,7 +222,9 @@ class SynergyApp(App[None]):
         from synergy_tui.app.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(table_name(self.screen), self.keymap))
+            self.push_screen(
+                HelpScreen(table_name(self.screen), self.keymap, ascii_only=self.ascii_only)
+            )
 
     def action_show_log(self) -> None:
         from synergy_tui.app.screens.log import LogScreen
@@ -245,6 +257,25 @@ class SynergyApp(App[None]):
         """As Textual does, without reading markup in names and paths."""
         super().notify(message, **{**options, "markup": False})
 
+    def on_copy(self, message: Copy) -> None:
+        """Put text on the clipboard, and say how that went."""
+        text, what = message.text, message.what
+        if not text:
+            self.notify(f"There is no {what} to copy yet.", severity="warning", timeout=3)
+        elif clipboard.in_tmux():
+            self.run_worker(lambda: self._copy_in_tmux(text, what), thread=True)
+        else:
+            self.copy_to_clipboard(text)
+            self.notify(f"Sent the {what} to the terminal's clipboard", timeout=3)
+
+    def _copy_in_tmux(self, text: str, what: str) -> None:
+        where = clipboard.load_into_tmux(text)
+        if where:
+            self.call_from_thread(self.notify, f"Copied the {what} to {where}", timeout=3)
+        else:
+            failed = f"tmux did not take the {what}: nothing was copied"
+            self.call_from_thread(self.notify, failed, severity="warning", timeout=6)
+
     def action_next_theme(self) -> None:
         place = themes.NAMES.index(self.theme) if self.theme in themes.NAMES else -1
         self.theme = themes.NAMES[(place + 1) % len(themes.NAMES)]
@@ -258,7 +289,7 @@ class SynergyApp(App[None]):
         for key in keys.rows_for(table_name(screen)):
             if key.id != "app.palette":
                 yield SystemCommand(
-                    f"{key.label} ({keys.shown(key, self.keymap)})",
+                    f"{key.label} ({keys.shown(key, self.keymap, ascii_only=self.ascii_only)})",
                     key.help,
                     lambda action=key.action: self.call_later(screen.run_action, action),
                 )

@@ -78,6 +78,11 @@ class Session:
         )
 
     @property
+    def live(self) -> bool:
+        """Whether the log still grows, as far as is known."""
+        return self.tail.condition in ("running", "new") and self.state.live
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the experiment started; a live one's clock runs between events too."""
         live = self.state.live and self.tail.condition == "running"
@@ -151,6 +156,15 @@ class OpenSideBySide(Message):
     def __init__(self, one: Mark, other: Mark) -> None:
         super().__init__()
         self.marks = (one, other)
+
+
+class Copy(Message):
+    """Put text on the clipboard; ``what`` names it in the message about how that went."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
 
 
 class OpenExperiment(Message):

@@ -58,7 +58,7 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; press l for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s; press M for its log",
         )
     return Status("LIVE", "pill-good")
 
@@ -104,7 +104,7 @@ def _failed(state: ExperimentState) -> str:
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    return f"{what or 'The run failed'} (press l for the worker's log)"
+    return f"{what or 'The run failed'} (press M for the worker's log)"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:

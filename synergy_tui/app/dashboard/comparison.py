@@ -37,9 +37,9 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     notes = []
     if found.convention:
         notes = [
-            f"{found.convention} (c, v) · {found.basis} · {LEGEND}",
+            f"{found.convention} (m, v) · {found.basis} · {LEGEND}",
             *found.notes,
-            f"{mixing_rule(state, look)} (c changes) · {found.measured}",
+            f"{mixing_rule(state, look)} (m changes) · {found.measured}",
         ]
     trouble = [] if alert else found.failed
     line = "; ".join([*trouble, found.heading])

@@ -13,10 +13,12 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys, status
+from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import OpenInspector, OpenStepper, Session
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
@@ -57,7 +59,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(TimedScreen):
+class DashboardScreen(Marking, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -224,7 +226,7 @@ class DashboardScreen(TimedScreen):
             parts.append(f"{count} {'params' if narrow else 'parameters'}")
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: tab")
+            parts.append(f"{hidden} more: n")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:
@@ -270,6 +272,10 @@ class DashboardScreen(TimedScreen):
         self.question = asked[(asked.index(self.question) + questions) % len(asked)]
         self.update_now()
 
+    def action_run(self, by: int) -> None:
+        self.run_place = (self.run_place + by) % max(len(self.runs), 1)
+        self.update_now()
+
     def action_panel(self, question: int) -> None:
         if question in status.rows(self.state):
             self.question = question
@@ -284,12 +290,13 @@ class DashboardScreen(TimedScreen):
         self.relayout()
 
     def action_restore(self) -> None:
-        """Back to columns; from columns back to the screen that this one was opened over."""
-        if not (self.maximised or self.overlaid):
+        """Leave one thing: the maximised panel, the overlay, or the screen."""
+        if self.maximised:
+            self.action_maximise()
+        elif self.overlaid:
+            self.action_overlay()
+        else:
             self.call_later(self.run_action, "app.back")
-            return
-        self.maximised = self.overlaid = False
-        self.relayout()
 
     def action_convention(self) -> None:
         listed = conventions.available(self.state)
@@ -328,20 +335,27 @@ class DashboardScreen(TimedScreen):
         step = self.timeline.step if run.learns else None
         self.post_message(OpenStepper(run.name, step))
 
+    def markable(self) -> Mark | None:
+        """The selected run: all its training, or the step at which the cursor was put."""
+        run, timeline = self.selected_run, self.timeline
+        if run is None or not run.probes:
+            self.notify("There is nothing to compare before the first probe.", timeout=4)
+            return None
+        step = None if timeline.mode is Mode.FOLLOW or not run.learns else timeline.step
+        return Mark(self.session.experiment.path, run.name, step)
+
     def action_copy(self) -> None:
         run = self.selected_run
         text = panels.headline_number(self.question, run, self.look()) if run else ""
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.notify(f"Copied {text}")
-        else:
-            self.notify("There is no number to copy yet.", severity="warning")
+        self.post_message(Copy(text, f"number {text}"))
 
-    def action_copy_verdict(self) -> None:
+    def action_copy_table(self) -> None:
+        """The claims with what is compared, and the table of the runs."""
         content = summarise(self.state, self.look())
-        claims = ["  ".join(cell.text for cell in row if cell.text) for row in content.board]
-        self.app.copy_to_clipboard("\n".join([content.line, *claims, *content.notes[:1]]))
-        self.notify("Copied the verdict")
+        rows = [[content.line], *([cell.text for cell in row] for row in content.board)]
+        rows += [[note] for note in content.notes]
+        rows += [[cell.text for cell in row] for row in content.table]
+        self.post_message(Copy(tsv(rows), "verdict and table of runs"))
 
     def action_export(self) -> None:
         self.export("dashboard", self.as_csv())

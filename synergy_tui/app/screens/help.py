@@ -10,10 +10,11 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.keymap import keymap_path
+from synergy_tui.app.screens.base import ReadingScreen
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 
@@ -27,7 +28,7 @@ A walker starts at each token and follows attention towards the sink, the last t
 is the share of walkers that have arrived after so many steps: the mean over tokens, the median, \
 and the worst token. Faint curves are earlier probes of the same run. The number at the top is \
 the mean number of steps to the sink, exact. The dashed upright line is the mixing time: when \
-enough walkers have arrived, from the worst start or on average, as c chooses; "proven limit" is \
+enough walkers have arrived, from the worst start or on average, as m chooses; "proven limit" is \
 the upper bound on it that the theory gives.""",
         "How clearly?": """\
 φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
@@ -48,7 +49,7 @@ compares a run's heads together with the best of them alone.""",
         "What is measured": """\
 The mixing time is the first step at which walkers are as close to the sink as the line beneath \
 the verdict says, in total variation or L1 distance, from the worst start or as the mean over \
-starts; c goes through these definitions, and through what else was measured, such as the paper's \
+starts; m goes through these definitions, and through what else was measured, such as the paper's \
 own code. "walks" means that heads are mixed after each head's attention is normalised, with the \
 weights that training gave them; "sink excluded" that the sink does not count as a token it \
 hears. Numbers are means over layers until v chooses one.""",
@@ -70,10 +71,10 @@ composes.""",
 "no weights could exceed" and "could need fewer" hold for every choice of head weights, even one \
 that changes from token to token and from step to step. "–": too large to be computed while \
 somebody waits.""",
-        "Gradient (G)": """\
+        "Gradient (C)": """\
 Edges are coloured by what more attention there would do for the chosen token: + makes it clearer, \
 - less clear, since what one edge gains the others of its row lose. The map shows where it helps; \
-b chooses the faintest token, which sets φ_min.""",
+w chooses the faintest token, which sets φ_min.""",
         "All layers in order (v)": """\
 One step per layer, as the network itself takes them. γ is the part of a token's state that \
 attention replaces: as measured ("norm", where the run recorded it), half of it, or all of it \
@@ -115,7 +116,7 @@ weights exceed: where both agree, that is a proof.""",
 """How to read a screen, by its name in the table of keys: heading and paragraph."""
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(ReadingScreen):
     """Reading help and keys for the screen called ``table`` in the table of keys."""
 
     BINDINGS = keys.bindings_for("help")
@@ -124,8 +125,9 @@ class HelpScreen(Screen[None]):
     HelpScreen Static { width: 1fr; max-width: 110; }
     """
 
-    def __init__(self, table: str, keymap: Mapping[str, str]) -> None:
+    def __init__(self, table: str, keymap: Mapping[str, str], *, ascii_only: bool = False) -> None:
         super().__init__()
+        self._ascii_only = ascii_only
         self._table = table
         self._keymap = keymap
 
@@ -150,7 +152,10 @@ class HelpScreen(Screen[None]):
         groups: dict[str, list[keys.Key]] = {}
         for key in keys.rows_for(self._table):
             groups.setdefault(key.group, []).append(key)
-        shown = {key.id: keys.shown(key, self._keymap, every=True) for key in keys.TABLE}
+        shown = {
+            key.id: keys.shown(key, self._keymap, every=True, ascii_only=self._ascii_only)
+            for key in keys.TABLE
+        }
         lead = max(len(shown[key.id]) for rows in groups.values() for key in rows)
         for group, rows in groups.items():
             parts.append(Text(group, style="bold"))
@@ -167,5 +172,5 @@ class HelpScreen(Screen[None]):
                     table.add_row(name, Text.assemble(key.help, (f"  {key.id}", "dim")))
             parts += [table, Text()]
         parts.append(Text("Your own keys", style="bold"))
-        parts.append(Text(f'Write lines such as  "time.pause" = "p"  into {keys.keymap_path()}.'))
+        parts.append(Text(f'Write lines such as  "view.overlay" = "u"  into {keymap_path()}.'))
         return Group(*parts)

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys
-from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.screens.base import LiveScreen, ReadingScreen
 from synergy_tui.app.session import Session
 from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.files import open_own
@@ -20,7 +20,7 @@ WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
 
 
-class LogScreen(LiveScreen):
+class LogScreen(LiveScreen, ReadingScreen):
     """Messages of the experiment, the newest last."""
 
     BINDINGS = keys.bindings_for("log")

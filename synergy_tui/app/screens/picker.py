@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 
 from synergy_tui import words
 from synergy_tui.app import keys
+from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.screens.changes import begin
 from synergy_tui.app.screens.entries import (
     about_experiment,
@@ -23,7 +24,7 @@ from synergy_tui.app.screens.entries import (
     scenario_section,
 )
 from synergy_tui.app.screens.marks import Marking
-from synergy_tui.app.session import Mark, OpenExperiment, OpenSweep
+from synergy_tui.app.session import Copy, Mark, OpenExperiment, OpenSweep
 from synergy_tui.app.widgets.filter import FilterBar, Filtering
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.listing import Listing
@@ -247,6 +248,13 @@ class PickerScreen(Filtering, Marking, Screen[None]):
 
     def show_marks(self) -> None:
         self._show()
+
+    def action_copy_table(self) -> None:
+        """Copy what the filter leaves of the experiments and sweeps."""
+        *_, experiments = self._listing.sections
+        rows = [[column.name.strip() for column in experiments.columns]]
+        rows += [[cell.text for cell in row.cells] for row in experiments.rows]
+        self.post_message(Copy(tsv(rows) if experiments.rows else "", "list of experiments"))
 
     def action_change(self, what: str) -> None:
         """Stop, resume or remove what is under the cursor, once that is confirmed."""

@@ -15,9 +15,10 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from synergy_tui.app import keys
+from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.screens.changes import begin
 from synergy_tui.app.screens.marks import Marking
-from synergy_tui.app.session import Mark, Mode, OpenExperiment
+from synergy_tui.app.session import Copy, Mark, Mode, OpenExperiment
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
 from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
@@ -453,6 +454,23 @@ class SweepScreen(Filtering, Marking, Screen[None]):
             return
         mode: Mode = "live" if experiment.state() == "running" else "replay"
         self.post_message(OpenExperiment(experiment, mode, over=True))
+
+    def action_copy_table(self) -> None:
+        """Copy the table that the cursor is in, as it is drawn but whole."""
+        grid, groups = self.query_one(SweepGrid), self.query_one(Groups)
+        if self.view == "points":
+            rows = [["point", "state", *grid.headings]]
+            for line in grid.lines:
+                numbers = [cell.text if cell else "" for cell in line.cells]
+                rows.append([line.name, line.status, *numbers])
+        else:
+            better = f"{groups.better}, times"
+            rows = [["group", "run", "seeds", "mean", "95 %", better, "95 %"]]
+            for row in groups.rows:
+                mean = [str(row.samples), measured(row.mean), span(row.interval)]
+                ratio = [measured(row.ratio), span(row.ratio_interval)] if row.ratios.size else []
+                rows.append([row.group, row.run, *mean, *ratio])
+        self.post_message(Copy(tsv(rows), f"table of {self.view}"))
 
     def markable(self) -> Mark | None:
         if self.view != "points" or not self._shown:

@@ -16,11 +16,12 @@ from textual.containers import Container
 from textual.widgets import Static
 
 from synergy_tui.app import keys, status
+from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.dashboard.screen import COMPACT, SMALLEST, TIME_KEYS, RunColumn
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import Mark, Session
+from synergy_tui.app.session import Copy, Mark, Session
 from synergy_tui.app.sidebyside import differences
 from synergy_tui.app.themes import identity
 from synergy_tui.app.timeline import Mode
@@ -302,6 +303,14 @@ class SideBySideScreen(TimedScreen):
         here = self.chosen_layer
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
+
+    def action_copy_table(self) -> None:
+        content, sides = Summary("", "", ()), self.sides
+        if sides is not None:
+            content = self._content(sides, self.look())
+        rows = [[content.line], *([cell.text for cell in row] for row in content.board)]
+        rows += [[cell.text for cell in row] for row in content.table]
+        self.post_message(Copy(tsv(rows) if content.line else "", "verdict and table"))
 
     def action_export(self) -> None:
         self.export("side-by-side", self.as_csv())

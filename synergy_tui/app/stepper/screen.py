@@ -12,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.clipboard import tsv_of_csv
 from synergy_tui.app.desk import SEARCHED_HEADS, SEARCHED_NODES
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
@@ -22,7 +23,7 @@ from synergy_tui.app.screens.arrange import (
     arrange_stepper,
 )
 from synergy_tui.app.screens.asking import Answered, AskingScreen
-from synergy_tui.app.session import OpenInspector, Session
+from synergy_tui.app.session import Copy, OpenInspector, Session
 from synergy_tui.app.stepper.measures import (
     Diffusion,
     Optimum,
@@ -367,6 +368,11 @@ class StepperScreen(AskingScreen):
         self._set_playing(False)
         self._go(0)
 
+    def action_end(self) -> None:
+        if self.diffusion is not None:
+            self._set_playing(False)
+            self._go(self.diffusion.steps)
+
     def action_best(self) -> None:
         """Jump to the step at which the sink hears the source best over the mixture."""
         if self.diffusion is not None:
@@ -411,8 +417,8 @@ class StepperScreen(AskingScreen):
         self.action_start()
         self.update_now()
 
-    def action_run(self) -> None:
-        if self.next_run():
+    def action_run(self, by: int) -> None:
+        if self.next_run(by):
             self.weights = None
             self.update_now()
 
@@ -422,14 +428,18 @@ class StepperScreen(AskingScreen):
             self.weights = None
             self.update_now()
 
-    def action_input(self) -> None:
+    def action_input(self, by: int) -> None:
         if self.snapshot is not None and self.snapshot.inputs > 1:
-            self.input = (self.input + 1) % self.snapshot.inputs
+            self.input = (self.input + by) % self.snapshot.inputs
             self.update_now()
 
     def action_inspect(self) -> None:
         if self.run_name is not None:
             self.post_message(OpenInspector(self.run_name))
+
+    def action_copy_table(self) -> None:
+        table = "" if self.spread is None else as_csv(self.run_name or "", self.spread)
+        self.post_message(Copy(tsv_of_csv(table), "table of steps"))
 
     def action_export(self) -> None:
         if self.spread is not None:

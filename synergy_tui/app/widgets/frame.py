@@ -59,19 +59,23 @@ class KeyBar(FieldStrip):
 
     def hide(self, *ids: str) -> None:
         self._hidden = frozenset(ids)
-        self.show(key_fields(self.table, getattr(self.app, "keymap", {}), self._hidden))
+        keymap = getattr(self.app, "keymap", {})
+        self.show(key_fields(self.table, keymap, self._hidden, self.ascii_only))
 
 
 def key_fields(
-    screen: str, keymap: Mapping[str, str], hidden: frozenset[str] = frozenset()
+    screen: str,
+    keymap: Mapping[str, str],
+    hidden: frozenset[str] = frozenset(),
+    ascii_only: bool = False,
 ) -> list[Field]:
     """Footer of a screen as fields: what is less useful is left out first."""
     rows = [key for key in keys.footer_for(screen) if key.id not in hidden]
     every = {key.id: key for key in keys.TABLE}
 
     def named(key: keys.Key) -> str:
-        other = f" {keys.shown(every[key.pair], keymap)}" if key.pair else ""
-        return f"{keys.shown(key, keymap)}{other}"
+        pair = [key, every[key.pair]] if key.pair else [key]
+        return " ".join(keys.shown(each, keymap, ascii_only=ascii_only) for each in pair)
 
     return [
         Field(

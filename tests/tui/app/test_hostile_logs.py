@@ -13,7 +13,7 @@ from tests.tui.app.conftest import Opened, screen_text
 from tests.tui.hostile import VALUES, changed, leaves
 
 STEERING = "\x1b[2J\x1b]52;c;eA==\x07\x9b31m\u202e\u200b\n"
-KEYS = ("c", "v", "g", "y", "m", "m", "left_square_bracket", "home", "end", "l", "escape")
+KEYS = ("m", "v", "a", "O", "z", "z", "left_square_bracket", "home", "end", "M", "escape")
 
 
 async def looked_at(pilot: Pilot[None]) -> str:

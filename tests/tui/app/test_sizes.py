@@ -84,7 +84,7 @@ async def test_tabs_reach_every_panel_of_a_small_terminal(opened: Opened) -> Non
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (120, 40)])
 async def test_ascii_means_ascii(opened: Opened, size: tuple[int, int]) -> None:
     async with opened(LIVE, size=size, ascii_only=True) as pilot:
-        for keys in ((), ("space",), ("y",)):
+        for keys in ((), ("space",), ("O",)):
             await pilot.press(*keys)
             await pilot.pause()
             assert {char for char in screen_text(pilot.app) if not char.isascii()} == set()
@@ -96,7 +96,7 @@ async def test_without_colour_glyphs_distinguish_runs(
     monkeypatch.setenv("NO_COLOR", "1")
     async with opened(LIVE, size=(100, 30)) as pilot:
         assert pilot.app.no_color
-        await pilot.press("y")
+        await pilot.press("O")
         await pilot.pause()
         chart = next(c for c in pilot.app.screen.query(Chart) if c.display)
         drawn = "".join(chart._canvas.lines())

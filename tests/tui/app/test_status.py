@@ -51,7 +51,7 @@ def test_trouble_comes_with_what_to_do() -> None:
 def test_the_cursor_speaks_first() -> None:
     line = Timeline()
     line.observe(40, [0, 20, 40])
-    line.toggle_pause()
+    line.seek(line.step)
     assert status.status_of(synthetic.state_of(RUNNING), "running", line).word == "PAUSED"
     assert status.status_of(synthetic.state_of(FINISHED), "finished", line).word == "REPLAY"
     line.first()

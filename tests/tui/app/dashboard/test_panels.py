@@ -190,10 +190,10 @@ def test_smoothing_keeps_constants_and_ends() -> None:
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith("theory · mean of 2 layers (c, v) · these two networks")
-    assert any("worst start, total variation ≤ ¼ (c changes)" in note for note in content.notes)
+    assert content.notes[0].startswith("theory · mean of 2 layers (m, v) · these two networks")
+    assert any("worst start, total variation ≤ ¼ (m changes)" in note for note in content.notes)
     chosen = summarise(state, look(state, layer=2))
-    assert chosen.notes[0].startswith("theory · layer 2 (c, v)")
+    assert chosen.notes[0].startswith("theory · layer 2 (m, v)")
     assert chosen.board != content.board, "a chosen layer's numbers stand under its name"
     shown = state.runs["multi-head"].probe.layers[1]["mixing"]["hitting_time_mean"]
     assert f"→ {measured(shown)} steps" in chosen.board[0][3].text
