@@ -88,7 +88,7 @@ def experiment_section(
         for key, each in found.items()
         if matches(query, *_texts(each))
     ]
-    title = "EXPERIMENTS AND SWEEPS"
+    title = "EXPERIMENTS"
     columns = [Column("  "), Column("".ljust(len(title) - 4), shrinks=True), *_EXPERIMENT[2:]]
     return Section(title, columns, rows, "none matches" if found else nothing)
 

@@ -106,7 +106,9 @@ class PickerScreen(Filtering, Marking, Screen[None]):
         self.set_class(event.size.width < NARROW, "-narrow")
 
     def on_screen_resume(self) -> None:
-        self.call_after_refresh(self._show)
+        """Draw marks that were set elsewhere."""
+        if self._listing.sections:
+            self._show()
 
     # What is there
 

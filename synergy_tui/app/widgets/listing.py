@@ -81,7 +81,7 @@ def fitted(section: Section, width: int) -> dict[int, int]:
     }
 
     def over() -> int:
-        return sum(size + GAP for size in widths.values()) - width
+        return sum(size + GAP for size in widths.values()) - GAP - width
 
     for place, column in enumerate(columns):
         if column.shrinks and over() > 0:

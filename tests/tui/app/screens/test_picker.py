@@ -244,8 +244,9 @@ async def test_a_filter_leaves_what_has_every_word(home: Path) -> None:
     [
         (200, ["state", "heads", "task", "loss", "verdict", "age"]),
         (60, ["state", "heads", "loss", "verdict", "age"]),
-        (50, ["state", "heads", "verdict", "age"]),
-        (40, ["state", "age"]),
+        (54, ["state", "heads", "verdict", "age"]),
+        (48, ["state", "verdict", "age"]),
+        (36, ["state"]),
     ],
 )
 def test_without_room_the_least_useful_columns_are_left_out(width: int, kept: list[str]) -> None:
@@ -268,8 +269,8 @@ async def test_removing_names_what_is_lost_and_can_be_refused(home: Path) -> Non
         for answer in ("escape", "enter"):
             await pilot.press("D")
             await until(lambda: "Remove 2026-11-23-one?" in screen_text(pilot.app), pilot)
-            assert "1 checkpoint" in screen_text(pilot.app)
-            assert "KiB on disk" in screen_text(pilot.app)
+            asked = " ".join(screen_text(pilot.app).replace("│", " ").split())
+            assert re.search(r"lost with it: [\d.]+ KiB on disk, 1 checkpoint", asked)
             assert folder.exists()
             await pilot.press(answer)
             await until(lambda: isinstance(pilot.app.screen, PickerScreen), pilot)
@@ -340,8 +341,8 @@ async def test_marks_lead_to_a_comparison_and_back(home: Path) -> None:
         await go_to(pilot, "one")
         await pilot.press("t")
         await pilot.pause()
-        letters = [line.split()[0] for line in screen_lines(pilot.app) if " finished " in line]
-        assert letters == ["A", "B"] or letters == ["A", ">"]
+        rows = [line.strip(" >") for line in screen_lines(pilot.app) if " finished  1, 8" in line]
+        assert [row[0] for row in rows] == ["A", "B"], "the newest stands first"
         await pilot.press("c")
         await until(lambda: isinstance(pilot.app.screen, SideBySideScreen), pilot)
         await until(lambda: "A multi-head" in screen_text(pilot.app), pilot)
@@ -372,4 +373,4 @@ async def test_hundreds_of_experiments_are_read_behind_a_list_that_answers(home:
         await pilot.press("G")
         await pilot.pause()
         assert "2026-10-01-000000" in screen_text(pilot.app), "the oldest is the last"
-        assert "EXPERIMENTS AND SWEEPS" in screen_text(pilot.app), "its heading stays in sight"
+        assert "EXPERIMENTS" in screen_text(pilot.app), "its heading stays in sight"

@@ -116,7 +116,7 @@ async def test_the_cursor_moves_both_and_the_newest_is_followed_again(tmp_path: 
 
 async def test_two_moments_of_one_run(tmp_path: Path) -> None:
     path = copy_recording("four", tmp_path)
-    async with beside(Mark(path, "heads-8", 0), Mark(path, "heads-8", 40)) as pilot:
+    async with beside(Mark(path, "heads-8", 0), Mark(path, "heads-8", 40), (200, 60)) as pilot:
         text = screen_text(pilot.app)
         assert "no verdict: the same run at two steps" in text
         assert "share arrived, B - A" in text
