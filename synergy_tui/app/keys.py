@@ -303,10 +303,10 @@ TABLE: tuple[Key, ...] = (
         screens=("picker", "sweep"), footer=3),
     _lists("compare.mark", "mark", "mark", "mark",
         "Mark what is selected to be compared, or take the mark off",
-        screens=("picker", "sweep", "dashboard"), footer=5),
+        screens=("picker", "sweep", "dashboard"), footer=6),
     _lists("compare.open", "compare", "compare", "compare",
         "Show the two that are marked side by side; or the one that is marked and the selected one",
-        screens=("picker", "sweep", "dashboard"), footer=5),
+        screens=("picker", "sweep", "dashboard"), footer=7),
     # Side by side
     _beside("beside.run_a", "next run", "run(0)", "A's run", "Show the next run of A", footer=3),
     _beside("beside.run_b", "previous run", "run(1)", "B's run", "Show the next run of B",

@@ -108,7 +108,7 @@ def _changes(run: RunState, diverse: bool) -> dict[str, str]:
 def _settings_apart(one: Side, other: Side) -> list[str]:
     """The keys of scenarios in which two trainings differ; task and seed come first."""
     known = [
-        {**side.settings, "task": side.run.task, "seed": side.run.seed} for side in (one, other)
+        {"task": side.run.task, "seed": side.run.seed, **side.settings} for side in (one, other)
     ]
     changed = set(one.run.interventions) | set(other.run.interventions)
     keys = dict.fromkeys(["task", "seed", "batch", *known[0], *known[1]])

@@ -45,6 +45,7 @@ SORTS = ("as planned", "by value", "by state")
 _MARKS = {
     "supported": ("✔", "v", "$text-success"),
     "contradicted": ("✘", "x", "$text-error"),
+    "no effect": ("≈", "~", "$foreground"),
 }
 _UNDECIDED = ("?", "?", "$foreground 60%")
 
@@ -327,7 +328,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
         measure = self.measure
         fields = [
             Field(self.trouble, "error"),
-            Field(f"{measure.name} ({measure.unit})", "title", weight=9),
+            Field(f"{measure.name} ({measure.unit})", "title", weight=7),
         ]
         table = self.query_one(Groups)
         if self.view == "groups" and table.rows:
@@ -355,7 +356,8 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 Field(settings, "text", weight=3),
                 Field(f"seed {view.point.seed}", "muted", weight=2),
                 Field(attempt, "warning", weight=4),
-                Field(clean(view.reason or view.state.verdict), "muted", weight=1, shrinks=True),
+                Field(clean(view.reason), "error", weight=9, shrinks=True),
+                Field(clean(view.state.verdict), "muted", weight=1, shrinks=True),
             ]
         else:
             fields.append(Field(f"no point is {self.status}", "warning"))

@@ -9,10 +9,10 @@ import numpy as np
 
 from synergy_tui.app.dashboard.panels import Look, arrival_curve, learned, smooth
 from synergy_tui.app.widgets.axes import Axis, Floats, covering
-from synergy_tui.app.widgets.plot import Curve, Marker, Panel, Plot
+from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments import comparison
 from synergy_tui.experiments.comparison import CLEAR, SOON, Measure, View
-from synergy_tui.experiments.state import RunState
+from synergy_tui.experiments.state import Probe, RunState
 from synergy_tui.words import compact
 
 MOST = 1e4
@@ -106,26 +106,31 @@ def _times(estimate: comparison.Estimate | None) -> str:
 
 def _moment(one: RunState, other: RunState, look: Look, alike: bool) -> Panel:
     """Fidelity at one step each: the ratio, by layer where there are several."""
-    layers = min(one.layers, other.layers)
     headline = _times(_estimate(one, other, CLEAR, look, alike))
-    first, second = one.probe_at(look.step), other.probe_at(look.step)
-    x, y = np.arange(1, layers + 1), np.full(layers, math.nan)
-    if first is not None and second is not None:
-        logs = [
-            comparison.typical(look.convention.analysis(second, layer), CLEAR)
-            - comparison.typical(look.convention.analysis(first, layer), CLEAR)
-            for layer in range(1, layers + 1)
-        ]
-        y = np.array([comparison.exp(each) for each in logs])
-    curves = [Curve(x, y, "text")] if layers > 1 and np.isfinite(y).any() else []
-    plot = Plot(
-        Axis(1, max(layers, 2), label="layer"),
-        _around_one(y),
-        curves,
-        [Marker("y", 1.0, "equal", "axis")],
+    probes = one.probe_at(look.step), other.probe_at(look.step)
+    layers = min(one.layers, other.layers) if all(probes) else 0
+    plot: Plot | Bars = Plot(
+        Axis(0, 1),
+        Axis(0, 1),
         empty=f"B is {headline.partition(' ')[0]} as clear as A" if headline else AWAITED,
     )
+    if layers > 1:
+        ratios = [_of_layer(probes, layer, look) for layer in range(1, layers + 1)]
+        bars = [
+            Bar(f"layer {layer}", ratio, f"{comparison.number(ratio)}×")
+            for layer, ratio in enumerate(ratios, start=1)
+        ]
+        plot = Bars([*bars, Bar("equal", 1.0, "1×", "muted")], max([*ratios, 1.0]))
     return Panel("B clearer", "minimax fidelity, B / A", headline, plot, "B clearer", "B / A")
+
+
+def _of_layer(probes: Sequence[Probe | None], layer: int, look: Look) -> float:
+    """How much clearer B is in one layer."""
+    one, other = (
+        comparison.typical(look.convention.analysis(probe, layer), CLEAR) if probe else math.nan
+        for probe in probes
+    )
+    return comparison.exp(other - one)
 
 
 def _arrival(one: RunState, other: RunState, look: Look) -> Panel:

@@ -30,6 +30,7 @@ from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, Summary, summary_height
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.beside import NAMES, Side, pair, refusal, settings_of, unlike
+from synergy_tui.experiments.experiment import name_in
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.words import csv_text
 
@@ -185,7 +186,7 @@ class SideBySideScreen(TimedScreen):
         stops = (probe.step for run in runs for probe in run.probes if probe.step <= common)
         self.timeline.observe(common, stops)
         self._header.show(self._header_fields())
-        timeless = 2 not in status.rows(self._pair) or all(side.step is not None for side in sides)
+        timeless = 2 not in self._asked
         self._timeline_bar.display = not timeless
         self._timeline_bar.show(self.track())
         self._keys.hide(*TIME_KEYS if timeless else ())
@@ -213,8 +214,14 @@ class SideBySideScreen(TimedScreen):
                 differences.panel(question, runs, look, axes.steps, alike=alike),
                 question,
             )
-            for question in status.rows(self._pair)
+            for question in self._asked
         ]
+
+    @property
+    def _asked(self) -> tuple[int, ...]:
+        """Questions that can be answered: a moment of a run has no history of its loss."""
+        moments = any(party.step is not None for party in self.parties)
+        return (0, 1) if moments else status.rows(self._pair)
 
     def _same_run(self, sides: tuple[Side, Side]) -> bool:
         return self.same and sides[0].run.name == sides[1].run.name
@@ -234,13 +241,14 @@ class SideBySideScreen(TimedScreen):
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
     def _arrange(self, runs: list[RunState]) -> None:
-        compact, asked = self._compact, status.rows(self._pair)
+        compact, asked = self._compact, self._asked
         self.set_class(compact, "-compact")
         self.question = min(self.question, asked[-1])
         marks = [identity(run.index).mark(self.session.ascii_only) for run in runs]
         names = [f"{mark} {run.name}" for mark, run in zip(marks, runs, strict=True)]
         self._columns[0].entitle("   ".join(names), "")
-        self._columns[1].entitle("B against A, at equal steps", "")
+        moments = any(party.step is not None for party in self.parties)
+        self._columns[1].entitle("B against A" if moments else "B against A, at equal steps", "")
         for column in self._columns:
             for question, chart in enumerate(column.charts):
                 chart.display = question in asked and (not compact or question == self.question)
@@ -259,26 +267,30 @@ class SideBySideScreen(TimedScreen):
             )
 
     def _header_fields(self) -> list[Field]:
-        fields = [Field("side by side", "title", weight=40)]
+        names = [name_in(party.experiment.id) for party in self.parties]
+        if names[0] == names[1]:
+            names = [party.experiment.id for party in self.parties]
+        fields = [Field("side by side", "title", weight=10)]
         for place, party in enumerate(self.parties):
             mark = identity(place)
             tail, run = party.session.tail, party.run
-            at = f" {run.step}" + (f"/{run.total_steps}" if run.total_steps else "") if run else ""
-            at = at if party.step is None else f" step {party.step}"
-            text = f"{NAMES[place]} {mark.mark(self.session.ascii_only)} {party.experiment.id}"
-            fields.append(Field(text, mark.variable, weight=50 - place, shrinks=True))
-            fields.append(Field(f"{tail.problem or tail.condition}{at}", "muted", weight=30))
+            at = "" if run is None else f"{run.step}/{run.total_steps}" if run.total_steps else ""
+            at = at if party.step is None else f"at step {party.step}"
+            text = f"{NAMES[place]} {mark.mark(self.session.ascii_only)} {names[place]}"
+            fields.append(Field(text, mark.variable, shrinks=True))
+            fields.append(Field(tail.problem or tail.condition, "muted", weight=20))
+            fields.append(Field(at, "muted", weight=30))
         return fields
 
     # What keys do
 
     def action_select(self, by: int) -> None:
-        asked = status.rows(self._pair)
+        asked = self._asked
         self.question = asked[(asked.index(self.question) + by) % len(asked)]
         self.update_now()
 
     def action_panel(self, question: int) -> None:
-        if question in status.rows(self._pair):
+        if question in self._asked:
             self.question = question
             self.update_now()
 

@@ -16,7 +16,7 @@ from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
 from synergy_tui.sweep.measures import Measure
-from synergy_tui.words import cut, number
+from synergy_tui.words import compact, cut
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -57,7 +57,7 @@ def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
     if run is None:
         return None
     value = measure.value(run)
-    return None if math.isnan(value) else Cell(measure.curve(run), number(value, 3))
+    return None if math.isnan(value) else Cell(measure.curve(run), compact(value, 3))
 
 
 def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from synergy_tui.app.sidebyside.screen import SideBySideScreen
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.app.conftest import screen_lines, screen_text, until
 from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, record
+
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 
 
 @asynccontextmanager
@@ -156,3 +159,32 @@ async def test_two_points_are_marked_and_compared(tmp_path: Path) -> None:
         await sees(pilot, "no verdict: other seed", "A heads-8", "B heads-8")
         await pilot.press("escape")
         await sees(pilot, "sort-s0")
+
+
+SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
+@pytest.mark.parametrize("what", ["running", "finished", "failed", "verdicts"])
+async def test_the_screen_looks_as_it_did(size: tuple[int, int], what: str, tmp_path: Path) -> None:
+    """Compare with the stored picture; SYNERGY_SNAPSHOTS=write stores what is drawn now.
+
+    Clarity of a sweep that runs, and of one that is finished; its verdicts; a point that failed.
+    """
+    sweep = record(tmp_path, finished=what in ("finished", "verdicts"))
+    with sweep.lock() if what in ("running", "failed") else nullcontext():
+        async with looking(sweep, size) as pilot:
+            await pilot.press("m", "m")
+            await sees(pilot, "clearer", "×" if size[0] >= 118 else "heads-4")
+            if what == "failed":
+                await pilot.press("f", "f")
+                await sees(pilot, "only failed", FAILED)
+            if what == "verdicts":
+                await pilot.press(*["shift+tab"] * (size[0] < 118))
+                await sees(pilot, "Verdicts, 10 of 10")
+            await pilot.pause()
+            drawn = "\n".join(line.rstrip() for line in screen_lines(pilot.app)) + "\n"
+    path = SNAPSHOTS / f"sweep-{what}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("SYNERGY_SNAPSHOTS") == "write":
+        path.write_text(drawn, encoding="utf-8")
+    assert drawn == path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from synergy_tui.app.dashboard.panels import Look, scales
 from synergy_tui.app.sidebyside import differences
-from synergy_tui.app.widgets.plot import Plot, draw
+from synergy_tui.app.widgets.plot import Bars, Plot, draw
 from synergy_tui.experiments.beside import Side, pair
 from synergy_tui.experiments.conventions import available
 from synergy_tui.experiments.experiment import Experiment
@@ -127,14 +127,13 @@ def test_two_moments_of_one_run_are_compared_layer_by_layer() -> None:
     shown = differences.panel(
         1, list(state.runs.values()), look, scales(state, look).steps, alike=False
     )
-    assert isinstance(shown.plot, Plot)
+    assert isinstance(shown.plot, Bars)
     first, last = whole.probes[0], whole.probes[-1]
     expected = [
         after["fidelity"]["minimax"] / before["fidelity"]["minimax"]
         for before, after in zip(first.layers, last.layers, strict=True)
     ]
-    assert shown.plot.curves[0].y.tolist() == pytest.approx(expected)
-    assert shown.plot.x.label == "layer"
+    assert [bar.value for bar in shown.plot.bars] == pytest.approx([*expected, 1.0])
 
 
 @pytest.mark.parametrize("question", [0, 1, 2])
