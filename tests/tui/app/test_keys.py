@@ -63,8 +63,9 @@ def test_a_key_has_one_meaning_and_a_screen_one_row_for_it() -> None:
 OF_TEXTUAL = {
     "cursor_up": "up", "cursor_down": "down", "select": "open", "page_up": "page up",
     "page_down": "page down", "first": "beginning", "last": "end", "scroll_up": "up",
-    "scroll_down": "down", "scroll_left": "left", "scroll_right": "right", "scroll_home": "beginning",
-    "scroll_end": "end", "app.quit": "leave", "command_palette": "commands",
+    "scroll_down": "down", "scroll_left": "left", "scroll_right": "right",
+    "scroll_home": "beginning", "scroll_end": "end", "app.quit": "leave",
+    "command_palette": "commands",
     "app.focus_next": "next panel", "app.focus_previous": "previous panel",
     "screen.copy_text": "leave",  # ctrl+c, where text is selected
 }  # fmt: skip
