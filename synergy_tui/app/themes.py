@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synergy_tui.drawing import ON_BLACK, ON_DARK, ON_LIGHT
+from synergy_tui.drawing import OF_TERMINAL, ON_BLACK, ON_DARK, ON_LIGHT
 
 if TYPE_CHECKING:
     from rich.style import Style
     from textual.theme import Theme
 
 
-_ANSI = ("ansi_yellow", "ansi_cyan", "ansi_green", "ansi_magenta")
-GLYPHS = ("●", "▲", "■", "◆")
-ASCII_GLYPHS = ("o", "^", "#", "@")
+_ANSI = tuple(f"ansi_{name}" for name in OF_TERMINAL)
+GLYPHS = ("●", "▲", "■", "◆", "○", "△", "□", "◇")
+ASCII_GLYPHS = ("o", "^", "#", "@", "x", "+", "%", "&")
 
 DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
@@ -53,7 +53,7 @@ class Identity:
 
 
 def identity(index: int) -> Identity:
-    """Identity of the run at ``index`` (from 0) of its scenario; beyond four they repeat."""
+    """Identity of the run at ``index`` (from 0) of its scenario; beyond eight they repeat."""
     place = index % len(GLYPHS)
     return Identity(GLYPHS[place], ASCII_GLYPHS[place], f"run-{place + 1}")
 

@@ -14,12 +14,14 @@ from textual.widgets import Static
 from synergy_tui import words
 from synergy_tui.app import keys, status
 from synergy_tui.app.clipboard import tsv
-from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.screens.marks import Marking
 from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
-from synergy_tui.app.themes import identity
+from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
@@ -59,7 +61,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(Marking, TimedScreen):
+class DashboardScreen(Marking, ChartReading, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -71,7 +73,6 @@ class DashboardScreen(Marking, TimedScreen):
         self.question = 0
         self.overlaid = False
         self.maximised = False
-        self.logarithmic: bool | None = None
         self.chosen_layer: int | None = None
         self.convention_place = 0
         # Held, not queried for: the timer may draw once more while the screen is taken down.
@@ -109,14 +110,14 @@ class DashboardScreen(Marking, TimedScreen):
         """Whether there is only room for one panel at a time."""
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
-    def look(self) -> panels.Look:
+    def look(self) -> Look:
         listed = conventions.available(self.state)
-        return panels.Look(
+        return Look(
             step=self.timeline.step,
             following=self.timeline.mode is Mode.FOLLOW,
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
-            logarithmic=self.logarithmic,
+            lens=self.lens,
             ascii_only=self.session.ascii_only,
         )
 
@@ -140,7 +141,7 @@ class DashboardScreen(Marking, TimedScreen):
         self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
-        axes = panels.scales(self.state, look)
+        axes = scales.scales(self.state, look)
         for column, runs in self._shown:
             for question, chart in enumerate(column.charts):
                 if chart.display:
@@ -181,9 +182,9 @@ class DashboardScreen(Marking, TimedScreen):
                 self._column_title(group),
                 f"PAUSED at step {self.timeline.step}" if paused else "",
             )
-            for number in range(COLUMNS):
+            for number in range(len(GLYPHS)):
                 column.set_class(
-                    len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"
+                    len(group) == 1 and group[0].index % len(GLYPHS) == number, f"-run-{number + 1}"
                 )
             for question, chart in enumerate(column.charts):
                 chart.display = question in asked and (not alone or question == self.question)
@@ -260,6 +261,18 @@ class DashboardScreen(Marking, TimedScreen):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
 
+    def panel_of(self, chart: Chart) -> tuple[int, str]:
+        """The question of a chart, and its run, where it shows just one."""
+        for column, group in self._shown:
+            if chart in column.charts:
+                return column.charts.index(chart), group[0].name if len(group) == 1 else ""
+        return self.question, ""
+
+    def selected_chart(self) -> Chart | None:
+        """The chart that keys act on."""
+        charts = [chart for column, _ in self._shown for chart in column.charts]
+        return next((chart for chart in charts if chart.display and chart.selected), None)
+
     # What keys do
 
     def action_select(self, runs: int, questions: int) -> None:
@@ -290,7 +303,9 @@ class DashboardScreen(Marking, TimedScreen):
         self.relayout()
 
     def action_restore(self) -> None:
-        """Leave one thing: the maximised panel, the overlay, or the screen."""
+        """Leave one thing: the crosshair, the maximised panel, the overlay, or the screen."""
+        if self.put_aside():
+            return
         if self.maximised:
             self.action_maximise()
         elif self.overlaid:
@@ -309,13 +324,6 @@ class DashboardScreen(Marking, TimedScreen):
         most = max((run.layers for run in self.runs), default=1)
         here = self.chosen_layer
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
-        self.update_now()
-
-    def action_logarithmic(self) -> None:
-        following = {None: True, True: False, False: None}
-        self.logarithmic = following[self.logarithmic]
-        named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
-        self.notify(f"axes of fidelity and loss: {named[self.logarithmic]}", timeout=2)
         self.update_now()
 
     def action_inspect(self) -> None:
@@ -371,11 +379,11 @@ class DashboardScreen(Marking, TimedScreen):
                 probe = run.probe_at(look.step)
                 if probe is None:
                     continue
-                x, y = panels.arrival_curve(probe, look, which)
+                x, y = tracks.arrival_curve(probe, look, which)
                 name = f"{which} at step {probe.step}"
                 for step, value in zip(x.tolist(), y.tolist(), strict=True):
                     writer.writerow([csv_text(run.name), "arrival", name, int(step), value])
-            steps, values = panels.track(run, look, ("fidelity", "minimax"))
+            steps, values = tracks.track(run, look, ("fidelity", "minimax"))
             upto = int(np.searchsorted(steps, look.step, side="right"))
             for step, value in zip(steps[:upto].tolist(), values[:upto].tolist(), strict=True):
                 writer.writerow([csv_text(run.name), "fidelity", "minimax", step, value])
@@ -386,12 +394,12 @@ class DashboardScreen(Marking, TimedScreen):
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:
-        for column, group in self._shown:
-            if message.chart in column.charts:
-                self.question = column.charts.index(message.chart)
-                if len(group) == 1:
-                    self.run_place = self.runs.index(group[0])
+        question, run = self.panel_of(message.chart)
+        self.question = question
+        if run:
+            self.run_place = list(self.state.runs).index(run)
         if message.times == 2:
             self.action_maximise()
         else:
+            self.pin()
             self.update_now()

@@ -300,7 +300,7 @@ def _change(label: str, ratio: float) -> int:
 
 
 # Styles of a plot that stand for head colours until the drawing is done.
-_STAND_INS = (*(f"run-{k}" for k in range(1, 5)), *(f"faint-{k}" for k in range(1, 5)))
+_STAND_INS = tuple(f"run-{place + 1}" for place in range(HEADS))
 
 
 def draw_arrival(

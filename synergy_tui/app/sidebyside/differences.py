@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from synergy_tui.app.dashboard.panels import Look, arrival_curve, learned, smooth
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.panels import learned
+from synergy_tui.app.dashboard.scales import Scales
+from synergy_tui.app.dashboard.tracks import arrival_curve, average
 from synergy_tui.app.widgets.axes import Axis, Floats, covering
 from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments import comparison
@@ -40,15 +43,15 @@ def aligned(one: Track, other: Track) -> tuple[np.ndarray, Floats, Floats]:
 
 
 def panel(
-    question: int, runs: Sequence[RunState], look: Look, steps: Axis, *, alike: bool
+    question: int, runs: Sequence[RunState], look: Look, axes: Scales, *, alike: bool
 ) -> Panel:
-    """The chart of the difference for a question of the dashboard; ``steps`` is its axis.
+    """The chart of the difference for a question of the dashboard; ``axes`` are both runs'.
 
     ``runs`` are A and B, in this order. Inputs are paired only where the two are ``alike``.
     """
     one, other = runs
     if question == 2:
-        return _loss(one, other, look, steps)
+        return _loss(one, other, look, axes)
     measure, word = ((SOON, "sooner"), (CLEAR, "clearer"))[question]
     if not (one.learns and other.learns and len(one.probes) > 1 and len(other.probes) > 1):
         # A moment has no history: what else there is to compare is how the signal arrives.
@@ -58,7 +61,7 @@ def panel(
     quotient = "A / B" if measure.sign < 0 else "B / A"
     what = "steps to sink" if measure is SOON else "minimax fidelity"
     plot = Plot(
-        steps,
+        axes.steps,
         _around_one(y),
         _past_and_future(x, y, look),
         [Marker("y", 1.0, "equal", "axis")],
@@ -155,11 +158,11 @@ def _arrival(one: RunState, other: RunState, look: Look) -> Panel:
     return Panel("B sooner", detail, headline, plot, "B sooner", "B - A")
 
 
-def _loss(one: RunState, other: RunState, look: Look, steps: Axis) -> Panel:
+def _loss(one: RunState, other: RunState, look: Look, axes: Scales) -> Panel:
     x, first, second = aligned((one.steps, one.losses), (other.steps, other.losses))
     with np.errstate(invalid="ignore"):
         raw = second - first
-    levels = smooth(raw)
+    levels = average(x, raw, look.lens.half_life(axes.whole[1]))
     curves = [Curve(x, raw, "axis", faint=True)] if len(x) else []
     curves += _past_and_future(x, levels, look)
     losses = [learned(run, look.step)[0] for run in (one, other)]
@@ -167,7 +170,7 @@ def _loss(one: RunState, other: RunState, look: Look, steps: Axis) -> Panel:
     if losses[0] is not None and losses[1] is not None:
         headline = f"{compact(losses[1] - losses[0], 3)} nats"
     plot = Plot(
-        steps,
+        axes.steps,
         covering(levels, include=[0.0]),
         curves,
         [Marker("y", 0.0, "equal", "axis")],

@@ -19,14 +19,17 @@ from synergy_tui.app import keys, status
 from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.look import KINDS, Aim, Kind, Look
+from synergy_tui.app.dashboard.reading import ChartReading
+from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.dashboard.screen import COMPACT, SMALLEST, TIME_KEYS, RunColumn
-from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import Copy, Mark, Session
 from synergy_tui.app.sidebyside import differences
 from synergy_tui.app.themes import identity
 from synergy_tui.app.timeline import Mode
+from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
-from synergy_tui.app.widgets.plot import Panel, Plot
+from synergy_tui.app.widgets.plot import Crosshair, Panel, Plot
 from synergy_tui.app.widgets.strips import Field, Summary, summary_height
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.beside import NAMES, Side, pair, refusal, settings_of, unlike
@@ -35,6 +38,8 @@ from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.words import csv_text
 
 REDRAWS_PER_SECOND = 4
+APART = "B against A"
+"""What the crosshair is said to be in where it is in a difference."""
 
 
 class Party:
@@ -72,7 +77,7 @@ class Party:
             self.chosen = names[(names.index(self.run.name) + 1) % len(names)]
 
 
-class SideBySideScreen(TimedScreen):
+class SideBySideScreen(ChartReading):
     """Two runs and their difference, at the step cursor."""
 
     BINDINGS = keys.bindings_for("sidebyside")
@@ -161,13 +166,14 @@ class SideBySideScreen(TimedScreen):
         one, other = (party.side() for party in self.parties)
         return None if one is None or other is None else (one, other)
 
-    def look(self) -> panels.Look:
+    def look(self) -> Look:
         listed = conventions.available(self.state)
-        return panels.Look(
+        return Look(
             step=self.timeline.step,
             following=self.timeline.mode is Mode.FOLLOW,
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
+            lens=self.lens,
             ascii_only=self.session.ascii_only,
         )
 
@@ -201,21 +207,47 @@ class SideBySideScreen(TimedScreen):
                 if column.charts[question].display:
                     column.charts[question].show(shown)
 
-    def _charts(
-        self, sides: tuple[Side, Side], look: panels.Look
-    ) -> list[tuple[Panel, Panel, int]]:
+    def _charts(self, sides: tuple[Side, Side], look: Look) -> list[tuple[Panel, Panel, int]]:
         """For each question both runs in one chart, and their difference."""
         runs = list(self._pair.runs.values())
-        axes = panels.scales(self._pair, look)
+        axes = scales(self._pair, look)
         alike = not unlike(sides, same=self._same_run(sides))
         return [
             (
                 panels.panel(question, self._pair, runs, look, axes),
-                differences.panel(question, runs, look, axes.steps, alike=alike),
+                self._aimed(differences.panel(question, runs, look, axes, alike=alike), question),
                 question,
             )
             for question in self._asked
         ]
+
+    def _aimed(self, shown: Panel, question: int) -> Panel:
+        """The difference with the crosshair, where its axis is the one that is read."""
+        aim, plot = self.lens.aim, shown.plot
+        if aim is None or aim.kind != self._kind(question) or not isinstance(plot, Plot):
+            return shown
+        boxed = aim.question == question and aim.run == APART
+        return replace(shown, plot=replace(plot, crosshair=Crosshair(aim.at, "step", boxed)))
+
+    def _kind(self, question: int) -> Kind:
+        """The axis of a question's difference: a history, or how the signal arrives."""
+        return "steps" if 2 in self._asked else KINDS[question]
+
+    def panel_of(self, chart: Chart) -> tuple[int, str]:
+        for column, name in zip(self._columns, ("", APART), strict=True):
+            if chart in column.charts:
+                return column.charts.index(chart), name
+        raise ValueError(chart)
+
+    def selected_chart(self) -> Chart | None:
+        return self._columns[0].charts[self.question]
+
+    def on_chart_aimed(self, message: Chart.Aimed) -> None:
+        """Read a difference by its own axis."""
+        question, name = self.panel_of(message.chart)
+        if name and message.at is not None:
+            message.prevent_default()
+            self._aim(Aim(self._kind(question), message.at, question, name))
 
     @property
     def _asked(self) -> tuple[int, ...]:
@@ -226,7 +258,7 @@ class SideBySideScreen(TimedScreen):
     def _same_run(self, sides: tuple[Side, Side]) -> bool:
         return self.same and sides[0].run.name == sides[1].run.name
 
-    def _content(self, sides: tuple[Side, Side], look: panels.Look) -> Summary:
+    def _content(self, sides: tuple[Side, Side], look: Look) -> Summary:
         """The scoreboard, or why there is none; and the numbers of both."""
         content = summarise(self._pair, look)
         probes = [run.probe_at(look.step) for run in self._pair.runs.values()]
@@ -248,7 +280,7 @@ class SideBySideScreen(TimedScreen):
         names = [f"{mark} {run.name}" for mark, run in zip(marks, runs, strict=True)]
         self._columns[0].entitle("   ".join(names), "")
         moments = any(party.step is not None for party in self.parties)
-        self._columns[1].entitle("B against A" if moments else "B against A, at equal steps", "")
+        self._columns[1].entitle(APART if moments else f"{APART}, at equal steps", "")
         for column in self._columns:
             for question, chart in enumerate(column.charts):
                 chart.display = question in asked and (not compact or question == self.question)

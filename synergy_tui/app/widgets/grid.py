@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
@@ -144,7 +145,7 @@ def draw_grid(
             if each is None:
                 canvas.write(x + length + 1, row, "–", muted)
                 continue
-            style_name = f"run-{column % 4 + 1}"
+            style_name = identity(column).variable
             canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
             canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:

@@ -76,6 +76,7 @@ class ShadedPanel(CanvasView):
             dark=theme.dark,
             ansi=theme.ansi,
             background=None if theme.ansi else self.rich_style.bgcolor,
+            few=self.app.console.color_system == "256",
         )
 
     def on_click(self, event: events.Click) -> None:

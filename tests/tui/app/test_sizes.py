@@ -75,7 +75,7 @@ async def test_resizing_goes_through_every_layout_and_back(opened: Opened) -> No
 
 async def test_tabs_reach_every_panel_of_a_small_terminal(opened: Opened) -> None:
     async with opened(LIVE, size=(60, 20)) as pilot:
-        for question in ("minimax fidelity", "training loss, nats", "arrival at the sink"):
+        for question in ("minimax fidelity", "nats · EMA", "arrival at the sink"):
             await pilot.press("tab")
             await pilot.pause()
             assert question in screen_text(pilot.app)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from synergy_tui.app import status
-from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard import panels, tracks
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.look import Lens, Look
+from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.widgets.plot import Bars, Panel, Plot
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import ExperimentState
@@ -22,15 +23,15 @@ def state() -> ExperimentState:
     return synthetic.state_of(synthetic.trained(upto=400, layers=2))
 
 
-def look(state: ExperimentState, step: int | None = None, **options: Any) -> panels.Look:
+def look(state: ExperimentState, step: int | None = None, **options: Any) -> Look:
     chosen = options.pop("convention", conventions.available(state)[0])
-    return panels.Look(state.step if step is None else step, step is None, chosen, **options)
+    return Look(state.step if step is None else step, step is None, chosen, **options)
 
 
 def panel(question: int, state: ExperimentState, *names: str, **options: Any) -> Panel:
     seen = look(state, options.pop("step", None), **options)
     runs = [state.runs[name] for name in names]
-    return panels.panel(question, state, runs, seen, panels.scales(state, seen))
+    return panels.panel(question, state, runs, seen, scales(state, seen))
 
 
 def plot(shown: Panel) -> Plot:
@@ -48,7 +49,7 @@ def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentS
 
 def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
     curves = plot(panel(0, state, "multi-head")).curves
-    assert sum(curve.faint for curve in curves) == panels.EARLIER
+    assert sum(curve.faint for curve in curves) == tracks.EARLIER
     assert {curve.label for curve in curves if curve.label} == {
         "step 20", "mean", "median", "worst",
     }  # fmt: skip
@@ -126,7 +127,7 @@ def test_a_fidelity_that_spans_decades_gets_a_logarithmic_axis() -> None:
             event["overall"]["fidelity"]["minimax"] = 1e-7
     measured = synthetic.state_of(events)
     assert plot(panel(1, measured, "multi-head")).y.scale == "log"
-    assert plot(panel(1, measured, "multi-head", logarithmic=False)).y.scale == "linear"
+    assert plot(panel(1, measured, "multi-head", lens=Lens(logarithmic=False))).y.scale == "linear"
 
 
 def test_a_censored_time_is_shown_as_what_it_is() -> None:
@@ -177,14 +178,6 @@ def test_bars_of_all_runs_share_their_scale() -> None:
     drawn = [panel(1, designed, name).plot for name in designed.runs]
     assert len(drawn) == 3
     assert {chart.high for chart in drawn if isinstance(chart, Bars)} == {5 / 12}
-
-
-def test_smoothing_keeps_constants_and_ends() -> None:
-    np.testing.assert_allclose(panels.smooth(np.full(50, 3.0)), 3.0)
-    noisy = np.random.default_rng(0).normal(size=400) + np.linspace(5, 0, 400)
-    smooth = panels.smooth(noisy)
-    assert smooth[0] == noisy[0]
-    assert np.abs(np.diff(smooth[10:-10])).mean() < np.abs(np.diff(noisy[10:-10])).mean() / 4
 
 
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from synergy_tui.app.dashboard.panels import Look, scales
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.sidebyside import differences
 from synergy_tui.app.widgets.plot import Bars, Plot, draw
 from synergy_tui.experiments.beside import Side, pair
@@ -63,7 +64,7 @@ def test_the_ratio_is_the_scoreboards(question: int, claim: str) -> None:
         line = next(each for each in scoreboard(state, step).lines if each.claim == claim)
         look = looking(state, step)
         shown = differences.panel(
-            question, list(state.runs.values()), look, scales(state, look).steps, alike=True
+            question, list(state.runs.values()), look, scales(state, look), alike=True
         )
         assert shown.headline == f"{line.times} {line.range}"
         assert isinstance(shown.plot, Plot)
@@ -81,7 +82,7 @@ def test_inputs_are_paired_only_between_runs_that_are_alike() -> None:
         analysis["per_input"] = {"log_fidelity": [each + more for each in logs]}
         run.probes = [*run.probes[:-1], replace(run.probes[-1], layers=[analysis])]
     look = looking(state, 80)
-    axis = scales(state, look).steps
+    axis = scales(state, look)
     runs = list(state.runs.values())
     alike, unlike = (
         differences.panel(1, runs, look, axis, alike=each).headline for each in (True, False)
@@ -96,7 +97,7 @@ def test_the_difference_of_losses_is_b_less_a_in_nats() -> None:
     state = recorded("single-head", "multi-head")
     one, other = state.runs.values()
     look = looking(state, 80)
-    shown = differences.panel(2, [one, other], look, scales(state, look).steps, alike=True)
+    shown = differences.panel(2, [one, other], look, scales(state, look), alike=True)
     assert isinstance(shown.plot, Plot)
     raw = shown.plot.curves[0]
     by_hand = [b - a for a, b in zip(one.losses.tolist(), other.losses.tolist(), strict=True)]
@@ -109,7 +110,7 @@ def test_what_is_not_trained_is_compared_as_it_stands() -> None:
     state = synthetic.state_of(synthetic.designed())
     both = pair((Side(state.runs["head 1"], {}), Side(state.runs["both"], {})))
     look = looking(both, 0)
-    runs, axis = list(both.runs.values()), scales(both, look).steps
+    runs, axis = list(both.runs.values()), scales(both, look)
     soon = differences.panel(0, runs, look, axis, alike=True)
     assert soon.headline == "1.28×", "6.0 steps against 4.7"
     assert isinstance(soon.plot, Plot)
@@ -124,9 +125,7 @@ def test_two_moments_of_one_run_are_compared_layer_by_layer() -> None:
     whole = synthetic.state_of(synthetic.trained(upto=200, layers=3)).runs["multi-head"]
     state = pair((Side(whole, {}, 0), Side(whole, {}, 200)))
     look = looking(state, 200)
-    shown = differences.panel(
-        1, list(state.runs.values()), look, scales(state, look).steps, alike=False
-    )
+    shown = differences.panel(1, list(state.runs.values()), look, scales(state, look), alike=False)
     assert isinstance(shown.plot, Bars)
     first, last = whole.probes[0], whole.probes[-1]
     expected = [
@@ -142,7 +141,7 @@ def test_nothing_yet_is_drawn_as_nothing_yet(question: int) -> None:
     both = pair((Side(state.runs["single-head"], {}), Side(state.runs["multi-head"], {})))
     look = looking(both, 0)
     shown = differences.panel(
-        question, list(both.runs.values()), look, scales(both, look).steps, alike=True
+        question, list(both.runs.values()), look, scales(both, look), alike=True
     )
     assert isinstance(shown.plot, Plot)
     assert shown.headline == ""
