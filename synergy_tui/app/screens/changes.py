@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from textual.screen import Screen
@@ -9,8 +10,11 @@ from textual.screen import Screen
 from synergy_tui.app.screens.confirm import ConfirmScreen
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, contents, remove, require_removable
 
+STARTING_SECONDS = 5.0
+"""How long a worker is waited for until it has taken charge."""
 _WORDS = {"stop": "Stopping", "resume": "Continuing", "remove": "Removing"}
 
 
@@ -91,13 +95,20 @@ def _resume(entry: Entry) -> None:
 
         entry.scenario()  # raises before anything starts where the file is damaged
         worker.launch(entry)
-        return
+    else:
+        _resume_sweep(entry)
+    deadline = time.monotonic() + STARTING_SECONDS
+    while entry.state() != "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _resume_sweep(sweep: Sweep) -> None:
     from synergy_tui.sweep import worker as driver
     from synergy_tui.sweep.start import plan_rest
 
-    plan = plan_rest(entry)
+    plan = plan_rest(sweep)
     if plan is not None:
-        driver.launch(entry, plan.backend)
+        driver.launch(sweep, plan.backend)
 
 
 _QUESTIONS = {"stop": _ask_stop, "resume": _ask_resume, "remove": _ask_remove}

@@ -52,6 +52,7 @@ class Marking:
         if len(marks) < 2 and (mark := self.markable()) is not None and mark not in marks:
             marks.append(mark)
         if len(marks) == 2:
+            self.app.clear_notifications()  # of the marks; they would cover what is opened
             self.post_message(OpenSideBySide(*marks))
         elif marks:
             self.notify(f"Mark one with {_shown(self, 'compare.mark')}, then another.", timeout=5)

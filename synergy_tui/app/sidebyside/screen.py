@@ -10,6 +10,8 @@ import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -75,6 +77,18 @@ class Party:
         names = [run.name for run in self.runs]
         if self.run is not None:
             self.chosen = names[(names.index(self.run.name) + 1) % len(names)]
+
+
+def told_apart(one: Path, other: Path) -> tuple[str, str]:
+    """The scenarios of two experiments or, where these are equal, how their paths end."""
+    names = name_in(one.name), name_in(other.name)
+    if names[0] != names[1] or one == other:
+        return names
+    ends = (one.name, other.name) if one.name != other.name else (str(one), str(other))
+    pairs = zip(*ends, strict=False)
+    alike = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    start = max(alike.rfind("-"), alike.rfind("/")) + 1
+    return ends[0][start:], ends[1][start:]
 
 
 class SideBySideScreen(ChartReading):
@@ -299,9 +313,7 @@ class SideBySideScreen(ChartReading):
             )
 
     def _header_fields(self) -> list[Field]:
-        names = [name_in(party.experiment.id) for party in self.parties]
-        if names[0] == names[1]:
-            names = [party.experiment.id for party in self.parties]
+        names = told_apart(*(party.experiment.path for party in self.parties))
         fields = [Field("side by side", "title", weight=10)]
         for place, party in enumerate(self.parties):
             mark = identity(place)

@@ -286,6 +286,7 @@ async def test_what_runs_is_stopped_and_what_stopped_is_continued_once_confirmed
     monkeypatch.setattr("synergy_tui.running.worker.stop", lambda each: done.append("stop"))
     monkeypatch.setattr("synergy_tui.running.worker.launch", lambda each: done.append("resume"))
     monkeypatch.setattr(Experiment, "scenario", lambda self: None)
+    monkeypatch.setattr("synergy_tui.app.screens.changes.STARTING_SECONDS", 0.0)
     events = synthetic.trained(upto=40, steps=80)
     synthetic.write(events, home / "2026-11-24-dead")
     synthetic.write(events, home / "2026-11-25-live")

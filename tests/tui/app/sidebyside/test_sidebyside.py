@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.session import Mark
-from synergy_tui.app.sidebyside.screen import SideBySideScreen
+from synergy_tui.app.sidebyside.screen import SideBySideScreen, told_apart
 from synergy_tui.experiments.experiment import Experiment
 from tests.recordings import copy_recording, recording
 from tests.tui.app import synthetic
@@ -152,3 +152,19 @@ async def test_exports_name_both_and_contain_the_differences(tmp_path: Path) -> 
     assert table[0] == "A,B,difference,x,difference at x"
     assert all(line.startswith(f"{one.name},{other.name},") for line in table[1:])
     assert sum("steps to sink, A / B" in line for line in table) == 5, "a row for each probe"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "names"),
+    [
+        ("/h/2026-11-23-154312-sort", "/h/2026-11-23-154312-copy", ("sort", "copy")),
+        ("/h/2026-11-23-154312-x", "/h/2026-11-24-154312-x", ("23-154312-x", "24-154312-x")),
+        ("/h/2026-11-23-154312-sort", "/h/2026-11-23-154312-sort-2", ("sort", "sort-2")),
+        ("/h/a/points/sort-s0", "/h/b/points/sort-s0", ("a/points/sort-s0", "b/points/sort-s0")),
+        ("/h/2026-11-23-154312-sort", "/h/2026-11-23-154312-sort", ("sort", "sort")),
+    ],
+)  # fmt: skip
+def test_experiments_of_one_scenario_are_told_apart(
+    one: str, other: str, names: tuple[str, str]
+) -> None:
+    assert told_apart(Path(one), Path(other)) == names
