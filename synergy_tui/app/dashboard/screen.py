@@ -24,6 +24,7 @@ from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Sess
 from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
@@ -40,6 +41,12 @@ CHARTS_FIRST = 31
 SMALLEST = (40, 12)
 COMPACT = (76, 22)
 """Below this width or height one panel is shown at a time, with tabs."""
+
+
+def _texts(run: RunState) -> list[str]:
+    """What a filter of runs looks into."""
+    said = [run.name, run.task or "", run.status, f"{run.heads} heads", f"seed {run.seed}"]
+    return [*said, words.changes(run.interventions)]
 
 
 class RunColumn(Vertical):
@@ -61,7 +68,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(Marking, ChartReading, TimedScreen):
+class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -81,6 +88,7 @@ class DashboardScreen(Marking, ChartReading, TimedScreen):
         self._summary = SummaryStrip(id="summary")
         self._timeline_bar = TimelineBar(id="timeline")
         self._keys = KeyBar("dashboard", id="keys")
+        self._filter = FilterBar()
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
 
@@ -91,6 +99,7 @@ class DashboardScreen(Marking, ChartReading, TimedScreen):
             yield from self._columns
         yield self._summary
         yield self._timeline_bar
+        yield self._filter
         yield self._keys
         yield Static(id="too-small")
 
@@ -98,7 +107,11 @@ class DashboardScreen(Marking, ChartReading, TimedScreen):
 
     @property
     def runs(self) -> list[RunState]:
-        return list(self.state.runs.values())
+        """Those that the filter leaves; all of them where it leaves none."""
+        runs, query = list(self.state.runs.values()), self._filter.query_text
+        found = [run for run in runs if matches(query, *_texts(run))]
+        self._filter.count(len(found), len(runs))
+        return found or runs
 
     @property
     def selected_run(self) -> RunState | None:
@@ -304,7 +317,7 @@ class DashboardScreen(Marking, ChartReading, TimedScreen):
 
     def action_restore(self) -> None:
         """Leave one thing: the crosshair, the maximised panel, the overlay, or the screen."""
-        if self.put_aside():
+        if self.put_aside() or self.unfiltered():
             return
         if self.maximised:
             self.action_maximise()
@@ -312,6 +325,9 @@ class DashboardScreen(Marking, ChartReading, TimedScreen):
             self.action_overlay()
         else:
             self.call_later(self.run_action, "app.back")
+
+    def on_filter_bar_sought(self) -> None:
+        self.relayout()
 
     def action_convention(self) -> None:
         listed = conventions.available(self.state)

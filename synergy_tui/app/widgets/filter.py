@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
@@ -47,32 +46,34 @@ class FilterBar(Horizontal):
     class Sought(Message):
         """What is typed has changed."""
 
-    def compose(self) -> ComposeResult:
-        yield Static("/", markup=False)
-        line = _Line(compact=True, select_on_focus=False)
-        line.cursor_blink = False
-        yield line
-        yield Static(id="found", markup=False)
+    def __init__(self) -> None:
+        super().__init__()
+        self._line = _Line(compact=True, select_on_focus=False)
+        self._line.cursor_blink = False
+        self._found = Static(id="found", markup=False)
 
     @property
     def query_text(self) -> str:
         """What is typed."""
-        return self.query_one(_Line).value if self.is_mounted else ""
+        return self._line.value
 
     def count(self, shown: int, total: int) -> None:
         """Say how many of all are shown."""
-        self.query_one("#found", Static).update(f"{shown} of {total}")
+        if self._found.is_mounted:
+            self._found.update(f"{shown} of {total}")
 
-    def open(self) -> None:
+    async def open(self) -> None:
+        """Show the line; its parts are made when they are first needed."""
         self.display = True
-        self.query_one(_Line).focus()
+        if not self.children:
+            await self.mount(Static("/", markup=False), self._line, self._found)
+        self._line.focus()
 
     def end(self, *, keep: bool) -> None:
         """Return to the list; without ``keep``, to all of it."""
-        line = self.query_one(_Line)
         if not keep:
-            line.value = ""
-        self.display = bool(line.value)
+            self._line.value = ""
+        self.display = bool(self._line.value)
         self.screen.set_focus(None)
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -83,8 +84,8 @@ class FilterBar(Horizontal):
 class Filtering:
     """The keys of a filter, for a screen that composes a :class:`FilterBar`."""
 
-    def action_filter(self) -> None:
-        self.filter_bar.open()
+    async def action_filter(self) -> None:
+        await self.filter_bar.open()
 
     def action_end_filter(self, keep: bool) -> None:
         self.filter_bar.end(keep=keep)
