@@ -59,8 +59,8 @@ FLOORS = {
         schemas analyze export report.statistics
         watch
         report
-        app.themes app.keys app.clipboard app.terminal app.timeline app.tail app.desk
-        app.status app.keymap app.widgets
+        app.themes app.keys app.clipboard app.terminal app.timeline app.pace app.tail app.desk
+        app.status app.keymap app.alerts app.widgets
         app.session
         app.screens
         app.inspector app.stepper

@@ -19,7 +19,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from synergy_tui.app import clipboard, keymap, keys, terminal, themes
+from synergy_tui.app import alerts, clipboard, keymap, keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import (
     Copy,
@@ -34,6 +34,7 @@ from synergy_tui.app.session import (
 )
 from synergy_tui.app.widgets.ascii import AsciiFilter
 from synergy_tui.app.widgets.clean import CleanFilter
+from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
@@ -199,14 +200,28 @@ class SynergyApp(App[None]):
             return
         with session.lock:
             screen = self.screen
-            if session.tick() and isinstance(screen, LiveScreen) and screen.is_running:
+            changed = session.tick()
+            news = ""
+            if changed and session.tail.caught_up:
+                news = session.alerts.news(session.state, live=session.mode == "live")
+            if changed and isinstance(screen, LiveScreen) and screen.is_running:
                 screen.refresh_view()
+        if news:
+            self.alert(news)
+
+    def alert(self, text: str) -> None:
+        """Call somebody back to the terminal, unless that is turned off."""
+        if alerts.wanted() and self._driver is not None and not self.is_headless:
+            self._driver.write(alerts.sequence(text))
+            self._driver.flush()
 
     # Going places
 
     def action_leave(self) -> None:
         text = "" if self.session is None else self.session.farewell()
-        self.exit(message=Text(clean_lines(text)) if text else None)
+        # A command must stay one line, to be copied, however narrow the terminal is.
+        farewell = Text(clean_lines(text), no_wrap=True, overflow="ignore")
+        self.exit(message=farewell if text else None)
 
     async def action_back(self) -> None:
         """Back to the screen before; the last screen stays."""
@@ -254,7 +269,13 @@ class SynergyApp(App[None]):
             )
 
     def notify(self, message: str, **options: Any) -> None:
-        """As Textual does, without reading markup in names and paths."""
+        """Show a short message in the bar of keys, where it covers nothing that a key changes.
+
+        What does not fit there is shown as Textual does, without reading markup in it.
+        """
+        for bar in self.screen.query(KeyBar):
+            if bar.say(message, options.get("severity", ""), options.get("timeout") or 4.0):
+                return
         super().notify(message, **{**options, "markup": False})
 
     def on_copy(self, message: Copy) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from synergy_tui.app.timeline import Mode, Timeline
 from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.words import compact, size
+from synergy_tui.words import compact, duration, size
 
 STALE_SECONDS = 60.0
 """A living worker that has written nothing for this long is called stale."""
@@ -50,6 +51,8 @@ def status_of(
         resume = f"Continue with: synergy resume {state.id}"
         return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
     if not live:
+        if any(not event.get("holds") for event in state.expectations):
+            return Status("REPLAY" if replay else "FINISHED !", "pill-warning")
         return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
     if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
@@ -63,12 +66,14 @@ def status_of(
     return Status("LIVE", "pill-good")
 
 
-def remaining(state: ExperimentState, pace: float) -> float | None:
-    """Seconds until the last step at ``pace`` steps per second; ``None`` when that is not known."""
+def remaining(state: ExperimentState, pace: float | None) -> str:
+    """How long it takes to the last step at ``pace`` steps per second; empty when not known."""
     total = state.total_steps
-    if total is None or not state.live or pace <= 0 or not state.step:
-        return None
-    return max(0, total - state.step) / pace
+    if total is None or not state.live or not pace:
+        return ""
+    seconds = max(0, total - state.step) / pace
+    # In steps of five: a number that changes with every look is not read.
+    return f"about {duration(5 * math.ceil(seconds / 5))} left"
 
 
 def resources(state: ExperimentState) -> list[str]:

@@ -132,6 +132,11 @@ class Experiment:
             return changed(self.path)
 
     @property
+    def made(self) -> tuple[datetime.datetime, int]:
+        """Sorts experiments and sweeps by when they were made."""
+        return moment(self.started, self.path / SCENARIO)
+
+    @property
     def scenario_name(self) -> str:
         """The scenario's name, from the log or from the directory's."""
         name = (self.first_event or {}).get("scenario")
@@ -387,7 +392,7 @@ def _find(name: str, out: str | Path | None) -> Experiment:
     every = list_experiments(out)
     sound = [each for each in every if not each.damage] if name == "last" else []
     if sound:
-        return max(sound, key=lambda experiment: experiment.started)
+        return max(sound, key=lambda each: each.made)
     found = match_id(name, [each.id for each in every])
     if found is not None:
         return next(each for each in every if each.id == found)
@@ -418,6 +423,18 @@ def match_id(name: str, ids: Sequence[str]) -> str | None:
 def name_in(identity: str) -> str:
     """Return the scenario's name in a directory's, without date, time and number."""
     return re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", identity)
+
+
+def moment(started: datetime.datetime, scenario: Path) -> tuple[datetime.datetime, int]:
+    """Sorts experiments and sweeps by when they were made.
+
+    Logs count whole seconds; within one, the scenario's file says which was written first.
+    """
+    try:
+        written = scenario.stat().st_mtime_ns
+    except OSError:
+        written = 0
+    return started.replace(microsecond=0), written
 
 
 def changed(path: Path) -> datetime.datetime:

@@ -34,6 +34,7 @@ from synergy_tui.experiments.experiment import (
     changed,
     create_experiment,
     match_id,
+    moment,
 )
 from synergy_tui.files import (
     clear_leftovers,
@@ -130,6 +131,11 @@ class Sweep:
             return made.astimezone(datetime.UTC)
         except (UserError, ValueError, OverflowError):
             return changed(self.path / PLAN)
+
+    @property
+    def made(self) -> tuple[datetime.datetime, int]:
+        """Sorts experiments and sweeps by when they were made."""
+        return moment(self.started, self.path / SCENARIO)
 
     @property
     def reference(self) -> str:
@@ -339,7 +345,7 @@ def _find(name: str, out: str | Path | None) -> Sweep:
         return Sweep(path)
     every = list_sweeps(out)
     if name == "last" and every:
-        return max(every, key=lambda sweep: sweep.started)
+        return max(every, key=lambda sweep: sweep.made)
     found = match_id(name, [each.id for each in every])
     if found is None:
         raise UserError(f"There is no sweep '{name}' in {home(out)}.")

@@ -61,7 +61,7 @@ def _find(name: str, out: str | Path | None) -> Entry:
     every = {each.id: each for each in list_entries(out)}
     sound = [each for each in every.values() if not each.damage] if name == "last" else []
     if sound:
-        return max(sound, key=lambda each: each.started)
+        return max(sound, key=lambda each: each.made)
     found = match_id(name, list(every))
     if found is not None:
         return every[found]

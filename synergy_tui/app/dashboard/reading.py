@@ -109,9 +109,11 @@ class ChartReading(TimedScreen):
     def on_chart_scrolled(self, message: Chart.Scrolled) -> None:
         self._zoom(KINDS[self.panel_of(message.chart)[0]], message.closer)
 
-    def pin(self) -> None:
-        """Leave the crosshair where the mouse has put it."""
-        self._pinned = self.lens.aim
+    def pin(self, chart: Chart, at: float | None) -> None:
+        """Leave the crosshair where the mouse has put it, if on a chart."""
+        if at is not None:
+            question, run = self.panel_of(chart)
+            self._aim(Aim(KINDS[question], at, question, run), pin=True)
 
     # What they share
 

@@ -267,9 +267,9 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
         elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
-        left = status.remaining(state, timeline.pace)
-        if left is not None and now.word in ("LIVE", "PAUSED"):
-            fields.append(Field(f"{words.clock(left)} left", "text", 45, right=True))
+        if now.word in ("LIVE", "PAUSED"):
+            left = status.remaining(state, self.session.pace.rate)
+            fields.append(Field(left, "text", 45, right=True))
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
@@ -417,5 +417,6 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if message.times == 2:
             self.action_maximise()
         else:
-            self.pin()
+            self.pin(message.chart, message.at)
+            self.update_now()
             self.update_now()

@@ -36,8 +36,16 @@ state that comes from this token, at the token's best step, t*; φ is that of th
 heard worst. Above the grey curve, the heads together are clearer than the best of them alone: \
 that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
         "Has it learned?": """\
-Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
-can get on this task.""",
+Training loss over the raw values, as an exponential moving average (EMA): a step counts half \
+after the half-life that stands beside the title. The number at the top right is not smoothed so, \
+but the mean of the last ten reports, or the loss on held-out sequences; the dashed line is the \
+loss below which no model can get on this task.""",
+        "Reading the charts": """\
+The crosshair (X, or the mouse) lists each run's newest value that is not after its step; H and L \
+move it, a click leaves it, esc takes it away. + and - or the wheel show fewer or more steps, W \
+only the last ones, 0 all. "log" beside an axis means that it is logarithmic: one is by itself \
+where the newer half of a curve would lie in the lowest tenth of a linear axis, or where a run \
+has arrived within a tenth of what the slowest needs; a chooses.""",
         "The verdict": """\
 The runs of one seed with the most heads and the fewest, a line for each claim. A ratio above 1 is \
 what the claim says; square brackets are its 95 % interval, over the inputs of these two \

@@ -78,7 +78,9 @@ class LogScreen(Filtering, LiveScreen, ReadingScreen):
         if state.expectations:
             text.append("\nExpectations\n", style="bold")
             for event in state.expectations:
-                text.append(f"  {'holds' if event.get('holds') else 'FAILS':<6}{event['that']}\n")
+                holds = bool(event.get("holds"))
+                style = "" if holds else "bold red"
+                text.append(f"  {'holds' if holds else 'FAILS':<6}{event['that']}\n", style=style)
         garbled = self.session.tail.garbled
         if garbled:
             text.append(f"\n{garbled} lines of the event log could not be read.\n", style="yellow")

@@ -360,6 +360,11 @@ class SideBySideScreen(ChartReading):
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
+    def action_back(self) -> None:
+        """Take the crosshair away, then go back to the screen before."""
+        if not self.put_aside():
+            self.call_later(self.run_action, "app.back")
+
     def action_copy_table(self) -> None:
         content, sides = Summary("", "", ()), self.sides
         if sides is not None:

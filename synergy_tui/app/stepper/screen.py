@@ -269,6 +269,8 @@ class StepperScreen(AskingScreen):
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         optimal = None if self.optimum is None else self.optimum.weights
+        if self.spread is not None and not self._searched(self.spread):
+            optimal = np.full(len(diffusion.weights), np.nan)
 
         def paint(width: int, height: int, mode: Mode) -> Canvas:
             return draw_weights(
@@ -309,6 +311,11 @@ class StepperScreen(AskingScreen):
             if snapshot.inputs > 1:
                 which = self.input % snapshot.inputs
                 fields.append(Field(f"input {which + 1}/{snapshot.inputs}", "text", 44))
+        stages = [head for head in self._arrange() if head is not None]
+        heads = snapshot.heads if snapshot else 0
+        if stages and len(stages) < heads:
+            shown = f"heads {stages[0] + 1}-{stages[-1] + 1} of {heads}"
+            fields.append(Field(shown, "muted", 42))
         fields.append(Field("share of each node's state that is the source's", "muted", 10))
         fields += self.progress_fields()
         fields.append(Field(f" t = {self.t} ", "pill-quiet", right=True))

@@ -123,12 +123,16 @@ class Chart(CanvasView):
     selected: reactive[bool] = reactive(False)
 
     class Picked(Message):
-        """The panel was clicked; twice maximises it."""
+        """The panel was clicked; twice maximises it.
 
-        def __init__(self, chart: Chart, times: int) -> None:
+        ``at`` is the point of a curve nearest to the click, if that was in the chart.
+        """
+
+        def __init__(self, chart: Chart, times: int, at: float | None) -> None:
             super().__init__()
             self.chart = chart
             self.times = times
+            self.at = at
 
     class Aimed(Message):
         """The mouse is over a point of a curve, at ``at`` on the x axis, or over none."""
@@ -185,7 +189,7 @@ class Chart(CanvasView):
         return neighbour(plot.curves, plot.x, at, by, max(self.size.width - left - 1, 1))
 
     def on_click(self, event: events.Click) -> None:
-        self.post_message(self.Picked(self, event.chain))
+        self.post_message(self.Picked(self, event.chain, self.aim(event.x) if event.y else None))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self._aim_at(self.aim(event.x))

@@ -45,12 +45,12 @@ def read(curves: Sequence[Curve], crosshair: Crosshair) -> list[Reading]:
     Curves of one name are one curve in several pieces.
     """
     found: dict[str, tuple[float, float, Curve]] = {}
-    for curve in [*curves, *crosshair.others]:
-        if not curve.name:
-            continue
+    # Runs before what they are compared with: where there is little room, the first are shown.
+    named = [curve for curve in [*curves, *crosshair.others] if curve.name]
+    for curve in sorted(named, key=lambda curve: not curve.style.startswith("run")):
         at, value = curve.reading(crosshair.at)
         before = found.get(curve.name)
-        if before is None or not at <= before[0]:
+        if before is None or not (math.isnan(at) or before[0] >= at):
             found[curve.name] = (at, value, curve)
     return [
         Reading(
@@ -101,7 +101,7 @@ def one_line(readings: Sequence[Reading], crosshair: Crosshair, width: int) -> s
     """As many values as fit into ``width`` cells, after the place they are read at."""
     text = f"{crosshair.unit} {compact(crosshair.at, 6)}:"
     for reading in readings:
-        more = f" {reading.mark}{' ' if reading.mark else ''}{reading.value}"
+        more = f" {reading.mark or reading.name} {reading.value}"
         if len(text) + len(more) > width:
             break
         text += more

@@ -317,7 +317,7 @@ def _upright(
     if np.isnan(place) or place < 0:
         return []
     if place > 1:
-        name = f"{name} {'>' if lines is _ASCII_LINES else '→'}"
+        name = f"{name} {'->' if lines is _ASCII_LINES else '→'}"
         return [Label(name, style, [(row, body.width - len(name)) for row in rows])]
     column = round(place * (body.width - 1))
     free = np.zeros_like(taken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from synergy_tui.app.screens.log import LogScreen
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.words import measured
 from tests.tui.app import synthetic
 from tests.tui.app.conftest import Opened, replaying, screen_lines, screen_text, until
 
@@ -181,7 +183,7 @@ async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) ->
 
 @pytest.mark.parametrize("width", [60, 120])
 async def test_help_begins_with_how_to_read_the_screen(opened: Opened, width: int) -> None:
-    async with opened(LIVE, size=(width, 150)) as pilot:
+    async with opened(LIVE, size=(width, 190)) as pilot:
         await pressed(pilot, "question_mark")
         text = screen_text(app_of(pilot))
         assert text.index("How soon?") < text.index("The verdict") < text.index("space p  ")
@@ -349,3 +351,66 @@ async def test_a_run_is_marked_with_the_step_that_the_cursor_is_at(four: Experim
         assert [(mark.run, mark.step) for mark in app.marks] == [("heads-1", None), ("heads-1", 20)]
         await pilot.press("c")
         await until(lambda: "the same run at two steps" in screen_text(app), pilot)
+
+
+async def test_the_crosshair_reads_every_run_and_is_put_aside(opened: Opened) -> None:
+    async with opened(LIVE, size=(160, 50)) as pilot:
+        await pressed(pilot, "3", "X")
+        text = await pressed(pilot, "H")
+        aim = dashboard(pilot).lens.aim
+        assert aim is not None
+        assert aim.question == 2
+        state = app_of(pilot).session.state
+        at = int(aim.at)
+        assert at < 400
+        assert f"step {at}" in text
+        raw = state.runs["single-head"].loss.at(at)
+        assert re.search(rf"raw +{re.escape(measured(raw))} ", text)
+        assert re.search(r"▲ multi-head +\.", text), "the other column's run is read as well"
+        assert text.count(f"step {at}: φ ") == 2, "panels with the same axis read there too"
+        await pressed(pilot, "escape")
+        assert dashboard(pilot).lens.aim is None
+        assert isinstance(pilot.app.screen, DashboardScreen)
+
+
+async def test_the_mouse_aims_and_a_click_leaves_the_crosshair(opened: Opened) -> None:
+    async with opened(LIVE, size=(160, 50)) as pilot:
+        screen = dashboard(pilot)
+        await pilot.hover("#column-1 .question-1", offset=(30, 4))
+        await until(lambda: screen.lens.aim is not None, pilot)
+        aim = screen.lens.aim
+        assert aim is not None
+        assert (aim.kind, aim.run) == ("steps", "multi-head")
+        assert aim.at in [probe.step for probe in app_of(pilot).session.state.runs[aim.run].probes]
+        await pilot.hover("#timeline")
+        await until(lambda: screen.lens.aim is None, pilot)
+        await pilot.click("#column-1 .question-1", offset=(40, 4))
+        await pilot.hover("#timeline")
+        await pilot.pause()
+        assert screen.lens.aim is not None, "a click leaves it there"
+
+
+async def test_zoom_pan_window_and_all_steps(opened: Opened) -> None:
+    async with opened(LIVE, size=(120, 40)) as pilot:
+        whole = await pressed(pilot, "2")
+        text = await pressed(pilot, "+")
+        assert text.count("last 300 steps") == 4
+        await pressed(pilot, "H")
+        window = dashboard(pilot).lens.windows["steps"]
+        assert window.end == 325
+        assert "last 300 steps" not in screen_text(app_of(pilot))
+        text = await pressed(pilot, "W")
+        assert text.count("last 200 steps") == 4
+        assert await pressed(pilot, "0") == whole
+        await pressed(pilot, "1", "+")
+        assert "arrival" in dashboard(pilot).lens.windows
+
+
+async def test_smoothing_is_named_and_set(opened: Opened) -> None:
+    async with opened(LIVE, size=(200, 60)) as pilot:
+        names = [screen_text(app_of(pilot))]
+        for _ in range(4):
+            names.append(await pressed(pilot, "A"))
+        for text, said in zip(names, ("10", "20", "100", None, "2"), strict=True):
+            said = f"EMA, half-life {said} steps" if said else "not smoothed"
+            assert text.count(f"training loss, nats · {said}") == 2

@@ -114,6 +114,19 @@ async def test_the_cursor_moves_both_and_the_newest_is_followed_again(tmp_path: 
         await until(lambda: "step 0 of 80" in screen_text(pilot.app), pilot)
 
 
+async def test_the_crosshair_reads_both_and_their_difference(tmp_path: Path) -> None:
+    one, other = parted(tmp_path)
+    async with beside(Mark(one, "single-head"), Mark(other, "multi-head"), (160, 50)) as pilot:
+        await pilot.press("2", "X", "H")
+        await until(lambda: screen_text(pilot.app).count("step 60") >= 2, pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, SideBySideScreen), "escape leaves the crosshair first"
+        await pilot.hover("#column-1 .question-2", offset=(30, 4))
+        await until(lambda: pilot.app.screen.lens.aim is not None, pilot)
+        assert pilot.app.screen.lens.aim.run == "B against A"
+
+
 async def test_two_moments_of_one_run(tmp_path: Path) -> None:
     path = copy_recording("four", tmp_path)
     async with beside(Mark(path, "heads-8", 0), Mark(path, "heads-8", 40), (200, 60)) as pilot:
