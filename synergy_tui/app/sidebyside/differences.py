@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.look import Look, smoothing_name
 from synergy_tui.app.dashboard.panels import learned
 from synergy_tui.app.dashboard.scales import Scales
 from synergy_tui.app.dashboard.tracks import arrival_curve, average
@@ -63,7 +64,7 @@ def panel(
     plot = Plot(
         axes.steps,
         _around_one(y),
-        _past_and_future(x, y, look),
+        _past_and_future(Curve(x, y, "text", reads=quotient), look),
         [Marker("y", 1.0, "equal", "axis")],
         _cursor(look),
         empty=AWAITED,
@@ -149,7 +150,7 @@ def _arrival(one: RunState, other: RunState, look: Look) -> Panel:
     plot = Plot(
         Axis(0, max(end, 1.0), label="diffusion steps"),
         covering(y, include=[0.0]),
-        [Curve(x, y, "text")] if len(x) else [],
+        [Curve(x, y, "text", reads="B - A")] if len(x) else [],
         [Marker("y", 0.0, "equal", "axis")],
         empty=AWAITED,
     )
@@ -162,9 +163,10 @@ def _loss(one: RunState, other: RunState, look: Look, axes: Scales) -> Panel:
     x, first, second = aligned((one.steps, one.losses), (other.steps, other.losses))
     with np.errstate(invalid="ignore"):
         raw = second - first
-    levels = average(x, raw, look.lens.half_life(axes.whole[1]))
-    curves = [Curve(x, raw, "axis", faint=True)] if len(x) else []
-    curves += _past_and_future(x, levels, look)
+    half_life = look.lens.half_life(axes.whole[1])
+    levels = average(x, raw, half_life)
+    curves = [Curve(x, raw, "axis", faint=True, reads="raw")] if len(x) and half_life else []
+    curves += _past_and_future(Curve(x, levels, "text", reads="B - A"), look)
     losses = [learned(run, look.step)[0] for run in (one, other)]
     headline = ""
     if losses[0] is not None and losses[1] is not None:
@@ -179,7 +181,7 @@ def _loss(one: RunState, other: RunState, look: Look, axes: Scales) -> Panel:
         if one.learns and other.learns
         else "not both are trained",
     )
-    detail = "loss, nats, B - A; below 0: B has learned more"
+    detail = f"loss, B - A; below 0: B has learned more · {smoothing_name(half_life)}"
     return Panel("B learned", detail, headline, plot, "B learned", "B - A")
 
 
@@ -190,15 +192,16 @@ def _around_one(ratios: Floats) -> Axis:
     return Axis(low, high, scale="log")
 
 
-def _past_and_future(x: np.ndarray, y: Floats, look: Look) -> list[Curve]:
+def _past_and_future(curve: Curve, look: Look) -> list[Curve]:
     """A curve up to the cursor, and faintly what came after."""
-    if not len(x):
-        return []
-    if look.following:
-        return [Curve(x, y, "text")]
-    cut = int(np.searchsorted(x, look.step, side="right"))
-    later = max(cut - 1, 0)
-    return [Curve(x[later:], y[later:], "axis", faint=True), Curve(x[:cut], y[:cut], "text")]
+    if look.following or not len(curve.x):
+        return [curve] if len(curve.x) else []
+    cut = int(np.searchsorted(curve.x, look.step, side="right"))
+    later = slice(max(cut - 1, 0), None)
+    return [
+        replace(curve, x=curve.x[later], y=curve.y[later], style="axis", faint=True),
+        replace(curve, x=curve.x[:cut], y=curve.y[:cut]),
+    ]
 
 
 def _cursor(look: Look) -> float | None:
