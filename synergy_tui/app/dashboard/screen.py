@@ -109,6 +109,8 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     def runs(self) -> list[RunState]:
         """Those that the filter leaves; all of them where it leaves none."""
         runs, query = list(self.state.runs.values()), self._filter.query_text
+        if not query:
+            return runs
         found = [run for run in runs if matches(query, *_texts(run))]
         self._filter.count(len(found), len(runs))
         return found or runs

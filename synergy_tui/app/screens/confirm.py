@@ -17,7 +17,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     BINDINGS = keys.bindings_for("confirm")
     DEFAULT_CSS = """
-    ConfirmScreen { align: center middle; background: $background 60%; }
+    ConfirmScreen { align: center middle; }
     ConfirmScreen #question {
         width: 72; max-width: 94%; height: auto; max-height: 90%; padding: 1 2;
         background: $panel; border: round $warning;

@@ -366,7 +366,8 @@ class SweepScreen(Filtering, Marking, Screen[None]):
     def _show_verdicts(self, trouble: str = "") -> None:
         ascii_only = bool(getattr(self.app, "ascii_only", False))
         done = self.overview.counts.get("finished", 0)
-        heading = f"Verdicts, {done} of {len(self.overview.points)} points finished\n\n"
+        known = f", {done} of {len(self.overview.points)} points finished"
+        heading = f"Verdicts{known if self.judged is not None else ''}\n\n"
         parts: list[tuple[str, str] | str] = [(heading, "bold")]
         if self.judged is None:
             parts.append(("computing …", "$foreground 60%"))
