@@ -90,7 +90,11 @@ class SynergyApp(App[None]):
         self._first = None if experiment is None else OpenExperiment(experiment, mode)
         self._given_keymap = keymap
         self._opening = opening
-        self._first_theme = theme or os.environ.get("SYNERGY_THEME") or themes.DEFAULT
+        self._first_theme = (
+            theme
+            or os.environ.get("SYNERGY_THEME")
+            or (themes.first_theme(self.console.color_system))
+        )
         self._clock = clock
         self._ascii_filter = AsciiFilter()
         self._clean_filter = CleanFilter()

@@ -199,7 +199,7 @@ TABLE: tuple[Key, ...] = (
     _view("view.panel_2", "panel 2", "panel(1)", "how clearly",
         "Select: how clearly? (minimax fidelity)"),
     _view("view.panel_3", "panel 3", "panel(2)", "learned",
-        "Select: has it learned? (training loss)"),
+        "Select: has it learned? (training loss; a designed graph itself)"),
     # Take away
     _take("take.export", "export", "export", "export",
         "Write the screen as SVG and its numbers as CSV into the experiment's folder",

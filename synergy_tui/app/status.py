@@ -78,9 +78,9 @@ def remaining(state: ExperimentState, pace: float | None) -> str:
 
 def resources(state: ExperimentState) -> list[str]:
     """Use of the machine by the worker, the scarcest thing first; empty when nothing is known."""
-    used = state.resources
-    if not used:
+    if not state.usage:
         return []
+    used = state.usage[-1]
     found = []
     if used.get("gpu_percent") is not None:
         found.append(f"gpu {used['gpu_percent']:.0f} %")
@@ -113,6 +113,8 @@ def _failed(state: ExperimentState) -> str:
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
-    """Which questions the experiment can answer: without training nothing is learned."""
+    """Which questions the experiment can answer: without training nothing is learned, but there
+    may be graphs to look at.
+    """
     trained = not state.runs or any(run.learns for run in state.runs.values())
-    return (0, 1, 2) if trained else (0, 1)
+    return (0, 1, 2) if trained else (0, 1, 3)

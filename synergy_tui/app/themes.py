@@ -21,6 +21,15 @@ DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
 """In the order in which the theme key goes through them."""
 
+
+def first_theme(colours: str | None) -> str:
+    """The theme to begin with on a terminal whose colours Rich calls this.
+
+    Of sixteen colours ours would become whatever is nearest, also where they should differ.
+    """
+    return "terminal" if colours in ("standard", "windows") else DEFAULT
+
+
 _PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
 _SHADES = {"muted": 0.62, "axis": 0.46}
 """How much of the foreground remains in what should stand back."""
@@ -74,7 +83,7 @@ def themes() -> list[Theme]:
             foreground="#DDE3EA",
             background="#11151A",
             surface="#171C23",
-            panel="#222A33",
+            panel="#262B31",
             variables=RUN_VARIABLES,
         ),
         Theme(

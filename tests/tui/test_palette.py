@@ -9,7 +9,7 @@ import pytest
 from rich.color import Color
 from rich.style import Style
 
-from synergy_tui.app.themes import ASCII_GLYPHS, GLYPHS, identity, themes
+from synergy_tui.app.themes import ASCII_GLYPHS, DEFAULT, GLYPHS, first_theme, identity, themes
 from synergy_tui.app.widgets.shading import LEVELS, Palette, level_style, pair_styles
 from synergy_tui.app.widgets.styles import STYLES
 from synergy_tui.drawing import OF_TERMINAL, ON_BLACK, ON_DARK, ON_LIGHT
@@ -79,3 +79,9 @@ def test_more_is_always_lighter_or_always_darker(dark: bool, few: bool) -> None:
         assert written.bgcolor is not None
         pair = [tuple(each.get_truecolor()) for each in (written.color, written.bgcolor)]
         assert contrast(*pair) > 4.5  # type: ignore[arg-type]
+
+
+def test_sixteen_colours_are_the_terminals_own() -> None:
+    assert first_theme("standard") == "terminal"
+    assert first_theme("256") == first_theme("truecolor") == first_theme(None) == DEFAULT
+    assert {theme.name: theme.ansi for theme in themes()}["terminal"]

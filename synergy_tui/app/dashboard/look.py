@@ -11,7 +11,7 @@ from synergy_tui.words import compact
 
 Kind = Literal["arrival", "steps"]
 """The two horizontal axes: diffusion steps, and training steps."""
-KINDS: tuple[Kind, ...] = ("arrival", "steps", "steps")
+KINDS: tuple[Kind, ...] = ("arrival", "steps", "steps", "steps")
 """The axis of each question."""
 
 CLOSER = 0.5
@@ -149,7 +149,12 @@ def smoothing_name(half_life: float) -> str:
     """How a loss is smoothed, in words."""
     if not half_life:
         return "not smoothed"
-    return f"EMA, half-life {compact(half_life, 3)} steps"
+    return f"EMA, half-life {steps_text(half_life)}"
+
+
+def steps_text(count: float) -> str:
+    """``1 step``, ``20 steps``."""
+    return f"{compact(count, 3)} step{'' if count == 1 else 's'}"
 
 
 def window_name(window: Window | None, bounds: Sequence[float]) -> str:

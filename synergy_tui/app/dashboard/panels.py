@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name
+from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name, steps_text
 from synergy_tui.app.dashboard.scales import Scales, heads
 from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, number, track
 from synergy_tui.app.themes import identity
@@ -20,9 +20,9 @@ from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
 
-QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
+QUESTIONS = ("how soon?", "how clearly?", "has it learned?", "which graph?")
 FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
-SHORT = ("soon", "clear", "learned")
+SHORT = ("soon", "clear", "learned", "graph")
 ARRIVED = 0.97
 """An arrival curve that has come this far is drawn on, level, to the end of the axis."""
 
@@ -273,11 +273,19 @@ def _has_it_learned(
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
     detail = f"training loss, nats · {smoothing_name(half_life)}"
-    brief = f"nats · EMA {compact(half_life)} steps" if half_life else "nats, not smoothed"
+    brief = f"nats · EMA {steps_text(half_life)}" if half_life else "nats, not smoothed"
     return Panel(QUESTIONS[2], detail, headline.strip(), plot, SHORT[2], brief)
 
 
-_MAKERS = (_how_soon, _how_clearly, _has_it_learned)
+def _which_graph(
+    state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
+    """The frame for a graph, which is drawn where it has been loaded (`graph`)."""
+    plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 3))
+    return Panel(QUESTIONS[3], "", "", plot, SHORT[3])
+
+
+_MAKERS = (_how_soon, _how_clearly, _has_it_learned, _which_graph)
 
 
 def _until(curve: Curve, faint: str, look: Look) -> list[Curve]:
@@ -366,5 +374,6 @@ _PROMISES = (
     "here: the share of tokens whose walk has reached the sink, the last token, step by step",
     "here: how much of the token that is heard worst reaches the sink, as training proceeds",
     "here: the loss, and the floor below which no model can go",
+    "here: the nodes in the order in which information flows, and the edges of each head",
 )
 """What each panel shows, for those who wait before an empty one."""

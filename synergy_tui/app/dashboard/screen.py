@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from textual.app import ComposeResult
@@ -16,8 +19,11 @@ from synergy_tui.app import keys, status
 from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.graph import GraphChart, Loaded, described, read_graph
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.reading import ChartReading
+from synergy_tui.app.dashboard.usage import histories
+from synergy_tui.app.desk import Desk
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.screens.marks import Marking
 from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
@@ -26,15 +32,21 @@ from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
+from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
+from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text
 
 COLUMNS = 4
+HISTORY = 140
+"""Columns from which on the header shows the use of the machine as a small history."""
 NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
+BORDER = 6
+"""Columns of a column's upper border that its title leaves."""
 TIME_KEYS = tuple(key.id for key in keys.TABLE if key.group == "Time")
 CHARTS_FIRST = 31
 """Rows of the screen that are not for the summary: three charts of eight or nine, and the frame."""
@@ -49,13 +61,28 @@ def _texts(run: RunState) -> list[str]:
     return [*said, words.changes(run.interventions)]
 
 
+def changed(interventions: Mapping[str, Any]) -> str:
+    """What was changed about a run's heads, short enough for a title: ``λ .5, match_scale``."""
+    return ", ".join(
+        name
+        if value is True
+        else f"{name} {words.compact(value, 3)}"
+        if isinstance(value, float | int)
+        else f"{name} {value}"
+        for key, value in interventions.items()
+        for name in ["λ" if key == "head_diversity" else key]
+    )
+
+
 class RunColumn(Vertical):
     """The panels of one run."""
 
     def __init__(self, place: int) -> None:
         super().__init__(id=f"column-{place}", classes="run-column")
         self._titles = ("", "")
+        self.graph = GraphChart(classes="question-3")
         self.charts = [Chart(classes=f"question-{question}") for question in range(3)]
+        self.charts.append(self.graph)
 
     def entitle(self, title: str, subtitle: str) -> None:
         """Write on the border, if that differs: setting a title redraws the whole column."""
@@ -91,6 +118,8 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         self._filter = FilterBar()
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
+        self._graphs: dict[str, Snapshot | str] = {}
+        self._desk: Desk[Loaded] = Desk(self.post_message, lambda error: None)
 
     def compose(self) -> ComposeResult:
         yield self._header
@@ -160,7 +189,45 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         for column, runs in self._shown:
             for question, chart in enumerate(column.charts):
                 if chart.display:
-                    chart.show(panels.panel(question, self.state, runs, look, axes))
+                    shown = panels.panel(question, self.state, runs, look, axes)
+                    if chart is column.graph:
+                        self._show_graph(column.graph, shown, runs)
+                    else:
+                        chart.show(shown)
+
+    def _show_graph(self, chart: GraphChart, panel: Panel, runs: list[RunState]) -> None:
+        """Draw the graph of the column's run, once it has been read."""
+        run = runs[0] if len(runs) == 1 else self.selected_run
+        graph = self._graphs.get(run.name) if run else None
+        if graph is None:
+            self._load_graphs()
+        elif isinstance(graph, str) and isinstance(panel.plot, Plot):
+            panel = replace(panel, plot=replace(panel.plot, empty=graph))
+        elif isinstance(graph, Snapshot):
+            panel = replace(panel, detail=described(graph))
+        chart.show_graph(graph if isinstance(graph, Snapshot) else None, panel)
+
+    def _load_graphs(self) -> None:
+        """Read the graphs that are not known yet, off the event loop."""
+        wanted = {
+            run.name: run.probe.attention
+            for run in self.runs
+            if run.probe is not None and run.name not in self._graphs
+        }
+        if wanted and not self._desk.busy:
+            experiment = self.session.experiment
+
+            def read() -> Loaded:
+                return Loaded({name: read_graph(experiment, at) for name, at in wanted.items()})
+
+            self._desk.ask(read)
+
+    def on_loaded(self, message: Loaded) -> None:
+        self._graphs |= message.graphs
+        self.update_now()
+
+    def on_unmount(self) -> None:
+        self._desk.close()
 
     def _most_summary(self, *, trouble: bool) -> int:
         """Rows that the summary may take from the charts; trouble may take two more.
@@ -177,7 +244,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     def _arrange(self) -> None:
         """Choose which columns and charts are displayed, and for which runs."""
         runs, asked = self.runs, status.rows(self.state)
-        self.question = min(self.question, asked[-1])
+        self.question = self.question if self.question in asked else asked[-1]
         alone = self.compact or self.maximised
         if self.overlaid or self.compact or not runs:
             groups = [runs]
@@ -215,11 +282,11 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             tabs.show(
                 [
                     Field(
-                        f" {place + 1} {names[place]} ",
+                        f" {number + 1} {names[place]} ",
                         "pill-quiet" if place == self.question else "muted",
-                        action=f"panel({place})",
+                        action=f"panel({number})",
                     )
-                    for place in asked
+                    for number, place in enumerate(asked)
                 ]
             )
 
@@ -235,11 +302,14 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if run.heads:
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.interventions:
-            parts.append(words.changes(run.interventions))
+            parts.append(changed(run.interventions))
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
             count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
-            parts.append(f"{count} {'params' if narrow else 'parameters'}")
+            known = f"{count} {'params' if narrow else 'parameters'}"
+            room = self.size.width // max(len(self._shown), 1) - BORDER
+            # Cut short it would say nothing, and take the place of what may follow.
+            parts += [known] if len(" · ".join([*parts, known])) <= room else []
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
             parts.append(f"{hidden} more: n")
@@ -272,6 +342,8 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if now.word in ("LIVE", "PAUSED"):
             left = status.remaining(state, self.session.pace.rate)
             fields.append(Field(left, "text", 45, right=True))
+        if used and self.size.width >= HISTORY:
+            used = histories(state, self.session.ascii_only)
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
@@ -304,9 +376,10 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         self.run_place = (self.run_place + by) % max(len(self.runs), 1)
         self.update_now()
 
-    def action_panel(self, question: int) -> None:
-        if question in status.rows(self.state):
-            self.question = question
+    def action_panel(self, number: int) -> None:
+        asked = status.rows(self.state)
+        if number < len(asked):
+            self.question = asked[number]
             self.update_now()
 
     def action_maximise(self) -> None:

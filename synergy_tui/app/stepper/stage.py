@@ -22,6 +22,8 @@ from synergy_tui.app.widgets.shading import Mode, head_style, levels_of
 from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TITLE
 from synergy_tui.words import compact, out_of_sight, share_text
 
+Floats = npt.NDArray[np.float64]
+
 MOST_ARCS = 80
 """Arcs considered for a drawing; a triangle of attention has hundreds, and no room for them."""
 CARRIES = 1e-3
@@ -98,6 +100,14 @@ def dag_of(stage: Stage) -> Dag:
         if len(weights) == 2 and stage.head == 1:
             return Dag(nodes, [], arcs)
         return Dag(nodes, arcs)
+    return mixture(nodes, heads, weights, moved)
+
+
+def mixture(nodes: Sequence[Node], heads: Floats, weights: Floats, moved: Floats) -> Dag:
+    """The DAG of heads (H, n, n) with weights (H,) when ``moved`` (n,) sets out from each node.
+
+    Two heads stand apart, one above the nodes and the other below.
+    """
     if len(weights) == 2:
         above, below = (_arcs(heads[head], weights[head] * moved, head) for head in (0, 1))
         return Dag(nodes, above if weights[0] > 0 else [], below if weights[1] > 0 else [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -44,39 +45,58 @@ class Axis:
         return self.scale != "linear"
 
     def place(self, values: npt.ArrayLike) -> Floats:
-        """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none."""
-        low, high = (float(end) for end in _transform(np.array([self.low, self.high]), self.scale))
+        """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none.
+
+        What is so far off that its position overflows is placed at infinity.
+        """
+        low, high = self._ends()
         width = high - low
         placed = _transform(np.asarray(values, dtype=np.float64), self.scale)
         if not math.isfinite(width) or width <= 0:
             return np.where(np.isfinite(placed), 0.5, np.nan)
         with np.errstate(over="ignore"):
-            # Far off the chart is far enough: larger places would overflow in what counts dots.
-            return np.where(np.isinf(placed), placed, np.clip((placed - low) / width, -FAR, FAR))
+            return (placed - low) / width
+
+    def spot(self, value: float) -> float:
+        """Position of one value, as :meth:`place` has it, at most :data:`FAR` off the axis."""
+        low, high = self._ends()
+        width, placed = high - low, _transformed(float(value), self.scale)
+        if math.isnan(placed) or not 0 < width < math.inf:
+            return 0.5 if math.isfinite(placed) else math.nan
+        return min(max((placed - low) / width, -FAR), FAR)
 
     def at(self, share: float) -> float:
         """The value at a position: :meth:`place` the other way round."""
-        low, high = (float(end) for end in _transform(np.array([self.low, self.high]), self.scale))
+        low, high = self._ends()
         placed = low + min(max(share, 0.0), 1.0) * (high - low)
         if self.scale == "linear":
             return placed
         return float(10.0 ** min(placed, 308.0)) - (self.scale == "log1p")
 
-    def ticks(self, most: int) -> list[tuple[float, str]]:
+    def _ends(self) -> tuple[float, float]:
+        return _transformed(self.low, self.scale), _transformed(self.high, self.scale)
+
+    def ticks(self, most: int) -> tuple[tuple[float, str], ...]:
         """At most ``most`` round values on the axis, with what to write at each."""
-        if most < 1:
-            return []
-        if self.scale == "linear":
-            values = _round_steps(self.low, self.high, most)
-            step = values[1] - values[0] if len(values) > 1 else self.high - self.low
-            return [(value, tick_text(value, step)) for value in values]
-        powers = _powers(self.low, self.high, most, with_zero=self.scale == "log1p")
-        if len(powers) < 2 and most > 1:
-            # Less than a decade: the ends say more than one power of ten.
-            powers = [self.low, self.high]
-        elif self.scale == "log" and len(powers) + 2 <= most:
-            powers = sorted({self.low, *powers, self.high})
-        return [(value, compact(value)) for value in powers]
+        return _ticks(self, most)
+
+
+@lru_cache(maxsize=256)
+def _ticks(axis: Axis, most: int) -> tuple[tuple[float, str], ...]:
+    """`Axis.ticks`; columns share their axes, and most of these stay from draw to draw."""
+    if most < 1:
+        return ()
+    if axis.scale == "linear":
+        values = _round_steps(axis.low, axis.high, most)
+        step = values[1] - values[0] if len(values) > 1 else axis.high - axis.low
+        return tuple((value, tick_text(value, step)) for value in values)
+    powers = _powers(axis.low, axis.high, most, with_zero=axis.scale == "log1p")
+    if len(powers) < 2 and most > 1:
+        # Less than a decade: the ends say more than one power of ten.
+        powers = [axis.low, axis.high]
+    elif axis.scale == "log" and len(powers) + 2 <= most:
+        powers = sorted({axis.low, *powers, axis.high})
+    return tuple((value, compact(value)) for value in powers)
 
 
 def hugging(curves: Iterable[npt.NDArray[np.float64]], low: float = 0.0) -> bool:
@@ -156,6 +176,15 @@ def _round_power(value: float, *, up: bool) -> float:
     if up:
         return next(each for each in _ENDS if each >= mantissa * (1 - 1e-9)) * power
     return max(each for each in _ENDS if each <= mantissa * (1 + 1e-9)) * power
+
+
+def _transformed(value: float, scale: Scale) -> float:
+    """`_transform` of one value, at a fraction of the cost."""
+    if scale == "linear":
+        return value
+    if scale == "log":
+        return math.log10(value) if value > 0 else math.nan
+    return math.log10(1 + value) if value >= 0 else math.nan
 
 
 def _nice(step: float) -> float:

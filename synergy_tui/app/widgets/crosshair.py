@@ -86,7 +86,7 @@ def neighbour(
     the axis's ``columns`` away; beyond the ends of the axis too, and ``None`` where there is none.
     """
     best = None
-    goal = float(axis.place(at)) + by * (1 - 1e-9) / columns
+    goal = axis.spot(at) + by * (1 - 1e-9) / columns
     for curve in curves:
         if curve.name and len(curve.x):
             placed = axis.place(curve.x)

@@ -57,9 +57,10 @@ def draw_curves(
     masks: list[Mask] = [taken] * len(curves)
     glyphs: list[tuple[int, int, str, int]] = []
     for place, curve in sorted(enumerate(curves), key=lambda pair: not pair[1].faint):
-        x = x_axis.place(curve.x) * (shape[1] - 1)
-        y = y_axis.place(curve.y) * (shape[0] - 1)
-        dots = spans(x, y, shape[1], shape[0])
+        with np.errstate(over="ignore"):
+            x = x_axis.place(curve.x) * (shape[1] - 1)
+            y = y_axis.place(curve.y) * (shape[0] - 1)
+            dots = spans(x, y, shape[1], shape[0])
         cells = dots.reshape(body.height, down, body.width, across).max(axis=(1, 3))
         masks[place] = cells
         if curve.faint:

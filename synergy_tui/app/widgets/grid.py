@@ -61,8 +61,15 @@ def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
     return None if math.isnan(value) else Cell(measure.curve(run), compact(value, 3))
 
 
-def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:
+def spark(
+    curve: npt.NDArray[np.float64],
+    width: int,
+    ascii_only: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> str:
     """A curve as ``width`` characters, logarithmic where it spans more than a factor of 20.
+
+    With ``ends`` these are the lowest and the highest character, and it is linear.
 
     Each character is the mean of its stretch; a stretch without a finite number is a blank, and so
     is a single number, which has no shape.
@@ -80,9 +87,9 @@ def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) 
     known = means[np.isfinite(means)]
     if not known.size:
         return " " * width
-    if known.min() > 0 and known.max() > 20 * known.min():
+    if ends is None and known.min() > 0 and known.max() > 20 * known.min():
         means, known = np.log(means), np.log(known)
-    low, high = known.min(), known.max()
+    low, high = ends or (known.min(), known.max())
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
     share = (means - low) / (high - low) if high > low else np.zeros(means.size)
     text = "".join(

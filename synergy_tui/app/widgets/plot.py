@@ -120,7 +120,7 @@ def body_of(plot: Plot, width: int, height: int) -> tuple[int, int]:
     return max(gutter, GUTTER) if width >= WIDE else gutter, rows
 
 
-def _y_ticks(plot: Plot, rows: int) -> list[tuple[float, str]]:
+def _y_ticks(plot: Plot, rows: int) -> tuple[tuple[float, str], ...]:
     return plot.y.ticks(max(2, min((rows + 1) // 2, 8)))
 
 
@@ -184,8 +184,8 @@ def _balanced(text: str, width: int) -> list[str]:
 def _draw_axes(canvas: Canvas, plot: Plot, ascii_only: bool, gutter: int, rows: int) -> None:
     """Draw the y axis beside ``rows`` rows, and the x axis where there is a row left."""
     lines = _ASCII_LINES if ascii_only else _LINES
-    for row in range(rows):
-        canvas.write(gutter - 1, row, lines["vertical"], AXIS)
+    canvas.chars[:rows, gutter - 1] = ord(lines["vertical"])
+    canvas.styles[:rows, gutter - 1] = AXIS
     free = set(range(rows))
     for value, label in _y_ticks(plot, rows):
         row = _row(plot.y, value, rows)
@@ -227,7 +227,7 @@ def _spaced(axis: Axis, across: int, limit: int, most: int) -> list[tuple[int, s
     placed: list[tuple[int, str]] = []
     end = -1
     for value, label in axis.ticks(max(2, most)):
-        middle = round(float(axis.place(value)) * (across - 1))
+        middle = round(axis.spot(value) * (across - 1))
         start = min(max(middle - len(label) // 2, 0), across - len(label))
         if start > end and start + len(label) <= limit:
             placed.append((start, label))
@@ -237,8 +237,8 @@ def _spaced(axis: Axis, across: int, limit: int, most: int) -> list[tuple[int, s
 
 def _row(axis: Axis, value: float, rows: int) -> int:
     """The row in which a value of the y axis lies; outside 0..rows-1 when it is off the chart."""
-    place = float(axis.place(value))
-    if not np.isfinite(place):
+    place = axis.spot(value)
+    if np.isnan(place):
         return -1
     dots = rows * 4
     return rows - 1 - int(np.floor(np.rint(place * (dots - 1)) / 4))
@@ -278,7 +278,7 @@ def _draw_markers(
 
 def _vertical(body: Canvas, axis: Axis, at: float, taken: Mask, line: str) -> int | None:
     """Draw the upright line of a cursor; its column, if it is on the chart."""
-    place = float(axis.place(at))
+    place = axis.spot(at)
     if not 0 <= place <= 1:
         return None
     column = round(place * (body.width - 1))
@@ -313,7 +313,7 @@ def _upright(
     lines: dict[str, str], rows: Sequence[int],
 ) -> list[Label]:  # fmt: skip
     """Draw a marker of the x axis; its label, in one of ``rows``."""
-    place = float(axis.place(marker.at))
+    place = axis.spot(marker.at)
     if np.isnan(place) or place < 0:
         return []
     if place > 1:

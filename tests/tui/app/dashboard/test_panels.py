@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from synergy_tui.app import status
 from synergy_tui.app.dashboard import panels, tracks
 from synergy_tui.app.dashboard.comparison import summarise
-from synergy_tui.app.dashboard.look import Lens, Look
+from synergy_tui.app.dashboard.look import HALF_LIVES, Aim, Lens, Look, Window
 from synergy_tui.app.dashboard.scales import scales
+from synergy_tui.app.widgets.crosshair import read
 from synergy_tui.app.widgets.plot import Bars, Panel, Plot
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import ExperimentState
@@ -143,7 +145,7 @@ def test_a_censored_time_is_shown_as_what_it_is() -> None:
 
 def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
     designed = synthetic.state_of(synthetic.designed())
-    assert status.rows(designed) == (0, 1)
+    assert status.rows(designed) == (0, 1, 3)
     shown = panel(1, designed, "both")
     assert isinstance(shown.plot, Bars)
     assert [bar.name for bar in shown.plot.bars] == ["head 1", "head 2", "together"]
@@ -198,3 +200,57 @@ def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> 
 def test_before_the_first_probe_the_summary_claims_nothing() -> None:
     early = synthetic.state_of(synthetic.trained(upto=0)[:3])
     assert summarise(early, look(early)).line == "nothing has been measured yet"
+
+
+def test_every_run_is_read_at_the_crosshair(state: ExperimentState) -> None:
+    at = Lens(aim=Aim("steps", 207, 2, "single-head"))
+    found = []
+    for question in range(3):
+        crosshair = plot(panel(question, state, "single-head", lens=at)).crosshair
+        found.append(crosshair)
+    assert found[0] is None, "its axis counts something else"
+    assert found[1] is not None
+    assert (found[1].boxed, found[1].others) == (False, [])
+    assert found[2] is not None
+    assert found[2].boxed
+    assert [curve.label for curve in found[2].others] == ["multi-head"]
+    shown = plot(panel(2, state, "single-head", lens=at))
+    assert shown.crosshair is not None
+    readings = {each.name: each.value for each in read(shown.curves, shown.crosshair)}
+    assert readings["raw"] == measured(state.runs["single-head"].loss.at(207))
+    assert set(readings) == {"raw", "EMA", "multi-head"}
+
+
+def test_a_window_narrows_the_axes_of_training(state: ExperimentState) -> None:
+    last = Lens(windows={"steps": Window(100)})
+    shown = plot(panel(2, state, "multi-head", lens=last))
+    assert (shown.x.low, shown.x.high, shown.x.label) == (300, 400, "last 100 steps")
+    losses = state.runs["multi-head"].losses[-101:]
+    assert shown.y.low > 0
+    assert shown.y.high < 2 * max(losses.max(), state.runs["single-head"].losses[-101:].max())
+    earlier = plot(panel(2, state, "multi-head", lens=last, step=200)).x
+    assert (earlier.low, earlier.high) == (100, 200), "it ends at the cursor"
+
+
+def test_arrival_stretched_by_one_slow_run_gets_a_logarithmic_axis() -> None:
+    events = synthetic.trained(upto=20)
+    for event in events:
+        if event["kind"] == "probe" and event["run"] == "single-head":
+            event["overall"] = synthetic.analysis(900, 0.01, 1, "overall")
+    measured_ = synthetic.state_of(events)
+    assert plot(panel(0, measured_, "multi-head")).x.scale == "log1p"
+    linear = Lens(logarithmic=False)
+    assert plot(panel(0, measured_, "multi-head", lens=linear)).x.scale == "linear"
+    both = synthetic.state_of(synthetic.trained(upto=20))
+    assert plot(panel(0, both, "multi-head")).x.scale == "linear"
+
+
+def test_smoothing_is_named_and_the_raw_losses_stand_behind(state: ExperimentState) -> None:
+    shown = panel(2, state, "multi-head")
+    assert shown.detail == "training loss, nats · EMA, half-life 10 steps"
+    raw = [curve for curve in plot(shown).curves if curve.reads == "raw"]
+    assert [curve.faint for curve in raw] == [True]
+    np.testing.assert_array_equal(raw[0].y, state.runs["multi-head"].losses)
+    off = panel(2, state, "multi-head", lens=Lens(smoothing=HALF_LIVES.index(0.0)))
+    assert off.detail.endswith("not smoothed")
+    assert [curve.reads for curve in plot(off).curves] == ["loss"]

@@ -127,3 +127,15 @@ def test_losses_of_any_size_are_drawn(values: list[float], scale: str, floors: l
     plot = Plot(Axis(0, len(losses)), axis, [curve], markers, crosshair=aim)
     for size in ((40, 9), (20, 4)):
         assert len(text(plot, *size)) == size[1]
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([Axis(0, 7), Axis(0.5, 300, "log"), Axis(0, 300, "log1p"), Axis(1, 1)]),
+)
+def test_one_value_is_placed_as_many_are(value: float, axis: Axis) -> None:
+    many, one = float(axis.place([value])[0]), axis.spot(value)
+    if math.isnan(many):
+        assert math.isnan(one)
+    else:
+        assert one == pytest.approx(min(max(many, -1e6), 1e6))
