@@ -26,7 +26,7 @@ def in_tmux(environment: Mapping[str, str] = os.environ) -> bool:
 def load_into_tmux(text: str) -> str:
     """Have tmux take ``text``; returns where it is now, or an empty string where tmux refused."""
     # -w also sends it to the terminal around tmux; before tmux 3.2 there is only the buffer.
-    for options, where in ((["-w"], "tmux and its terminal's clipboard"), ([], "tmux's buffer")):
+    for options, where in ((["-w"], "tmux, which hands it to its terminal"), ([], "tmux's buffer")):
         try:
             done = subprocess.run(
                 ["tmux", "load-buffer", *options, "-"],

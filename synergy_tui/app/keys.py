@@ -380,7 +380,7 @@ TABLE: tuple[Key, ...] = (
         "Ask the sweep to write checkpoints of every point and stop, once confirmed",
         footer=9),
     # Log and help
-    _text("text.down", "down", "scroll(1)", "down", "Scroll down", footer=1, pair="text.up"),
+    _text("text.down", "down", "scroll(1)", "scroll", "Scroll down", footer=1, pair="text.up"),
     _text("text.up", "up", "scroll(-1)", "up", "Scroll up"),
     _text("text.page_down", "page down", "scroll(15)", "page down", "Fifteen lines down"),
     _text("text.page_up", "page up", "scroll(-15)", "page up", "Fifteen lines up"),

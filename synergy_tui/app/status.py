@@ -73,7 +73,7 @@ def remaining(state: ExperimentState, pace: float | None) -> str:
         return ""
     seconds = max(0, total - state.step) / pace
     # In steps of five: a number that changes with every look is not read.
-    return f"about {duration(5 * math.ceil(seconds / 5))} left"
+    return f"{duration(5 * math.ceil(seconds / 5))} left"
 
 
 def resources(state: ExperimentState) -> list[str]:

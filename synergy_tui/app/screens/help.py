@@ -15,6 +15,8 @@ from textual.widgets import Static
 from synergy_tui.app import keys
 from synergy_tui.app.keymap import keymap_path
 from synergy_tui.app.screens.base import ReadingScreen
+from synergy_tui.app.screens.signs import signs_of
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 
@@ -175,13 +177,22 @@ class HelpScreen(ReadingScreen):
             [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
         )
 
+    def _plain(self, text: str) -> str:
+        return to_ascii(text) if self._ascii_only else text
+
     def on_resize(self, event: events.Resize) -> None:
         self.query_one(Static).update(self._text(event.size.width >= WIDE))
 
     def _text(self, wide: bool) -> Group:
         parts: list[Text | Table] = []
         for heading, paragraph in READING.get(self._table, {}).items():
-            parts.append(Text.assemble((heading, "bold"), f"\n{paragraph}\n"))
+            parts.append(Text.assemble((heading, "bold"), f"\n{self._plain(paragraph)}\n"))
+        if signs := signs_of(self._table):
+            parts.append(Text("Signs", style="bold"))
+            listed = Table.grid(padding=(0, 2))
+            for each, meaning in signs:
+                listed.add_row(f"  {self._plain(each)}", self._plain(meaning))
+            parts += [listed, Text()]
         groups: dict[str, list[keys.Key]] = {}
         for key in keys.rows_for(self._table):
             groups.setdefault(key.group, []).append(key)

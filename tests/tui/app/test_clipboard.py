@@ -26,7 +26,7 @@ def stand_in(folder: Path, script: str) -> None:
 @pytest.mark.parametrize(
     ("script", "where"),
     [
-        ('cat > "$TAKEN"', "tmux and its terminal's clipboard"),
+        ('cat > "$TAKEN"', "tmux, which hands it to its terminal"),
         ('[ "$2" = -w ] && exit 1; cat > "$TAKEN"', "tmux's buffer"),  # before tmux 3.2
         ("exit 1", ""),
     ],

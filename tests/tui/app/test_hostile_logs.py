@@ -65,7 +65,7 @@ async def test_names_and_titles_steer_nothing(opened: Opened) -> None:
     events[0] |= {"title": f"[red]{STEERING}title", "runs": [f"[/b]{STEERING}", "multi-head"]}
     events.insert(3, {"v": 1, "t": 0.1, "kind": "warning", "message": f"[/x]{STEERING}"})
     async with opened(events, condition="finished") as pilot:
-        for key in (*KEYS, "l"):
+        for key in (*KEYS, "M"):
             await pilot.press(key)
             await pilot.pause()
             shown = screen_text(pilot.app)

@@ -63,7 +63,7 @@ def test_the_cursor_speaks_first() -> None:
 
 
 def test_remaining_time_follows_from_the_pace() -> None:
-    assert status.remaining(synthetic.state_of(RUNNING), 10.0) == "about 60 s left"  # 56 s
+    assert status.remaining(synthetic.state_of(RUNNING), 10.0) == "60 s left"  # 56 s
     assert status.remaining(synthetic.state_of(FINISHED), 10.0) == ""
     assert status.remaining(synthetic.state_of(RUNNING), None) == ""
 

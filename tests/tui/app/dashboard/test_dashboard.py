@@ -111,6 +111,36 @@ async def test_overlay_maximise_and_back(opened: Opened) -> None:
         assert text.count("how clearly?") == 2
 
 
+async def test_escape_leaves_one_level_at_a_time(opened: Opened) -> None:
+    async with opened(LIVE, size=(100, 30)) as pilot:
+        await pressed(pilot, "O", "z")
+        for maximised, overlaid in ((True, True), (False, True), (False, False)):
+            assert (dashboard(pilot).maximised, dashboard(pilot).overlaid) == (maximised, overlaid)
+            await pressed(pilot, "escape")
+        assert isinstance(pilot.app.screen, DashboardScreen), "the last screen stays"
+
+
+async def test_expectations_are_shown_from_the_end_only_at_the_end(opened: Opened) -> None:
+    failed = {"v": 1, "t": 99.0, "kind": "expectation", "that": "multi-head.loss < 0",
+              "holds": False, "left": 1.0, "right": 0}  # fmt: skip
+    events = [*synthetic.trained(upto=40, steps=40), failed]
+    async with opened(events, condition="finished", size=(110, 50)) as pilot:
+        text = screen_text(app_of(pilot))
+        assert "FINISHED !" in text
+        assert "expected, but FAILS: multi-head.loss < 0" in text
+        assert "expected, but" not in await pressed(pilot, "[")
+        assert "expected, but FAILS" in await pressed(pilot, "G")
+
+
+async def test_numbers_of_the_scoreboard_are_written_as_in_the_charts(opened: Opened) -> None:
+    for ascii_only in (False, True):
+        async with opened(LIVE, size=(160, 50), ascii_only=ascii_only) as pilot:
+            row = next(line for line in screen_lines(app_of(pilot)) if " clearer " in line)
+            assert (" -> ." if ascii_only else " → .") in row
+            assert " 0." not in row
+            assert ("> " in row.replace("-> ", "")) is False
+
+
 def all_charts(pilot: Pilot[None]) -> list[Chart]:
     return [
         chart

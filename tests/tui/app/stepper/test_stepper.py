@@ -118,7 +118,7 @@ async def test_runs_can_be_changed(example2: Experiment) -> None:
         text = await pressed(pilot, "n")
         assert screen(pilot).run_name == "head-1"
         assert "one head" in text
-        await pressed(pilot, "plus", "o")
+        await pressed(pilot, "plus", "B")
         assert screen(pilot).diffusion.weights.tolist() == [1.0]
 
 
