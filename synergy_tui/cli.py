@@ -31,6 +31,7 @@ COMMANDS = {
     "sweep": "Run the grid of a scenario's [sweep], here or on a Ray cluster.",
     "analyze": "Measure attention, graph files or checkpoints you already have.",
     "report": "Write the evidence of experiments as one HTML file and Markdown.",
+    "measure": "Measure finished runs further: layers in order, the condition, ablation.",
     "ls": "List experiments.",
     "show": "Show one experiment: runs, numbers, verdict.",
     "compare": "Show the runs of several experiments side by side.",

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,10 @@ _DISTRIBUTIONS = {
     "figures": "matplotlib",
     "parquet": "pyarrow",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
     "hf": "transformers",
+    "report": "jinja2",
+    "gpu": "nvidia-ml-py",
     "ray": "ray",
 }
 
@@ -465,18 +468,27 @@ def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
 
 def _visible(nvml: Any) -> list[Any]:
     """The library's handles of the GPUs in CUDA_VISIBLE_DEVICES, or of all where it is not set."""
+    names = visible_gpus()
+    if names is None:
+        names = [str(index) for index in range(nvml.nvmlDeviceGetCount())]
+    return [
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(name)
+        for name in names
+    ]
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, or ``None`` where it is not set.
+
+    CUDA ignores a name that it does not understand, and all that follow.
+    """
     names = os.environ.get("CUDA_VISIBLE_DEVICES")
     if names is None:
-        return [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
-    handles = []
-    for name in map(str.strip, names.split(",")):
-        if name.isdigit():
-            handles.append(nvml.nvmlDeviceGetHandleByIndex(int(name)))
-        elif name.startswith(("GPU-", "MIG-")):
-            handles.append(nvml.nvmlDeviceGetHandleByUUID(name))
-        else:  # CUDA ignores it, and all that follow
-            break
-    return handles
+        return None
+    given = map(str.strip, names.split(","))
+    return list(takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), given))
 
 
 def describe_machine() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from synergy_tui import machine
+from synergy_tui.errors import EXTRAS
+from tests.places import ROOT
 
 
 def test_a_probe_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,3 +149,9 @@ def test_the_kernel_cache_is_the_one_in_use(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.data["cache"] == used.stats.cache_path
     monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: str(Path(used.stats.cache_path)))
     assert "NUMBA_CACHE_DIR" in machine._numba().advice
+
+
+def test_every_extra_that_users_may_add_is_looked_for() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = listed["optional-dependencies"].keys() - {"test", "lint"}
+    assert extras == machine._DISTRIBUTIONS.keys() == EXTRAS.keys()

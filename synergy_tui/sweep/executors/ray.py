@@ -176,8 +176,7 @@ class RayExecutor:
             return self._backend.workers
         resources = self._ray.cluster_resources()
         limit = int(resources.get("CPU", 0) // self._backend.threads)
-        share = self._table.gpus_per_point
-        if share:
+        if share := self._gpus:
             limit = min(limit, int(resources.get("GPU", 0) / share + 1e-9))
         return max(1, limit)
 
@@ -189,9 +188,15 @@ class RayExecutor:
             "num_cpus": self._backend.threads,
             "memory": int(memory * 2**30) if memory else estimated,
         }
-        if self._table.gpus_per_point:
-            needs["num_gpus"] = self._table.gpus_per_point
+        if share := self._gpus:
+            needs["num_gpus"] = share
         return needs
+
+    @property
+    def _gpus(self) -> float:
+        """Share of a GPU for each point; Ray hides the other GPUs from it."""
+        given = self._table.gpus_per_point
+        return float(self._backend.device == "cuda") if given is None else given
 
     def _receive(self, stream: Any) -> None:
         running = self._running[stream]
