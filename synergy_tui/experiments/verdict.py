@@ -9,11 +9,12 @@ sign only beyond the smallest effect of interest, and is not *decided*.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from synergy_tui.claims import BY_ID, SMALLEST_EFFECT, Word
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Word
 from synergy_tui.experiments import captions, comparison, metrics
 from synergy_tui.experiments.comparison import (
     CLEAR,
@@ -236,6 +237,16 @@ def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
     )
     left_out = [f"{apart}: {', '.join(left)}"] if left else []
     return board, lines, left_out, captions.measures(group, view), group
+
+
+_SIGNS = re.compile(
+    rf"([{''.join(MARKS.values())}]) (?:{'|'.join(re.escape(claim.label) for claim in CLAIMS)}) "
+)
+
+
+def signs_in(line: str) -> str:
+    """The claims' signs in what `Scoreboard.line` gave: all that a narrow list has room for."""
+    return "".join(_SIGNS.findall(line))
 
 
 def _decide(effect: Estimate, beyond: Estimate | None, *, exact: bool = False) -> tuple[Word, bool]:

@@ -98,14 +98,7 @@ class Evidence:
 
 def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     """Read sweeps and experiments: directories, or ids (or what is unique of them) in ``out``."""
-    evidence = Evidence()
-    for found in [find_entry(name, out) for name in names]:
-        _add(evidence, found, several=len(names) > 1)
-    if not evidence.rows:
-        raise UserError(
-            "There is nothing to report: no run has finished with a measurement.",
-            hint="`synergy sweep DIR` resumes a sweep that was stopped.",
-        )
+    evidence = collect(names, out)
     evidence.rows = [
         replace(row, observations=observations)
         for row, observations in zip(
@@ -114,6 +107,19 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
             strict=True,
         )
     ]
+    return evidence
+
+
+def collect(names: Sequence[str], out: str | Path | None = None) -> Evidence:
+    """Read what `gather` reads, without the nulls that are made of kept attention."""
+    evidence = Evidence()
+    for found in [find_entry(name, out) for name in names]:
+        _add(evidence, found, several=len(names) > 1)
+    if not evidence.rows:
+        raise UserError(
+            "There is nothing to report: no run has finished with a measurement.",
+            hint="`synergy sweep DIR` resumes a sweep that was stopped.",
+        )
     return evidence
 
 
