@@ -65,6 +65,7 @@ FLOORS = {
         app.screens
         app.inspector app.stepper
         app.dashboard
+        app.sidebyside
         app
         commands
         cli

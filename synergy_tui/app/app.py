@@ -23,9 +23,11 @@ from synergy_tui.app import alerts, clipboard, keymap, keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import (
     Copy,
+    Mark,
     Mode,
     OpenExperiment,
     OpenInspector,
+    OpenSideBySide,
     OpenStepper,
     OpenSweep,
     Session,
@@ -83,6 +85,8 @@ class SynergyApp(App[None]):
         self.home = home
         self.session: Session | None = None
         self.keymap: dict[str, str] = {}
+        self.marks: list[Mark] = []
+        """What is marked to be compared side by side, on any screen; two at most."""
         self._first = None if experiment is None else OpenExperiment(experiment, mode)
         self._given_keymap = keymap
         self._opening = opening
@@ -166,6 +170,21 @@ class SynergyApp(App[None]):
 
         self._stop_reading()
         self.push_screen(SweepScreen(message.sweep))
+
+    def on_open_side_by_side(self, message: OpenSideBySide) -> None:
+        """Show two runs over the screen in front, to which back leads."""
+        from synergy_tui.app.sidebyside.screen import SideBySideScreen
+
+        self.push_screen(
+            SideBySideScreen(message.marks, ascii_only=self.ascii_only, clock=self._clock)
+        )
+
+    def toggle_mark(self, mark: Mark) -> None:
+        """Mark what is to be compared, or take its mark off; of more than two the oldest goes."""
+        if mark in self.marks:
+            self.marks.remove(mark)
+            return
+        self.marks = [*self.marks[-1:], mark]
 
     def _stop_reading(self) -> None:
         if self.session is not None:

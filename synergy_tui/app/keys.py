@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep")
+ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep", "sidebyside")
 
 ALPHABET: dict[str, str] = {
     # Go
@@ -122,14 +122,18 @@ def _for(group: str, *screens: str) -> Callable[..., Key]:
     return partial(Key, group=group, screens=screens)
 
 
-_time = _for("Time", "dashboard", "inspector")
+_time = _for("Time", "dashboard", "inspector", "sidebyside")
 _view = _for("View", "dashboard")
+_curves = _for("View", "dashboard", "sidebyside")
 _take = partial(Key, group="Take away")
 _heads = _for("Heads", "inspector")
 _panels = _for("View", "inspector")
 _spread = _for("Diffusion", "stepper")
 _picker = _for("Picker", "picker")
 _sweep = _for("Sweep", "sweep")
+_lists = partial(Key, group="Lists")
+_beside = _for("Side by side", "sidebyside")
+_confirm = _for("Confirm", "confirm")
 _text = _for("Read", "log", "help")
 _anywhere = partial(Key, group="Everywhere")
 
@@ -159,22 +163,22 @@ TABLE: tuple[Key, ...] = (
         footer=13),
     _view("view.overlay", "overlay", "overlay", "overlay",
         "Put all runs into one chart, or back into columns", footer=7),
-    _view("view.crosshair", "crosshair", "crosshair", "crosshair",
+    _curves("view.crosshair", "crosshair", "crosshair", "crosshair",
         "Read every run's value at one step; again: take the crosshair away", footer=16),
-    _view("view.aim_left", "inner left", "aim(-1)", "crosshair left",
+    _curves("view.aim_left", "inner left", "aim(-1)", "crosshair left",
         "Move the crosshair left; without one, the steps that are shown after zooming in"),
-    _view("view.aim_right", "inner right", "aim(1)", "crosshair right",
+    _curves("view.aim_right", "inner right", "aim(1)", "crosshair right",
         "Move the crosshair right; without one, the steps that are shown after zooming in"),
-    _view("view.zoom_in", "more", "zoom(1)", "zoom",
+    _curves("view.zoom_in", "more", "zoom(1)", "zoom",
         "Show half as many steps, around the crosshair or up to the newest", footer=17,
         pair="view.zoom_out"),
-    _view("view.zoom_out", "less", "zoom(-1)", "zoom out", "Show twice as many steps"),
-    _view("view.reset", "reset", "reset", "all steps", "Show all steps, without a crosshair"),
-    _view("view.window", "window", "window", "last steps",
+    _curves("view.zoom_out", "less", "zoom(-1)", "zoom out", "Show twice as many steps"),
+    _curves("view.reset", "reset", "reset", "all steps", "Show all steps, without a crosshair"),
+    _curves("view.window", "window", "window", "last steps",
         "Show all training steps, or only the last so many"),
-    _view("view.smoothing", "average", "smoothing", "smoothing",
+    _curves("view.smoothing", "average", "smoothing", "smoothing",
         "Smooth the training loss more, less, or not at all"),
-    _view("view.logarithmic", "scale", "logarithmic", "log axis",
+    _curves("view.logarithmic", "scale", "logarithmic", "log axis",
         "Axes: logarithmic, linear, or logarithmic where curves would hug a linear one", footer=11),
     _view("view.maximise", "maximise", "maximise", "maximise",
         "Give the selected panel the whole screen, or give it back", footer=10),
@@ -199,12 +203,12 @@ TABLE: tuple[Key, ...] = (
     # Take away
     _take("take.export", "export", "export", "export",
         "Write the screen as SVG and its numbers as CSV into the experiment's folder",
-        screens=("dashboard", "inspector", "stepper"), footer=9),
+        screens=("dashboard", "inspector", "stepper", "sidebyside"), footer=9),
     _take("take.copy", "copy number", "copy", "copy",
         "Copy the selected panel's number to the clipboard (over SSH too)", screens=("dashboard",)),
     _take("take.copy_table", "copy table", "copy_table", "copy table",
         "Copy the table in view to the clipboard, with tabs between its columns (over SSH too)",
-        screens=("dashboard", "inspector", "stepper", "sweep")),
+        screens=("dashboard", "inspector", "stepper", "sweep", "picker", "sidebyside")),
     # Inspector
     _heads("inspector.head_down", "down", "head(1)", "head",
         "Select the next head; the first is the mixture of all", footer=4),
@@ -289,15 +293,66 @@ TABLE: tuple[Key, ...] = (
     _spread("stepper.input_before", "previous input", "input(-1)", "input before",
         "The input before"),
     # Picker
-    _picker("picker.close", "back", "app.back", "back", "Back to the dashboard"),
+    _picker("picker.close", "back", "back", "back",
+        "Undo the filter, then go back to the screen before"),
     _picker("picker.open", "open", "open", "open", "Run the scenario, or open the experiment",
         footer=1),
     _picker("picker.reload", "reload", "reload", "reload",
-        "Look for scenarios and experiments again", footer=4),
-    _picker("picker.down", "down", "cursor_down", "down", "Next line"),
-    _picker("picker.up", "up", "cursor_up", "up", "Line before"),
-    _picker("picker.first", "beginning", "first", "first", "First line"),
-    _picker("picker.last", "end", "last", "last", "Last line"),
+        "Look for scenarios and experiments again"),
+    _picker("picker.down", "down", "cursor(1)", "down", "Next line"),
+    _picker("picker.up", "up", "cursor(-1)", "up", "Line before"),
+    _picker("picker.page_down", "page down", "cursor(10)", "page down", "Ten lines on"),
+    _picker("picker.page_up", "page up", "cursor(-10)", "page up", "Ten lines back"),
+    _picker("picker.first", "beginning", "cursor(-1000000)", "first", "First line"),
+    _picker("picker.last", "end", "cursor(1000000)", "last", "Last line"),
+    _picker("picker.section", "next panel", "section", "section",
+        "From the scenarios to the experiments, and back", footer=7),
+    _picker("picker.stop", "stop", "change('stop')", "stop",
+        "Ask the experiment or sweep to write checkpoints and stop, once confirmed", footer=8),
+    _picker("picker.resume", "resume", "change('resume')", "resume",
+        "Continue it from its last checkpoints, once confirmed", footer=9),
+    _picker("picker.remove", "remove", "change('remove')", "remove",
+        "Remove it with everything in it, once confirmed", footer=10),
+    # Lists
+    _lists("list.filter", "filter", "filter", "filter",
+        "Show only what has all the words that are typed; enter keeps it, escape drops it",
+        screens=("picker", "sweep"), footer=3),
+    _lists("list.filter_runs", "filter", "filter", "filter",
+        "Show only runs, or messages, that have all the words that are typed",
+        screens=("dashboard", "log")),
+    _lists("compare.mark", "mark", "mark", "mark",
+        "Mark what is selected to be compared, or take the mark off",
+        screens=("picker", "sweep"), footer=5),
+    _lists("compare.mark_run", "mark", "mark", "mark",
+        "Mark the selected run to be compared: all of it or, with the cursor moved, that step",
+        screens=("dashboard",)),
+    _lists("compare.open", "compare", "compare", "compare",
+        "Show the two that are marked side by side; or the one that is marked and the selected one",
+        screens=("picker", "sweep"), footer=6),
+    _lists("compare.open_runs", "compare", "compare", "compare",
+        "Show the two that are marked side by side; or the one that is marked and the selected run",
+        screens=("dashboard",)),
+    # Side by side
+    _beside("beside.run_a", "next run", "run(0)", "A's run", "Show the next run of A", footer=3),
+    _beside("beside.run_b", "previous run", "run(1)", "B's run", "Show the next run of B",
+        footer=4),
+    _beside("beside.next", "next panel", "select(1)", "next", "Select the next question",
+        footer=6),
+    _beside("beside.previous", "previous panel", "select(-1)", "previous",
+        "Select the question before"),
+    _beside("beside.panel_1", "panel 1", "panel(0)", "how soon", "Select: how soon?"),
+    _beside("beside.panel_2", "panel 2", "panel(1)", "how clearly", "Select: how clearly?"),
+    _beside("beside.panel_3", "panel 3", "panel(2)", "learned", "Select: has it learned?"),
+    _beside("beside.convention", "measure", "convention", "measure",
+        "Show the numbers under the next definition of the mixing time", footer=8),
+    _beside("beside.layer", "layer", "layer", "layer", "Show the next layer, or all together",
+        footer=9),
+    _beside("beside.back", "back", "back", "back",
+        "Take the crosshair away, then go back to the screen before", footer=5),
+    # Confirming
+    _confirm("confirm.yes", "open", "answer(True)", "do it", "Do what is asked", footer=1),
+    _confirm("confirm.no", "back", "answer(False)", "leave it", "Leave everything as it is",
+        footer=2),
     # Sweep
     _sweep("sweep.open", "open", "open", "open",
         "Show the selected group's points; open the selected point; escape comes back", footer=1),
@@ -309,7 +364,7 @@ TABLE: tuple[Key, ...] = (
         "Undo the filters, then go back to the groups, then to the screen before", footer=8),
     _sweep("sweep.sort", "sort", "sort", "sort",
         "Sort points as planned, by the last run's value, or by state", footer=5),
-    _sweep("sweep.filter", "state", "filter", "state",
+    _sweep("sweep.filter", "state", "state", "state",
         "Show only points that run, failed, stopped, finished, or wait; all again", footer=6),
     _sweep("sweep.measure", "measure", "measure", "measure",
         "Show loss, steps to sink, fidelity or amplification", footer=4),
@@ -321,7 +376,8 @@ TABLE: tuple[Key, ...] = (
     _sweep("sweep.last", "end", "cursor(1000000)", "last", "Last line"),
     _sweep("sweep.right", "right", "columns(1)", "right", "Columns further right"),
     _sweep("sweep.left", "left", "columns(-1)", "left", "Columns further left"),
-    _sweep("sweep.stop", "stop", "stop", "stop", "Ask the sweep to checkpoint every point and stop",
+    _sweep("sweep.stop", "stop", "stop", "stop",
+        "Ask the sweep to write checkpoints of every point and stop, once confirmed",
         footer=9),
     # Log and help
     _text("text.down", "down", "scroll(1)", "scroll", "Scroll down", footer=1, pair="text.up"),
@@ -335,12 +391,14 @@ TABLE: tuple[Key, ...] = (
         "Warnings, errors and what happened when",
         screens=("dashboard", "inspector", "stepper"), footer=8),
     _anywhere("app.back", "back", "app.back", "back", "Back to the screen before",
-        screens=("stepper", "log", "help"), footer=3),
+        screens=("stepper", "help"), footer=3),
+    _anywhere("log.back", "back", "back", "back", "Undo the filter, then back to the screen before",
+        screens=("log",), footer=3),
     _anywhere("app.experiments", "open another", "app.picker", "open",
         "Open another scenario or experiment", screens=("dashboard", "sweep")),
     _anywhere("app.theme", "theme", "app.next_theme", "theme",
         "Next theme (also high contrast, and the terminal's own colours)",
-        screens=("dashboard", "inspector", "stepper", "picker", "sweep")),
+        screens=("dashboard", "inspector", "stepper", "picker", "sweep", "sidebyside")),
     _anywhere("app.help", "help", "app.help", "help",
         "All keys, and how to read the panels", screens=ALL, footer=2),
     _anywhere("app.palette", "commands", "app.command_palette", "commands",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -119,6 +121,34 @@ class Session:
         if self.tail.condition in ("dead", "stopped") and not self.state.watched:
             lines.append(f"continue it:      synergy resume {name}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is marked to be compared: an experiment, one of its runs, one moment of that run."""
+
+    path: Path
+    run: str | None = None
+    step: int | None = None
+
+    @property
+    def experiment(self) -> Experiment:
+        return Experiment(self.path)
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        parts = [self.path.name, self.run or ""]
+        parts.append("" if self.step is None else f"step {self.step}")
+        return " · ".join(filter(None, parts))
+
+
+class OpenSideBySide(Message):
+    """Show two that are marked side by side."""
+
+    def __init__(self, one: Mark, other: Mark) -> None:
+        super().__init__()
+        self.marks = (one, other)
 
 
 class Copy(Message):

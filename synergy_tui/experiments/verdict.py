@@ -9,10 +9,11 @@ sign only beyond the smallest effect of interest, and is not *decided*.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from synergy_tui.claims import BY_ID, SMALLEST_EFFECT, Word
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Word
 from synergy_tui.experiments import captions, comparison, metrics
 from synergy_tui.experiments.comparison import (
     CLEAR,
@@ -184,6 +185,16 @@ def scoreboard(
         notes=notes,
         failed=failed,
     )
+
+
+_SIGNS = re.compile(
+    rf"([{''.join(MARKS.values())}]) (?:{'|'.join(re.escape(claim.label) for claim in CLAIMS)}) "
+)
+
+
+def signs_in(line: str) -> str:
+    """The claims' signs in what `Scoreboard.line` gave: all that a narrow list has room for."""
+    return "".join(_SIGNS.findall(line))
 
 
 def _decide(effect: Estimate, beyond: Estimate | None, *, exact: bool = False) -> tuple[Word, bool]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.events import Event, last_events, status_of
+from synergy_tui.experiments.events import Event, events_from_end, status_of
 from synergy_tui.experiments.experiment import (
     Experiment,
     changed,
@@ -205,7 +205,7 @@ class Sweep:
 
     def ending(self) -> Event | None:
         """Return the driver's closing event, unless another driver has begun after it."""
-        for event in reversed(last_events(self.events_path, size=64 * 1024)):
+        for event in events_from_end(self.events_path):
             if event["kind"] == "sweep_finished":
                 return event
             if event["kind"] == "sweep_started":

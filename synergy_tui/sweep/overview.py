@@ -11,6 +11,9 @@ from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.plan import PlannedPoint
 
+SHORTEST_PACE = 3.0
+"""Seconds that drivers must have worked before the time that is left is estimated."""
+
 
 @dataclass
 class PointView:
@@ -66,9 +69,9 @@ class Overview:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds still needed, from the pace so far; ``None`` while there is none."""
+        """Seconds still needed, from the pace so far; ``None`` while that is not known."""
         done = sum(view.progress for view in self.points.values())
-        if done < 0.05 or self.exit_code is not None:
+        if done < 0.05 or self.elapsed < SHORTEST_PACE or self.exit_code is not None:
             return None
         return self.elapsed * (len(self.points) - done) / done
 

@@ -25,10 +25,12 @@ from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.dashboard.usage import histories
 from synergy_tui.app.desk import Desk
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import Copy, OpenInspector, OpenStepper, Session
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, summary_height
@@ -51,6 +53,12 @@ CHARTS_FIRST = 31
 SMALLEST = (40, 12)
 COMPACT = (76, 22)
 """Below this width or height one panel is shown at a time, with tabs."""
+
+
+def _texts(run: RunState) -> list[str]:
+    """What a filter of runs looks into."""
+    said = [run.name, run.task or "", run.status, f"{run.heads} heads", f"seed {run.seed}"]
+    return [*said, words.changes(run.interventions)]
 
 
 def changed(interventions: Mapping[str, Any]) -> str:
@@ -87,7 +95,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(ChartReading, TimedScreen):
+class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -107,6 +115,7 @@ class DashboardScreen(ChartReading, TimedScreen):
         self._summary = SummaryStrip(id="summary")
         self._timeline_bar = TimelineBar(id="timeline")
         self._keys = KeyBar("dashboard", id="keys")
+        self._filter = FilterBar()
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
         self._graphs: dict[str, Snapshot | str] = {}
@@ -119,6 +128,7 @@ class DashboardScreen(ChartReading, TimedScreen):
             yield from self._columns
         yield self._summary
         yield self._timeline_bar
+        yield self._filter
         yield self._keys
         yield Static(id="too-small")
 
@@ -126,7 +136,13 @@ class DashboardScreen(ChartReading, TimedScreen):
 
     @property
     def runs(self) -> list[RunState]:
-        return list(self.state.runs.values())
+        """Those that the filter leaves; all of them where it leaves none."""
+        runs, query = list(self.state.runs.values()), self._filter.query_text
+        if not query:
+            return runs
+        found = [run for run in runs if matches(query, *_texts(run))]
+        self._filter.count(len(found), len(runs))
+        return found or runs
 
     @property
     def selected_run(self) -> RunState | None:
@@ -376,7 +392,7 @@ class DashboardScreen(ChartReading, TimedScreen):
 
     def action_restore(self) -> None:
         """Leave one thing: the crosshair, the maximised panel, the overlay, or the screen."""
-        if self.put_aside():
+        if self.put_aside() or self.unfiltered():
             return
         if self.maximised:
             self.action_maximise()
@@ -384,6 +400,9 @@ class DashboardScreen(ChartReading, TimedScreen):
             self.action_overlay()
         else:
             self.call_later(self.run_action, "app.back")
+
+    def on_filter_bar_sought(self) -> None:
+        self.relayout()
 
     def action_convention(self) -> None:
         listed = conventions.available(self.state)
@@ -414,6 +433,15 @@ class DashboardScreen(ChartReading, TimedScreen):
             return
         step = self.timeline.step if run.learns else None
         self.post_message(OpenStepper(run.name, step))
+
+    def markable(self) -> Mark | None:
+        """The selected run: all its training, or the step at which the cursor was put."""
+        run, timeline = self.selected_run, self.timeline
+        if run is None or not run.probes:
+            self.notify("There is nothing to compare before the first probe.", timeout=4)
+            return None
+        step = None if timeline.mode is Mode.FOLLOW or not run.learns else timeline.step
+        return Mark(self.session.experiment.path, run.name, step)
 
     def action_copy(self) -> None:
         run = self.selected_run

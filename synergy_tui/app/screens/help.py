@@ -100,6 +100,31 @@ switches heads. "needs several heads" is the share of the signal on paths that n
 "switch" the share on paths whose steps use more than one head, where waiting at a token counts \
 as a step.""",
     },
+    "picker": {
+        "Scenarios and experiments": """\
+Heads and loss stand for each run, in the scenario's order (of many runs: the first and the last); \
+a loss is of held-out sequences where there are some, in nats. "verdict" has a sign for each claim \
+of the scoreboard, in its order: ✔ supported, ✘ contradicted, ≈ no effect, ? undecided. Before the \
+name: ● runs, ✓ finished, ! finished but not as expected, ■ stopped, ✗ failed or damaged, ? its \
+worker is gone; or A and B, where it is marked to be compared.""",
+        "What is typed after /": """\
+Every word must be found: in the name, title, task, state, verdict, a run's name, or as "8 heads".\
+""",
+    },
+    "sidebyside": {
+        "Both in one chart": """\
+At the left both runs in the panels of the dashboard, A and B each with a colour and a mark. Both \
+logs are followed while they grow. The cursor goes as far as the one that has made fewer steps, so \
+that both are shown at the same step.""",
+        "The difference": """\
+At the right B against A, at every step that one of them reports (the other as it was last seen). \
+Steps to the sink and fidelity are ratios, above 1 where B is better, each the geometric mean over \
+inputs, with its 95 % interval; the loss is the difference B - A, in nats. Inputs are compared one \
+by one only where both saw the same.""",
+        "The verdict": """\
+As on the dashboard, and only where task, seed, batches and all else but the heads are the same; \
+otherwise what differs is named, and nothing is concluded.""",
+    },
     "sweep": {
         "Groups": """\
 A row is a run of a group (what is equal but for the seed), over the seeds that have finished: \

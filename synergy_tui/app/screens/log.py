@@ -13,6 +13,7 @@ from synergy_tui import words
 from synergy_tui.app import keys
 from synergy_tui.app.screens.base import LiveScreen, ReadingScreen
 from synergy_tui.app.session import Session
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.files import open_own
 
@@ -20,7 +21,7 @@ WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
 
 
-class LogScreen(LiveScreen, ReadingScreen):
+class LogScreen(Filtering, LiveScreen, ReadingScreen):
     """Messages of the experiment, the newest last."""
 
     BINDINGS = keys.bindings_for("log")
@@ -37,6 +38,7 @@ class LogScreen(LiveScreen, ReadingScreen):
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield Static(id="messages")
+        yield FilterBar()
         yield KeyBar("log")
 
     def on_mount(self) -> None:
@@ -84,4 +86,17 @@ class LogScreen(LiveScreen, ReadingScreen):
             text.append(f"\n{garbled} lines of the event log could not be read.\n", style="yellow")
         text.append("\nWorker's log\n", style="bold")
         text.append(self._worker_log or "  empty", style="dim")
+        if query := self.query_text:
+            lines = text.split("\n")
+            found = [line for line in lines if matches(query, line.plain)]
+            self.filter_bar.count(len(found), len(lines))
+            text = Text("\n").join(found)
         self.query_one("#messages", Static).update(text)
+
+    async def action_back(self) -> None:
+        """Undo the filter, then go back to the screen before."""
+        if not self.unfiltered():
+            await self.run_action("app.back")
+
+    def on_filter_bar_sought(self) -> None:
+        self.update_now()

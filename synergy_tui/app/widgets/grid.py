@@ -50,6 +50,7 @@ class Line:
     status: str
     progress: float
     cells: Sequence[Cell | None]
+    mark: str = ""  # stands in place of the state's glyph
 
 
 def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
@@ -141,7 +142,8 @@ def draw_grid(
     for row, line in enumerate(lines[first : first + rows], start=1):
         glyph, plain, style = GLYPHS.get(line.status, GLYPHS["waiting"])
         here = first + row - 1 == selected
-        canvas.write(0, row, plain if ascii_only else glyph, INDEX[style])
+        lead = line.mark[:1] or (plain if ascii_only else glyph)
+        canvas.write(0, row, lead, TITLE if line.mark else INDEX[style])
         canvas.write(2, row, cut(line.name, label), TITLE if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)

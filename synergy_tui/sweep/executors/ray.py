@@ -167,8 +167,8 @@ class RayExecutor:
             raise UserError(
                 f"There is no Ray cluster at '{where}' that admits this host: "
                 f"{str(error).splitlines()[0].rstrip('.')}.",
-                hint="Start one with `ray start --head`, or use --ray local; one with a token needs "
-                "the same in ~/.ray/auth_token here.",
+                hint="Start one with `ray start --head`, or use --ray local; one with a token "
+                "needs the same in ~/.ray/auth_token here.",
             ) from error
 
     def _limit(self) -> int:

@@ -17,6 +17,8 @@ from synergy_tui.app.screens.help import HelpScreen
 from synergy_tui.app.screens.log import LogScreen
 from synergy_tui.app.screens.picker import PickerScreen
 from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.session import Mark
+from synergy_tui.app.sidebyside.screen import SideBySideScreen
 from synergy_tui.app.stepper.screen import StepperScreen
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
@@ -96,6 +98,7 @@ async def test_on_all_screens_that_run_a_key_means_one_thing(
             None, LogScreen(app.session), HelpScreen("dashboard", {}), PickerScreen(tmp_path),
             InspectorScreen(app.session, "heads-8"), StepperScreen(app.session),
             SweepScreen(sweep),
+            SideBySideScreen((Mark(four.path),) * 2, ascii_only=False, clock=lambda: 0.0),
         ):  # fmt: skip
             if screen is not None:
                 await app.push_screen(screen)
@@ -146,7 +149,8 @@ def test_a_key_taken_from_another_action_is_warned_of() -> None:
     )
     assert keymap.collisions({"view.overlay": "m", "view.convention": "O"}) == []
     taken = keymap.collisions({"app.theme": "v"})
-    assert [text.partition(":")[0] for text in taken] == ["dashboard", "inspector", "stepper"]
+    screens = ["dashboard", "inspector", "stepper", "sidebyside"]
+    assert [text.partition(":")[0] for text in taken] == screens
     [log] = keymap.collisions({"app.help": "M"})
     assert log.startswith("dashboard, inspector, stepper: M is")
     # Both chosen by the user.

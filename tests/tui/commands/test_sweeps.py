@@ -127,6 +127,16 @@ def test_a_point_is_found_below_its_sweep(call: Call, done: Sweep) -> None:
     assert "sort-s0" in call("show", f"{done.id}/points/sort-s0").stdout
 
 
+def test_a_single_point_is_not_removed(call: Call, done: Sweep) -> None:
+    """Its sweep's plan counts on it: what would be left could not be told from a new point."""
+    point = done.experiment("sort-s0")
+    result = call("rm", "--yes", f"{done.id}/points/sort-s0")
+    assert result.exit_code == 2
+    assert f"sort-s0 is a point of the sweep {done.id}" in result.stderr
+    assert f"synergy rm {done.id}" in result.stderr
+    assert point.state() == "finished"
+
+
 def test_continuing_a_finished_sweep_says_so(call: Call, done: Sweep) -> None:
     result = call("sweep", done.path)
     assert result.exit_code == 0

@@ -21,8 +21,8 @@ from synergy_tui.experiments.experiment import (
     create_experiment,
     find_experiment,
     list_experiments,
-    summary,
 )
+from synergy_tui.experiments.summary import summary
 from synergy_tui.scenario import parse_scenario
 from synergy_tui.sweep.entries import find_entry
 from tests.recordings import SCENARIOS, copy_recording, recording

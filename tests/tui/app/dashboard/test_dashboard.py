@@ -12,14 +12,15 @@ from textual.pilot import Pilot
 
 from synergy_tui.app import keys
 from synergy_tui.app.app import SynergyApp
-from synergy_tui.app.dashboard.screen import DashboardScreen
+from synergy_tui.app.dashboard.screen import DashboardScreen, RunColumn
 from synergy_tui.app.screens.help import HelpScreen
 from synergy_tui.app.screens.log import LogScreen
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.words import measured
 from tests.tui.app import synthetic
-from tests.tui.app.conftest import Opened, screen_lines, screen_text, until
+from tests.tui.app.conftest import Opened, replaying, screen_lines, screen_text, until
 
 LIVE = synthetic.trained(upto=400, layers=2)
 
@@ -345,6 +346,41 @@ async def test_mistakes_in_the_users_keys_are_reported_and_survived(
         messages = [notice.message for notice in pilot.app._notifications]
         assert any("did you mean 'time.play'?" in message for message in messages)
         assert "how soon?" in screen_text(app_of(pilot))
+
+
+async def test_a_filter_leaves_the_runs_that_match(four: Experiment) -> None:
+    async with replaying(four, (200, 60)) as pilot:
+        await pilot.press("slash", *"8 heads")
+        await until(lambda: "1 of 4" in screen_text(pilot.app), pilot)
+        columns = [column for column in pilot.app.screen.query(RunColumn) if column.display]
+        assert len(columns) == 1
+        await pilot.press("enter", "escape")
+        await until(lambda: "heads-1 · 1 head" in screen_text(pilot.app), pilot)
+        assert isinstance(pilot.app.screen, DashboardScreen), "escape undoes one thing"
+
+
+async def test_the_messages_can_be_filtered(opened: Opened) -> None:
+    events = synthetic.trained(upto=40)
+    for place, message in enumerate(("the disk is nearly full", "a probe was late")):
+        events.append({"v": 1, "t": 5.0 + place, "kind": "warning", "message": message})
+    async with opened(events) as pilot:
+        await pilot.press("M")
+        await until(lambda: "a probe was late" in screen_text(pilot.app), pilot)
+        await pilot.press("slash", *"disk")
+        await until(lambda: "a probe was late" not in screen_text(pilot.app), pilot)
+        assert "the disk is nearly full" in screen_text(pilot.app)
+        await pilot.press("escape")
+        await until(lambda: "a probe was late" in screen_text(pilot.app), pilot)
+
+
+async def test_a_run_is_marked_with_the_step_that_the_cursor_is_at(four: Experiment) -> None:
+    async with replaying(four, (120, 40)) as pilot:
+        app = pilot.app
+        await pilot.press("t")
+        await pilot.press("[", "t")
+        assert [(mark.run, mark.step) for mark in app.marks] == [("heads-1", None), ("heads-1", 20)]
+        await pilot.press("c")
+        await until(lambda: "the same run at two steps" in screen_text(app), pilot)
 
 
 async def test_the_crosshair_reads_every_run_and_is_put_aside(opened: Opened) -> None:
