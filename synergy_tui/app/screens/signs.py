@@ -20,6 +20,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("● ✓ ! ✗ ■", "runs, finished, finished but not as expected, failed, stopped", _LISTS),
     ("· • ●", "one, two, more seeds at a place of the scale", ("sweep",)),
     ("▁ … █", "a curve: its lowest and highest value", ("sweep",)),
+    ("▁ … █", "the last minutes, up to all of one core or to the most", ("dashboard",)),
     ("– ·", "unknown, or not measured yet", _EVERY),
     ("…", "cut short: there is more than there is room for", _EVERY),
     ("▸", "what is selected, and what the keys act on", _PANELS),

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from textual.pilot import Pilot
 
+from synergy_tui.app import themes
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.experiments.experiment import Experiment
@@ -103,6 +104,8 @@ async def replaying(
     """The app on an experiment, read to its end."""
     options.setdefault("keymap", {})
     options.setdefault("ascii_only", False)
+    # Whatever colours the terminal has in which the tests run.
+    options.setdefault("theme", themes.DEFAULT)
     app = SynergyApp(experiment, mode="replay", **options)
     async with app.run_test(size=size) as pilot:
         await read_to_the_end(app, pilot)
@@ -137,6 +140,8 @@ def opened(tmp_path: Path) -> Opened:
         recording = Recording(folder, condition)
         options.setdefault("keymap", {})
         options.setdefault("ascii_only", False)
+    # Whatever colours the terminal has in which the tests run.
+    options.setdefault("theme", themes.DEFAULT)
         options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
