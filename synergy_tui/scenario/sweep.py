@@ -80,7 +80,7 @@ class SweepTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Annotated[int, Field(ge=0)]] = Field(
         default=1, description="How many seeds (0, 1, …), or the seeds themselves."
     )
     tasks: list[str] = Field(default=[], description="Tasks to train on.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -138,6 +139,16 @@ def test_a_gpu_whose_kernels_fail_is_found() -> None:
             raise RuntimeError("CUDA error: no kernel image\nmore")
 
     assert machine._gpu_problem(Fake, 0, "9.0") == "CUDA error: no kernel image"
+
+
+def test_the_kernel_cache_is_the_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synergy_engine.kernels import dense
+
+    used = next(each for each in vars(dense).values() if hasattr(each, "stats"))
+    found = machine._numba()
+    assert found.data["cache"] == used.stats.cache_path
+    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: str(Path(used.stats.cache_path)))
+    assert "NUMBA_CACHE_DIR" in machine._numba().advice
 
 
 def test_every_extra_that_users_may_add_is_looked_for() -> None:
