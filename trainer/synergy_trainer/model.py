@@ -157,7 +157,10 @@ class ModelStack:
         banks = [self.banks[name][model].detach().cpu().numpy() for name in names]
         slices = np.reshape(banks, (len(banks), self.shape.embed, self.heads[model], -1))
         norms = np.sqrt(np.square(slices, dtype=np.float64).sum(axis=(1, 3)))
-        weights: NDArray[np.float64] = norms / norms.sum(axis=1, keepdims=True)
+        total = norms.sum(axis=1, keepdims=True)
+        weights = np.full_like(norms, 1 / norms.shape[1])  # where nothing is projected
+        with np.errstate(invalid="ignore"):  # of parameters that are not finite
+            np.divide(norms, total, out=weights, where=total != 0)
         return weights
 
     def logits(
