@@ -56,6 +56,11 @@ def screen_text(app: SynergyApp) -> str:
     return "\n".join(screen_lines(app))
 
 
+def said(app: SynergyApp) -> str:
+    """What was said to the user: in the bar of keys or, where it does not fit there, beside it."""
+    return "\n".join([screen_text(app), *(notice.message for notice in app._notifications)])
+
+
 async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 400) -> None:
     """Let the app work until ``condition`` holds."""
     for _ in range(tries):
