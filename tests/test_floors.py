@@ -48,7 +48,7 @@ FLOORS = {
     """,
     "synergy_tui": """
         errors words claims
-        console drawing files streams
+        console drawing files login streams
         machine scenario
         experiments
         running

@@ -2,13 +2,13 @@ from .analysis.analysis import (
     Analysis as Analysis,
     analyze as analyze,
     analyze_batch as analyze_batch,
-    overall as overall,
     warm_up as warm_up,
 )
 from .analysis.batch import Headline as Headline, headline as headline
 from .analysis.bounds import Bound as Bound, bounds as bounds
 from .analysis.convention import CONVENTIONS as CONVENTIONS, Convention as Convention
 from .analysis.layers import layered as layered
+from .analysis.means import overall as overall
 from .analysis.pooling import pool as pool
 from .analysis.why import why as why, why_batch as why_batch
 from .errors import (

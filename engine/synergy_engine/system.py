@@ -45,6 +45,9 @@ class MultiHeadSystem:
     order
         (n,) int64: the number of each node in the list it was read from, where reading put nodes
         in topological order (`engine.read_graph`); ``None`` where the two agree.
+    learned_sinks
+        Whether rows are not all that a node hears: a learned sink before node 0 has the rest. It
+        is only heard, and is neither among the nodes nor in any measure.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class MultiHeadSystem:
     weights_label: str
     names: tuple[str, ...] | None = None
     order: Ints | None = None
+    learned_sinks: bool = False
 
     @classmethod
     def from_attention(
@@ -75,7 +79,7 @@ class MultiHeadSystem:
         attention: npt.ArrayLike,
         weights: str | npt.ArrayLike = "uniform",
         *,
-        rows: Literal["check", "normalise", "any"] = "check",
+        rows: Literal["check", "normalise", "any", "sinks"] = "check",
         tolerance: float = validation.ROW_SUM_TOLERANCE,
         names: Sequence[str] | None = None,
         weights_label: str | None = None,
@@ -94,13 +98,14 @@ class MultiHeadSystem:
             ``"uniform"`` or H numbers >= 0, which are normalised to sum to one.
         rows
             What to do about row sums: ``"check"`` (refuse when one is off by more than
-            ``tolerance``), ``"normalise"`` or ``"any"``.
+            ``tolerance``), ``"normalise"``, ``"any"``, or ``"sinks"``: they are at most one, and
+            `learned_sinks` have the rest.
         names
             One name for each node.
         weights_label
             Overrides the label of the weights, for instance ``"learned"``.
         """
-        choose("rows", rows, ("check", "normalise", "any"))
+        choose("rows", rows, validation.ROWS)
         heads = validation.dense_heads(attention, rows=rows, tolerance=tolerance)
         if heads.ndim == 2:
             heads = heads[None]
@@ -116,6 +121,7 @@ class MultiHeadSystem:
             weights=validation.head_weights(weights, heads.shape[0]),
             weights_label=label,
             names=validation.node_names(names, heads.shape[-1]),
+            learned_sinks=rows == "sinks",
         )
 
     @classmethod

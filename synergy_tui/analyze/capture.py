@@ -17,11 +17,10 @@ import numpy as np
 import torch  # noqa: TID253  (this module is imported with a model only)
 from torch.overrides import TorchFunctionMode  # noqa: TID253
 
+from synergy_tui.analyze.projections import PROJECTIONS, find_projection, norms, shares
 from synergy_tui.analyze.queries import Queries
 from synergy_tui.errors import UserError
 
-# Names of the matrix that mixes the heads' outputs: Llama, GPT-2, OPT, BERT, T5 and relatives.
-PROJECTIONS = ("o_proj", "c_proj", "out_proj", "dense", "wo", "o", "attn_out", "out_lin")
 # Enough tokens for attention to the future to show.
 _PROBED = 4
 
@@ -32,9 +31,10 @@ class Layer:
 
     number: int  # from 1, counting all blocks of the model
     module: str  # its name in the model
-    attention: np.ndarray  # (B, H, n, n) float32
+    attention: np.ndarray  # (B, H, n, n) float32; past an input's own tokens, whatever it is
     projection: np.ndarray | None  # (H,) share of the output projection's norm
     output: np.ndarray | None  # (H,) measured share of the layer's output
+    sinks: bool  # rows sum to less than one: learned sinks have the rest
 
 
 @dataclass(frozen=True)
@@ -208,11 +208,15 @@ def plan(model: Any, ids: torch.Tensor, name: str) -> Plan:
 def capture(
     model: Any,
     ids: torch.Tensor,
+    own: torch.Tensor,
     plan: Plan,
     hear: Callable[[Layer], None],
     wanted: Callable[[Place], bool] = lambda place: True,
 ) -> Any:
-    """Run the model on ids (B, n), call ``hear`` with each layer, and return the model's output."""
+    """Run the model on ids (B, n), call ``hear`` with each layer, and return the model's output.
+
+    ``own`` (B, n) says which ids are an input's own; others follow these, so that none hears them.
+    """
     waiting = list(plan.places)
 
     def take(
@@ -230,16 +234,19 @@ def capture(
                 number,
                 name,
                 attention.float().cpu().numpy(),
-                None if projection is None else _norms(projection),
-                _contributions(projection, mixed),
+                None if projection is None else norms(projection),
+                _contributions(projection, mixed, own),
+                sinks=isinstance(getattr(module, "sinks", None), torch.Tensor),
             )
         )
 
     with _Watch(model, ids.shape[1], take)(fused=plan.fused), torch.inference_mode():
-        return call(model, ids, plan.extra)
+        return call(model, ids, plan.extra, own)
 
 
-def call(model: Any, ids: torch.Tensor, extra: dict[str, Any]) -> Any:
+def call(
+    model: Any, ids: torch.Tensor, extra: dict[str, Any], own: torch.Tensor | None = None
+) -> Any:
     """Run a model on token ids; the encoder of an encoder-decoder reads the same, or silence."""
     accepted = inspect.signature(model.forward).parameters
     given: dict[str, Any] = {"use_cache": False, **extra}
@@ -251,53 +258,27 @@ def call(model: Any, ids: torch.Tensor, extra: dict[str, Any]) -> Any:
             shape = (len(ids), config.num_mel_bins, 2 * config.max_source_positions)
             given["input_features"] = torch.zeros(shape, dtype=model.dtype, device=ids.device)
             return model(**given)
+        if own is not None:
+            given["attention_mask"] = own.long()  # the encoder's, which hears what follows
     return model(input_ids=ids, **given)
 
 
-def find_projection(model: Any, name: str, heads: int) -> torch.Tensor | None:
-    """Return (H, d, outputs): each head's slice of the output projection of an attention module.
-
-    It is looked for in the module, then beside it (BERT keeps it there). ``None`` unless exactly
-    one is found: a guess would be worse than uniform.
-    """
-    parent = name.rpartition(".")[0]
-    for place in (name, parent) if "att" in parent.rpartition(".")[2].lower() else (name,):
-        found = [
-            module
-            for own, module in model.get_submodule(place).named_modules()
-            if own.rpartition(".")[2] in PROJECTIONS
-            and getattr(getattr(module, "weight", None), "ndim", 0) == 2
-        ]
-        if len(found) == 1:
-            weight = found[0].weight.detach().float()
-            # GPT-2 keeps its matrices as (inputs, outputs), torch's Linear as (outputs, inputs).
-            columns = weight if type(found[0]).__name__ == "Conv1D" else weight.T
-            return None if len(columns) % heads else columns.reshape(heads, -1, columns.shape[1])
-    return None
-
-
-def _norms(projection: torch.Tensor) -> np.ndarray | None:
-    return _shares(torch.linalg.vector_norm(projection, dim=(1, 2)))
-
-
 def _contributions(
-    projection: torch.Tensor | None, mixed: torch.Tensor | None
+    projection: torch.Tensor | None, mixed: torch.Tensor | None, own: torch.Tensor
 ) -> np.ndarray | None:
     """Return each head's share (H,) of the norms that heads add to the layer's output.
 
-    The norm is Frobenius's over all inputs and positions, of what a head's slice of the projection
-    makes of what the head heard.
+    The norm is Frobenius's over all inputs and their own positions, of what a head's slice of the
+    projection makes of what the head heard.
     """
     if projection is None or mixed is None:
         return None
     heads, width, _ = projection.shape
     if mixed.shape[-1] != heads * width:
         return None
-    split = mixed.detach().float().reshape(-1, heads, width)
-    norms = [torch.linalg.vector_norm(split[:, head] @ projection[head]) for head in range(heads)]
-    return _shares(torch.stack(norms))
-
-
-def _shares(norms: torch.Tensor) -> np.ndarray | None:
-    whole = norms.double().cpu().numpy()
-    return whole / whole.sum() if whole.sum() > 0 else None
+    split = mixed.detach().float().reshape(*own.shape, heads, width)[own]
+    return shares(
+        torch.stack(
+            [torch.linalg.vector_norm(split[:, head] @ projection[head]) for head in range(heads)]
+        )
+    )

@@ -39,19 +39,27 @@ class Loaded:
 
     name: str
     model: Any
-    ids: torch.Tensor  # (B, n)
+    ids: torch.Tensor  # (B, n); what follows an input's own tokens is not its own
+    lengths: tuple[int, ...]  # (B,) how many are
     plan: Plan
     labels: tuple[str, ...] | None  # the tokens, of a single input
     exact: bool  # whether rows of attention sum to one as float32 does
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def own(self) -> torch.Tensor:
+        """(B, n) which ids are an input's own."""
+        import torch
+
+        places = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return places < torch.tensor(self.lengths, device=self.ids.device)[:, None]
 
 
 def load(directory: Path, reading: Reading) -> Loaded:
     """Load a model as ``save_pretrained`` writes it, and what it is to read.
 
     Weights are read from safetensors only, so that loading runs no code of the model's author.
-    Texts are cut to the shortest of them (or to ``length`` tokens), so that layers compare. A
-    `UserError` says what cannot be read or measured.
+    A `UserError` says what cannot be read or measured.
     """
     transformers = require("transformers", "hf")
     import torch
@@ -66,22 +74,26 @@ def load(directory: Path, reading: Reading) -> Loaded:
         directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
     )
     ids, labels = _inputs(directory, reading)
-    lengths = [len(each) for each in ids]
-    count = min(*lengths, reading.length or lengths[0])
-    if count < 2:
+    cut = reading.length is not None and max(map(len, ids)) > reading.length
+    ids = [each[: reading.length] for each in ids]
+    lengths = tuple(map(len, ids))
+    count = max(lengths)
+    if min(lengths) < 2:
         raise UserError("A text of fewer than two tokens has no information to follow.")
     text_config = config.get_text_config(decoder=True)
     _require_context(directory, text_config, count)
     size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
     model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
     most = model.get_input_embeddings().weight.shape[0]
-    wrong = [token for each in ids for token in each[:count] if not 0 <= token < most]
+    wrong = [token for each in ids for token in each if not 0 <= token < most]
     if wrong:
         raise UserError(
             f"{directory}: token {wrong[0]} is outside the model's embedding of {most} tokens.",
             hint="The tokenizer belongs to another model, or the ids do.",
         )
-    chosen = torch.tensor([each[:count] for each in ids], device=reading.device)
+    # What follows a text is heard by none of its tokens, so it may be anything.
+    padded = [each + each[-1:] * (count - len(each)) for each in ids]
+    chosen = torch.tensor(padded, device=reading.device)
     found = plan(model, chosen, str(directory))
     _require_memory(size, count, fused=found.fused)
     notes = []
@@ -89,8 +101,8 @@ def load(directory: Path, reading: Reading) -> Loaded:
         shown = " ".join(labels[:40])
         notes.append(f"tokens: {shown}")
         labels = labels[:count] if len(ids) == 1 else None
-    if count < max(lengths):
-        notes.append(f"inputs cut to {count} tokens")
+    if cut:
+        notes.append(f"texts cut to {reading.length} tokens")
     if getattr(config, "is_encoder_decoder", False):
         hears = "silence" if model.main_input_name == "input_features" else "the same text"
         notes.append(f"the decoder's own attention; the encoder reads {hears}")
@@ -101,7 +113,7 @@ def load(directory: Path, reading: Reading) -> Loaded:
     exact = found.fused or reading.dtype == "float32"
     if not exact:
         notes.append(f"attention was computed in {reading.dtype}; rows are divided by their sums")
-    return Loaded(str(directory), model, chosen, found, labels, exact, tuple(notes))
+    return Loaded(str(directory), model, chosen, lengths, found, labels, exact, tuple(notes))
 
 
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -217,27 +229,3 @@ def read_texts(files: Sequence[Path]) -> tuple[str, ...]:
             raise UserError(f"--text-file {file} contains no text.")
         found.append(text)
     return tuple(found)
-
-
-def projection_norms(model: Any, layers: int, heads: int) -> np.ndarray | None:
-    """Return (L, H): L2 norms of each head's slice of the output projection, normalised.
-
-    ``None`` unless one projection per layer is found: a guess would be worse than uniform.
-    """
-    import numpy as np
-
-    from synergy_tui.analyze.capture import PROJECTIONS
-
-    found = []
-    for name, module in model.named_modules():
-        parent, _, own = name.lower().rpartition(".")
-        if own not in PROJECTIONS or not ("attn" in parent or "attention" in parent):
-            continue
-        weight = module.weight.detach().float().cpu().numpy()
-        # GPT-2 keeps its matrices as (inputs, outputs), torch's Linear as (outputs, inputs).
-        columns = weight if type(module).__name__ == "Conv1D" else weight.T
-        if columns.shape[0] % heads:
-            return None
-        norms = np.linalg.norm(columns.reshape(heads, -1), axis=1)
-        found.append(norms / norms.sum())
-    return np.stack(found).astype(np.float64) if len(found) == layers else None

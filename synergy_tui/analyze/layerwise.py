@@ -49,7 +49,7 @@ class Notebook:
         for line in lines[:-1]:  # what follows the last newline was cut off
             try:
                 kept = orjson.loads(line)
-                key, layer, records = kept["key"], kept["layer"], kept["records"]
+                key, layer, records = kept["key"], int(kept["layer"]), list(kept["records"])
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"--resume {self.path}: it is not a file of finished layers.",
@@ -112,6 +112,7 @@ def measure_model(
     output = capture(
         loaded.model,
         loaded.ids,
+        loaded.own,
         loaded.plan,
         hear,
         wanted=lambda place: place.number not in notebook.layers,
@@ -124,6 +125,12 @@ def measure_model(
         records = _all_at_once(loaded, kept, options)
     else:
         records = gather([notebook.layers[place.number] for place in places])
+    if "learned_sink" in records[-1]:
+        share = records[-1]["learned_sink"]["share"]
+        notes.append(
+            f"learned sinks, nodes before token 0 that are only heard: {share:.0%} of attention "
+            "goes to them, and no measure counts it"
+        )
     return Measured(records, tuple(notes), _loss(loaded, output))
 
 
@@ -134,8 +141,9 @@ def _loss(loaded: Loaded, output: Any) -> float | None:
     logits = getattr(output, "logits", None)
     if logits is None or logits.shape[:2] != loaded.ids.shape:
         return None
-    predicted = logits[:, :-1].float().flatten(0, 1)
-    return float(torch.nn.functional.cross_entropy(predicted, loaded.ids[:, 1:].flatten()))
+    known = loaded.own[:, 1:]
+    predicted, true = logits[:, :-1][known].float(), loaded.ids[:, 1:][known]
+    return float(torch.nn.functional.cross_entropy(predicted, true))
 
 
 def gather(layers: list[list[Record]]) -> list[Record]:
@@ -185,16 +193,17 @@ def _source(loaded: Loaded, layers: list[Layer], options: Options) -> tuple[Sour
         options = replace(options, weights="learned")
     one = len(layers) == 1  # which needs no copy
     attention = layers[0].attention[:, None] if one else np.stack([x.attention for x in layers], 1)
+    sinks = any(layer.sinks for layer in layers)
     if not loaded.exact:
-        attention = attention / attention.sum(-1, keepdims=True)
-    # Softmax in float32 leaves rows at one, but for what learned sinks take (GPT-OSS).
-    sinks = loaded.exact and attention.sum(-1, dtype=np.float64).min() < 0.999
+        sums = attention.sum(-1, keepdims=True)
+        attention = attention / (np.maximum(sums, 1) if sinks else sums)
     source = Source(
         loaded.name,
         attention,
         np.stack([share for share in shares if share is not None]) if known else None,
         rows="sinks" if sinks else "check",
         labels=loaded.labels,
+        lengths=np.array(loaded.lengths) if len(set(loaded.lengths)) > 1 else None,
     )
     return source, options
 
@@ -248,7 +257,8 @@ def _key(loaded: Loaded, options: Options) -> str:
         for path in sorted(Path(loaded.name).glob("*"))
         if path.name == "config.json" or path.suffix == ".safetensors"
     ]
-    text = "\n".join([*said, repr(options), repr(loaded.ids.tolist()), str(loaded.model.dtype)])
+    text = "\n".join([*said, repr(options), repr(loaded.ids.tolist()), repr(loaded.lengths)])
+    text += str(loaded.model.dtype)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -101,32 +101,12 @@ def _parts(source: Source) -> list[np.ndarray]:
 
 
 def _refuse_unmeasurable(source: Source, options: Options) -> None:
-    """Say what cannot be asked of inputs of different lengths, or where there are learned sinks."""
-    by_all = [("--gamma", bool(options.gammas))]
-    if source.lengths is not None:
-        _refuse(
-            by_all,
-            f"{source.name} has inputs of different lengths",
-            "Give one length: --range a:b.",
+    """Say what cannot be asked of inputs of different lengths."""
+    if source.lengths is not None and options.gammas:
+        raise UserError(
+            f"{source.name} has inputs of different lengths: --gamma cannot be measured.",
+            hint="Give one length: --range a:b.",
         )
-    if source.rows == "sinks":
-        beyond = [
-            *by_all,
-            ("--why", options.why),
-            ("--top-paths", bool(options.top_paths or options.source is not None)),
-            ("--weights optimal", options.weights == "optimal"),
-        ]
-        _refuse(
-            beyond,
-            f"{source.name} has learned sinks, which are in no row",
-            "Leave it out, or divide the sinks away with --renormalise.",
-        )
-
-
-def _refuse(asked: list[tuple[str, bool]], because: str, hint: str) -> None:
-    for option, given in asked:
-        if given:
-            raise UserError(f"{because}: {option} cannot be measured.", hint=hint)
 
 
 def _renumbered(record: dict[str, Any], listing: Listing) -> dict[str, Any]:
@@ -144,7 +124,7 @@ def _layers(source: Source, options: Options, rows: Rows) -> list[MultiHeadSyste
         assert source.attention is not None
         systems = [
             engine.MultiHeadSystem.from_attention(
-                layer, rows="any" if rows == "sinks" else rows, names=Listing.of(source).own_names()
+                layer, rows=rows, names=Listing.of(source).own_names()
             )
             for layer in _parts(source)[0][0]
         ]
@@ -196,7 +176,8 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
 def given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
-        weights = np.asarray(read_numbers(given, float), dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            weights = np.asarray(read_numbers(given, float), dtype=np.float64)
         if weights.ndim != 2:
             raise ValueError("neither one row of numbers nor one row per layer")
         return weights

@@ -183,11 +183,14 @@ def _keep(
     records: Sequence[dict[str, Any]],
 ) -> str | None:
     """Keep the first input's attention for the app, where it is small and heads are as many."""
-    if not layers or len({layer.attention.shape[1] for layer in layers}) > 1:
+    heads = {layer.attention.shape[1] for layer in layers}
+    # The app divides rows by their sums, which learned sinks are part of.
+    if len(heads) != 1 or any(layer.sinks for layer in layers):
         return None
+    own = loaded.lengths[0]
     snapshot = Snapshot(
         _key(name, step),
-        np.stack([layer.attention[:1] for layer in layers], axis=1),
+        np.stack([layer.attention[:1, :, :own, :own] for layer in layers], axis=1),
         np.array([record["head_weights"] for record in records[: len(layers)]]),
         names=loaded.labels or (),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 
@@ -29,6 +29,26 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 _CONVENTIONS = get_args(ConventionName)
 GAMMAS = ("half", "one", "norm")
+
+
+# Columns of the table of layers that a narrow terminal does without, the first ones first.
+_SPARE = (
+    "mean L1\nmixing",
+    "median\narrival",
+    "best\nhead",
+    "fidelity\nx nodes",
+    "diver-\nsity",
+    "held-out\namplif.",
+    "mixing\ngain",
+)
+
+
+class Shown(NamedTuple):
+    """How what was measured is printed."""
+
+    as_json: bool
+    details: bool
+    wide: bool
 
 
 class Gamma(click.ParamType):
@@ -153,6 +173,9 @@ class Gamma(click.ParamType):
     "the residual path keeps the rest; may be repeated.  [default with --why: half]",
 )
 @click.option("--details", is_flag=True, help="Also print every head and every bound.")
+@click.option(
+    "--wide", is_flag=True, help="All columns of the table of layers, also on a narrow terminal."
+)
 @json_option
 def command(
     files: tuple[Path, ...],
@@ -160,15 +183,16 @@ def command(
     together: bool,
     conventions: tuple[str, ...],
     details: bool,
+    wide: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
     """Measure how soon and how clearly information reaches the sink, in what you already have.
 
-    FILE is attention (.npy, .npz, .safetensors, torch.save: (n,n), (H,n,n), (L,H,n,n),
-    (B,L,H,n,n), or (B,H,n,n) of each layer; rows are queries), a graph (GraphML, GML, node-link
-    JSON, edge list, Matrix Market), or a Transformer checkpoint (Synergy's own, or those published
-    with arXiv 2507.02944).
+    FILE is attention (.npy, .npz, .safetensors, torch.save: (n,n), (H,n,n), (B,H,n,n) of each
+    layer, or with --axes (L,H,n,n), (L,B,H,n,n) and others; rows are queries), a graph (GraphML,
+    GML, node-link JSON, edge list, Matrix Market), or a Transformer checkpoint (Synergy's own, or
+    those published with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
     With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
@@ -194,11 +218,12 @@ def command(
     )
     chosen = _CONVENTIONS if "all" in conventions else (conventions or ("theory",))
     options = Options(conventions=chosen, **given)
+    shown = Shown(as_json, details, wide)
     with as_user_errors():
         for each in _sources(files, inputs, together):
-            _measure(each, options, details=details, as_json=as_json)
+            _measure(each, options, shown)
         for records, notes in asked.measure(model, ids, options):
-            _print(records, notes, details=details, as_json=as_json)
+            _print(records, notes, shown)
 
 
 def _sources(files: tuple[Path, ...], inputs: Inputs, joined: bool) -> list[Source]:
@@ -212,24 +237,22 @@ def _sources(files: tuple[Path, ...], inputs: Inputs, joined: bool) -> list[Sour
     return [together(found)] if joined and found else found
 
 
-def _measure(source: Source, options: Options, *, details: bool, as_json: bool) -> None:
+def _measure(source: Source, options: Options, shown: Shown) -> None:
     from synergy_tui.analyze.measure import measure
 
     with as_user_errors(source.name):
-        _print(measure(source, options), source.notes, details=details, as_json=as_json)
+        _print(measure(source, options), source.notes, shown)
 
 
-def _print(
-    records: Iterable[Record], notes: Sequence[str], *, details: bool, as_json: bool
-) -> None:
-    if as_json:
+def _print(records: Iterable[Record], notes: Sequence[str], shown: Shown) -> None:
+    if shown.as_json:
         for record in records:
             echo(json_line(record))
     else:
-        _show(list(records), notes, details=details)
+        _show(list(records), notes, shown)
 
 
-def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> None:
+def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None:
     """Print the analyses of one source, one convention after another, on stdout."""
     first = records[0]
     inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
@@ -245,27 +268,28 @@ def _show(records: Sequence[Record], notes: Sequence[str], *, details: bool) -> 
             f"convention {convention}: combine {same[0]['combine']}, {same[0]['weights']} head "
             f"weights, ε = {same[0]['epsilon']:g}, sink {same[0]['sink']}"
         )
-        _layers(same)
+        _layers(same, wide=shown.wide)
         _sinks(same[-1])
         layers = [record for record in same if record["layer"] != "overall"]
-        if details:
+        if shown.details:
             _heads(layers)
-        print_reasons(layers, details=details)
+        print_reasons(layers, details=shown.details)
         print_layered(same[-1])
-        _bounds(layers, details=details)
+        _bounds(layers, details=shown.details)
         _paths(layers)
 
 
-def _layers(records: Sequence[Record]) -> None:
+def _layers(records: Sequence[Record], *, wide: bool) -> None:
     """How soon, how clearly, and what the heads do together."""
     layers = [record for record in records if record["layer"] != "overall"]
     shown = records if len(layers) > 1 else layers
     several = records[0]["inputs"] > 1
-    print_table(
+    capped = f"capped\nat {number(records[0]['mixing'].get('hitting_time_cap'))}"
+    left_out = print_table(
         [
             "layer",
             "steps\nto sink",
-            f"capped\nat {number(records[0]['mixing'].get('hitting_time_cap'))}",
+            capped,
             "median\narrival",
             "mixing\ntime",
             "mean L1\nmixing",
@@ -301,7 +325,10 @@ def _layers(records: Sequence[Record]) -> None:
             ]
             for record in shown
         ],
+        spare=() if wide else (capped, *_SPARE),
     )
+    if left_out:
+        echo(f"left out of a narrow terminal: {', '.join(left_out)} (--wide shows all)")
     lost = {
         node
         for record in layers

@@ -121,15 +121,18 @@ def whole_option(
     )
 
 
-def run_options(function: Any) -> Any:
-    """Decorate a command that runs an experiment, with the app or without it."""
-    for option in (
-        ascii_option,
-        timeout_option,
-        device_option,
-        quiet_option,
-        json_option,
-        no_ui_option,
-    ):
-        function = option(function)
-    return function
+def with_options(*options: Any) -> Any:
+    """Return a decorator that gives a command these options, listed in this order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+run_options = with_options(
+    no_ui_option, json_option, quiet_option, device_option, timeout_option, ascii_option
+)
+"""Options of a command that runs an experiment, with the app or without it."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from synergy_tui.commands.arguments import device_option, out_option, whole_option
+from synergy_tui.commands.arguments import device_option, out_option, whole_option, with_options
 from synergy_tui.errors import UserError, as_user_errors
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from synergy_tui.analyze.layerwise import Record, Tick
     from synergy_tui.analyze.measure import Options
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
+model_options = with_options(
     click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated."),
     click.option(
         "--text-file",
@@ -64,13 +62,6 @@ _OPTIONS = (
         "layers.0.q, layers.0.k …; (H,n,d), after rotary positions.",
     ),
 )
-
-
-def model_options(command: F) -> F:
-    """Add the options."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,15 @@ def print_table(
     *,
     left: int = 1,
     wrap: Sequence[str] = (),
+    spare: Sequence[str] = (),
     err: bool = False,
-) -> None:
+) -> list[str]:
     """Print a table; on a terminal too narrow for it, with its rows as columns.
 
     Cells are shown `clean`. The first ``left`` columns contain words (left-aligned), the others
-    numbers. Columns whose
-    heading is in ``wrap`` may wrap; the others are never cut. A line break in a heading is kept
-    where there is room for a table. ``err`` prints on stderr.
+    numbers. Columns whose heading is in ``wrap`` may wrap; the others are never cut. Those in
+    ``spare`` are left out of a terminal too narrow for them, the first ones first, and returned. A
+    line break in a heading is kept where there is room for a table. ``err`` prints on stderr.
     """
     from rich import box
     from rich.table import Table
@@ -55,12 +56,24 @@ def print_table(
     stream = sys.stderr if err else sys.stdout
     room = shutil.get_terminal_size().columns
     if stream.isatty() and sum(widths) + 3 * len(widths) > room:
-        headings = [heading.replace("-\n", "").replace("\n", " ") for heading in columns]
+        present = [heading for heading in spare if heading in columns]
+        if present:
+            place = columns.index(present[0])
+            fewer = [[*row[:place], *row[place + 1 :]] for row in rows]
+            others = [*columns[:place], *columns[place + 1 :]]
+            left_out = print_table(others, fewer, left=left, wrap=wrap, spare=present[1:], err=err)
+            return [_in_one_line(present[0]), *left_out]
+        headings = list(map(_in_one_line, columns))
         _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
-        return
+        return []
     for row in rows:
         table.add_row(*row)
     _print_rich(table, err)
+    return []
+
+
+def _in_one_line(heading: str) -> str:
+    return heading.replace("-\n", "").replace("\n", " ")
 
 
 def _print_turned(

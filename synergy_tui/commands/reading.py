@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from synergy_tui.commands.arguments import with_options
 
 NAMES = (
     "axes", "mask", "lengths", "span", "sink", "labels", "learned_sinks", "undirected",
@@ -16,12 +14,12 @@ NAMES = (
 )  # fmt: skip
 """Parameters of the command that these options are."""
 
-_OPTIONS = (
+reading_options = with_options(
     click.option(
         "--axes",
         metavar="L,B,H,n,n",
         help="What the axes of attention are: B inputs, L layers, H heads, queries, keys.  "
-        "[default: guessed, and said]",
+        "[default: by the file's names and padding, and said; refused where two fit]",
     ),
     click.option(
         "--mask",
@@ -64,10 +62,3 @@ _OPTIONS = (
         help="What rows of graph matrices are (networkx: senders).",
     ),
 )
-
-
-def reading_options(command: F) -> F:
-    """Add the options."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command

@@ -98,6 +98,11 @@ class Sinks(TypedDict):
     fidelity_amplification: Number
 
 
+class LearnedSink(TypedDict):
+    share: Share
+    per_head: list[Share]
+
+
 class Arrival(TypedDict):
     steps: list[Count]
     mean: NotRequired[list[Share]]
@@ -192,6 +197,7 @@ class Analysis(TypedDict):
     module: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]
     arrival: NotRequired[Arrival]
+    learned_sink: NotRequired[LearnedSink]
     sinks: NotRequired[Sinks]
     intervals: NotRequired[dict[str, Interval]]
     per_input: NotRequired[PerInput]

@@ -85,7 +85,9 @@ def encode(event: Mapping[str, Any]) -> bytes:
     except TypeError:
         # Integers beyond 64 bits, and halves of surrogate pairs (file names that are not UTF-8).
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return "".join(map(_printable, text)).encode() + b"\n"
+    if not text.isprintable():
+        text = "".join(map(_printable, text))
+    return text.encode() + b"\n"
 
 
 def _printable(character: str) -> str:

@@ -105,11 +105,13 @@ class Experiment:
         return load_scenario(self.scenario_path)
 
     def fold(self) -> ExperimentState:
-        """Read the whole log into a state."""
+        """Read the whole log into a state; runs whose process died without ending them stopped."""
         from synergy_tui.experiments.state import ExperimentState
 
         state = ExperimentState.read(self.events_path)
         state.id = state.id or self.id
+        if state.live and self.state() == "dead":
+            state.abandon("its process ended without closing the log")
         return state
 
     @cached_property

@@ -289,6 +289,13 @@ class ExperimentState:
         """Whether the log expects more events."""
         return self.status in LIVE
 
+    def abandon(self, reason: str) -> None:
+        """Count runs as stopped that nobody continues, which the log cannot say itself."""
+        self.reason = reason
+        for run in self.runs.values():
+            if run.status == "running":
+                run.status, run.reason, run.ended_at = "stopped", reason, run.step
+
     def apply_all(self, events: Iterable[Event]) -> None:
         """Fold several events, in order; long stretches of training steps are taken at once."""
         stretch: list[Event] = []
@@ -423,6 +430,7 @@ class ExperimentState:
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
                 eval_sequences=event.get("eval_sequences") or 0,
+                loss_error=event.get("loss_error"),
             )
         )
         self._forget_history(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -113,11 +114,15 @@ def load_run(run: LoadedRun, scenario: Scenario) -> Loaded:
 
 
 def _from_tensor(run: LoadedRun) -> Loaded:
-    import synergy_engine as engine
+    from synergy_engine.graphio.attention import Reading, read_tensors
+    from synergy_engine.graphio.tensors import open_tensors
 
     assert run.attention is not None
     require_file(run.attention)
-    read = engine.read_attention(run.attention)
+    file = open_tensors(Path(run.attention))
+    # What scenarios document of four axes, where the file says nothing.
+    metadata = {"axes": "input,layer,head", **file.metadata}
+    read = read_tensors(Path(run.attention), replace(file, metadata=metadata), Reading())
     attention, stored = read.attention, read.head_weights
     if run.heads is not None and attention.shape[2] != run.heads:
         raise UserError(

@@ -84,13 +84,18 @@ class Overview:
             self.machine = str(event.get("machine") or "")
             return
         if kind == "sweep_finished":
-            self.exit_code = int(str(event.get("exit_code") or 0))
+            self.exit_code = _whole(event.get("exit_code"), 0)
             return
         view = self.points.get(str(event.get("point")))
         if view is None:
             return
         if kind == "point_started":
-            view.status, view.attempt = "running", int(str(event.get("attempt") or 1))
+            view.status, view.attempt = "running", _whole(event.get("attempt"), 1)
         elif kind == "point_ended":
             view.status = str(event.get("state"))
             view.reason = str(event.get("reason") or "")
+
+
+def _whole(value: object, default: int) -> int:
+    """A whole number of the sweep's log, which nothing has checked."""
+    return value if type(value) is int else default

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synergy_tui.analyze.huggingface import projection_norms
+from synergy_tui.analyze.projections import projection_norms
 from synergy_tui.experiments.attention import Snapshot
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ from synergy_engine.analysis.batch import (
     Stacks,
     amplification_held_out,
     dense_stacks,
-    fidelities,
+    each_sink,
     interval,
+    learned_sink,
     log_interval,
     log_mean,
     mean,
@@ -32,29 +33,20 @@ from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
 from synergy_engine.analysis.html import analysis_table
 from synergy_engine.analysis.nulls import shuffled_gains
-from synergy_engine.arrays import Floats, Ints, Reals
-from synergy_engine.errors import EngineError, at_least, choose, whole_number
+from synergy_engine.arrays import Floats, Ints
+from synergy_engine.errors import at_least, choose, whole_number
 from synergy_engine.graphio import layouts
 from synergy_engine.measures.diversity import mean_over_pairs
-from synergy_engine.measures.fidelity import TOLERANCE
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.measures.routing import routing_bound, routing_times
 from synergy_engine.measures.sensitivity import sensitivity
 from synergy_engine.operators.stack import COMBINATIONS
 from synergy_engine.system import MultiHeadSystem
-from synergy_engine.validation import as_attention
 
 TIE = 1e-9
 """Amplifications within this of 1 are ties: rounding, not synergy."""
 
 DISTANCES = ("jensen_shannon", "jaccard", "cosine_disagreement")
-RATIOS = (
-    "fidelity_amplification",
-    "fidelity_amplification_held_out",
-    "mixing_gain",
-    "hitting_gain",
-)
-"""Keys of what is averaged by its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +94,10 @@ class Analysis(Mapping[str, Any]):
         Only where asked for (`analyze_batch`). ``shuffled``: ``fidelity_amplification`` and
         ``hitting_gain`` of heads that looked at different inputs, their ``intervals``, and
         ``beyond``, intervals of the ratio of the heads' own gain to it.
+    learned_sink
+        Only where there are learned sinks: the ``share`` of attention that goes to the one of each
+        head under the head weights, and ``per_head``. It stands before node 0 and is only heard;
+        no other measure counts it.
     sinks
         Only where asked for (`analyze_batch`): the last ``k`` positions as sinks in turn, averaged.
         ``minimax``, ``normalised`` and ``fidelity_amplification``, as above.
@@ -170,12 +166,25 @@ def analyze(
     >>> round(found["synergy"]["fidelity_amplification"], 6)
     1.111111
     """
-    options = _options(
-        convention, combine, epsilon, max_steps, horizon, system.nodes if depth is None else depth
+    options = replace(
+        _options(
+            convention,
+            combine,
+            epsilon,
+            max_steps,
+            horizon,
+            system.nodes if depth is None else depth,
+        ),
+        sinks=system.learned_sinks,
     )
     stacks = stacks_of(system, options)
     found = measure(stacks, options)
-    return _analysis(stacks, found, system.weights[None], system.weights_label, options, layer)
+    weights = system.weights[None]
+    analysis = _analysis(stacks, found, weights, system.weights_label, options, layer)
+    if options.sinks:
+        assert system.dense is not None
+        analysis.values_by_name["learned_sink"] = learned_sink(system.dense[None], weights)
+    return analysis
 
 
 def analyze_batch(
@@ -258,41 +267,15 @@ def analyze_batch(
         stacks = dense_stacks(heads, repeated, options)
         measures = measure(stacks, options)
         analysis = _analysis(stacks, measures, repeated, label, options, layer + 1)
+        if options.sinks:
+            analysis.values_by_name["learned_sink"] = learned_sink(heads, repeated)
         if sinks > 1:
-            analysis.values_by_name["sinks"] = _each_sink(heads, repeated, options, sinks)
+            analysis.values_by_name["sinks"] = each_sink(heads, repeated, options, sinks)
         if shuffles and min(heads.shape[:2]) > 1 and not options.convention.published_walk:
             gains = shuffled_gains(heads, repeated, measures, options, shuffles)
             analysis.values_by_name["nulls"] = {"shuffled": gains}
         found.append(analysis)
     return found
-
-
-def _each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[str, Any]:
-    """Fidelity with the last ``k`` positions as sinks in turn: heads (S, H, n, n), (S, H)."""
-    systems, count, nodes = heads.shape[:3]
-    chosen = options.convention
-    heads = as_attention(heads) if chosen.published_walk and not options.sinks else heads
-    clear, normalised, gain = [], [], []
-    ends = range(max(min(2, nodes), nodes - k + 1), nodes + 1)
-    for end in ends:
-        how: dict[str, Any] = {
-            "horizon": options.fidelity_steps(end),
-            "tolerance": -1.0 if chosen.horizon else TOLERANCE,
-            "sink": chosen.sink,
-            "whole": not options.sinks,
-        }
-        cut = np.ascontiguousarray(heads[..., :end, :end])
-        together = fidelities(cut, weights, **how)
-        alone = fidelities(cut.reshape(-1, 1, end, end), np.ones((systems * count, 1)), **how)
-        clear.append(together)
-        normalised.append(end * together)
-        gain.append(log_mean(ratio(together, alone.reshape(systems, count).max(axis=1))))
-    return {
-        "k": len(ends),
-        "minimax": float(np.mean(clear)),
-        "normalised": float(np.mean(normalised)),
-        "fidelity_amplification": log_mean(np.array(gain)),
-    }
 
 
 def _options(
@@ -456,72 +439,6 @@ def _four(crossing: Ints, options: Options) -> dict[str, int | float | str]:
         f"mixing_time_{distance}_{aggregate}": typical(crossing[:, c], options.max_steps)
         for c, (distance, aggregate) in enumerate(MIXING_TIMES)
     }
-
-
-def overall(analyses: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over layers of every number, with the same keys and ``"layer": "overall"``.
-
-    Ratios, and the ends of their intervals, are averaged by their logarithms. What is equal in all
-    layers stays as it is. A time that is censored in one layer is censored; a bound holds when it
-    holds in every layer. Arrival curves are averaged over the steps of the longest. What has no
-    mean over layers is empty: ``per_head``, the ``pairs`` of heads, and the ``argmin`` and ``time``
-    of fidelity where they differ. O(size of the analyses).
-
-    >>> import synergy_engine as engine
-    >>> line = engine.MultiHeadSystem.from_edges([[(0, 1), (1, 2)]])
-    >>> both = [engine.analyze(system, layer=k) for k, system in enumerate([line, line], start=1)]
-    >>> found = engine.overall(both)
-    >>> found["layer"], found["layers"], found["mixing"]["hitting_time_mean"]
-    ('overall', 2, 2.0)
-    """
-    dicts = [dict(analysis) for analysis in analyses]
-    if not dicts:
-        raise EngineError("There are no analyses to take a mean of.")
-    merged: dict[str, Any] = {
-        key: _merge([d[key] for d in dicts])
-        for key in dicts[0]
-        if key not in ("layer", "per_head", "arrival")
-    }
-    for key in ("argmin", "time"):
-        places = {d["fidelity"][key] for d in dicts}
-        merged["fidelity"][key] = places.pop() if len(places) == 1 else None
-    merged["fidelity"]["unreachable"] = sorted(
-        {node for d in dicts for node in d["fidelity"]["unreachable"]}
-    )
-    if len(dicts) > 1:
-        merged["diversity"]["pairs"] = []
-    merged["per_head"] = dicts[0]["per_head"] if len(dicts) == 1 else []
-    steps = max((d["arrival"]["steps"] for d in dicts), key=lambda steps: steps[-1])
-    merged["arrival"] = {"steps": steps} | {
-        name: np.mean(
-            [np.interp(steps, d["arrival"]["steps"], d["arrival"][name]) for d in dicts], axis=0
-        ).tolist()
-        for name in ("mean", "median", "worst")
-    }
-    return {"layer": "overall", "layers": len(dicts)} | {
-        key: merged[key] for key in dicts[0] if key != "layer"
-    }
-
-
-def _merge(values: list[Any], average: Callable[[Floats], float] = mean) -> Any:
-    """Average the values that several layers give for the same key."""
-    first = values[0]
-    if isinstance(first, dict):
-        return {
-            key: _merge([v[key] for v in values], log_mean if key in RATIOS else mean)
-            for key in first
-        }
-    if all(type(v) is type(first) and v == first for v in values):
-        return first
-    if any(isinstance(v, str) for v in values):
-        # A censored time beside known ones, or texts that differ.
-        return next(v for v in values if isinstance(v, str))
-    if isinstance(first, list):
-        same_length = all(len(v) == len(first) for v in values)
-        return [_merge(list(v), average) for v in zip(*values, strict=True)] if same_length else []
-    if any(v is None or isinstance(v, bool) for v in values):
-        return False if False in values else None if None in values else True
-    return average(np.array(values, dtype=float))
 
 
 def warm_up() -> None:

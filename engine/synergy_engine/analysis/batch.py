@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -289,14 +290,15 @@ def headline(
     heads = batch.reshape(-1, count, n, n)
     per_system = np.tile(shares, (inputs, 1))
     if chosen.published_walk:
-        heads = heads if rows == "check" else as_attention(heads)
+        heads = heads if rows in ("check", "sinks") else as_attention(heads)
         mixed = dense.mix(heads, per_system)
         diffusion, walk = DenseStack(mixed), dense.paper_chains(mixed)
         state = Survival.start(walk.count, n, levels=[], of_mean=[], cap=chosen.cap)
         walk.survive(state, chosen.cap)
         hitting = state.capped
     else:
-        diffusion = dense.mixture_stack(heads, per_system, "diffusion")
+        whole = rows != "sinks"
+        diffusion = dense.mixture_stack(heads, per_system, "diffusion", whole=whole)
         walk = dense.mixture_stack(heads, per_system, "walk", combine)
         hitting = walk.hitting().mean(axis=1)
     peaks = run_peaks(
@@ -348,6 +350,43 @@ def fidelities(
     stack = dense.mixture_stack(np.ascontiguousarray(heads), weights, "diffusion", whole=whole)
     state = run_peaks(stack, tolerance=tolerance, horizon=horizon, every_node=False)
     return minima(state, stack, sink).minimax
+
+
+def learned_sink(heads: Reals, weights: Floats) -> dict[str, Any]:
+    """What rows of heads (S, H, n, n) lack of one, by head and under weights (S, H)."""
+    share = 1.0 - heads.sum(axis=-1, dtype=np.float64).mean(axis=-1)
+    return {
+        "share": mean((weights * share).sum(axis=1)),
+        "per_head": [mean(own) for own in share.T],
+    }
+
+
+def each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[str, Any]:
+    """Fidelity with the last ``k`` positions as sinks in turn: heads (S, H, n, n), (S, H)."""
+    systems, count, nodes = heads.shape[:3]
+    chosen = options.convention
+    heads = as_attention(heads) if chosen.published_walk and not options.sinks else heads
+    clear, normalised, gain = [], [], []
+    ends = range(max(min(2, nodes), nodes - k + 1), nodes + 1)
+    for end in ends:
+        how: dict[str, Any] = {
+            "horizon": options.fidelity_steps(end),
+            "tolerance": -1.0 if chosen.horizon else TOLERANCE,
+            "sink": chosen.sink,
+            "whole": not options.sinks,
+        }
+        cut = np.ascontiguousarray(heads[..., :end, :end])
+        together = fidelities(cut, weights, **how)
+        alone = fidelities(cut.reshape(-1, 1, end, end), np.ones((systems * count, 1)), **how)
+        clear.append(together)
+        normalised.append(end * together)
+        gain.append(log_mean(ratio(together, alone.reshape(systems, count).max(axis=1))))
+    return {
+        "k": len(ends),
+        "minimax": float(np.mean(clear)),
+        "normalised": float(np.mean(normalised)),
+        "fidelity_amplification": log_mean(np.array(gain)),
+    }
 
 
 def typical(times: Ints, max_steps: int) -> int | float | str:

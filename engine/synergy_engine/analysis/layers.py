@@ -65,11 +65,12 @@ def layered(
     half 1 0.111111 0.6667
     """
     heads, _, _ = network(attention, weights, rows)
+    checked = "sinks" if rows == "sinks" else "any"
     found = []
     for gamma in gammas:
         value = _value(gamma, norms)
-        clear = layered_fidelity(heads, weights, gamma=value, sink=sink, k=k, rows="any")
-        gain = layered_synergy(heads, weights, gamma=value, rows="any")
+        clear = layered_fidelity(heads, weights, gamma=value, sink=sink, k=k, rows=checked)
+        gain = layered_synergy(heads, weights, gamma=value, rows=checked)
         # Where nothing arrives there is nothing to share.
         heard = clear.minimax > 0 if (clear.minimax > 0).any() else slice(None)
         shares, skip = clear.heads[heard].mean(axis=0), clear.skip[heard].mean(axis=0)

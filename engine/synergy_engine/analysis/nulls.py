@@ -139,6 +139,7 @@ def shuffled_gains(
             horizon=options.fidelity_steps(heads.shape[-1]),
             tolerance=-1.0 if options.convention.horizon else TOLERANCE,
             sink=options.convention.sink,
+            whole=not options.sinks,
         )
         hitting = dense.mixture_stack(mixed, weights, "walk", options.combine).hitting()
         clear.append(_log_ratio(fidelity, found.head_fidelity[source, places].max(axis=1)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_engine.analysis.analysis import Analysis, overall, per_input
+from synergy_engine.analysis.analysis import Analysis, per_input
 from synergy_engine.analysis.batch import (
     amplification_held_out,
     interval,
@@ -16,6 +16,7 @@ from synergy_engine.analysis.batch import (
     most_frequent,
     ratio,
 )
+from synergy_engine.analysis.means import overall
 from synergy_engine.arrays import Floats
 from synergy_engine.measures.mixing import MIXING_TIMES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -135,13 +135,19 @@ def why_batch(
     (3, 0.25, [])
     """
     batch, shares = batch_of_heads(attention, weights, rows=rows)
+    checked: Literal["any", "sinks"] = "sinks" if rows == "sinks" else "any"
     inputs, layers = batch.shape[:2]
     parts = max(FEWEST, SIMPLICES // inputs) if certified else 1
     starts = max(1, STARTS // inputs)
     return [
         merged(
             [
-                _why(MultiHeadSystem.from_weights(heads, shares[layer]), horizon, parts, starts)
+                _why(
+                    MultiHeadSystem.from_attention(heads, shares[layer], rows=checked),
+                    horizon,
+                    parts,
+                    starts,
+                )
                 for heads in batch[:, layer]
             ]
         )

@@ -108,9 +108,9 @@ def read_attention(
         (TransformerLens' ``blocks.0.attn.hook_pattern``, …) are found without it.
     axes
         What the axes are, for instance ``"L,B,H,n,n"``: B inputs, L layers, H heads, queries, keys.
-        By default guessed, and reported in ``notes``: ``(n, n)``, ``(H, n, n)``, ``(L, H, n, n)``
-        or ``(B, L, H, n, n)``, and of one layer ``(B, H, n, n)``; refused where two layouts fit
-        equally well.
+        By default guessed, and reported in ``notes``: ``(n, n)``, ``(H, n, n)``, of one layer
+        ``(B, H, n, n)``, and whatever a file's own metadata, names or padding show. Refused where
+        two layouts fit equally well, as ``(L, H, n, n)`` and ``(B, H, n, n)`` do.
     rows, tolerance
         What to do about row sums: ``"check"`` refuses what is off by more than ``tolerance`` (by
         default 0.001, and twice the rounding of bfloat16 or float16), ``"normalise"`` divides by
@@ -297,8 +297,8 @@ def _checked(
     if rows == "sinks":
         share = 1 - float(attention.sum(axis=-1, dtype=np.float64).mean())
         notes.append(
-            f"learned sinks: a node of its own before token 0, which is only heard; {share:.0%} of "
-            "attention goes to it, and no measure counts it"
+            f"learned sinks, nodes before token 0 that are only heard: {share:.0%} of attention "
+            "goes to them, and no measure counts it"
         )
     return attention, notes
 
@@ -362,7 +362,7 @@ def _choose(path: Path, file: TensorFile, how: Reading) -> list[Tensor]:
         raise AttentionFileError(f"{path}: {odd[0]}: {_FEWER}{column}")
     if odd or (len(matching) > 1 and len({each.shape for each in matching}) > 1):
         raise AttentionFileError(
-            f"{path}: attention is (n, n), (H, n, n), (L, H, n, n) or (B, L, H, n, n) numbers, "
+            f"{path}: attention is (n, n), (H, n, n), (B, H, n, n) or (B, L, H, n, n) numbers, "
             f"layers all alike; not {'; '.join(map(str, (odd or matching)[:5]))}"
         )
     if len(matching) > 1 and len(matching[0].shape) > 4:
@@ -398,7 +398,8 @@ def _layers(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _floats(array: npt.NDArray[Any]) -> Reals:
-    return array.astype(_float_type(array.dtype), copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by place
+        return array.astype(_float_type(array.dtype), copy=False)
 
 
 def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:

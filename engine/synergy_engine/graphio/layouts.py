@@ -15,7 +15,7 @@ from synergy_engine.errors import InvalidSystemError, OptionError
 
 MEANINGS = {"B": "input", "L": "layer", "H": "head"}
 _OF_ONE_LAYER = re.compile(
-    r"(?:^|[./])(?:blocks|layers?|h|attentions?)[._](\d+)(?:[./]|$)|attn_output_weights$"
+    r"^\d+$|(?:^|[./])(?:blocks|layers?|h|attentions?)[._](\d+)(?:[./]|$)|attn_output_weights$"
 )
 AVERAGED = "attn_output_weights"
 """What `torch.nn.MultiheadAttention` calls its weights, which it averages over heads by default."""
@@ -95,11 +95,17 @@ def guess(array: Reals, name: str, *, layers: int, known: bool) -> Layout:
     if extra < 2 or layers > 1 or (extra == 2 and _OF_ONE_LAYER.search(name)):
         # One layer as outputs.attentions, TransformerLens and most hooks have it.
         return Layout(("", "H", "BH")[extra], stated=False)
+    if known or shape[0] == 1:
+        return Layout(("LH", "BLH")[extra - 2], stated=known)
     inputs_first = _padded_along(array)
     if extra == 2:
-        return Layout("BH" if inputs_first == 0 else "LH", stated=False)
-    if known or shape[0] == 1:
-        return Layout("BLH", stated=known)
+        if inputs_first == 0:
+            return Layout("BH", stated=False)
+        raise InvalidSystemError(
+            f"{name} has shape {shape}: it may be {shape[0]} layers of one input, or {shape[0]} "
+            "inputs of one layer (as one of outputs.attentions is). State its axes: "
+            '"L,H,n,n" or "B,H,n,n"'
+        )
     if inputs_first is not None:
         return Layout("BLH" if inputs_first == 0 else "LBH", stated=False)
     raise InvalidSystemError(

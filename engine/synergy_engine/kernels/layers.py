@@ -2,7 +2,8 @@
 
 ``heads`` (B, L, H, n, n) are raw weights; a head's diffusion is ``D[j, i] = A[j, i] / Σ_k A[j,
 k]``, and a row of zeros keeps its own state. Rows are normalised on the way: their sums are taken
-while they are in the cache, so that a head is read once. Units of work are heads of one layer,
+while they are in the cache, so that a head is read once; where they are not the ``whole`` of what
+a node hears, they stay as they are. Units of work are heads of one layer,
 ``k = b · H + h``.
 """
 
@@ -20,10 +21,10 @@ def _sum(row, length):
 
 
 @njit(cache=True, nogil=True)
-def _per_weight(x, row, j, out):
+def _per_weight(x, row, j, whole, out):
     """``x`` divided by the sum of row ``j``; where that is 0 the node keeps ``x``."""
-    if x == 0.0:
-        return 0.0
+    if x == 0.0 or not whole:
+        return x
     total = _sum(row, j + 1)
     if total > 0.0:
         return x / total
@@ -32,7 +33,7 @@ def _per_weight(x, row, j, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def push(heads, layer, rows, low, high, out):
+def push(heads, layer, rows, whole, low, high, out):
     """``out[b, layer, h] = rows[b] D`` for heads ``low … high-1`` of a layer: rows (B, n).
 
     ``out`` (B, L, H, n). Nodes of which nothing is asked are not read.
@@ -47,10 +48,10 @@ def push(heads, layer, rows, low, high, out):
         while j + 3 < n:
             if v[j] != 0.0 or v[j + 1] != 0.0 or v[j + 2] != 0.0 or v[j + 3] != 0.0:
                 one, two, three, four = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
-                a = _per_weight(v[j], one, j, target)
-                b = _per_weight(v[j + 1], two, j + 1, target)
-                c = _per_weight(v[j + 2], three, j + 2, target)
-                d = _per_weight(v[j + 3], four, j + 3, target)
+                a = _per_weight(v[j], one, j, whole, target)
+                b = _per_weight(v[j + 1], two, j + 1, whole, target)
+                c = _per_weight(v[j + 2], three, j + 2, whole, target)
+                d = _per_weight(v[j + 3], four, j + 3, whole, target)
                 for i in range(j + 1):
                     target[i] += (a * one[i] + b * two[i]) + (c * three[i] + d * four[i])
                 target[j + 1] += b * two[j + 1] + c * three[j + 1] + d * four[j + 1]
@@ -59,7 +60,7 @@ def push(heads, layer, rows, low, high, out):
             j += 4
         while j < n:
             row = matrix[j]
-            a = _per_weight(v[j], row, j, target)
+            a = _per_weight(v[j], row, j, whole, target)
             if a != 0.0:
                 for i in range(j + 1):
                     target[i] += a * row[i]
@@ -67,7 +68,7 @@ def push(heads, layer, rows, low, high, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def pull(heads, layer, columns, first, last, low, high, out):
+def pull(heads, layer, columns, first, last, whole, low, high, out):
     """``out[b, h] = D columns[b]`` for heads ``low … high-1`` of a layer: columns (B, n).
 
     ``out`` (B, H, n) is written at nodes ``first[b] … last``; columns are 0 before ``first[b]``.
@@ -85,4 +86,7 @@ def pull(heads, layer, columns, first, last, low, high, out):
             for i in range(j + 1):
                 total += row[i]
                 heard += row[i] * w[i]
-            target[j] = heard / total if total > 0.0 else w[j]
+            if not whole:
+                target[j] = heard
+            else:
+                target[j] = heard / total if total > 0.0 else w[j]

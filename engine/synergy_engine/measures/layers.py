@@ -110,7 +110,7 @@ def layered_fidelity(
     pairs
         Whether to follow pairs of heads of neighbouring layers; O(L H² n) more.
     rows
-        What to do about row sums, as in `MultiHeadSystem.from_attention`.
+        What to do about row sums, as in `engine.analyze_batch`.
 
     Examples
     --------
@@ -133,10 +133,11 @@ def layered_fidelity(
     if sink == "each":
         sinks = tuple(range(max(min(1, n - 1), n - whole_number("k", k, 1)), n))
     merged = merge_layers(heads, shares)
-    found = carried(heads, merged, share, n - 1, pairs=pairs)
+    whole = rows != "sinks"
+    found = carried(heads, merged, share, n - 1, pairs=pairs, whole=whole)
     every = np.arange(len(heads))
     least = found.node[every, found.argmin]
-    earlier = [smallest(heads, merged, share, each) for each in sinks[:-1]]
+    earlier = [smallest(heads, merged, share, each, whole=whole) for each in sinks[:-1]]
     with np.errstate(divide="ignore", invalid="ignore"):
         by_head = shares * found.gradient / least[:, None, None]
         skip = found.skip / least[:, None]
@@ -227,16 +228,17 @@ def layered_synergy(
     heads, shares, single = network(attention, weights, rows)
     name, share = residual(gamma, heads)
     merged = merge_layers(heads, shares)
-    own = clearest(heads, merged, share, heads.shape[-1] - 1)[0][0]
+    whole = rows != "sinks"
+    own = clearest(heads, merged, share, heads.shape[-1] - 1, whole=whole)[0][0]
     n = heads.shape[-1]
     least = own[:, : max(n - 1, 1)].min(axis=1)
     found: list[Chains] = [
-        best_chain(heads[b], share[b], own[b], CHAINS) for b in range(len(heads))
+        best_chain(heads[b], share[b], own[b], CHAINS, whole=whole) for b in range(len(heads))
     ]
     chain = np.array([each.heads for each in found])
     # By the same sums as the mixture, so that a mixture that is one chain is exactly that.
     one_hot = (chain[:, :, None] == np.arange(heads.shape[2])).astype(float)
-    best = smallest(heads, one_hot, share, n - 1)
+    best = smallest(heads, one_hot, share, n - 1, whole=whole)
     exact = np.array([each.exact for each in found])
     limit = np.where(exact, best, np.maximum(best, [each.limit for each in found]))
 
@@ -254,9 +256,11 @@ def layered_synergy(
     )
 
 
-def smallest(heads: Reals, weights: Floats, gamma: Floats, sink: int) -> Floats:
+def smallest(
+    heads: Reals, weights: Floats, gamma: Floats, sink: int, *, whole: bool = True
+) -> Floats:
     """(B,) the fidelity of the node that ``sink`` hears least, among those before it."""
-    node = clearest(heads, weights, gamma, sink)[0][0]
+    node = clearest(heads, weights, gamma, sink, whole=whole)[0][0]
     return node[:, : max(sink, 1)].min(axis=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -213,7 +214,7 @@ def _minima(system: MultiHeadSystem, points: Floats, last: int) -> Floats:
     for first in range(0, len(points), together):
         report("looking for good weights", first, len(points))
         some = points[first : first + together]
-        stack = mixture_stack(system.dense[None], some, "diffusion")
+        stack = mixture_stack(system.dense[None], some, "diffusion", whole=not system.learned_sinks)
         state = run_peaks(stack, tolerance=SEARCH, horizon=last, every_node=False)
         found.append(state.peak[:, : max(1, system.sink)].min(axis=1))
     return np.concatenate(found)
@@ -251,7 +252,10 @@ def _mixtures(system: MultiHeadSystem, weights: Floats) -> MultiHeadSystem:
     """The system whose heads are the mixtures of these heads under each row of ``weights``."""
     stacks = [mixture(system.with_weights(row), "diffusion") for row in weights]
     if system.sparse is None:
-        return MultiHeadSystem.from_weights(np.stack([stack.array() for stack in stacks]))
+        rows: Literal["any", "sinks"] = "sinks" if system.learned_sinks else "any"
+        return MultiHeadSystem.from_attention(
+            np.stack([stack.array() for stack in stacks]), rows=rows
+        )
     return MultiHeadSystem.from_sparse(
         [stack.operators[0].laid.head for stack in stacks]  # type: ignore[attr-defined]
     )

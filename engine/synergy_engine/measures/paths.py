@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +170,7 @@ def threshold_heads(system: MultiHeadSystem, threshold: float) -> MultiHeadSyste
         raise EngineError(f"There are {system.heads} heads; sets of at most 64 are followed.")
     kept = _head_diffusions(system)
     kept[kept <= threshold] = 0.0
-    return MultiHeadSystem.from_weights(kept, system.weights, names=system.names)
+    return replace(system, dense=kept, sparse=None)
 
 
 def _intersections(bits: npt.NDArray[np.uint64], everyone: int) -> tuple[list[int], Ints, Ints]:

@@ -158,7 +158,8 @@ Advance = Callable[[Ints, float, int, Floats, Floats], None]
 
 def _dense_advance(system: MultiHeadSystem) -> Advance:
     assert system.dense is not None
-    heads, scales, n = system.dense, dense.row_scales(system.dense), system.nodes
+    heads, n = system.dense, system.nodes
+    scales = np.ones(heads.shape[:2]) if system.learned_sinks else dense.row_scales(heads)
     chunk = max(1, dense.WORK_A_CALL // (WIDTH * heads.size))
 
     def advance(sources: Ints, cutoff: float, last: int, best: Floats, upper: Floats) -> None:

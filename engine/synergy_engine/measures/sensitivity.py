@@ -111,7 +111,8 @@ class Sensitivity:
         shares = self.system.weights
         if self.system.dense is not None:
             raw = self.system.dense.astype(np.float64)
-            scale = reciprocal(raw.sum(axis=2))[:, :, None]
+            sums = np.ones(raw.shape[:2]) if self.system.learned_sinks else raw.sum(axis=2)
+            scale = reciprocal(sums)[:, :, None]
             gradient = np.asarray(self.edge)
             own = gradient - (raw * scale * gradient).sum(axis=2, keepdims=True)
             slope = shares[:, None, None] * own * scale

@@ -172,7 +172,7 @@ def _mixtures(system: MultiHeadSystem, weights: Floats, kind: Kind, combine: Com
     """The operators of the same heads under each of S head weights (S, H)."""
     if system.dense is not None:
         heads = np.broadcast_to(system.dense, (len(weights), *system.dense.shape))
-        return mixture_stack(heads, weights, kind, combine)
+        return mixture_stack(heads, weights, kind, combine, whole=not system.learned_sinks)
     stacks = [sparse.mixture_stack(system.with_weights(row), kind, combine) for row in weights]
     return sparse.SparseStack([operator for stack in stacks for operator in stack.operators])
 

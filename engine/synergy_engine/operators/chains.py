@@ -25,18 +25,22 @@ class Chains(NamedTuple):
     exact: bool
 
 
-def best_chain(heads: Reals, gamma: Floats, mixture: Floats, most: int) -> Chains:
+def best_chain(
+    heads: Reals, gamma: Floats, mixture: Floats, most: int, *, whole: bool = True
+) -> Chains:
     """Search the chains through heads (L, H, n, n) from the sink down; γ is (L, n).
 
     All are tried where there are at most ``most``. Beyond, rows ``v`` of partial chains are ranked
     by ``min_j (v U)_j``, a limit for every way to go on: ``U[:, j]`` is what the layers below let
     through from node j when every node takes its best head. ``mixture`` (n,) says which nodes are
-    worth bounding.
+    worth bounding; ``whole`` as in `synergy_engine.operators.dense.head_stack`.
     """
     layers, count, n = heads.shape[:3]
     last = max(n - 1, 1)
     all_of_them = count**layers <= most
-    scales = row_scales(heads.reshape(-1, n, n)).reshape(layers, count, n)
+    scales = np.ones((layers, count, n))
+    if whole:
+        scales = row_scales(heads.reshape(-1, n, n)).reshape(layers, count, n)
     width, below = most, None
     if not all_of_them:
         width = max(1, min(most, WORK // (layers * count * n * n)))

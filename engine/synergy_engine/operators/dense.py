@@ -43,6 +43,10 @@ WALKED_FIRST = 16
 for 30 to 300 nodes)."""
 
 
+ROUNDING = 1e-12
+"""What normalising and mixing in float64 may leave of a sum of one."""
+
+
 class DenseStack(Stack):
     """Operators ``row_scale · matrices · column_scale`` over dense arrays (K, n, n); scales of
     ``None`` are one."""
@@ -98,8 +102,10 @@ class DenseStack(Stack):
         return out
 
     def hears_none(self, node: int) -> bool:
-        scaled = self.operators.row_scale[0, node] * self.operators.column_scale[0, :node]
-        return not (self.operators.matrices[0, node, :node] * scaled).any()
+        scaled = self.operators.row_scale[0, node] * self.operators.column_scale[0, : node + 1]
+        heard = self.operators.matrices[0, node, : node + 1] * scaled
+        # A node that loses some of its state hears what has the rest: a learned sink.
+        return not heard[:node].any() and not 0 < heard[node] < 1 - ROUNDING
 
     def ways_to(self, node: int) -> Bools:
         # Mirrored and transposed, the node is the last of a triangle again.

@@ -11,7 +11,7 @@ from synergy_engine.system import MultiHeadSystem
 def heads(system: MultiHeadSystem, kind: Kind) -> Stack:
     """One operator for each head."""
     if system.dense is not None:
-        return dense.head_stack(system.dense, kind)
+        return dense.head_stack(system.dense, kind, whole=not system.learned_sinks)
     return sparse.head_stack(system, kind)
 
 
@@ -19,5 +19,11 @@ def mixture(system: MultiHeadSystem, kind: Kind, combine: str = "walks") -> Stac
     """The one operator of the whole system; see `mixture_stack` for ``combine``."""
     choose("combine", combine, COMBINATIONS)
     if system.dense is not None:
-        return dense.mixture_stack(system.dense[None], system.weights[None], kind, combine)
+        return dense.mixture_stack(
+            system.dense[None],
+            system.weights[None],
+            kind,
+            combine,
+            whole=not system.learned_sinks,
+        )
     return sparse.mixture_stack(system, kind, combine)

@@ -23,12 +23,13 @@ class Carried(NamedTuple):
 
 
 def clearest(
-    heads: Reals, weights: Floats, gamma: Floats, sink: int
+    heads: Reals, weights: Floats, gamma: Floats, sink: int, *, whole: bool = True
 ) -> tuple[list[Floats], Floats]:
     """Rows ``v_L = e_sink, v_{l-1} = v_l M_l`` (L + 1 of (B, n), by layer) and ``(v_l ∘ γ_l) D``.
 
     ``M_l = (1 - γ_l) I + γ_l Σ_h β_{l,h} D_{l,h}``; heads (B, L, H, n, n), weights (B, L, H), gamma
-    (B, L, n); the second result (B, L, H, n) is of every head.
+    (B, L, n); the second result (B, L, H, n) is of every head. ``whole`` as in
+    `synergy_engine.operators.dense.head_stack`.
     """
     inputs, layers, count, n = heads.shape[:4]
     row = np.zeros((inputs, n))
@@ -40,7 +41,7 @@ def clearest(
         through = row * gamma[:, layer]
 
         def task(low: int, high: int, layer: int = layer, through: Floats = through) -> None:
-            kernels.push(heads, layer, through, low, high, by_head)
+            kernels.push(heads, layer, through, whole, low, high, by_head)
 
         over_ranges(task, inputs * count, inputs * count * n * n / 2)
         row = row * (1.0 - gamma[:, layer]) + _mixed(weights[:, layer], by_head[:, layer])
@@ -48,13 +49,15 @@ def clearest(
     return rows[::-1], by_head
 
 
-def carried(heads: Reals, weights: Floats, gamma: Floats, sink: int, *, pairs: bool) -> Carried:
+def carried(
+    heads: Reals, weights: Floats, gamma: Floats, sink: int, *, pairs: bool, whole: bool = True
+) -> Carried:
     """Follow the sink's row down and the column of the node heard least up again.
 
     Arguments as in `clearest`; two passes over the lower triangles of the heads.
     """
     inputs, layers, count, n = heads.shape[:4]
-    rows, by_head = clearest(heads, weights, gamma, sink)
+    rows, by_head = clearest(heads, weights, gamma, sink, whole=whole)
     argmin = np.argmin(rows[0][:, : max(sink, 1)], axis=1)
     column = np.zeros((inputs, n))
     column[np.arange(inputs), argmin] = 1.0
@@ -71,7 +74,7 @@ def carried(heads: Reals, weights: Floats, gamma: Floats, sink: int, *, pairs: b
         report("layers, from the node heard least up", layer, layers)
 
         def task(low: int, high: int, layer: int = layer, column: Floats = column) -> None:
-            kernels.pull(heads, layer, column, argmin, sink, low, high, heard)
+            kernels.pull(heads, layer, column, argmin, sink, whole, low, high, heard)
 
         over_ranges(task, inputs * count, inputs * count * n * n / 2)
         if switches is not None:

@@ -82,18 +82,22 @@ def average(steps: npt.NDArray[np.int64], values: Floats, half_life: float) -> F
     if not half_life or not len(values):
         return values
     known = np.abs(values) <= LARGEST
+    kept = values if (whole := bool(known.all())) else np.where(known, values, 0.0)
     ages = (steps - steps[0]) / half_life
-    averaged = np.full(len(values), np.nan)
+    averaged = np.empty(len(values))
     total = weight = origin = 0.0
-    block = np.floor(ages / HALVINGS)
+    block = (ages / HALVINGS).astype(np.int64)
     edges = [0, *(np.flatnonzero(block[1:] != block[:-1]) + 1).tolist(), len(values)]
     for start, stop in pairwise(edges):
-        fade = 2.0 ** (origin - ages[start])
-        origin = float(ages[start])
-        weights = np.where(known[start:stop], np.exp2(ages[start:stop] - origin), 0.0)
-        weighed = weights * np.where(known[start:stop], values[start:stop], 0.0)
-        totals, sums = total * fade + np.cumsum(weighed), weight * fade + np.cumsum(weights)
-        inside = known[start:stop]
-        averaged[start:stop][inside] = totals[inside] / sums[inside]
-        total, weight = float(totals[-1]), float(sums[-1])
+        fade, origin = 2.0 ** (origin - ages[start]), ages[start]
+        weights = np.exp2(ages[start:stop] - origin)
+        if not whole:
+            weights *= known[start:stop]
+        totals = np.cumsum(weights * kept[start:stop]) + total * fade
+        sums = np.cumsum(weights) + weight * fade
+        with np.errstate(invalid="ignore"):
+            averaged[start:stop] = totals / sums
+        total, weight = totals[-1], sums[-1]
+    if not whole:
+        averaged[~known] = np.nan
     return averaged

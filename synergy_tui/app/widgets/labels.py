@@ -33,22 +33,26 @@ class Board:
     def __init__(self, body: Canvas, curves: list[Mask]) -> None:
         self._body = body
         self._masks = curves
-        self._written = np.zeros((body.height, body.width), dtype=bool)
-        self._curves = _rows(_any(curves, self._written))
+        self._blocked = [bytearray(body.width) for _ in range(body.height)]
+        self._counts = np.zeros((body.height, body.width), dtype=np.uint16)
+        for mask in curves:
+            self._counts += mask
+        self._curves = _rows(self._counts > 0)
 
     def block(self, row: int, column: int, width: int) -> None:
         """Keep names away from a stretch of a row."""
-        self._written[row, max(column, 0) : column + width] = True
+        start, stop = max(column, 0), min(column + width, self._body.width)
+        self._blocked[row][start:stop] = b"\1" * (stop - start)
 
     def write(self, label: Label) -> None:
         """Write a name where it covers least of its own curve and touches least of others."""
         body, size = self._body, len(label.text)
         curves, under, beside = self._curves, None, []
         if label.own is not None:
-            others = self._masks[: label.own] + self._masks[label.own + 1 :]
-            curves, under = _rows(_any(others, self._written)), _rows(self._masks[label.own])
+            own = self._masks[label.own]
+            curves, under = _rows(self._counts > own), _rows(own)
             beside = [b"", *curves, b""]
-        written = _rows(self._written)
+        written = self._blocked
         best, least = None, size + 1
         for row, column in label.places:
             if not (0 <= row < body.height and 0 <= column <= body.width - size):
@@ -71,10 +75,7 @@ class Board:
             self.block(row, column, size)
 
 
-def _any(masks: list[Mask], like: Mask) -> Mask:
-    return np.logical_or.reduce(masks) if masks else np.zeros_like(like)
-
-
 def _rows(mask: Mask) -> list[bytes]:
     """The rows of a mask as bytes, which are searched faster than arrays."""
-    return [row.tobytes() for row in np.ascontiguousarray(mask)]
+    width, flat = mask.shape[1], mask.tobytes()
+    return [flat[start : start + width] for start in range(0, len(flat), max(width, 1))]

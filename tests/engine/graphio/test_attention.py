@@ -38,7 +38,7 @@ def test_every_shape_and_format(
     else:
         save_file({"whatever": array}, path)
     # Nothing but a statement says what is first of inputs and layers.
-    axes = "B,L,H,n,n" if len(shape) == 4 else None
+    axes = {3: "L,H,n,n", 4: "B,L,H,n,n"}.get(len(shape))
     read = engine.read_attention(path, axes=axes).attention
     assert read.dtype == dtype
     assert np.array_equal(read, array.reshape((1,) * (5 - array.ndim) + array.shape))

@@ -59,15 +59,41 @@ def test_axes_of_another_number_are_refused(tmp_path: Path) -> None:
         engine.read_attention(saved(tmp_path, a=attention(2, 2, 5)), axes="B,L,H,n,n")
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 1, 4, 5)])
-def test_two_layouts_that_fit_are_both_named(shape: tuple[int, ...], tmp_path: Path) -> None:
-    with pytest.raises(AttentionFileError, match=r"B,L,H,n,n.*L,B,H,n,n"):
+@pytest.mark.parametrize(
+    ("shape", "both"),
+    [((2, 3, 4, 5), r"B,L,H,n,n.*L,B,H,n,n"), ((3, 1, 4, 5), r"B,L,H,n,n.*L,B,H,n,n"),
+     ((3, 4, 5), r"L,H,n,n.*B,H,n,n")],
+)  # fmt: skip
+def test_two_layouts_that_fit_are_both_named(
+    shape: tuple[int, ...], both: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AttentionFileError, match=both):
         engine.read_attention(saved(tmp_path, a=attention(*shape)))
 
 
+def test_four_axes_by_what_is_known_of_the_file(tmp_path: Path) -> None:
+    array = attention(3, 4, 5)
+    layers, inputs = array[None], array[:, None]
+    path = tmp_path / "a.safetensors"
+    save_file({"x": array}, path, {"axes": "input,layer,head,query,key"})
+    assert np.array_equal(engine.read_attention(path).attention, layers)
+    weights = np.full((3, 4), 1 / 4)
+    file = saved(tmp_path, attention=array, head_weights=weights)
+    assert np.array_equal(engine.read_attention(file).attention, layers)
+    for name in ("blocks.1.attn.hook_pattern", "model.layers.7.self_attn", "0"):
+        read = engine.read_attention(saved(tmp_path, **{name: array})).attention
+        assert np.array_equal(read, inputs)
+    one = engine.read_attention(saved(tmp_path, x=array[:1])).attention
+    assert np.array_equal(one, layers[:, :1])
+    padded = right_padded([6, 4, 3], 6)[:, 0]
+    read = engine.read_attention(saved(tmp_path, x=padded))
+    assert read.lengths is not None
+    assert read.lengths.tolist() == [6, 4, 3]
+
+
 def test_what_is_guessed_is_reported(tmp_path: Path) -> None:
-    (note,) = engine.read_attention(saved(tmp_path, a=attention(3, 4, 5))).notes
-    assert "L,H,n,n: 1 input, 3 layers, 4 heads of 5 tokens" in note
+    (note,) = engine.read_attention(saved(tmp_path, a=attention(1, 3, 4, 5))).notes
+    assert "B,L,H,n,n: 1 input, 3 layers, 4 heads of 5 tokens" in note
 
 
 def test_layers_of_transformerlens_with_and_without_a_name(tmp_path: Path) -> None:

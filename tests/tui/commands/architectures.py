@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 # Given to every configuration that has such a key, and none of its own below.
@@ -110,6 +111,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "T5ForConditionalGeneration": _T5,
     "MT5ForConditionalGeneration": _T5,
     "UMT5ForConditionalGeneration": _T5,
+    "GptOssForCausalLM": {"layer_types": ["sliding_attention", "full_attention"]},
 }
 """All blocks have attention, which the model also returns when it is asked to."""
 
@@ -166,6 +168,21 @@ HYBRIDS: dict[str, tuple[dict[str, Any], list[int]]] = {
 
 WITHOUT = {"MambaForCausalLM": "no attention", "RwkvForCausalLM": "no attention"}
 """What has nothing to measure, and what is said."""
+
+
+WORDS = ["<unk>", "the", "quick", "brown", "fox", "jumps", "over", "lazy", "dog"]
+
+
+def save_tokenizer(directory: Path) -> list[str]:
+    """Save a tokenizer whose tokens are `WORDS`, and return these."""
+    import tokenizers
+    import transformers
+
+    words = tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, "<unk>")
+    tokenizer = tokenizers.Tokenizer(words)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(directory)
+    return WORDS
 
 
 def build(name: str, own: dict[str, Any]) -> Any:

@@ -190,6 +190,20 @@ def finished(make: Callable[..., Experiment]) -> Experiment:
     return experiment
 
 
+@pytest.fixture
+def example2(tmp_path: Path) -> Path:
+    """Example 2 of the paper as attention: (2, 4, 4), rows normalised over what is heard."""
+    raw = np.zeros((2, 4, 4))
+    for start, end in ((0, 1), (1, 2), (2, 3)):
+        raw[0, end, start] = 1
+    for start, end in ((0, 2), (1, 2), (1, 3), (2, 3)):
+        raw[1, end, start] = 1
+    raw += np.eye(4)
+    file = tmp_path / "example2.npy"
+    np.save(file, raw / raw.sum(-1, keepdims=True))
+    return file
+
+
 def invoke(*arguments: str | Path, input: str | None = None) -> Result:
     """Call ``synergy`` in this process, as its entry point does: ``invoke("ls", "--json")``."""
     runner = CliRunner()

@@ -101,8 +101,8 @@ def test_each_input_is_measured_on_its_own_length(call: Call, tmp_path: Path) ->
     batch[0], batch[1, ..., :4, :4] = attention(2, 3, 7), attention(2, 3, 4)
     batch[1, ..., 4:, 0] = 1
     np.save(tmp_path / "a.npy", batch)
-    np.save(tmp_path / "long.npy", batch[0])
-    np.save(tmp_path / "short.npy", batch[1, ..., :4, :4])
+    np.save(tmp_path / "long.npy", batch[:1])
+    np.save(tmp_path / "short.npy", batch[1:, ..., :4, :4])
     found = records(call("analyze", tmp_path / "a.npy", "--why", "--json"))
     alone = [
         records(call("analyze", tmp_path / f"{name}.npy", "--json")) for name in ("long", "short")
@@ -165,15 +165,22 @@ def test_the_weights_of_a_multihead_module(call: Call, tmp_path: Path) -> None:
     assert (layer["inputs"], layer["heads"]) == (3, 2)
 
 
-def test_learned_sinks_are_said_and_limit_what_can_be_asked(call: Call, tmp_path: Path) -> None:
+def test_learned_sinks_are_said_and_leave_walks_alone(call: Call, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", 0.8 * attention(2, 5))
     refused = call("analyze", tmp_path / "a.npy")
     assert (refused.exit_code, "--renormalise" in refused.stderr) == (2, True)
     options = [tmp_path / "a.npy", "--learned-sinks"]
-    assert "20% of attention goes to it" in call("analyze", *options).stdout
-    assert call("analyze", *options, "--why").exit_code == 2
+    assert "20% of attention goes to them" in call("analyze", *options).stdout
     whole = records(call("analyze", tmp_path / "a.npy", "--renormalise", "--json"))[0]
-    kept = records(call("analyze", *options, "--json"))[0]
+    asked = ("--why", "--gamma", "one", "--source", "0", "--json")
+    kept, overall = records(call("analyze", *options, *asked))
+    assert kept["learned_sink"]["share"] == pytest.approx(0.2)
+    assert kept["why"]["value"] == pytest.approx(kept["fidelity"]["minimax"])
+    rows = np.load(tmp_path / "a.npy")
+    assert overall["layered"][0]["minimax"] == pytest.approx(rows.mean(axis=0)[-1, :-1].min())
+    [path] = kept["paths"]["strongest"]
+    steps = zip(path["heads"], path["nodes"][1:], path["nodes"], strict=False)
+    assert path["strength"] == pytest.approx(np.prod([rows[h - 1, j, i] / 2 for h, j, i in steps]))
     assert kept["fidelity"]["minimax"] < whole["fidelity"]["minimax"]
     assert kept["mixing"]["hitting_time_mean"] == pytest.approx(
         whole["mixing"]["hitting_time_mean"], rel=1e-12
