@@ -317,11 +317,9 @@ async def test_a_training_that_is_watched_is_never_stopped(home: Path) -> None:
     with Experiment(home / "2026-11-24-mine").lock(watched=True):
         async with picking(home) as pilot:
             await go_to(pilot, "mine")
-            for key in ("S", "R"):
+            for times, key in enumerate(("S", "R"), start=1):
                 await pilot.press(key)
-                await until(lambda: "never stops" in said(pilot.app), pilot)
-                pilot.app.clear_notifications()
-                await pilot.pause()
+                await until(lambda n=times: said(pilot.app).count("never stops") == n, pilot)
             await pilot.press("D")
             await until(lambda: "end that first" in said(pilot.app), pilot)
             assert isinstance(pilot.app.screen, PickerScreen)
