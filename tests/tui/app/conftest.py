@@ -57,6 +57,23 @@ def screen_text(app: SynergyApp) -> str:
     return "\n".join(screen_lines(app))
 
 
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is said to the user: on a busy machine it may be gone before a test looks."""
+    notify = SynergyApp.notify
+
+    def keep(self: SynergyApp, message: str, **options: Any) -> None:
+        self.__dict__.setdefault("heard", []).append(message)
+        notify(self, message, **options)
+
+    monkeypatch.setattr(SynergyApp, "notify", keep)
+
+
+def said(app: SynergyApp) -> str:
+    """What has been said to the user so far."""
+    return "\n".join(getattr(app, "heard", []))
+
+
 async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 400) -> None:
     """Let the app work until ``condition`` holds."""
     for _ in range(tries):
