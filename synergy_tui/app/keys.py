@@ -20,7 +20,7 @@ from synergy_tui.errors import UserError
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep")
+ALL = ("dashboard", "heads", "inspector", "stepper", "picker", "log", "help", "sweep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,10 @@ def _for(group: str, *screens: str) -> Callable[..., Key]:
     return partial(Key, group=group, screens=screens)
 
 
-_time = _for("Time", "dashboard", "inspector")
+_time = _for("Time", "dashboard", "heads", "inspector")
 _view = _for("View", "dashboard")
 _take = partial(Key, group="Take away")
+_curves = _for("View", "heads")
 _heads = _for("Heads", "inspector")
 _panels = _for("View", "inspector")
 _spread = _for("Diffusion", "stepper")
@@ -74,6 +75,8 @@ TABLE: tuple[Key, ...] = (
         "Open the selected run's heads (a designed graph: the diffusion stepper)", footer=3),
     _view("view.stepper", "d", "stepper", "diffuse",
         "Step through the diffusion of the selected run", footer=14),
+    _view("view.heads", "h", "heads", "heads",
+        "Every head of the selected run over its training, measure by measure", footer=16),
     _view("view.convention", "c", "convention", "convention",
         "Show the numbers under the next definition of the mixing time", footer=6),
     _view("view.layer", "v", "layer", "layer", "Show the next layer, or all layers together",
@@ -95,6 +98,9 @@ TABLE: tuple[Key, ...] = (
     _view("view.panel_2", "2", "panel(1)", "how clearly",
         "Select: how clearly? (minimax fidelity)"),
     _view("view.panel_3", "3", "panel(2)", "learned", "Select: has it learned? (training loss)"),
+    # Heads over training
+    _curves("curves.layer", "v", "layer", "layer", "Heads of the next layer", footer=5),
+    _curves("curves.run", "r", "run", "run", "Heads of the next run", footer=6),
     # Take away
     _take("take.export", "e", "export", "export",
         "Write the screen as SVG and its numbers as CSV into the experiment's folder",
@@ -207,14 +213,14 @@ TABLE: tuple[Key, ...] = (
         footer=9),
     # Everywhere
     _anywhere("app.log", "l", "app.show_log", "log", "Warnings, errors and what happened when",
-        screens=("dashboard", "inspector", "stepper"), footer=8),
+        screens=("dashboard", "heads", "inspector", "stepper"), footer=8),
     _anywhere("app.back", "escape", "app.back", "back", "Back to the screen before",
-        screens=("inspector", "stepper", "log", "help"), footer=3),
+        screens=("heads", "inspector", "stepper", "log", "help"), footer=3),
     _anywhere("app.experiments", "o", "app.picker", "open", "Open another scenario or experiment",
         screens=("dashboard", "sweep")),
     _anywhere("app.theme", "t", "app.next_theme", "theme",
         "Next theme (also high contrast, and the terminal's own colours)",
-        screens=("dashboard", "inspector", "stepper", "picker", "sweep")),
+        screens=("dashboard", "heads", "inspector", "stepper", "picker", "sweep")),
     _anywhere("app.help", "question_mark,f1", "app.help", "help",
         "All keys, and how to read the panels", screens=ALL, footer=2),
     _anywhere("app.palette", "ctrl+p", "app.command_palette", "commands",

@@ -15,6 +15,7 @@ from synergy_tui import words
 from synergy_tui.app import keys, status
 from synergy_tui.app.dashboard import panels
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import identity
@@ -319,6 +320,13 @@ class DashboardScreen(TimedScreen):
             self.action_stepper()
         else:
             self.post_message(OpenInspector(run.name))
+
+    def action_heads(self) -> None:
+        run = self.selected_run
+        if run is None or not run.learns or not run.probes:
+            self.notify("Heads over training need a run that learns, and its first probe.")
+        else:
+            self.app.push_screen(HeadsScreen(self.session, run.name, self.chosen_layer))
 
     def action_stepper(self) -> None:
         run = self.selected_run
