@@ -31,6 +31,7 @@ COMMANDS = {
     "sweep": "Run the grid of a scenario's [sweep], here or on a Ray cluster.",
     "analyze": "Measure attention, graph files or checkpoints you already have.",
     "report": "Write the evidence of experiments as one HTML file and Markdown.",
+    "measure": "Measure finished runs further: layers in order, the condition, ablation.",
     "ls": "List experiments.",
     "show": "Show one experiment: runs, numbers, verdict.",
     "compare": "Show the runs of several experiments side by side.",
@@ -155,7 +156,11 @@ def _print_error(text: str) -> None:
         echo(text, err=True)
 
 
-def _begin() -> None:
+def _begin(name: str) -> None:
+    if sys.platform == "win32":
+        # Before anything that Windows lacks is used; and there, signals end what they should ask.
+        sys.stderr.write(f"{name}: Windows is not supported; run it in WSL (`wsl --install`).\n")
+        sys.exit(int(ExitCode.BAD_INPUT))
     open_streams()
     # Registered first, so called last: no handler of ours runs after it.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
@@ -176,13 +181,13 @@ def _exit(code: int) -> NoReturn:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    _begin()
+    _begin("synergy")
     _exit(_invoke(synergy, args, "synergy"))
 
 
 def tui(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
+    _begin("synergy-tui")
     from synergy_tui.commands.tui import command
 
-    _begin()
     _exit(_invoke(command, args, "synergy-tui"))

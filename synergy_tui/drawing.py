@@ -14,11 +14,22 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which readers with any colour vision tell apart. Marks and line styles
 # repeat what the colours say.
 ON_PAPER = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195")
-# Four of them for runs on a screen: lightened where a dark background needs it, darker members of
-# the same hues on paper white, and brighter ones on black.
-ON_DARK = ("#E69F00", "#56B4E9", "#2BC48A", "#D98CB8")
-ON_LIGHT = ("#A65E00", "#0072B2", "#00785A", "#A0487C")
-ON_BLACK = ("#FFC400", "#5CD0FF", "#3DFF9E", "#FF9CE0")
+# Eight for runs and heads on a screen. All are colours of the 256-colour cube, so that a terminal
+# without truecolor shows the very same; they were searched for there by the smallest CIEDE2000
+# between two of them, whichever of deuteranopia, protanopia or full colour vision sees them worst.
+ON_DARK = (
+    "#FFAF00", "#AFD7FF", "#87FFD7", "#D75F87", "#0087FF", "#D75F00", "#5FAFAF", "#D7AF87",
+)  # fmt: skip
+ON_LIGHT = (
+    "#875F00", "#0087AF", "#5F875F", "#D70087", "#5F00FF", "#5F0000", "#00005F", "#005F5F",
+)  # fmt: skip
+ON_BLACK = (
+    "#D7AF00", "#00D7FF", "#00FFAF", "#D787AF", "#5F87FF", "#FFFF00", "#AF875F", "#AFFFFF",
+)  # fmt: skip
+# By name, where a terminal has sixteen colours of its own; there marks carry the difference.
+OF_TERMINAL = (
+    "yellow", "cyan", "green", "magenta", "bright_blue", "red", "bright_magenta", "bright_green",
+)  # fmt: skip
 
 FORMATS = ("svg", "pdf", "png")
 

@@ -58,6 +58,7 @@ EXTRAS = {
     "wandb": "Weights & Biases (wandb)",
     "hf": "Hugging Face models (transformers)",
     "report": "reports (matplotlib, jinja2)",
+    "gpu": "load and memory of NVIDIA's GPUs (nvidia-ml-py)",
     "ray": "sweeps on a Ray cluster (ray)",
 }
 

@@ -14,16 +14,18 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
 from synergy_tui import __version__
 from synergy_tui.errors import EXTRAS, UserError
 from synergy_tui.files import home as default_home
+from synergy_tui.login import ends_at_logout, tmux_draws_ascii
 from synergy_tui.words import counted, size
 
 # `note` is worth knowing, `warning` works worse than it could, with `broken` runs will fail.
@@ -41,7 +43,10 @@ _DISTRIBUTIONS = {
     "figures": "matplotlib",
     "parquet": "pyarrow",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
     "hf": "transformers",
+    "report": "jinja2",
+    "gpu": "nvidia-ml-py",
     "ray": "ray",
 }
 
@@ -72,6 +77,7 @@ def examine(home: Path | None = None) -> Iterator[Finding]:
         "numba": _numba,
         "disk": lambda: _disk(home),
         "terminal": _terminal,
+        "logout": _logout,
         "colour": _colour,
         "extras": _extras,
     }
@@ -257,25 +263,27 @@ def _numba() -> Finding:
     except (ImportError, OSError) as error:
         advice = "Install it again: python -m pip install --force-reinstall numba"
         return Finding("numba", "broken", f"cannot be imported: {error}", advice)
-    from synergy_engine import kernels
+    from synergy_engine.kernels.cache import cache_folder
 
-    asked = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(asked) if asked else Path(kernels.__path__[0]) / "__pycache__"
-    writable = _writable(folder)
-    kept = size(sum(each.stat().st_size for each in folder.rglob("*.nb?"))) if writable else "-"
+    folder = cache_folder()
+    kept = size(sum(each.stat().st_size for each in folder.glob("*.nb?")))
+    lasting = not folder.is_relative_to(tempfile.gettempdir())
     threads = numba.get_num_threads()
     data = {
         "version": numba.__version__,
         "threads": threads,
         "cache": str(folder),
-        "cache_writable": writable,
+        "cache_lasting": lasting,
     }
     text = (
         f"{numba.__version__}, {counted(threads, 'thread')}, compiled kernels in {folder} ({kept})"
     )
-    if writable:
+    if lasting:
         return Finding("numba", "ok", text, data=data)
-    advice = "Kernels may be compiled again each time: set NUMBA_CACHE_DIR to a writable folder."
+    advice = (
+        "Neither the installation nor a cache folder can be written, so kernels are compiled again "
+        "once that is emptied: NUMBA_CACHE_DIR names a better place."
+    )
     return Finding("numba", "note", text, advice, data)
 
 
@@ -329,6 +337,9 @@ def _terminal() -> Finding:
     if not _draws_braille(encoding):
         advice = "Charts are drawn with braille: use a UTF-8 locale, as in LANG=C.UTF-8."
         return Finding("terminal", "warning", f"{text}; cannot show braille", advice, data)
+    if tmux_draws_ascii():
+        advice = "Start tmux with -u, or in a UTF-8 locale; the app draws ASCII in this one."
+        return Finding("terminal", "note", f"{text}; tmux shows no UTF-8", advice, data)
     if columns < SMALLEST_TERMINAL[0] or lines < SMALLEST_TERMINAL[1]:
         advice = "The app is made for 80x24 and larger."
         return Finding("terminal", "warning", text, advice, data)
@@ -341,6 +352,14 @@ def _draws_braille(encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _logout() -> Finding:
+    """Whether runs continue after logging out."""
+    if remedy := ends_at_logout():
+        text = "systemd ends runs when you log out"
+        return Finding("logout", "warning", text, f"To keep them: {remedy}.", {"continue": False})
+    return Finding("logout", "ok", "runs continue after you log out", data={"continue": True})
 
 
 def _colour() -> Finding:
@@ -449,18 +468,27 @@ def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
 
 def _visible(nvml: Any) -> list[Any]:
     """The library's handles of the GPUs in CUDA_VISIBLE_DEVICES, or of all where it is not set."""
+    names = visible_gpus()
+    if names is None:
+        names = [str(index) for index in range(nvml.nvmlDeviceGetCount())]
+    return [
+        nvml.nvmlDeviceGetHandleByIndex(int(name))
+        if name.isdigit()
+        else nvml.nvmlDeviceGetHandleByUUID(name)
+        for name in names
+    ]
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, or ``None`` where it is not set.
+
+    CUDA ignores a name that it does not understand, and all that follow.
+    """
     names = os.environ.get("CUDA_VISIBLE_DEVICES")
     if names is None:
-        return [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
-    handles = []
-    for name in map(str.strip, names.split(",")):
-        if name.isdigit():
-            handles.append(nvml.nvmlDeviceGetHandleByIndex(int(name)))
-        elif name.startswith(("GPU-", "MIG-")):
-            handles.append(nvml.nvmlDeviceGetHandleByUUID(name))
-        else:  # CUDA ignores it, and all that follow
-            break
-    return handles
+        return None
+    given = map(str.strip, names.split(","))
+    return list(takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), given))
 
 
 def describe_machine() -> str:

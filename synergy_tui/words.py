@@ -133,6 +133,11 @@ def _no_zero(text: str) -> str:
     return "-" + text[2:] if text.startswith("-0.") else text
 
 
+def short_decimals(text: str) -> str:
+    """A text whose numbers are written as `compact` does: ``0.25 → 10.5`` as ``.25 → 10.5``."""
+    return re.sub(r"(?<![\d.,])0(?=\.\d)", "", text)
+
+
 def percent(share: float) -> str:
     """A share as a percentage in at most six characters: ``62%``, ``4.1%``, ``.034%``, ``~0%``."""
     if math.isnan(share):
@@ -190,6 +195,13 @@ def share_text(value: float, room: int) -> str:
     if len(text) <= room:
         return text
     return f"{value:.{max(room - 1, 0)}f}".removeprefix("0")[:room] if value >= 0.005 else "<1%"
+
+
+def out_of_sight(before: int, after: int, ascii_only: bool = False) -> str:
+    """How many lines are above and below those shown: ``2 more ▴  3 more ▾``; empty for none."""
+    up, down = "^v" if ascii_only else "▴▾"
+    parts = [(before, up), (after, down)]
+    return "  ".join(f"{count} more {sign}" for count, sign in parts if count)
 
 
 def cut(text: str, width: int) -> str:

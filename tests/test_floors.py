@@ -48,7 +48,7 @@ FLOORS = {
     """,
     "synergy_tui": """
         errors words claims
-        console drawing files streams
+        console drawing files login streams
         machine scenario
         experiments
         running
@@ -59,12 +59,13 @@ FLOORS = {
         schemas analyze export report.statistics
         watch
         report
-        app.themes app.keys app.terminal app.timeline app.tail app.desk
-        app.status app.widgets
+        app.themes app.keys app.clipboard app.terminal app.timeline app.pace app.tail app.desk
+        app.status app.keymap app.alerts app.widgets
         app.session
         app.screens
         app.inspector app.stepper
         app.dashboard
+        app.sidebyside
         app
         commands
         cli

@@ -71,7 +71,8 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     )
     problems = _wrong_entries(heads) if found[:, 0].any() else []
     if rows == "sinks":
-        over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
+        with np.errstate(invalid="ignore"):
+            over = heads.sum(axis=-1, dtype=np.float64) > 1 + tolerance
         if over.any():
             problems.append(
                 f"Rows sum to more than one: {_places(over)}; with learned sinks they sum to less."
@@ -111,7 +112,8 @@ def _wrong_entries(heads: Reals) -> list[str]:
         (
             f"The weights are above {LARGEST:g} at {{}}; "
             "only their ratios matter, scale them down.",
-            finite & (heads > LARGEST),
+            # In float32 the limit itself would overflow.
+            finite & (heads > np.float64(LARGEST)),
         ),
         ("The weights are negative at {}; weights are >= 0.", heads < 0),
         (

@@ -49,7 +49,7 @@ class Notebook:
         for line in lines[:-1]:  # what follows the last newline was cut off
             try:
                 kept = orjson.loads(line)
-                key, layer, records = kept["key"], kept["layer"], kept["records"]
+                key, layer, records = kept["key"], int(kept["layer"]), list(kept["records"])
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
                     f"--resume {self.path}: it is not a file of finished layers.",

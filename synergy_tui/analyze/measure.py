@@ -176,7 +176,8 @@ def _optimised(source: Source, systems: list[MultiHeadSystem]) -> list[MultiHead
 def given_weights(given: str) -> np.ndarray:
     """Read head weights: ``0.2,0.8``, or a .npy, JSON or text file with one layer per line."""
     try:
-        weights = np.asarray(read_numbers(given, float), dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            weights = np.asarray(read_numbers(given, float), dtype=np.float64)
         if weights.ndim != 2:
             raise ValueError("neither one row of numbers nor one row per layer")
         return weights

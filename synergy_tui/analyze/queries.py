@@ -66,12 +66,12 @@ def read_queries(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     import torch
 
     tensors = _tensors(path)
-    scale = tensors.pop("scale", None)
+    scale = _scale(path, tensors.pop("scale", None))
     for number, q, k in _pairs(path, tensors):
         asked = Queries(
             torch.from_numpy(np.ascontiguousarray(q)),
             torch.from_numpy(np.ascontiguousarray(k)),
-            scale=None if scale is None else float(np.asarray(scale).reshape(-1)[0]),
+            scale=scale,
         )
         yield number, asked.attention().numpy()
 
@@ -99,6 +99,14 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
         f"--qk {path}: files that end in '{path.suffix}' are not known.",
         hint="Give a .npz or .safetensors file with q and k.",
     )
+
+
+def _scale(path: Path, value: np.ndarray | None) -> float | None:
+    if value is None:
+        return None
+    if value.size != 1 or value.dtype.kind not in "fiu":
+        raise UserError(f"--qk {path}: scale is not one number.")
+    return float(value.reshape(-1)[0])
 
 
 def _pairs(
@@ -135,7 +143,8 @@ def _pairs(
 def _whole(path: Path, name: str, value: np.ndarray, *, layers: bool = False) -> np.ndarray:
     """Give an array the axes (B, [L,] H, n, d), and refuse what has others."""
     axes = 5 if layers else 4
-    if not 3 <= value.ndim <= axes or value.dtype.kind != "f" or not np.isfinite(value).all():
+    numbers = value.size and value.dtype.kind == "f" and np.isfinite(value).all()
+    if not 3 <= value.ndim <= axes or not numbers:
         raise UserError(
             f"--qk {path}: {name} has shape {value.shape} and type {value.dtype}; needed are "
             f"finite numbers of shape (H, n, d){', (L, H, n, d)' if layers else ''} or "

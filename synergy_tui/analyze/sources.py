@@ -331,8 +331,9 @@ def read_numbers(given: str, number: type[int] | type[float]) -> np.ndarray:
     if path.stat().st_size > LARGEST_NUMBERS:
         raise ValueError(f"larger than {LARGEST_NUMBERS // 2**20} MiB")
     if path.suffix.lower() == ".npy":
-        # Mapped, because a header that promises more than there is would have it all allocated.
-        return np.atleast_2d(np.load(path, mmap_mode="r", allow_pickle=False))
+        from synergy_engine.graphio.tensors import load, open_tensors
+
+        return np.atleast_2d(load(path, open_tensors(path).tensors["array"]))
     if path.suffix.lower() == ".json":
         import orjson
 

@@ -19,18 +19,22 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from synergy_tui.app import keys, terminal, themes
+from synergy_tui.app import alerts, clipboard, keymap, keys, terminal, themes
 from synergy_tui.app.screens.base import LiveScreen
 from synergy_tui.app.session import (
+    Copy,
+    Mark,
     Mode,
     OpenExperiment,
     OpenInspector,
+    OpenSideBySide,
     OpenStepper,
     OpenSweep,
     Session,
 )
 from synergy_tui.app.widgets.ascii import AsciiFilter
 from synergy_tui.app.widgets.clean import CleanFilter
+from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.experiment import Experiment
@@ -81,10 +85,16 @@ class SynergyApp(App[None]):
         self.home = home
         self.session: Session | None = None
         self.keymap: dict[str, str] = {}
+        self.marks: list[Mark] = []
+        """What is marked to be compared side by side, on any screen; two at most."""
         self._first = None if experiment is None else OpenExperiment(experiment, mode)
         self._given_keymap = keymap
         self._opening = opening
-        self._first_theme = theme or os.environ.get("SYNERGY_THEME") or themes.DEFAULT
+        self._first_theme = (
+            theme
+            or os.environ.get("SYNERGY_THEME")
+            or (themes.first_theme(self.console.color_system))
+        )
         self._clock = clock
         self._ascii_filter = AsciiFilter()
         self._clean_filter = CleanFilter()
@@ -106,12 +116,7 @@ class SynergyApp(App[None]):
         known = self._first_theme in self.available_themes
         self.theme = self._first_theme if known else themes.DEFAULT
         self.set_class(self.ascii_only, "-ascii")
-        try:
-            given = self._given_keymap
-            self.keymap = keys.load_keymap() if given is None else given
-            self.set_keymap(self.keymap)
-        except UserError as error:
-            self.notify(f"{error.message}\n{error.hint or ''}", severity="warning", timeout=15)
+        self._load_keys()
         self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
         if self._opening is not None:
             self.push_screen(self._opening())
@@ -119,6 +124,20 @@ class SynergyApp(App[None]):
             self.action_picker()
         else:
             self.on_open_experiment(self._first)
+
+    def _load_keys(self) -> None:
+        """Take the user's own keys, and say what about them does not work as meant."""
+        if self._given_keymap is not None:
+            self.keymap = self._given_keymap
+        else:
+            try:
+                found = keymap.load_keymap()
+            except UserError as error:
+                found = keymap.Keymap({}, (f"{error.message}\n{error.hint or ''}",))
+            self.keymap = found.keys
+            if found.warnings:
+                self.notify("\n".join(found.warnings), severity="warning", timeout=15)
+        self.set_keymap(self.keymap)
 
     def on_open_experiment(self, message: OpenExperiment) -> None:
         """Follow an experiment from now on, and show its dashboard."""
@@ -152,6 +171,21 @@ class SynergyApp(App[None]):
         self._stop_reading()
         self.push_screen(SweepScreen(message.sweep))
 
+    def on_open_side_by_side(self, message: OpenSideBySide) -> None:
+        """Show two runs over the screen in front, to which back leads."""
+        from synergy_tui.app.sidebyside.screen import SideBySideScreen
+
+        self.push_screen(
+            SideBySideScreen(message.marks, ascii_only=self.ascii_only, clock=self._clock)
+        )
+
+    def toggle_mark(self, mark: Mark) -> None:
+        """Mark what is to be compared, or take its mark off; of more than two the oldest goes."""
+        if mark in self.marks:
+            self.marks.remove(mark)
+            return
+        self.marks = [*self.marks[-1:], mark]
+
     def _stop_reading(self) -> None:
         if self.session is not None:
             self.session.tail.stop()
@@ -170,14 +204,28 @@ class SynergyApp(App[None]):
             return
         with session.lock:
             screen = self.screen
-            if session.tick() and isinstance(screen, LiveScreen) and screen.is_running:
+            changed = session.tick()
+            news = ""
+            if changed and session.tail.caught_up:
+                news = session.alerts.news(session.state, live=session.mode == "live")
+            if changed and isinstance(screen, LiveScreen) and screen.is_running:
                 screen.refresh_view()
+        if news:
+            self.alert(news)
+
+    def alert(self, text: str) -> None:
+        """Call somebody back to the terminal, unless that is turned off."""
+        if alerts.wanted() and self._driver is not None and not self.is_headless:
+            self._driver.write(alerts.sequence(text))
+            self._driver.flush()
 
     # Going places
 
     def action_leave(self) -> None:
         text = "" if self.session is None else self.session.farewell()
-        self.exit(message=Text(clean_lines(text)) if text else None)
+        # A command must stay one line, to be copied, however narrow the terminal is.
+        farewell = Text(clean_lines(text), no_wrap=True, overflow="ignore")
+        self.exit(message=farewell if text else None)
 
     async def action_back(self) -> None:
         """Back to the screen before; the last screen stays."""
@@ -193,7 +241,9 @@ class SynergyApp(App[None]):
         from synergy_tui.app.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(table_name(self.screen), self.keymap))
+            self.push_screen(
+                HelpScreen(table_name(self.screen), self.keymap, ascii_only=self.ascii_only)
+            )
 
     def action_show_log(self) -> None:
         from synergy_tui.app.screens.log import LogScreen
@@ -223,8 +273,33 @@ class SynergyApp(App[None]):
             )
 
     def notify(self, message: str, **options: Any) -> None:
-        """As Textual does, without reading markup in names and paths."""
+        """Show a short message in the bar of keys, where it covers nothing that a key changes.
+
+        What does not fit there is shown as Textual does, without reading markup in it.
+        """
+        for bar in self.screen.query(KeyBar):
+            if bar.say(message, options.get("severity", ""), options.get("timeout") or 4.0):
+                return
         super().notify(message, **{**options, "markup": False})
+
+    def on_copy(self, message: Copy) -> None:
+        """Put text on the clipboard, and say how that went."""
+        text, what = message.text, message.what
+        if not text:
+            self.notify(f"There is no {what} to copy yet.", severity="warning", timeout=3)
+        elif clipboard.in_tmux():
+            self.run_worker(lambda: self._copy_in_tmux(text, what), thread=True)
+        else:
+            self.copy_to_clipboard(text)
+            self.notify(f"Sent the {what} to the terminal's clipboard", timeout=3)
+
+    def _copy_in_tmux(self, text: str, what: str) -> None:
+        where = clipboard.load_into_tmux(text)
+        if where:
+            self.call_from_thread(self.notify, f"Copied the {what} to {where}", timeout=3)
+        else:
+            failed = f"tmux did not take the {what}: nothing was copied"
+            self.call_from_thread(self.notify, failed, severity="warning", timeout=6)
 
     def action_next_theme(self) -> None:
         place = themes.NAMES.index(self.theme) if self.theme in themes.NAMES else -1
@@ -239,7 +314,7 @@ class SynergyApp(App[None]):
         for key in keys.rows_for(table_name(screen)):
             if key.id != "app.palette":
                 yield SystemCommand(
-                    f"{key.label} ({keys.shown(key, self.keymap)})",
+                    f"{key.label} ({keys.shown(key, self.keymap, ascii_only=self.ascii_only)})",
                     key.help,
                     lambda action=key.action: self.call_later(screen.run_action, action),
                 )

@@ -6,13 +6,16 @@ Screens ask for one another by messages; the app alone knows them all.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 from synergy_tui.app import status
+from synergy_tui.app.alerts import Alerts
+from synergy_tui.app.pace import Pace
 from synergy_tui.app.tail import Tail
 from synergy_tui.app.timeline import Timeline
 from synergy_tui.experiments.experiment import Experiment
@@ -21,11 +24,6 @@ from synergy_tui.files import reference
 
 if TYPE_CHECKING:
     from synergy_tui.sweep.directory import Sweep
-
-PACE_WINDOW = 20.0
-"""Seconds of the log over which the pace is measured."""
-SHORTEST_PACE = 3.0
-"""Seconds that must have been watched for it; before, the pace since the start is taken."""
 
 Mode = Literal["live", "replay"]
 
@@ -56,7 +54,8 @@ class Session:
         self._clock = clock
         self._ticked_at = clock()
         self._seen_status = ("", 0)
-        self._progress: deque[tuple[float, int]] = deque()
+        self.pace = Pace()
+        self.alerts = Alerts()
 
     @property
     def state(self) -> ExperimentState:
@@ -74,6 +73,11 @@ class Session:
             problem=self.tail.problem,
             replay=self.mode == "replay",
         )
+
+    @property
+    def live(self) -> bool:
+        """Whether the log still grows, as far as is known."""
+        return self.tail.condition in ("running", "new") and self.state.live
 
     @property
     def elapsed(self) -> float:
@@ -97,30 +101,63 @@ class Session:
 
     def observe(self) -> None:
         """Give the timeline the probes and the pace of what has been read."""
-        state, progress = self.state, self._progress
+        state = self.state
         stops = (probe.step for run in state.runs.values() for probe in run.probes)
-        progress.append((state.elapsed, state.step))
-        while len(progress) > 2 and progress[-1][0] - progress[0][0] > PACE_WINDOW:
-            progress.popleft()
-        seconds = progress[-1][0] - progress[0][0]
-        steps = progress[-1][1] - progress[0][1]
-        if not state.live or seconds < SHORTEST_PACE or steps <= 0:
-            seconds, steps = state.elapsed, state.step
-        self.timeline.observe(state.step, stops, steps / seconds if seconds > 0 else None)
+        self.pace.observe(state.elapsed, state.step)
+        rate = self.pace.rate
+        if rate is None and state.elapsed > 0:
+            rate = state.step / state.elapsed
+        self.timeline.observe(state.step, stops, rate)
 
     def farewell(self) -> str:
         """What to print after leaving: whether something still runs, and how to come back."""
         name = reference(self.experiment.path)
         if self.tail.condition in ("running", "new"):
-            back = f"The run continues. Come back with: synergy attach {name}"
-            if self.state.watched:
-                return back
-            return f"{back}\n                     Stop it with: synergy stop {name}"
+            lines = ["The run continues.", f"  come back: synergy attach {name}"]
+            if not self.state.watched:
+                lines.append(f"  stop it:   synergy stop {name}")
+            return "\n".join(lines)
+        lines = [f"look at it again: synergy replay {name}"]
         if self.tail.condition in ("dead", "stopped") and not self.state.watched:
-            return (
-                f"Continue the run: synergy resume {name}\n Look at it again: synergy replay {name}"
-            )
-        return f"Look at it again with: synergy replay {name}"
+            lines.append(f"continue it:      synergy resume {name}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is marked to be compared: an experiment, one of its runs, one moment of that run."""
+
+    path: Path
+    run: str | None = None
+    step: int | None = None
+
+    @property
+    def experiment(self) -> Experiment:
+        return Experiment(self.path)
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        parts = [self.path.name, self.run or ""]
+        parts.append("" if self.step is None else f"step {self.step}")
+        return " · ".join(filter(None, parts))
+
+
+class OpenSideBySide(Message):
+    """Show two that are marked side by side."""
+
+    def __init__(self, one: Mark, other: Mark) -> None:
+        super().__init__()
+        self.marks = (one, other)
+
+
+class Copy(Message):
+    """Put text on the clipboard; ``what`` names it in the message about how that went."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
 
 
 class OpenExperiment(Message):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from synergy_tui.app.timeline import Mode, Timeline
 from synergy_tui.experiments.state import ExperimentState
-from synergy_tui.words import compact, size
+from synergy_tui.words import compact, duration, size
 
 STALE_SECONDS = 60.0
 """A living worker that has written nothing for this long is called stale."""
@@ -50,6 +51,8 @@ def status_of(
         resume = f"Continue with: synergy resume {state.id}"
         return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
     if not live:
+        if any(not event.get("holds") for event in state.expectations):
+            return Status("REPLAY" if replay else "FINISHED !", "pill-warning")
         return Status("REPLAY" if replay else "FINISHED", "pill-quiet" if replay else "pill-good")
     if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
@@ -58,24 +61,26 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; press l for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s; press M for its log",
         )
     return Status("LIVE", "pill-good")
 
 
-def remaining(state: ExperimentState, pace: float) -> float | None:
-    """Seconds until the last step at ``pace`` steps per second; ``None`` when that is not known."""
+def remaining(state: ExperimentState, pace: float | None) -> str:
+    """How long it takes to the last step at ``pace`` steps per second; empty when not known."""
     total = state.total_steps
-    if total is None or not state.live or pace <= 0 or not state.step:
-        return None
-    return max(0, total - state.step) / pace
+    if total is None or not state.live or not pace:
+        return ""
+    seconds = max(0, total - state.step) / pace
+    # In steps of five: a number that changes with every look is not read.
+    return f"{duration(5 * math.ceil(seconds / 5))} left"
 
 
 def resources(state: ExperimentState) -> list[str]:
     """Use of the machine by the worker, the scarcest thing first; empty when nothing is known."""
-    used = state.resources
-    if not used:
+    if not state.usage:
         return []
+    used = state.usage[-1]
     found = []
     if used.get("gpu_percent") is not None:
         found.append(f"gpu {used['gpu_percent']:.0f} %")
@@ -104,10 +109,12 @@ def _failed(state: ExperimentState) -> str:
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    return f"{what or 'The run failed'} (press l for the worker's log)"
+    return f"{what or 'The run failed'} (press M for the worker's log)"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
-    """Which questions the experiment can answer: without training nothing is learned."""
+    """Which questions the experiment can answer: without training nothing is learned, but there
+    may be graphs to look at.
+    """
     trained = not state.runs or any(run.learns for run in state.runs.values())
-    return (0, 1, 2) if trained else (0, 1)
+    return (0, 1, 2) if trained else (0, 1, 3)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 
 from synergy_tui.errors import UserError
+from synergy_tui.login import tmux_draws_ascii
 
 
 def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
@@ -39,9 +40,13 @@ def follow_size(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def prefers_ascii(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether braille and box drawing would come out garbled: no UTF-8, or the kernel's console."""
+    """Whether braille and box drawing would come out garbled: no UTF-8, or the kernel's console.
+
+    tmux is asked, as Python takes a locale of C for UTF-8.
+    """
     encoding = (getattr(sys.__stderr__, "encoding", None) or "utf-8").lower().replace("-", "")
-    return environment.get("TERM") == "linux" or encoding != "utf8"
+    console = environment.get("TERM") == "linux"
+    return console or encoding != "utf8" or tmux_draws_ascii(environment)
 
 
 def has_colour(environment: Mapping[str, str] = os.environ) -> bool:

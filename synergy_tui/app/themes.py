@@ -6,20 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from synergy_tui.drawing import ON_BLACK, ON_DARK, ON_LIGHT
+from synergy_tui.drawing import OF_TERMINAL, ON_BLACK, ON_DARK, ON_LIGHT
 
 if TYPE_CHECKING:
     from rich.style import Style
     from textual.theme import Theme
 
 
-_ANSI = ("ansi_yellow", "ansi_cyan", "ansi_green", "ansi_magenta")
-GLYPHS = ("●", "▲", "■", "◆")
-ASCII_GLYPHS = ("o", "^", "#", "@")
+_ANSI = tuple(f"ansi_{name}" for name in OF_TERMINAL)
+GLYPHS = ("●", "▲", "■", "◆", "○", "△", "□", "◇")
+ASCII_GLYPHS = ("o", "^", "#", "@", "x", "+", "%", "&")
 
 DEFAULT = "synergy-dark"
 NAMES = (DEFAULT, "synergy-light", "high-contrast", "terminal")
 """In the order in which the theme key goes through them."""
+
+
+def first_theme(colours: str | None) -> str:
+    """The theme to begin with on a terminal whose colours Rich calls this.
+
+    Of sixteen colours ours would become whatever is nearest, also where they should differ.
+    """
+    return "terminal" if colours in ("standard", "windows") else DEFAULT
+
 
 _PILLS = {"good": "success", "warning": "warning", "error": "error", "quiet": "primary"}
 _SHADES = {"muted": 0.62, "axis": 0.46}
@@ -53,7 +62,7 @@ class Identity:
 
 
 def identity(index: int) -> Identity:
-    """Identity of the run at ``index`` (from 0) of its scenario; beyond four they repeat."""
+    """Identity of the run at ``index`` (from 0) of its scenario; beyond eight they repeat."""
     place = index % len(GLYPHS)
     return Identity(GLYPHS[place], ASCII_GLYPHS[place], f"run-{place + 1}")
 
@@ -74,7 +83,7 @@ def themes() -> list[Theme]:
             foreground="#DDE3EA",
             background="#11151A",
             surface="#171C23",
-            panel="#222A33",
+            panel="#262B31",
             variables=RUN_VARIABLES,
         ),
         Theme(

@@ -15,6 +15,8 @@ import numpy.typing as npt
 SPEEDS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 PLAY_SECONDS = 30.0
 """A whole experiment plays back in at most about this long, unless the speed is changed."""
+CATCHES_UP = 2
+"""The lowest speed at which a log is played that still grows."""
 
 
 class Mode(enum.StrEnum):
@@ -68,13 +70,6 @@ class Timeline:
         """Show the newest step, now and from now on."""
         self.mode = Mode.FOLLOW
 
-    def toggle_pause(self) -> None:
-        """Freeze what is shown, or go back to the newest step."""
-        if self.mode is Mode.PAUSED:
-            self.follow()
-        else:
-            self.seek(self.step)
-
     def move(self, count: int) -> None:
         """Go ``count`` probes forward (negative: back)."""
         here = self.step
@@ -92,13 +87,19 @@ class Timeline:
     def first(self) -> None:
         self.seek(float(self._all_stops()[0]))
 
-    def toggle_play(self) -> None:
-        """Play from the cursor (from the start when it is at the end), or stop playing."""
-        if self.mode is Mode.PLAYING:
+    def toggle_play(self, live: bool = False) -> None:
+        """Stop where the cursor is, or play from there until it is at the newest step.
+
+        While the log grows (``live``) a cursor that follows stops, and one that is played moves
+        fast enough to catch up. At the end of a log that is complete, play from the start.
+        """
+        if self.mode is Mode.PLAYING or (live and self.mode is Mode.FOLLOW):
             self.seek(self.step)
             return
         start = self.step
-        self._position = float(start if start < self.last else self._all_stops()[0])
+        self._position = float(start if start < self.last or live else self._all_stops()[0])
+        if live:
+            self._speed = max(self._speed, SPEEDS.index(CATCHES_UP))
         left = (self.last - self._position) / self.pace
         if left / self.speed > PLAY_SECONDS:
             self._speed = next(
@@ -118,7 +119,7 @@ class Timeline:
         before = int(self._position)
         self._position += seconds * self.pace * self.speed
         if self._position >= self.last:
-            self.seek(self.last)
+            self.follow()
             return True
         return int(self._position) != before
 

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.state import ExperimentState
     from synergy_tui.running.signals import Stopper
 
-# How long a run in the foreground waits in the end for its tracker.
-TRACKER_SECONDS = 60.0
-
 
 def terminal_is_interactive() -> bool:
     """Whether the app can be opened here."""
@@ -89,7 +86,10 @@ def execute(
         tracking = None if tracker is None else _tracked(experiment, tracker)
         code = _execute_in_foreground(experiment, style, device, timeout, junit)
         if tracker is not None and tracking is not None:
-            _wait(tracking, tracker, experiment)
+            from synergy_tui.export.track import ended
+
+            if problem := ended(tracking, tracker, experiment):
+                echo(f"warning: {problem}", err=True)
         return code
     except UserError:
         if new and experiment.state() == "new":
@@ -106,17 +106,6 @@ def _tracked(experiment: Experiment, tracker: str) -> subprocess.Popen[bytes] | 
     except OSError as error:
         echo(f"warning: --track {tracker} was not started: {error.strerror or error}", err=True)
         return None
-
-
-def _wait(tracking: subprocess.Popen[bytes], tracker: str, experiment: Experiment) -> None:
-    """Let a tracker send what is left, and say so where it did not."""
-    try:
-        code = tracking.wait(TRACKER_SECONDS)
-    except subprocess.TimeoutExpired:
-        echo(f"--track {tracker} still sends what is left, in the background", err=True)
-        return
-    if code:
-        echo(f"warning: --track {tracker} failed; see {experiment.log_path}", err=True)
 
 
 def _execute_in_foreground(

@@ -12,7 +12,7 @@ from synergy_tui.commands.arguments import Age, complete_experiments, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError
-from synergy_tui.files import bytes_in, clear_leftovers, home, remove_whole
+from synergy_tui.files import bytes_in, clear_leftovers, home
 from synergy_tui.words import counted, duration, size
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | None) -> None:
     """Remove experiments and sweeps with everything in them, after asking.
 
-    What is running is not removed: stop it first. All names are looked up before anything is
-    removed, so a typo removes nothing. What a command that was killed left half removed goes too.
+    What is running is not removed (stop it first), nor a single point of a sweep. All names are
+    looked up before anything is removed, so a typo removes nothing. What a command that was killed
+    left half removed goes too.
     """
-    from synergy_tui.experiments.experiment import Experiment
-    from synergy_tui.sweep.entries import find_entry, list_entries
+    from synergy_tui.sweep.entries import find_entry, list_entries, remove, require_removable
 
     if bool(names) == (older is not None):
         raise UserError("Name the experiments to remove, or give --older AGE; not both.")
@@ -55,14 +55,7 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
         chosen = [each for each in old if each.state() != "running"]
     found = {experiment.path: experiment for experiment in chosen}
     for experiment in found.values():
-        if experiment.state() == "running":
-            theirs = isinstance(experiment, Experiment) and experiment.watched
-            raise UserError(
-                f"{experiment.id} is running.",
-                hint="It is your own training: end that first."
-                if theirs
-                else f"Stop it first: `synergy stop {experiment.reference}`.",
-            )
+        require_removable(experiment)
     if older is not None and not found:
         echo(f"No experiment in {home(out)} is older than {duration(older)}.", err=True)
         return
@@ -70,7 +63,7 @@ def command(names: tuple[str, ...], older: float | None, yes: bool, out: Path | 
         echo("Nothing was removed.", err=True)
         return
     for experiment in found.values():
-        _remove(experiment)
+        remove(experiment)
         echo(f"removed {experiment.id}", err=True)
 
 
@@ -89,16 +82,3 @@ def _agreed(entries: list[Entry]) -> bool:
     if len(entries) == 1:
         what = f"this {entries[0].noun.lower()}"
     return click.confirm(f"Remove {what}?", err=True)
-
-
-def _remove(experiment: Entry) -> None:
-    """Remove one directory, or the link to it."""
-    path = experiment.path
-    try:
-        if path.is_symlink():
-            path.unlink()
-            return
-        with experiment.lock(announce=False):
-            remove_whole(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be removed: {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""``synergy schema``: the JSON Schema of scenarios, events and analyses."""
+"""``synergy schema``: the JSON Schema of scenarios, events, analyses and reports."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from synergy_tui.console import echo
     synergy schema events > events.schema.json
     """,
 )
-@click.argument("name", type=click.Choice(["scenario", "events", "analysis"]))
+@click.argument("name", type=click.Choice(["scenario", "events", "analysis", "report"]))
 @click.option("--path", is_flag=True, help="Print the file's path instead of its content.")
 def command(name: str, path: bool) -> None:
     """Print the JSON Schema (draft 2020-12) of scenario files, of the event stream that
-    `synergy run --json` prints, or of the objects that `synergy analyze --json` prints.
+    `synergy run --json` prints, or of the objects that `synergy analyze --json` and
+    `synergy report --json` print.
 
     Editors with a TOML language server (Taplo, Tombi, Even Better TOML) complete and check a
     scenario whose first line is `#:schema PATH-OR-URL`.

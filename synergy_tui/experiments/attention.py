@@ -100,11 +100,18 @@ class Snapshot:
         )
 
     def packed(self, **about: str) -> bytes:
-        """Return the bytes of its safetensors file."""
+        """Return the bytes of its safetensors file, the same for equal snapshots."""
         from safetensors.numpy import save
 
         arrays = {key: np.ascontiguousarray(value) for key, value in self.arrays.items()}
-        return save(arrays, {**self.about, **about})
+        content = save(arrays, {**self.about, **about})
+        # The library writes metadata in an order that differs from process to process.
+        data = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:data])
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text + content[data:]
 
 
 def load_snapshot(experiment: Experiment, path: str, *, weighted: bool = False) -> Snapshot:

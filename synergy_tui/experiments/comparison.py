@@ -277,6 +277,21 @@ def shown(values: list[float], exact: bool) -> str:
     return text if "/" in text else number(value)
 
 
+def of_losses(one: tuple[float, float | None], other: tuple[float, float | None]) -> Estimate:
+    """How much lower the second loss is, as a log ratio, from losses and their standard errors.
+
+    Errors over sequences count as independent. Both networks read the same ones and agree about
+    which are hard, so that the interval is wider than one of paired differences would be.
+    """
+    apart = log(one[0]) - log(other[0]) if one[0] != other[0] else 0.0
+    shares = []
+    for value, error in (one, other):
+        if error is None or not 0 <= error < math.inf or value <= 0:
+            return Estimate(apart)
+        shares.append(error / value)
+    return Estimate(apart, 1.96 * math.hypot(*shares))
+
+
 def loss(run: RunState, step: int | None) -> float | None:
     """Of held-out sequences where there are some, else in training; nats."""
     try:

@@ -85,7 +85,9 @@ def encode(event: Mapping[str, Any]) -> bytes:
     except TypeError:
         # Integers beyond 64 bits, and halves of surrogate pairs (file names that are not UTF-8).
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return "".join(map(_printable, text)).encode() + b"\n"
+    if not text.isprintable():
+        text = "".join(map(_printable, text))
+    return text.encode() + b"\n"
 
 
 def _printable(character: str) -> str:
@@ -309,8 +311,11 @@ def _decodable(lines: Iterable[bytes]) -> Iterator[Event]:
             continue
 
 
-def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
-    """Return the events in the last ``size`` bytes of a log, oldest first; ``[]`` without a log."""
+def events_from_end(path: Path, size: int = 64 * 1024) -> Iterator[Event]:
+    """Yield the events in the last ``size`` bytes of a log, newest first; none without a log.
+
+    Lines are decoded as they are asked for: most callers need the last few only.
+    """
     try:
         with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -318,8 +323,9 @@ def last_events(path: Path, size: int = 256 * 1024) -> list[Event]:
             file.seek(start)
             data = file.read(size)
     except FileNotFoundError:
-        return []
-    return _accepted(list(_decodable(data.split(b"\n")[1 if start else 0 : -1])), path)
+        return
+    for line in reversed(data.split(b"\n")[1 if start else 0 : -1]):
+        yield from _accepted(list(_decodable([line])), path)
 
 
 def status_of(exit_code: int | None) -> str:

@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from synergy_tui.errors import ExitCode, UserError, nearest
-from synergy_tui.experiments.events import Event, EventReader, last_events, status_of
+from synergy_tui.experiments.events import Event, EventReader, events_from_end, status_of
 from synergy_tui.experiments.worker import LOCK, Worker
 from synergy_tui.files import (
     FILE_MODE,
@@ -105,18 +105,24 @@ class Experiment:
         return load_scenario(self.scenario_path)
 
     def fold(self) -> ExperimentState:
-        """Read the whole log into a state."""
+        """Read the whole log into a state; runs whose process died without ending them stopped."""
         from synergy_tui.experiments.state import ExperimentState
 
         state = ExperimentState.read(self.events_path)
         state.id = state.id or self.id
+        if state.live and self.state() == "dead":
+            state.abandon("its process ended without closing the log")
         return state
 
     @cached_property
+    def first_events(self) -> list[Event]:
+        """The events that the log begins with: scenario and runs, and how the runs were started."""
+        return EventReader(self.events_path).read(limit_bytes=16 * 1024)
+
+    @property
     def first_event(self) -> Event | None:
         """The log's first event, which names scenario and runs."""
-        head = EventReader(self.events_path).read(limit_bytes=64 * 1024)
-        return head[0] if head else None
+        return self.first_events[0] if self.first_events else None
 
     @property
     def started(self) -> datetime.datetime:
@@ -126,6 +132,11 @@ class Experiment:
             return datetime.datetime.fromisoformat(str(started)).astimezone(datetime.UTC)
         except (ValueError, OverflowError):
             return changed(self.path)
+
+    @property
+    def made(self) -> tuple[datetime.datetime, int]:
+        """Sorts experiments and sweeps by when they were made."""
+        return moment(self.started, self.path / SCENARIO)
 
     @property
     def scenario_name(self) -> str:
@@ -159,7 +170,7 @@ class Experiment:
 
     def ending(self) -> Event | None:
         """Return the closing event, unless the experiment was resumed after it."""
-        for event in reversed(last_events(self.events_path, size=64 * 1024)):
+        for event in events_from_end(self.events_path):
             if event["kind"] == "experiment_finished":
                 return event
             if event["kind"] in ("run_started", "run_resumed", "train_step"):
@@ -383,7 +394,7 @@ def _find(name: str, out: str | Path | None) -> Experiment:
     every = list_experiments(out)
     sound = [each for each in every if not each.damage] if name == "last" else []
     if sound:
-        return max(sound, key=lambda experiment: experiment.started)
+        return max(sound, key=lambda each: each.made)
     found = match_id(name, [each.id for each in every])
     if found is not None:
         return next(each for each in every if each.id == found)
@@ -411,43 +422,21 @@ def match_id(name: str, ids: Sequence[str]) -> str | None:
     return None
 
 
-def summary(experiment: Experiment) -> dict[str, Any]:
-    """Return what ``synergy ls --json`` prints for an experiment; nothing in it stops this."""
-    problem = experiment.damage
-    found: dict[str, Any] = {
-        "id": experiment.id,
-        "scenario": name_in(experiment.id),
-        "state": "damaged",
-        "started": changed(experiment.path).isoformat(timespec="seconds"),
-        "path": str(experiment.path),
-        "exit_code": None,
-        "verdict": "",
-        "elapsed": None,
-        "watched": False,
-        "problem": problem,
-    }
-    if problem:
-        return found
-    try:
-        ending = experiment.ending() or {}
-        return found | {
-            "scenario": experiment.scenario_name,
-            "state": experiment.state(),
-            "started": experiment.started.isoformat(timespec="seconds"),
-            "exit_code": ending.get("exit_code"),
-            "verdict": ending.get("verdict", ""),
-            "elapsed": ending.get("t"),
-            "watched": experiment.watched,
-        }
-    except UserError as error:
-        return found | {"problem": error.message}
-    except OSError as error:
-        return found | {"problem": f"it cannot be read: {error.strerror or error}"}
-
-
 def name_in(identity: str) -> str:
     """Return the scenario's name in a directory's, without date, time and number."""
     return re.sub(r"^[\d-]*-|(?<=\w)-\d+$", "", identity)
+
+
+def moment(started: datetime.datetime, scenario: Path) -> tuple[datetime.datetime, int]:
+    """Sorts experiments and sweeps by when they were made.
+
+    Logs count whole seconds; within one, the scenario's file says which was written first.
+    """
+    try:
+        written = scenario.stat().st_mtime_ns
+    except OSError:
+        written = 0
+    return started.replace(microsecond=0), written
 
 
 def changed(path: Path) -> datetime.datetime:

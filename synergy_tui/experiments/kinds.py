@@ -117,6 +117,8 @@ class Probe(Simulated):
     loss: OpenNumber = None
     accuracy: OpenNumber = None
     eval_sequences: Count = 0
+    loss_error: OpenNumber = None
+    """Standard error of the loss over these sequences."""
 
 
 @dataclass(frozen=True, kw_only=True)

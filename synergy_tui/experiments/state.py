@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import itemgetter
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 REPORTED = tuple(each.name for each in fields(TrainStep) if each.name not in ("run", "step"))
 LIVE = ("new", "running")
+USAGE = 240
+"""Reports of what the worker uses that are remembered: the last eight minutes of them."""
 
 
 class Series:
@@ -243,7 +246,8 @@ class ExperimentState:
         """Seconds since the start, run or ``None``, message."""
         self.expectations: list[Event] = []
         """The newest event for each ``that``."""
-        self.resources: Event | None = None
+        self.usage: deque[Event] = deque(maxlen=USAGE)
+        """The newest reports of what the worker uses of the machine."""
         self.status = "new"
         """``new``, ``running``, ``finished``, ``failed`` or ``stopped``; whether a worker is still
         alive is not in the log (``Experiment.state``)."""
@@ -284,6 +288,13 @@ class ExperimentState:
     def live(self) -> bool:
         """Whether the log expects more events."""
         return self.status in LIVE
+
+    def abandon(self, reason: str) -> None:
+        """Count runs as stopped that nobody continues, which the log cannot say itself."""
+        self.reason = reason
+        for run in self.runs.values():
+            if run.status == "running":
+                run.status, run.reason, run.ended_at = "stopped", reason, run.step
 
     def apply_all(self, events: Iterable[Event]) -> None:
         """Fold several events, in order; long stretches of training steps are taken at once."""
@@ -419,6 +430,7 @@ class ExperimentState:
                 loss=event.get("loss"),
                 accuracy=event.get("accuracy"),
                 eval_sequences=event.get("eval_sequences") or 0,
+                loss_error=event.get("loss_error"),
             )
         )
         self._forget_history(run)
@@ -440,7 +452,7 @@ class ExperimentState:
         self.expectations.append(event)
 
     def _on_resources(self, event: Event) -> None:
-        self.resources = event
+        self.usage.append(event)
 
     def _on_warning(self, event: Event) -> None:
         self.warnings.append((event["t"], event.get("run"), event["message"]))

@@ -9,10 +9,11 @@ sign only beyond the smallest effect of interest, and is not *decided*.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from synergy_tui.claims import BY_ID, SMALLEST_EFFECT
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Word
 from synergy_tui.experiments import captions, comparison, metrics
 from synergy_tui.experiments.comparison import (
     CLEAR,
@@ -28,7 +29,6 @@ from synergy_tui.experiments.comparison import (
 from synergy_tui.experiments.conventions import Convention
 from synergy_tui.experiments.state import ExperimentState, RunState
 
-Word = Literal["supported", "contradicted", "no effect", "undecided"]
 MARKS: dict[Word, str] = {
     "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
 }  # fmt: skip
@@ -187,6 +187,16 @@ def scoreboard(
     )
 
 
+_SIGNS = re.compile(
+    rf"([{''.join(MARKS.values())}]) (?:{'|'.join(re.escape(claim.label) for claim in CLAIMS)}) "
+)
+
+
+def signs_in(line: str) -> str:
+    """The claims' signs in what `Scoreboard.line` gave: all that a narrow list has room for."""
+    return "".join(_SIGNS.findall(line))
+
+
 def _decide(effect: Estimate, beyond: Estimate | None, *, exact: bool = False) -> tuple[Word, bool]:
     """The verdict, and whether it is an interval's."""
     low, high = effect.log - (effect.half or 0.0), effect.log + (effect.half or 0.0)
@@ -312,18 +322,22 @@ def _diverse_synergy(pairs: list[Pair], view: View) -> Line | None:
         one, other = (comparison.gain(view.of(run), key) for run in (pair.one, pair.other))
         if one is None or other is None:
             return None
-        effects.append((comparison.apart(other, one), None, None))
+        now = comparison.apart(other, one)
+        first, last = (comparison.gain(view.untrained(run), key) for run in (pair.one, pair.other))
+        null = None if first is None or last is None else comparison.apart(last, first)
+        effects.append((now, null, None if null is None else comparison.apart(now, null)))
         sides[0].append(one.log)
         sides[1].append(other.log)
     least, most = (shown(side, False) for side in sides)
     exact = view.exact([pair.other for pair in pairs])
-    return _line("diversity-synergy", effects, f"gain {least} → {most}", exact=exact)
+    values = f"gain {least} → {most}"
+    return _line("diversity-synergy", effects, values, null="untrained", exact=exact)
 
 
 def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:
     """The loss of one over the other: of held-out sequences, or in training where there are none.
 
-    Each network has one number, so only several seeds give an interval.
+    The intervals of one seed are over held-out sequences; a training loss has none.
     """
     effects: list[tuple[Estimate, Estimate | None, Estimate | None]] = []
     sides: tuple[list[float], list[float]] = ([], [])
@@ -332,18 +346,24 @@ def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:
         one, other = loss(pair.one, step), loss(pair.other, step)
         if one is None or other is None:
             return None
-        now = Estimate(comparison.log(one) - comparison.log(other) if one != other else 0.0)
-        firsts = [comparison.first_probe(run) for run in (pair.one, pair.other)]
-        losses = [first.loss for first in firsts if first is not None]
-        null = None
-        if len(losses) == 2 and all(isinstance(loss, float) and loss > 0 for loss in losses):
-            null = Estimate(comparison.log(losses[0] or 0) - comparison.log(losses[1] or 0))
-        effects.append((now, null, None))
+        runs = (pair.one, pair.other)
+        probes = [metrics.evaluated(run, step) for run in runs]
+        errors = [None if probe is None else probe.loss_error for probe in probes]
+        now = comparison.of_losses((one, errors[0]), (other, errors[1]))
+        firsts = [
+            (first.loss, first.loss_error)
+            for first in map(comparison.first_probe, runs)
+            if first is not None and isinstance(first.loss, float) and first.loss > 0
+        ]
+        null = comparison.of_losses(*firsts) if len(firsts) == 2 else None
+        effects.append((now, null, None if null is None else comparison.apart(now, null)))
         sides[0].append(comparison.log(one))
         sides[1].append(comparison.log(other))
     before, after = (shown(side, False) for side in sides)
     floor = pairs[0].other.floor
     values = f"{'held-out' if held_out else 'training'} loss {before} → {after}"
+    if len(pairs) == 1 and effects[0][0].half is not None and probes[0] is not None:
+        values += f", 95 % over {probes[0].eval_sequences:,} sequences"
     if floor is not None:
         values += f" (floor {number(floor)})"
     return _line(claim, effects, values, null="untrained")

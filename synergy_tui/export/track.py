@@ -24,6 +24,8 @@ from synergy_tui.export.tensorboard import probe_scalars, scalar_event
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb"}
 """Tracker → the extra that installs it."""
 POLL_SECONDS = 0.5
+END_SECONDS = 60.0
+"""How long who started a tracker waits for it in the end."""
 
 
 class Sink(Protocol):
@@ -82,6 +84,7 @@ class WandB:
     def close(self) -> None:
         for run in self._runs.values():
             run.finish()
+        self._wandb.teardown()  # `finish` returns before everything is in its file
 
 
 SINKS: dict[str, Callable[[Experiment], Sink]] = {"tensorboard": TensorBoard, "wandb": WandB}
@@ -112,6 +115,15 @@ def start(experiment: Experiment, tracker: str) -> subprocess.Popen[bytes]:
             stderr=output,
             start_new_session=True,
         )
+
+
+def ended(tracking: subprocess.Popen[bytes], tracker: str, experiment: Experiment) -> str:
+    """Let a tracker send what is left; return what there is to say about it, if anything."""
+    try:
+        code = tracking.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"--track {tracker} still sends what is left, in the background"
+    return f"--track {tracker} failed; see {experiment.log_path}" if code else ""
 
 
 def follow(experiment: Experiment, sink: Sink, poll: float = POLL_SECONDS) -> int:

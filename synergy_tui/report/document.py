@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.claims import CLAIMS, Claim
+from synergy_tui.claims import CLAIMS, Claim, ClaimRecord
 from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
-from synergy_tui.report.statistics.decide import ALPHA, Verdict
+from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdict
 from synergy_tui.report.statistics.examine import SMALLEST_CORRELATION, Predicted, examine
 from synergy_tui.report.statistics.findings import Finding, in_words
 from synergy_tui.report.statistics.observations import Observation, number_at
@@ -38,20 +38,32 @@ METHOD = (
     "of other seeds on the same inputs, with their weights there, three draws averaged. The best "
     "head is one per network and layer, chosen on half of the inputs and scored on the other half; "
     "the best head of each input is reported beside it.",
+    "Synergy is supported only where it is also beyond the null “shuffled inputs” (heads that "
+    "looked at different inputs) and beyond the untrained network, both over the best head of each "
+    "input, with 95 % each: an intersection of tests, which no correction has to allow for.",
+    "Beside it, k of H: the fidelity of a network trained with k heads over that of k of the heads "
+    "of the same seed's largest network, over at most eight choices. It decides nothing: heads of "
+    "the larger network are narrower and learned to leave work to the others, so that a ratio "
+    "above 1 says that few heads do not work as a part of many do, and not why.",
+    "Of designed heads, which were never trained, the null along the share of rows redrawn is "
+    "heads that differ by 1e-9: they are as clear as one of them. Only graphs of which every head "
+    "is redrawn are compared, so that no head is special.",
     "Along head counts (their logarithm) and λ: the least-squares line within a seed, from its "
     "lower to its upper end; with two conditions their paired ratio.",
     "Test: Student's t on logarithms, paired; the sign test where a ratio is 0 or infinite or all "
     "seeds agree exactly. Intervals: 95 %, Student's t, not corrected.",
-    "Verdict: no effect where the whole interval is within the smallest effect of interest, even "
-    "where it leaves out 1 (two one-sided tests at 2.5 % each); else supported or contradicted "
-    "where Holm's correction rejects a ratio of 1; else undecided.",
-    f"Errors: within one convention, any false “supported” or “contradicted” has a probability of "
-    f"at most {ALPHA:.0%}; each false “no effect” 2.5 %. Conventions measure the same runs, so "
-    "they are not corrected against each other.",
+    "Verdict: no effect where two one-sided tests reject every ratio beyond the smallest effect of "
+    "interest; else supported or contradicted where the test rejects a ratio of 1; else undecided. "
+    "An interval within the smallest effect is never an effect, even where it leaves out 1.",
+    "Errors: Holm's correction runs over all tests of a convention, for each kind of test by "
+    f"itself. Any false “supported” or “contradicted” has a probability of at most {ALPHA:.0%}, "
+    f"any false “no effect” of at most {EQUIVALENCE_ALPHA:.1%}. Conventions measure the same runs, "
+    "so they are not corrected against each other.",
     "Power is that for the smallest effect of interest at the spread seen, at the level of Holm's "
     "first step; never for the effect that was observed.",
     f"Concordance is the mean over seeds of a rank correlation, no association within "
-    f"±{SMALLEST_CORRELATION:g}; it is not a cause. Checks of theorems and controls have no "
+    f"±{SMALLEST_CORRELATION:g}, below which one order explains less than a tenth of the other's "
+    "variance; it is not a cause. Checks of theorems and controls have no "
     "sampling error: one violation contradicts.",
     "A verdict speaks of the networks, tasks and sizes of its group. That synergy does not appear "
     "in one does not say that it cannot appear.",
@@ -87,6 +99,7 @@ class Document:
     figures: Sequence[Plot]  # drawn when rendered
     tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
     alpha: float = ALPHA
+    equivalence_alpha: float = EQUIVALENCE_ALPHA
 
 
 @dataclass(frozen=True)
@@ -174,28 +187,27 @@ def compose(evidence: Evidence, *, command: str) -> Document:
     )
 
 
-def records(evidence: Evidence) -> list[dict[str, Any]]:
+def records(evidence: Evidence) -> list[ClaimRecord]:
     """Each claim, group and convention as plain values: ``synergy report --json``."""
 
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
+    def known(value: float) -> float | None:
+        return None if math.isnan(value) else value
 
     return [
         {
             "claim": finding.claim,
             "group": finding.group,
             "convention": finding.convention,
-            "verdict": str(finding.verdict),
-            "ratio": None if finding.about.kind == "association" else finite(finding.ratio),
-            "correlation": finite(finding.ratio) if finding.about.kind == "association" else None,
-            "interval": None
-            if math.isnan(finding.interval[0])
-            else [finite(end) for end in finding.interval],
-            "null": finding.about.null or None,
+            "verdict": finding.verdict.value,
+            "ratio": None if finding.about.kind == "association" else known(finding.ratio),
+            "correlation": known(finding.ratio) if finding.about.kind == "association" else None,
+            "interval": None if math.isnan(finding.interval[0]) else list(finding.interval),
+            "null": finding.against or None,
             "n": finding.samples,
             "predicted": finding.predicted,
-            "effect": finite(finding.effect),
+            "effect": known(finding.effect),
             "missing": finding.missing or None,
+            "details": list(finding.details),
         }
         for finding in findings_of(evidence)
     ]

@@ -6,7 +6,7 @@ The last probe of every finished run counts, in every convention that it was mea
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,13 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, leaf, run_record
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.report.nulls import Place, with_nulls
-from synergy_tui.report.statistics.observations import BoundCheck, Numbers, Observation
+from synergy_tui.report.statistics.observations import (
+    BoundCheck,
+    Further,
+    Numbers,
+    Observation,
+    log,
+)
 from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
@@ -92,14 +98,7 @@ class Evidence:
 
 def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     """Read sweeps and experiments: directories, or ids (or what is unique of them) in ``out``."""
-    evidence = Evidence()
-    for found in [find_entry(name, out) for name in names]:
-        _add(evidence, found, several=len(names) > 1)
-    if not evidence.rows:
-        raise UserError(
-            "There is nothing to report: no run has finished with a measurement.",
-            hint="`synergy sweep DIR` resumes a sweep that was stopped.",
-        )
+    evidence = collect(names, out)
     evidence.rows = [
         replace(row, observations=observations)
         for row, observations in zip(
@@ -108,6 +107,19 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
             strict=True,
         )
     ]
+    return evidence
+
+
+def collect(names: Sequence[str], out: str | Path | None = None) -> Evidence:
+    """Read what `gather` reads, without the nulls that are made of kept attention."""
+    evidence = Evidence()
+    for found in [find_entry(name, out) for name in names]:
+        _add(evidence, found, several=len(names) > 1)
+    if not evidence.rows:
+        raise UserError(
+            "There is nothing to report: no run has finished with a measurement.",
+            hint="`synergy sweep DIR` resumes a sweep that was stopped.",
+        )
     return evidence
 
 
@@ -248,6 +260,8 @@ def _add_runs(
                 untrained=(
                     _numbers(first, name, before[name]) if first and name in before else None
                 ),
+                further=tuple(_further(analysis, before.get(name))) if run.heads > 1 else (),
+                exchangeable=graph is None or graph.redraw == "all",
             )
             for name, analysis in _by_convention(run.probe).items()
         }
@@ -329,6 +343,21 @@ def _numbers(probe: Probe, convention: str, analysis: Mapping[str, Any]) -> Numb
     if gain is None:  # a single input has no others to choose the best head on
         gain = synergy.get("fidelity_amplification")
     return Numbers(time, fidelity, loss, _number(gain))
+
+
+def _further(now: Mapping[str, Any], first: Mapping[str, Any] | None) -> Iterator[Further]:
+    """Gains over each input's best head, beyond other inputs' heads and the untrained network."""
+    own = now.get("synergy") or {}
+    for name, null in (
+        ("shuffled inputs", (now.get("nulls") or {}).get("shuffled") or {}),
+        ("the untrained network", (first or {}).get("synergy") or {}),
+    ):
+        clear, soon = (
+            log(_number(own.get(key))) - log(_number(null.get(key)))
+            for key in ("fidelity_amplification", "hitting_gain")
+        )
+        if not (math.isnan(clear) and math.isnan(soon)):
+            yield Further(name, clear, soon)
 
 
 def _observation(group: str, seed: int, run: RunState, analysis: Mapping[str, Any]) -> Observation:

@@ -7,7 +7,7 @@ means over inputs and layers taken last.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,12 @@ from synergy_tui.experiments.attention import Snapshot, load_snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.report.statistics.observations import (
     Condition,
+    Further,
     Gain,
     Gains,
     Layered,
     Observation,
+    log,
 )
 
 SWAPS = 3
@@ -72,7 +74,49 @@ def with_nulls(rows: Sequence[tuple[Place, ByConvention]]) -> Sequence[ByConvent
         for index, snapshot in kept.items():
             convention = next(iter(result[index]))
             result[index][convention] = _measured(result[index][convention], snapshot)
+    for index, further in _beside_larger(rows):
+        for convention, one in result[index].items():
+            if convention == "theory":
+                result[index][convention] = replace(one, further=(*one.further, further))
     return result
+
+
+def _beside_larger(
+    rows: Sequence[tuple[Place, ByConvention]],
+) -> Iterator[tuple[int, Further]]:
+    """How clear k heads are that trained together, beside k heads of a larger network."""
+    from synergy_engine.analysis.nulls import subset
+
+    seeds: dict[tuple[str, str], dict[int, int]] = {}
+    for index, (_, observations) in enumerate(rows):
+        for one in list(observations.values())[:1]:
+            if one.trained and one.heads > 1 and one.dose in (None, 1.0):
+                seeds.setdefault((one.group, one.block), {})[one.heads] = index
+    for members in seeds.values():
+        most = max(members)
+        whole = rows[members[most]][0].load() if len(members) > 1 else None
+        for heads, index in members.items():
+            few = rows[index][0].load() if whole is not None and heads < most else None
+            if whole is None or few is None or not _same_inputs(whole, few):
+                continue
+            logs = [
+                subset(
+                    _rows_of_one(whole.attention[:, layer]),
+                    _rows_of_one(few.attention[:, layer]),
+                    whole.head_weights[layer],
+                    few.head_weights[layer],
+                )
+                for layer in range(few.layers)
+            ]
+            name = f"{heads} of the {most} heads of a larger network"
+            yield index, Further(name, float(np.mean(logs)), math.nan, required=False)
+
+
+def _same_inputs(one: Snapshot, other: Snapshot) -> bool:
+    shapes = {(each.inputs, each.layers, each.nodes) for each in (one, other)}
+    return len(shapes) == 1 and (
+        one.tokens is None or other.tokens is None or np.array_equal(one.tokens, other.tokens)
+    )
 
 
 def _gains(kept: Mapping[int, Snapshot], convention: str) -> tuple[dict[int, Gains], str]:
@@ -198,10 +242,10 @@ def _measured(one: Observation, snapshot: Snapshot) -> Observation:
         (found,) = engine.layered(
             few.attention, few.head_weights, gammas=[gamma], norms=few.gamma, rows=rows
         )
-        layered = Layered(_log(float(found["synergy"])), gamma)
-    off = math.nan
-    if not snapshot.designed:
-        logs = jitter(_rows_of_one(few.attention[:1, 0]), few.head_weights[0])
+        layered = Layered(log(float(found["synergy"])), gamma)
+    off, rows_of_one = math.nan, few.attention[:1, 0]
+    if rows_of_one.any(axis=-1).all():  # a designed graph may have nodes that hear nobody
+        logs = jitter(_rows_of_one(rows_of_one), few.head_weights[0])
         off = float(np.abs(logs).max())
     return replace(one, layered=layered, condition=_condition(few), jitter=off)
 
@@ -209,10 +253,6 @@ def _measured(one: Observation, snapshot: Snapshot) -> Observation:
 def _rows_of_one(attention: NDArray) -> Floats:
     wide = attention.astype(np.float64)
     return np.asarray(wide / wide.sum(axis=-1, keepdims=True))
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf
 
 
 def _condition(snapshot: Snapshot) -> Condition:

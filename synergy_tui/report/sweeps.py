@@ -12,6 +12,7 @@ import numpy.typing as npt
 from synergy_tui.report.document import compose
 from synergy_tui.report.evidence import gather
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval, bootstrap_interval
+from synergy_tui.report.statistics.observations import log
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.measures import Measure
 from synergy_tui.sweep.overview import Overview
@@ -67,14 +68,13 @@ def _row(
 ) -> Row:
     sample = np.array(list(own.values()), dtype=np.float64)
     if measure.is_ratio:
-        logs, reference = _log_ratio(sample, 1.0), "its best head"
+        ratios, reference = [log(value) for value in own.values()], "its best head"
     elif run == reference:
-        logs, reference = np.empty(0), ""
+        ratios, reference = [], ""
     else:
-        seeds = [seed for seed in own if seed in others]
-        logs = _log_ratio([own[seed] for seed in seeds], [others[seed] for seed in seeds])
-        logs = -logs if measure.less_is_better else logs
-    logs = logs[~np.isnan(logs)]
+        sign = -1 if measure.less_is_better else 1
+        ratios = [sign * (log(own[s]) - log(others[s])) for s in own if s in others]
+    logs = np.array([ratio for ratio in ratios if not math.isnan(ratio)], dtype=np.float64)
     finite = logs.size > 0 and bool(np.isfinite(logs).all())
     low, high = bootstrap_interval(logs) if finite else UNKNOWN
     return Row(
@@ -101,11 +101,3 @@ def standing(sweep: Sweep) -> list[tuple[str, str]]:
         (str(verdict or "differs"), f"{claim.label}: {sentence}")
         for verdict, claim, sentence in document.headline
     ]
-
-
-def _log_ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """ln(numerator / denominator); ±inf where one is 0 or inf, nan where both are."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(np.asarray(numerator, np.float64)) - np.log(
-            np.asarray(denominator, np.float64)
-        )

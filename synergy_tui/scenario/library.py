@@ -64,6 +64,11 @@ def find_scenario(name: str) -> Path:
                 f"There is no scenario '{name}'{did_you_mean(name, known) or '.'}",
                 hint=f"Give a TOML file, or one that comes with Synergy: {', '.join(known)}.",
             )
+        if not path.exists() and path.stem in known and path.suffix == ".toml":
+            raise UserError(
+                f"{name}: there is no such file.",
+                hint=f"{path.stem} comes with Synergy: give its name alone, without .toml.",
+            )
         return path
     return known[name]
 

@@ -70,8 +70,8 @@ def _head_weights(value: Any) -> Any:
         return value
     if not isinstance(value, list):
         raise ValueError(f"allowed: {', '.join(WEIGHTS)}, or a list with one number per head")
-    numbers = [item for item in value if isinstance(item, int | float) and item >= 0]
-    if len(numbers) < len(value) or not sum(numbers) > 0 or sum(numbers) == float("inf"):
+    numbers = [item for item in value if isinstance(item, int | float) and 0 <= item < 1e300]
+    if len(numbers) < len(value) or not sum(numbers) > 0:
         raise ValueError("weights are finite numbers of at least 0, not all of them 0")
     return value
 

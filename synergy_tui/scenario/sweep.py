@@ -80,7 +80,7 @@ class SweepTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | list[Annotated[int, Field(ge=0)]] = Field(
         default=1, description="How many seeds (0, 1, …), or the seeds themselves."
     )
     tasks: list[str] = Field(default=[], description="Tasks to train on.")
@@ -122,7 +122,9 @@ class SweepTable(BaseModel):
         default=3, description="How often in all a point whose worker was lost is tried."
     )
     gpus_per_point: Annotated[float, Field(ge=0.0)] | None = Field(
-        default=None, description="Share of a GPU for each point on Ray; 0.25 puts four on one."
+        default=None,
+        description="Share of a GPU for each point on Ray; 0.25 puts four on one, and 1 is "
+        "the default with --device cuda.",
     )
     memory_per_point: Annotated[float, Field(gt=0.0)] | None = Field(
         default=None, description="GiB that Ray reserves for each point; estimated when absent."

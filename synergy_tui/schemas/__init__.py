@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of scenarios, the event stream and analysis objects.
+"""JSON Schemas (draft 2020-12) of scenarios, the event stream, analyses and reports.
 
 The ``*.schema.json`` files in this folder are for editors and other programs; a test keeps them
 equal to what is built here from the program's own descriptions.
@@ -38,10 +38,17 @@ def analysis_schema() -> Schema:
     return {"$schema": DIALECT, **described.analysis()}
 
 
+def report_schema() -> Schema:
+    from synergy_tui.schemas import described
+
+    return {"$schema": DIALECT, **described.report()}
+
+
 SCHEMAS: dict[str, Callable[[], Schema]] = {
     "scenario": scenario_schema,
     "events": events_schema,
     "analysis": analysis_schema,
+    "report": report_schema,
 }
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas that follow from the descriptions of events and of analysis objects.
+"""JSON Schemas that follow from the descriptions of events, analysis objects and claims.
 
 Records may have further keys, of later versions.
 """
@@ -20,6 +20,7 @@ from typing import (
     is_typeddict,
 )
 
+from synergy_tui.claims import BY_ID, ClaimRecord
 from synergy_tui.experiments.analysis import Analysis
 from synergy_tui.experiments.kinds import KINDS
 
@@ -51,6 +52,7 @@ _NAMED: dict[str, Schema | None] = {
         "minItems": 2,
         "maxItems": 2,
     },
+    "claim": {"enum": list(BY_ID)},
     "moment": {"type": "string", "format": "date-time"},
     "open": None,
 }
@@ -81,6 +83,16 @@ def event() -> Schema:
 def analysis() -> Schema:
     """One line of ``synergy analyze --json``: a layer, or "overall" (the mean over layers)."""
     return {**_analysis(), "$defs": _DEFINITIONS}
+
+
+def report() -> Schema:
+    """One line of ``synergy report --json``: a claim in one group and convention."""
+    return {
+        "title": "Synergy claim",
+        "description": "What the evidence says about a claim, in one group and convention.",
+        **_record(ClaimRecord),
+        "$defs": {"number": _NUMBER},
+    }
 
 
 def _analysis() -> Schema:

@@ -28,12 +28,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.events import Event, last_events, status_of
+from synergy_tui.experiments.events import Event, events_from_end, status_of
 from synergy_tui.experiments.experiment import (
     Experiment,
     changed,
     create_experiment,
     match_id,
+    moment,
 )
 from synergy_tui.files import (
     clear_leftovers,
@@ -132,6 +133,11 @@ class Sweep:
             return changed(self.path / PLAN)
 
     @property
+    def made(self) -> tuple[datetime.datetime, int]:
+        """Sorts experiments and sweeps by when they were made."""
+        return moment(self.started, self.path / SCENARIO)
+
+    @property
     def reference(self) -> str:
         """What a command can be given to find it: its id, or its path where it lies elsewhere."""
         return reference(self.path)
@@ -199,7 +205,7 @@ class Sweep:
 
     def ending(self) -> Event | None:
         """Return the driver's closing event, unless another driver has begun after it."""
-        for event in reversed(last_events(self.events_path, size=64 * 1024)):
+        for event in events_from_end(self.events_path):
             if event["kind"] == "sweep_finished":
                 return event
             if event["kind"] == "sweep_started":
@@ -339,7 +345,7 @@ def _find(name: str, out: str | Path | None) -> Sweep:
         return Sweep(path)
     every = list_sweeps(out)
     if name == "last" and every:
-        return max(every, key=lambda sweep: sweep.started)
+        return max(every, key=lambda sweep: sweep.made)
     found = match_id(name, [each.id for each in every])
     if found is None:
         raise UserError(f"There is no sweep '{name}' in {home(out)}.")

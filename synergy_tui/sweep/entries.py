@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from synergy_tui.errors import UserError, nearest
 from synergy_tui.experiments import experiment as experiments
 from synergy_tui.experiments.experiment import Experiment, list_experiments, match_id, name_in
-from synergy_tui.files import expand, home
+from synergy_tui.experiments.summary import summary as experiment_summary
+from synergy_tui.files import bytes_in, expand, home, remove_whole
 from synergy_tui.sweep.directory import Sweep, is_sweep, list_sweeps
-from synergy_tui.words import counted
+from synergy_tui.words import counted, size
 
 Entry = Experiment | Sweep
 
@@ -59,7 +61,7 @@ def _find(name: str, out: str | Path | None) -> Entry:
     every = {each.id: each for each in list_entries(out)}
     sound = [each for each in every.values() if not each.damage] if name == "last" else []
     if sound:
-        return max(sound, key=lambda each: each.started)
+        return max(sound, key=lambda each: each.made)
     found = match_id(name, list(every))
     if found is not None:
         return every[found]
@@ -70,10 +72,55 @@ def _find(name: str, out: str | Path | None) -> Entry:
     )
 
 
+def require_removable(entry: Entry) -> None:
+    """Raise a `UserError` where an experiment or sweep runs, or is a part of something."""
+    folder = entry.path.parent
+    if folder.name == "points" and is_sweep(folder.parent):
+        sweep = Sweep(folder.parent)
+        raise UserError(
+            f"{entry.id} is a point of the sweep {sweep.id}, whose plan and report count on it.",
+            hint=f"Remove the whole sweep: `synergy rm {sweep.reference}`.",
+        )
+    if entry.state() == "running":
+        theirs = isinstance(entry, Experiment) and entry.watched
+        raise UserError(
+            f"{entry.id} is running.",
+            hint="It is your own training: end that first."
+            if theirs
+            else f"Stop it first: `synergy stop {entry.reference}`.",
+        )
+
+
+def contents(entry: Entry) -> str:
+    """What would be lost with an experiment or sweep, for the question whether to remove it."""
+    parts = [f"{size(bytes_in(entry.path))} on disk"]
+    if isinstance(entry, Sweep):
+        with suppress(UserError):  # of a plan that is damaged
+            parts.append(counted(len(entry.names), "point"))
+        return ", ".join(parts)
+    for noun, pattern in (("checkpoint", "checkpoints/*"), ("attention file", "attention/*")):
+        if found := len(list(entry.path.glob(pattern))):
+            parts.append(counted(found, noun))
+    return ", ".join(parts)
+
+
+def remove(entry: Entry) -> None:
+    """Remove a directory with everything in it, or the link to it."""
+    path = entry.path
+    try:
+        if path.is_symlink():
+            path.unlink()
+            return
+        with entry.lock(announce=False):
+            remove_whole(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be removed: {error.strerror or error}.") from error
+
+
 def summary(entry: Entry) -> dict[str, Any]:
     """Return what ``synergy ls --json`` prints for one; nothing in it stops this."""
     if isinstance(entry, Experiment):
-        return {"kind": "experiment", **experiments.summary(entry), "points": None}
+        return {"kind": "experiment", **experiment_summary(entry), "points": None}
     found: dict[str, Any] = {
         "kind": "sweep",
         "id": entry.id,
@@ -84,6 +131,10 @@ def summary(entry: Entry) -> dict[str, Any]:
         "exit_code": None,
         "verdict": "",
         "elapsed": None,
+        "heads": [],
+        "task": None,
+        "loss": [],
+        "signs": "",
         "problem": entry.damage,
         "points": None,
     }

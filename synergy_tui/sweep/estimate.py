@@ -2,7 +2,8 @@
 
 A model of the cost, not a promise: floating-point operations of the products at a rate measured
 here and now on one core, times what everything around the products adds on small networks. The
-constants come from runs of the shipped sweeps on two CPU cores; a GPU is not measured.
+constants come from runs of the shipped sweeps on two CPU cores. What a step takes on a GPU depends
+on the card in other ways, so the time there is said to be unknown.
 """
 
 from __future__ import annotations
@@ -92,28 +93,38 @@ class Estimate:
 
     points: int
     runs: int
-    seconds: float  # with all workers busy, their start included
+    seconds: float | None  # with all workers busy, their start included; None: not known on a GPU
     memory: int  # bytes with all workers busy on their largest batch
 
 
 def estimate(
-    points: Sequence[Point], *, workers: int, together: int = 1, rate: float | None = None
+    points: Sequence[Point],
+    *,
+    workers: int,
+    together: int = 1,
+    rate: float | None = None,
+    on_gpu: bool = False,
 ) -> Estimate:
     """Estimate the points that are still to be run, ``workers`` batches at a time.
 
     A batch trains up to ``together`` points as one ensemble. ``rate`` is the number of
     floating-point operations per second of one worker, measured when absent.
     """
-    speed = measure_rate() if rate is None else rate
     costs = [cost(point.scenario) for point in points]
-    work = sum(each.seconds(speed) for each in costs) / max(1, min(workers, len(costs)))
+    seconds: float | None = 0.0
+    if on_gpu:
+        seconds = None
+    elif costs:
+        speed = measure_rate() if rate is None else rate
+        work = sum(each.seconds(speed) for each in costs)
+        seconds = START_SECONDS + work / max(1, min(workers, len(costs)))
     largest = sorted((each.memory for each in costs), reverse=True)
     busy = largest[: workers * together]
     memory = sum(busy) - PROCESS_BYTES * max(0, len(busy) - workers)
     return Estimate(
         points=len(points),
         runs=sum(len(point.scenario.runs) for point in points),
-        seconds=START_SECONDS + work if costs else 0.0,
+        seconds=seconds,
         memory=memory,
     )
 

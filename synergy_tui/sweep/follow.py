@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
@@ -40,6 +42,7 @@ def follow(
     outlet = outlet_of(sys.stdout if as_json else sys.stderr)
     show = _json_lines(sweep, outlet) if as_json else _plain_lines(sweep, quiet)
     stopper = Stopper(outlet=outlet, patience=PATIENCE_SECONDS if start else 0.0)
+    before = _size(sweep.events_path)
     with stop_on_signals(stopper, detached=False):
         process = None if start is None else start()
         asked = False
@@ -56,10 +59,23 @@ def follow(
             time.sleep(LOOK_SECONDS)
         show()
     if process is not None:
+        if process.returncode > 0 and _size(sweep.events_path) == before:
+            echo(f"the driver could not begin: {_last_line(sweep)}", err=True)
         return _ended(sweep, process.returncode, stopper)
     overview = Overview(sweep)
     overview.update(2**26)
     return overview.exit_code or 0
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _last_line(sweep: Sweep) -> str:
+    """What the driver said last, for nobody but its log."""
+    with contextlib.suppress(OSError, IndexError):
+        return sweep.log_path.read_text("utf-8", "replace").splitlines()[-1]
+    return f"see {sweep.log_path}"
 
 
 def _watched(stopper: Stopper) -> int:

@@ -11,6 +11,9 @@ from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.plan import PlannedPoint
 
+SHORTEST_PACE = 3.0
+"""Seconds that drivers must have worked before the time that is left is estimated."""
+
 
 @dataclass
 class PointView:
@@ -66,9 +69,9 @@ class Overview:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds still needed, from the pace so far; ``None`` while there is none."""
+        """Seconds still needed, from the pace so far; ``None`` while that is not known."""
         done = sum(view.progress for view in self.points.values())
-        if done < 0.05 or self.exit_code is not None:
+        if done < 0.05 or self.elapsed < SHORTEST_PACE or self.exit_code is not None:
             return None
         return self.elapsed * (len(self.points) - done) / done
 
@@ -81,13 +84,18 @@ class Overview:
             self.machine = str(event.get("machine") or "")
             return
         if kind == "sweep_finished":
-            self.exit_code = int(str(event.get("exit_code") or 0))
+            self.exit_code = _whole(event.get("exit_code"), 0)
             return
         view = self.points.get(str(event.get("point")))
         if view is None:
             return
         if kind == "point_started":
-            view.status, view.attempt = "running", int(str(event.get("attempt") or 1))
+            view.status, view.attempt = "running", _whole(event.get("attempt"), 1)
         elif kind == "point_ended":
             view.status = str(event.get("state"))
             view.reason = str(event.get("reason") or "")
+
+
+def _whole(value: object, default: int) -> int:
+    """A whole number of the sweep's log, which nothing has checked."""
+    return value if type(value) is int else default

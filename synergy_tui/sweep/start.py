@@ -14,7 +14,7 @@ from synergy_tui.running.recorder import versions
 from synergy_tui.scenario import Scenario, find_scenario, load_scenario
 from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.estimate import Estimate, estimate
-from synergy_tui.sweep.executors.executor import Backend, choose
+from synergy_tui.sweep.executors.executor import Backend, choose, gpus_for
 from synergy_tui.sweep.plan import Point, expand
 from synergy_tui.words import counted, duration, size
 
@@ -41,6 +41,9 @@ def announce(cost: Estimate, *, finished: int, backend: str) -> str:
     """What a sweep will cost, in a sentence."""
     before = f"{counted(finished, 'point')} finished; " if finished else ""
     todo = f"{counted(cost.points, 'point')}, {counted(cost.runs, 'run')} to go"
+    if cost.seconds is None:
+        memory = f"about {size(cost.memory)} of memory"
+        return f"{before}{todo}: time unknown on this GPU, {memory}, {backend}"
     needs = f"about {duration(cost.seconds)} and {size(cost.memory)}"
     return (
         f"{before}{todo}: {needs}, {backend} "
@@ -93,5 +96,6 @@ def _plan(
 ) -> Plan:
     backend = choose(scenario, [point.scenario for point in left], **options)
     check_inputs(left[0].scenario)
-    cost = estimate(left, workers=max(1, backend.workers), together=backend.together)
+    on_gpu = backend.executor != "ray" and gpus_for(backend.device) > 0
+    cost = estimate(left, workers=max(1, backend.workers), together=backend.together, on_gpu=on_gpu)
     return Plan(scenario, points, left, backend, cost, command)

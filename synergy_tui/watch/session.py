@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import logging
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -56,6 +58,7 @@ class Watch:
         attention: Callable[..., Any] | None,
         steps: int | None,
         start: int,
+        track: str | None,
         out: str | Path | None,
         into: str | None,
     ) -> None:
@@ -65,6 +68,8 @@ class Watch:
         self._scenario = scenario
         self._every, self._log_every = every, log_every
         self._steps, self._start = steps, start
+        self._track = track
+        self._tracking: subprocess.Popen[bytes] | None = None
         self._out, self._into = out, into
         self._process = os.getpid()
         self._files = ExitStack()
@@ -160,6 +165,7 @@ class Watch:
         self._started(first)
         self._recording = RecordingThread(self._write, ahead=PROBES_AHEAD)
         self._recording.__enter__()
+        self._start_tracker(self.experiment)
         atexit.register(self._left)
         self._open = True
         if first is None:
@@ -180,6 +186,16 @@ class Watch:
         expected = {each.that: each for each in (*known.expect, *self._scenario.expect)}
         changes = {"runs": [*others, *self._scenario.runs], "expect": list(expected.values())}
         return found, known.model_copy(update=changes)
+
+    def _start_tracker(self, experiment: Experiment) -> None:
+        if self._track is None:
+            return
+        from synergy_tui.export.track import start
+
+        try:
+            self._tracking = start(experiment, self._track)
+        except OSError as error:
+            _log.warning("--track %s was not started: %s", self._track, _reason(error))
 
     def _started(self, first: Extracted | None) -> None:
         recorder, model = self._recorder, self._extract.model
@@ -278,6 +294,14 @@ class Watch:
         self._recorder.end(how, self._run, self._at, reason)
         self._recorder.finish(int(code), reason, complete=how == "finished")
         self._files.close()
+        if self._tracking is not None:
+            from synergy_tui.export.track import ended
+
+            assert self._track is not None
+            assert self.experiment is not None
+            # A batch system ends what a job leaves behind, so what is not sent now may never be.
+            if problem := ended(self._tracking, self._track, self.experiment):
+                _log.warning("%s", problem)
 
 
 def watch(
@@ -295,6 +319,7 @@ def watch(
     start: int = 0,
     convention: str = "theory",
     keep: str = "all",
+    track: str | None = None,
     out: str | Path | None = None,
     into: str | None = None,
 ) -> Watch:
@@ -332,6 +357,9 @@ def watch(
         By which attention is measured, as in ``synergy analyze``.
     keep
         Probes whose attention stays on disk: all, last, none, or every:N.
+    track
+        "wandb" or "tensorboard": a process of its own sends there what the log holds, as
+        ``synergy run --track`` does; leaving the block waits up to a minute for it.
     out
         Folder of the experiments, as ``--out`` of the commands.
     into
@@ -345,6 +373,8 @@ def watch(
     for key, value in (("every", every), ("log_every", log_every)):
         if value < 1:
             raise ValueError(f"{key} is a whole number of at least 1, not {value}")
+    if track is not None:
+        _require_tracker(track)
     scenario = Scenario(
         name=name,
         title=title or name,
@@ -362,9 +392,21 @@ def watch(
         attention=attention,
         steps=steps,
         start=start,
+        track=track,
         out=out,
         into=into,
     )
+
+
+def _require_tracker(name: str) -> None:
+    """Raise a ValueError where there is no such tracker, without importing it into the training."""
+    from synergy_tui.export.track import TRACKERS
+
+    if name not in TRACKERS:
+        raise ValueError(f"track is one of {', '.join(TRACKERS)}, not {name!r}")
+    if importlib.util.find_spec(name) is None:
+        install = f'python -m pip install "synergy-heads[{TRACKERS[name]}]"'
+        raise ValueError(f"track: {name} is not installed; {install}")
 
 
 def _rank() -> int:

@@ -153,13 +153,20 @@ def test_many_edges(reach: int) -> None:
 
 
 def test_why_of_a_layer() -> None:
-    for shape in ((1, 1, 2, 33, 33), (1, 1, 4, 33, 33), (1, 1, 4, 100, 100), (1, 1, 16, 100, 100)):
+    for shape in (
+        (1, 1, 2, 33, 33),
+        (1, 1, 4, 33, 33),
+        (1, 1, 4, 100, 100),
+        (1, 1, 16, 100, 100),
+        (4, 1, 16, 100, 100),
+    ):
         attention = diffuse(*shape)
         ours, analysis = fastest(
             lambda attention=attention: engine.why_batch(attention),
             lambda attention=attention: engine.analyze_batch(attention),
         )
-        say(f"why of {shape[2]} heads, n = {shape[3]}", ours, {"its analysis": (analysis, None)})
+        what = f"why of {shape[0]} x {shape[2]} heads, n = {shape[3]}"
+        say(what, ours, {"its analysis": (analysis, None)})
 
 
 def test_routing_bound(benchmark: Callable) -> None:

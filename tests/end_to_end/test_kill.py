@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synergy_tui.experiments.experiment import Experiment, list_experiments, summary
+from synergy_tui.experiments.experiment import Experiment, list_experiments
 from synergy_tui.experiments.state import ExperimentState
+from synergy_tui.experiments.summary import summary
 from tests.end_to_end.conftest import Shell
 
 SCENARIO = """\

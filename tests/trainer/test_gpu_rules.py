@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from synergy_trainer import RunFinished, TrainerError, TrainStep, Warned, loop, train
 from synergy_trainer.attend import fused
@@ -134,6 +135,90 @@ def test_a_recorded_update_has_to_advance_by_one(
             GraphedUpdate(update, [torch.ones(3)], [weight], counter)
         assert counter == 5
     assert torch.equal(weight, torch.ones(3))
+
+
+class OnCuda1(torch.Tensor):
+    """A number of the CPU that says it is on the second GPU."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda:1")
+
+
+def test_graphs_are_recorded_and_replayed_on_their_own_device(
+    cuda_stubs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[Any] = [torch.device("cuda:0")]
+    seen: list[tuple[str, Any]] = []
+
+    @contextmanager
+    def guard(device: Any) -> Iterator[None]:
+        current.append(device)
+        yield
+        current.pop()
+
+    counter = torch.tensor(0.0).as_subclass(OnCuda1)
+
+    def replay(_: FakeGraph) -> None:
+        seen.append(("replay", current[-1]))
+        counter.add_(1)
+
+    def update(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        seen.append(("update", current[-1]))
+        return (x,)
+
+    monkeypatch.setattr(torch.cuda, "device", guard)
+    monkeypatch.setattr(FakeGraph, "replays", replay, raising=False)
+    GraphedUpdate(update, [torch.ones(1)], [], counter).run(torch.ones(1))
+    kinds = [kind for kind, _ in seen]
+    assert kinds == ["update"] * 4 + ["replay"] * 2
+    assert {device for _, device in seen} == {torch.device("cuda:1")}
+
+
+def test_kernels_run_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    current: list[Any] = []
+
+    @contextmanager
+    def guard(x: torch.Tensor) -> Iterator[None]:
+        current.append(x)
+        yield
+        current.pop()
+
+    ran: list[Any] = []
+    kernel = {(7,): lambda *given, **options: ran.append((current[-1], given, options))}
+    monkeypatch.setattr(torch.cuda, "device_of", guard)
+    monkeypatch.setattr(fused, "_kernels", lambda: SimpleNamespace(some=kernel))
+    x = torch.ones(2)
+    fused._launch("some", (7,), x, 3, block=16)
+    assert ran == [(x, (x, 3), {"block": 16})]
+
+
+class Products(TorchDispatchMode):
+    """Notes the type of what is multiplied, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[torch.dtype] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
+    ) -> Any:
+        if function.overloadpacket.__name__ in ("mm", "addmm", "bmm", "baddbmm"):
+            self.found.append(given[-1].dtype)
+        return function(*given, **(named or {}))
+
+
+def test_under_bf16_the_last_product_stays_float32() -> None:
+    cohort = Cohort(small(embed=64, layers=2), PAIR, CPU)
+    inputs = torch.zeros(len(PAIR), 2, cohort.settings.length, dtype=torch.long)
+    # `found` has attention written out, whose own products are of what its projections gave.
+    with Products() as noted:
+        logits = cohort.stack.logits(inputs, dtype=torch.bfloat16, found=[])
+    assert logits.dtype == torch.float32
+    assert noted.found[-1] == torch.float32
+    projections = 4 * cohort.shape.layers
+    assert noted.found.count(torch.bfloat16) >= projections
+    assert noted.found[0] == torch.bfloat16
 
 
 def test_speed_is_measured_after_the_device_has_finished(monkeypatch: pytest.MonkeyPatch) -> None:

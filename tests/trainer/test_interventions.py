@@ -286,6 +286,8 @@ def test_held_out_numbers_are_those_of_the_plain_model() -> None:
         assert probe.loss == pytest.approx(loss_of(wanted, inputs, targets).item(), abs=1e-6)
         right = wanted(inputs)[:, -targets.shape[1] :].argmax(-1) == targets
         assert probe.accuracy == pytest.approx(right.double().mean().item(), abs=1e-6)
+        each = [loss_of(wanted, inputs[i : i + 1], targets[i : i + 1]).item() for i in range(10)]
+        assert probe.loss_error == pytest.approx(np.std(each, ddof=1) / 10**0.5, rel=1e-4)
 
 
 def test_a_common_stream_gives_all_seeds_the_same_inputs() -> None:

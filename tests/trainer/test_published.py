@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from synergy_trainer import ModelShape, TrainerError, load_published
+from synergy_trainer import ModelShape, TrainerError, load_published, published
 from synergy_trainer.model import initial_state
+from tests.trainer.plain import PlainTransformer
 
 SHAPE = ModelShape(tokens=11, length=12, embed=16, mlp=24, layers=2)
 
@@ -31,6 +33,53 @@ def test_published_checkpoints(paper: Path, heads: int) -> None:
     inputs = np.random.default_rng(0).integers(0, 256, (50, 100))
     logits = model._stack.logits(torch.as_tensor(inputs)[None])
     assert (logits.argmax(-1).view(50, 100).numpy() == inputs).mean() == 1.0
+
+
+@pytest.mark.parametrize("removed", ["zero", "mean"])
+def test_heads_are_removed_as_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: str
+) -> None:
+    """Against a plain model whose output projection is given zeros, or means of its inputs."""
+    monkeypatch.setattr(published, "SEQUENCES", 4)  # not a divisor: the last part is smaller
+    state = initial_state(SHAPE, 3)
+    torch.save(state, tmp_path / "model.pt")
+    wanted = PlainTransformer(11, 12, 16, 24, 2, 4)
+    wanted.load_state_dict(state)
+    wanted.double()
+    random = np.random.default_rng(0)
+    tokens, targets = random.integers(0, 11, (10, 12)), random.integers(0, 11, (10, 5))
+
+    def loss() -> float:
+        with torch.no_grad():
+            logits = wanted(torch.from_numpy(tokens))[:, -5:]
+        answers = torch.from_numpy(targets).flatten()
+        return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), answers))
+
+    seen: list[torch.Tensor] = []
+    projections = [block.attn.out_proj for block in wanted.layers]
+    hooks = [
+        each.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        for each in projections
+    ]
+    whole = loss()
+    for hook in hooks:
+        hook.remove()
+    found = load_published(tmp_path / "model.pt", 4).ablated(tokens, targets)
+    assert found[0] == pytest.approx(whole, abs=1e-5)
+    for layer, projection in enumerate(projections):
+        for head in range(4):
+            own = slice(4 * head, 4 * head + 4)
+
+            def without(_: Any, given: Any, own: slice = own, layer: int = layer) -> Any:
+                mixed = given[0].clone()
+                mixed[..., own] = 0 if removed == "zero" else seen[layer].mean(0)[:, own]
+                return (mixed,)
+
+            hook = projection.register_forward_pre_hook(without)
+            costs = found[1] if removed == "zero" else found[2]
+            assert costs[layer, head] == pytest.approx(loss(), abs=1e-5)
+            hook.remove()
+    assert len(set(found[1].round(6).flatten())) == 8
 
 
 def test_files_that_are_not_checkpoints(tmp_path: Path) -> None:

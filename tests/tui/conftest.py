@@ -53,3 +53,38 @@ def designed_sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     sweep = make(DESIGNED, tmp_path_factory.mktemp("designed"))
     assert run_here(sweep) is ExitCode.OK
     return sweep
+
+
+ABLATED = """
+title = "Two seeds of one head and of two"
+[train]
+task = "copy"
+length = 6
+vocabulary = 4
+steps = 3
+batch = 4
+embed = 8
+mlp = 8
+layers = 2
+probe_inputs = 3
+probe_stream = 9
+eval_sequences = 300
+ablate = true
+norms = true
+[analysis]
+kept_inputs = 3
+[[runs]]
+name = "heads"
+heads = 1
+[sweep]
+seeds = 2
+heads = [1, 2]
+"""
+
+
+@pytest.fixture(scope="session")
+def ablated_sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """A finished sweep of networks that were ablated while they trained; not to be changed."""
+    sweep = make(ABLATED, tmp_path_factory.mktemp("ablated"))
+    assert run_here(sweep) is ExitCode.OK
+    return sweep

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from synergy_tui import machine
+from synergy_tui.errors import EXTRAS
+from tests.places import ROOT
 
 
 def test_a_probe_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,3 +139,19 @@ def test_a_gpu_whose_kernels_fail_is_found() -> None:
             raise RuntimeError("CUDA error: no kernel image\nmore")
 
     assert machine._gpu_problem(Fake, 0, "9.0") == "CUDA error: no kernel image"
+
+
+def test_the_kernel_cache_is_the_one_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    from synergy_engine.kernels import dense
+
+    used = next(each for each in vars(dense).values() if hasattr(each, "stats"))
+    found = machine._numba()
+    assert found.data["cache"] == used.stats.cache_path
+    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: str(Path(used.stats.cache_path)))
+    assert "NUMBA_CACHE_DIR" in machine._numba().advice
+
+
+def test_every_extra_that_users_may_add_is_looked_for() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = listed["optional-dependencies"].keys() - {"test", "lint"}
+    assert extras == machine._DISTRIBUTIONS.keys() == EXTRAS.keys()

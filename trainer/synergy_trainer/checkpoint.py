@@ -81,16 +81,21 @@ class CheckpointFolder:
                 tensors = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DamagedCheckpoint(f"{path}: cannot be read as a checkpoint ({error})") from error
-        if about.get("format") != FORMAT:
-            raise DamagedCheckpoint(f"{path}: has format {about.get('format')}, need {FORMAT}")
-        moments: dict[str, dict[str, torch.Tensor]] = {moment: {} for moment in MOMENTS}
-        state = {}
-        for name, values in tensors.items():
-            if name.startswith(ADAM):
-                _, moment, parameter = name.split(".", 2)
-                moments[moment][parameter] = values
-            else:
-                state[name] = values
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
+            stated = about.get("format") if isinstance(about, dict) else None
+            raise DamagedCheckpoint(f"{path}: has format {stated}, need {FORMAT}")
+        state = {name: values for name, values in tensors.items() if not name.startswith(ADAM)}
+        try:
+            moments = {
+                moment: {name: tensors.pop(f"{ADAM}{moment}.{name}") for name in state}
+                for moment in MOMENTS
+            }
+        except KeyError as error:
+            raise DamagedCheckpoint(f"{path}: has no tensor {error}") from None
+        shapes = {name: values.shape for name, values in state.items()}
+        for moment, found in moments.items():
+            if {name: values.shape for name, values in found.items()} != shapes:
+                raise DamagedCheckpoint(f"{path}: {moment} has other shapes than the parameters")
         return Saved(state, moments, about)
 
     def prune(self, run: str) -> None:
@@ -113,7 +118,7 @@ class CheckpointFolder:
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
             return int(note["step"]), str(note["reason"])
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedCheckpoint(f"{path}: cannot be read as a note ({error})") from error
 
     def _files(self) -> Iterable[tuple[str, int]]:

@@ -28,7 +28,7 @@ from synergy_trainer.device import (
 from synergy_trainer.draws import key_of
 from synergy_trainer.errors import TrainerError, explain
 from synergy_trainer.events import Probe, RunStarted
-from synergy_trainer.model import ModelStack, answered, initial_state, split_banks
+from synergy_trainer.model import Mixed, ModelStack, answered, initial_state, split_banks
 from synergy_trainer.settings import (
     INTERVENTIONS,
     ModelShape,
@@ -288,10 +288,14 @@ class Cohort:
         held_out, evaluation = self._held_out, self._evaluation
         norms: list[Tensor] | None = [] if settings.norms else None
         attention, logits = self.stack.attention(held_out.inputs, self._scored_from, norms)
+        errors = None
         if evaluation is None:
             losses, accuracies = answered(logits, held_out.targets.flatten(1))
         else:
-            losses, accuracies = self._evaluated(evaluation)
+            scores = self._evaluated(evaluation)
+            losses, accuracies = scores.mean(-1)
+            if settings.eval_sequences > 1:
+                errors = scores[0].std(-1) / settings.eval_sequences**0.5
         without = self._losses_without(evaluation or held_out) if settings.ablate else None
         gamma = None
         if norms:
@@ -307,6 +311,7 @@ class Cohort:
                 loss=float(losses[model]),
                 accuracy=float(accuracies[model]),
                 eval_sequences=settings.eval_sequences,
+                loss_error=None if errors is None else float(errors[model]),
                 losses_without=None if without is None else without[model],
                 gamma=None if gamma is None else gamma[model],
             )
@@ -319,34 +324,27 @@ class Cohort:
         return _stacked([source.batch(step) for source in sources])
 
     @torch.no_grad()
-    def _evaluated(
-        self, batch: Batch, kept: tuple[int, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy (M,) of any number of sequences, as many at a time as train at once."""
-        count, models = batch.inputs.shape[1], len(self.runs)
-        found = torch.zeros(2, models, dtype=torch.float64)
-        for start in range(0, count, self.settings.batch):
+    def _evaluated(self, batch: Batch, changed: Mixed | None = None) -> Tensor:
+        """Losses and accuracies (2, M, B) of any number of sequences, a batch at a time."""
+        found = []
+        for start in range(0, batch.inputs.shape[1], self.settings.batch):
             part = slice(start, start + self.settings.batch)
-            inputs = batch.inputs[:, part]
-            logits = self.stack.logits(inputs, self._scored_from, kept=kept)
-            share = torch.stack(answered(logits, batch.targets[:, part].flatten(1)))
-            found += share.cpu().double() * (inputs.shape[1] / count)
-        return found[0], found[1]
+            inputs, targets = batch.inputs[:, part], batch.targets[:, part].flatten(0, 1)
+            logits = self.stack.logits(inputs, self._scored_from, changed=changed)
+            each = answered(logits.reshape(*targets.shape, -1), targets)
+            found.append(torch.stack(each).view(2, *inputs.shape[:2]).cpu().double())
+        return torch.cat(found, -1)
 
     def _losses_without(self, batch: Batch) -> list[NDArray[np.float64]]:
         """The loss of every model without each of its heads in turn, (L, H) each."""
-        layers, heads, width = self.shape.layers, self.stack.heads, self.shape.embed
+        layers, heads = self.shape.layers, self.stack.heads
         found = [np.empty((layers, count)) for count in heads]
         for layer in range(layers):
             for head in range(max(heads)):
-                factors = torch.ones(len(heads), 1, width, device=self.device)
-                having = [model for model, count in enumerate(heads) if head < count]
-                for model in having:
-                    own = width // heads[model]
-                    factors[model, :, head * own : (head + 1) * own] = 0.0
-                losses, _ = self._evaluated(batch, (layer, factors))
-                for model in having:
-                    found[model][layer, head] = losses[model]
+                losses = self._evaluated(batch, self.stack.without(layer, head))[0].mean(-1)
+                for model, count in enumerate(heads):
+                    if head < count:
+                        found[model][layer, head] = losses[model]
         return found
 
     def broken(self) -> list[str]:

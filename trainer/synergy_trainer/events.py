@@ -97,6 +97,8 @@ class Probe:
         dropout.
     eval_sequences
         As in the settings.
+    loss_error
+        Standard error of the mean loss over the `eval_sequences`; None with fewer than two.
     losses_without
         float64 (L, H), where `ablate` asks for it: the loss, on the same sequences, without what
         one head adds to the residual stream.
@@ -113,6 +115,7 @@ class Probe:
     loss: float
     accuracy: float
     eval_sequences: int = 0
+    loss_error: float | None = None
     losses_without: NDArray[np.float64] | None = None
     gamma: NDArray[np.float32] | None = None
 

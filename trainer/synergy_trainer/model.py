@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -38,6 +38,9 @@ from synergy_trainer.settings import Intervention, ModelShape
 
 RMS_EPSILON = 1e-8  # what the published attention was computed with
 _QKV = ("W_q", "W_k", "W_v")
+
+Mixed = Callable[[int, Tensor], Tensor]
+"""Of a layer and the values (M, B·n, d) that its heads mix: what takes their place."""
 
 
 def initial_state(shape: ModelShape, seed: int) -> dict[str, Tensor]:
@@ -154,7 +157,10 @@ class ModelStack:
         banks = [self.banks[name][model].detach().cpu().numpy() for name in names]
         slices = np.reshape(banks, (len(banks), self.shape.embed, self.heads[model], -1))
         norms = np.sqrt(np.square(slices, dtype=np.float64).sum(axis=(1, 3)))
-        weights: NDArray[np.float64] = norms / norms.sum(axis=1, keepdims=True)
+        total = norms.sum(axis=1, keepdims=True)
+        weights = np.full_like(norms, 1 / norms.shape[1])  # where nothing is projected
+        with np.errstate(invalid="ignore"):  # of parameters that are not finite
+            np.divide(norms, total, out=weights, where=total != 0)
         return weights
 
     def logits(
@@ -165,7 +171,7 @@ class ModelStack:
         dtype: torch.dtype = torch.float32,
         found: list[Tensor] | None = None,
         norms: list[Tensor] | None = None,
-        kept: tuple[int, Tensor] | None = None,
+        changed: Mixed | None = None,
     ) -> Tensor:
         """Logits (M, B·(n - scored_from), V) of tokens (M, B, n).
 
@@ -173,7 +179,8 @@ class ModelStack:
         without dropout. `dtype` is that of the matrix products but the last; the residual stream
         and the logits are float32. Where `found` is given, the attention (M·B, H, n, n) of each
         layer's groups is appended to it, and to `norms` what its output has of the norms (M, B·n)
-        where it is added. `kept` is a layer and the factors (M, 1, d) of what its heads mix.
+        where it is added. `changed` is given each layer and what its heads mix (M, B·n, d), head
+        by head, and returns what the output projection reads instead.
         """
         models, batch, length = inputs.shape
         x = self._embed(inputs)
@@ -183,8 +190,8 @@ class ModelStack:
             qkv = self._product(x, at + "attn.qkv", dtype, norm=at + "ln1.weight")
             qkv = qkv.view(models, batch, length, -1)
             mixed = self._attention(qkv, of_attention, found)
-            if kept is not None and kept[0] == layer:
-                mixed = mixed * kept[1]
+            if changed is not None:
+                mixed = changed(layer, mixed)
             added = self._product(mixed, at + "attn.out_proj", dtype)
             if norms is not None:
                 own, stream = (torch.linalg.vector_norm(each, dim=-1) for each in (added, x))
@@ -217,6 +224,28 @@ class ModelStack:
             stacked = torch.stack(found[group :: len(self.groups)], dim=1)
             models += stacked.unflatten(0, (stop - start, -1)).unbind(0)
         return models, logits
+
+    def without(self, layer: int, head: int, means: Tensor | None = None) -> Mixed:
+        """Remove a head from every model that has it, for :meth:`logits`.
+
+        What it writes becomes zero or, where given, what layer's heads mix in the mean over
+        sequences, (M, n, d).
+        """
+        kept = torch.ones(len(self.heads), 1, self.shape.embed, device=self.device)
+        for model, heads in enumerate(self.heads):
+            if head < heads:
+                own = self.shape.embed // heads
+                kept[model, :, head * own : (head + 1) * own] = 0.0
+
+        def changed(at: int, mixed: Tensor) -> Tensor:
+            if at != layer:
+                return mixed
+            if means is None:
+                return mixed * kept
+            sequences = mixed.shape[1] // means.shape[1]
+            return torch.where(kept == 0, means.repeat(1, sequences, 1), mixed)
+
+        return changed
 
     def _embed(self, inputs: Tensor) -> Tensor:
         """Token and position embeddings (M, B·n, d)."""

@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from synergy_trainer.checkpoint import ADAM
 from synergy_trainer.checks import check
 from synergy_trainer.errors import TrainerError
-from synergy_trainer.model import ModelStack
+from synergy_trainer.model import Mixed, ModelStack, answered
 from synergy_trainer.settings import Intervention, ModelShape, RunSettings, TrainSettings
+
+SEQUENCES = 256
+"""Sequences evaluated at a time."""
 
 # What damaged and hostile files make torch, safetensors and the shapes' arithmetic raise.
 _UNREADABLE = (
@@ -67,6 +71,59 @@ class LoadedModel:
     def head_weights(self) -> NDArray[np.float64]:
         """Head weights (L, H), rows summing to 1, from the output projections."""
         return self._stack.head_weights(0)
+
+    @torch.no_grad()
+    def ablated(
+        self, tokens: ArrayLike, targets: ArrayLike
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """What every head is worth to the loss: removed one at a time, in two ways.
+
+        Parameters
+        ----------
+        tokens, targets
+            (B, n) and (B, m): sequences, and what is to be answered at their last m positions.
+
+        Returns
+        -------
+        loss : float
+            Mean cross-entropy of the whole model, in nats.
+        zero : (L, H)
+            The same where what a head writes is zero.
+        mean : (L, H)
+            Where it is the head's mean over the sequences, position by position, so that what it
+            adds whatever the input stays.
+
+        O(L H) evaluations of the model, of `SEQUENCES` at a time.
+
+        Raises
+        ------
+        TrainerError
+            A token or the length is out of the model's range.
+        """
+        inputs = self._inputs(tokens)
+        answers = torch.as_tensor(np.atleast_2d(np.asarray(targets, dtype=np.int64)))[None]
+        layers, sequences, length = self.shape.layers, inputs.shape[1], inputs.shape[2]
+        means = torch.zeros(layers, 1, length, self.shape.embed)
+
+        def gather(layer: int, mixed: Tensor) -> Tensor:
+            means[layer] += mixed.unflatten(1, (-1, length)).sum(1) / sequences
+            return mixed
+
+        def loss(changed: Mixed) -> float:
+            total = 0.0
+            for start in range(0, sequences, SEQUENCES):
+                part = slice(start, start + SEQUENCES)
+                own = answers[:, part]
+                logits = self._stack.logits(inputs[:, part], length - own.shape[2], changed=changed)
+                total += answered(logits, own.flatten(1))[0].item() * own.shape[1] / sequences
+            return total
+
+        whole = loss(gather)
+        without = self._stack.without
+        heads = [[(layer, head) for head in range(self.heads)] for layer in range(layers)]
+        zero = [[loss(without(*each)) for each in row] for row in heads]
+        mean = [[loss(without(*each, means[each[0]])) for each in row] for row in heads]
+        return whole, np.array(zero), np.array(mean)
 
     def _inputs(self, tokens: ArrayLike) -> torch.Tensor:
         inputs = torch.as_tensor(np.atleast_2d(np.asarray(tokens, dtype=np.int64)))

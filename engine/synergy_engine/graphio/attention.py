@@ -399,7 +399,8 @@ def _layers(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _floats(array: npt.NDArray[Any]) -> Reals:
-    return array.astype(_float_type(array.dtype), copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by place
+        return array.astype(_float_type(array.dtype), copy=False)
 
 
 def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:

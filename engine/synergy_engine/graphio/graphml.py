@@ -146,7 +146,9 @@ def read(path: Path, undirected: str) -> EdgeTable:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk, False)
         parser.Parse(b"", True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
+    except GraphFileError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: its encoding
         raise GraphFileError(f"{path}: not well-formed XML: {error}") from None
     except OSError as error:
         raise GraphFileError(f"{path}: {error.strerror or error}") from None

@@ -54,7 +54,7 @@ def read_scipy(path: Path, *, in_order: bool = True) -> SparseHead | scipy.spars
         head = _csr_head(parts, shape[0])
         if head is not None:
             return head
-    return _coo(path, _assembled(path, format_name, parts, shape))
+    return _assembled(path, format_name, parts, shape)
 
 
 def table_of(matrix: scipy.sparse.coo_array, rows: str = "receivers") -> EdgeTable:
@@ -120,9 +120,17 @@ def _csr_head(parts: list[np.ndarray[Any, Any]], nodes: int) -> SparseHead | Non
     return SparseHead(indptr, indices.astype(np.int32, copy=False), weights)
 
 
-def _assembled(path: Path, name: str, parts: list[np.ndarray[Any, Any]], shape: list[int]) -> Any:
+def _assembled(
+    path: Path, name: str, parts: list[np.ndarray[Any, Any]], shape: list[int]
+) -> scipy.sparse.coo_array:
     from scipy import sparse
 
+    *_, weights = parts
+    if weights.dtype.kind not in "fiub":
+        raise GraphFileError(f"{path}: holds {weights.dtype}; weights are real numbers")
+    if weights.dtype.kind != "f" or weights.dtype.itemsize not in (4, 8):
+        weights = weights.astype(np.float64)
+    parts = [*parts[:2], weights]
     if any(part.dtype.kind not in "iu" for part in parts[:2]):
         raise GraphFileError(f"{path}: not a whole sparse matrix: places are whole numbers")
     try:
@@ -130,25 +138,16 @@ def _assembled(path: Path, name: str, parts: list[np.ndarray[Any, Any]], shape: 
             row, column, data = parts
             return sparse.coo_array((data, (row, column)), shape=tuple(shape))
         indptr, indices, data = parts
+        # SciPy does not look where the last of them is 0, and then writes outside its arrays.
+        if np.any(indptr[1:] < indptr[:-1]):
+            raise ValueError("indptr decreases")
         build = sparse.csr_array if name == "csr" else sparse.csc_array
         matrix = build((data, indices, indptr), shape=tuple(shape))
         matrix.check_format(full_check=True)
-        return matrix
+        return sparse.coo_array(matrix)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise GraphFileError(f"{path}: not a whole sparse matrix: {error}") from None
-
-
-def _coo(path: Path, matrix: Any) -> scipy.sparse.coo_array:
-    from scipy import sparse
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        entries = sparse.coo_array(matrix)
-    if np.iscomplexobj(entries.data) or entries.data.dtype.kind not in "fiub":
-        raise GraphFileError(f"{path}: holds {entries.data.dtype}; weights are real numbers")
-    if entries.data.dtype.kind != "f":
-        entries.data = entries.data.astype(np.float64)
-    return entries
+        reason = str(error).partition("\n")[0]
+        raise GraphFileError(f"{path}: not a whole sparse matrix: {reason}") from None
 
 
 @dataclass(frozen=True)

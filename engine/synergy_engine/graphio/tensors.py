@@ -21,7 +21,7 @@ from synergy_engine.graphio.table import shorten
 from synergy_engine.limits import refuse_if_too_large
 
 HEADER_LIMIT = 16 << 20
-"""Longest safetensors header that is read, in bytes."""
+"""Longest header that is read, in bytes."""
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
@@ -100,6 +100,11 @@ def load(path: Path, tensor: Tensor) -> npt.NDArray[Any]:
 def _header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and dtype of an .npy stream of ``size`` bytes, checked against its size."""
     version = np.lib.format.read_magic(stream)
+    start, width = stream.tell(), 2 if version == (1, 0) else 4
+    # NumPy makes room for as long a header as is claimed before it reads any of it.
+    if (length := int.from_bytes(stream.read(width), "little")) > min(size, HEADER_LIMIT):
+        raise ValueError(f"claims that its header has {length:,} bytes")
+    stream.seek(start)
     if version == (1, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
     else:

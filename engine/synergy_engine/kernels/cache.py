@@ -28,14 +28,27 @@ def ensure_cache_folder() -> None:
     numba.config.CACHE_DIR = str(_private_folder())  # type: ignore[attr-defined]
 
 
-def forget_stale_kernels(folder: Path = Path(__file__).parent) -> None:
-    """Forget the kernels compiled beside their sources in ``folder`` once any source has changed.
+def cache_folder() -> Path:
+    """Return where Numba keeps the kernels of this package, which is its own choice."""
+    return Path(numba.njit(cache=True)(_nothing).stats.cache_path)
+
+
+def _nothing() -> None:
+    """A kernel that is never compiled."""
+
+
+def forget_stale_kernels(
+    folder: Path = Path(__file__).parent, compiled: Path | None = None
+) -> None:
+    """Forget the kernels compiled of the sources in ``folder`` once any source has changed.
+
+    They are in ``compiled``, by default beside their sources.
 
     Numba compiles a kernel again when its own file changes, but not when that of a kernel it calls
     does, though the code of the one is part of the other: after an update, results would be those
     of the old source.
     """
-    compiled = folder / "__pycache__"
+    compiled = compiled or folder / "__pycache__"
     digest = hashlib.blake2b()
     with suppress(OSError):
         for source in sorted(folder.glob("*.py")):

@@ -85,10 +85,14 @@ def over_ranges(
         return
     pieces = min(count, pieces or max(workers, min(8 * workers, int(work / 2_000_000))))
     edges = [count * k // pieces for k in range(pieces + 1)]
-    ranges = iter(list(pairwise(edges)))  # next() on a list iterator is atomic
+    ranges = list(pairwise(edges))[::-1]
 
     def take() -> None:
-        for low, high in ranges:
+        while ranges:
+            try:
+                low, high = ranges.pop()  # atomic, also without the interpreter's lock
+            except IndexError:  # another thread has taken the last one
+                return
             task(low, high)
 
     # Ctrl-C can arrive between any two calls, also inside those of `concurrent.futures` and
@@ -105,8 +109,7 @@ def over_ranges(
             errors.append(error)
 
     def close() -> None:
-        for _ in ranges:
-            pass
+        ranges.clear()
         for gate in gates:
             gate.acquire()  # for good; may be repeated
 

@@ -175,13 +175,15 @@ def minima(state: Peaks, stack: Stack, sink: str) -> Minima:
         time[:, -1] = 1
         lower, upper = np.minimum(lower, node[:, -1]), np.minimum(upper, node[:, -1])
     counted = node if sink == "included" or n == 1 else node[:, :-1]
-    # Another node may have risen just as far by now and still rise: of equal peaks, that of the
-    # node which the certificate bounds lowest.
-    mass = np.cumsum(state.state[:, ::-1], axis=1)[:, ::-1]
-    reach = np.maximum(counted, mass[:, : counted.shape[1]])
-    equal = counted == counted.min(axis=1, keepdims=True)
-    argmin = np.argmin(np.where(equal, reach, np.inf), axis=1)
+    argmin = np.argmin(counted, axis=1)
     every = np.arange(len(node))
+    equal = counted == counted[every, argmin][:, None]
+    if np.count_nonzero(equal) > len(node):
+        # Another node may have risen just as far by now and still rise: of equal peaks, that of the
+        # node which the certificate bounds lowest.
+        mass = np.cumsum(state.state[:, ::-1], axis=1)[:, ::-1]
+        reach = np.maximum(counted, mass[:, : counted.shape[1]])
+        argmin = np.argmin(np.where(equal, reach, np.inf), axis=1)
     minimax = counted[every, argmin]
     if n == 1:
         lower = upper = minimax

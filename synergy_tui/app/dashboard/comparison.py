@@ -7,10 +7,11 @@ from typing import Any
 
 from synergy_tui.app.dashboard.panels import Look, learned, mixing_rule
 from synergy_tui.app.themes import identity
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.strips import Cell, Summary
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import LEGEND, Line, scoreboard
-from synergy_tui.words import interval_text, measured
+from synergy_tui.words import interval_text, measured, short_decimals
 
 STEPS, FIDELITY, MIXED, LOSS, RIGHT, PARAMETERS = (
     "steps to sink",
@@ -29,7 +30,7 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
 
     With an ``alert`` about the runs that failed, the scoreboard does not name them again.
     """
-    failed, held = _expectations(state)
+    failed, held = _expectations(state) if look.step >= state.step else ([], [])
     table = _table(state, look)
     if not any(run.probes for run in state.runs.values()):
         return Summary(alert, "nothing has been measured yet", held, table, failed)
@@ -37,30 +38,39 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     notes = []
     if found.convention:
         notes = [
-            f"{found.convention} (c, v) · {found.basis} · {LEGEND}",
+            f"{found.convention} (m, v) · {found.basis} · {LEGEND}",
             *found.notes,
-            f"{mixing_rule(state, look)} (c changes) · {found.measured}",
+            f"{mixing_rule(state, look)} (m changes) · {found.measured}",
         ]
     trouble = [] if alert else found.failed
     line = "; ".join([*trouble, found.heading])
     return Summary(
-        alert, line, [*notes, *held], table, failed, [_row(each) for each in found.lines]
+        alert,
+        line,
+        [*notes, *held],
+        table,
+        failed,
+        [_row(each, look.ascii_only) for each in found.lines],
     )
 
 
 _STYLES = {"supported": "good", "contradicted": "error"}
 
 
-def _row(line: Line) -> list[Cell]:
-    """A claim; in colour where its interval decides."""
+def _row(line: Line, ascii_only: bool) -> list[Cell]:
+    """A claim; in colour where its interval decides, its numbers as the charts write them."""
     style = _STYLES.get(line.verdict, "text") if line.decided else "text"
+
+    def shown(text: str) -> str:
+        return to_ascii(short_decimals(text)) if ascii_only else short_decimals(text)
+
     return [
         Cell(line.mark, style),
         Cell(line.label),
-        Cell(line.times, style),
-        Cell(line.values),
-        Cell(line.range),
-        Cell(line.against, "muted"),
+        Cell(shown(line.times), style),
+        Cell(shown(line.values)),
+        Cell(shown(line.range)),
+        Cell(shown(line.against), "muted"),
     ]
 
 

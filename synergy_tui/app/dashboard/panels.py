@@ -3,66 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name, steps_text
+from synergy_tui.app.dashboard.scales import Scales, heads
+from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, number, track
 from synergy_tui.app.themes import identity
-from synergy_tui.app.widgets.axes import Axis, Floats, covering
-from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
-from synergy_tui.experiments.conventions import Convention
-from synergy_tui.experiments.metrics import evaluated, leaf, metric
+from synergy_tui.app.widgets.axes import Axis, Floats
+from synergy_tui.app.widgets.plot import Bar, Bars, Crosshair, Curve, Marker, Panel, Plot
+from synergy_tui.experiments.metrics import evaluated, metric
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
 from synergy_tui.words import compact, interval_text, measured
 
-QUESTIONS = ("how soon?", "how clearly?", "has it learned?")
+QUESTIONS = ("how soon?", "how clearly?", "has it learned?", "which graph?")
 FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
-SHORT = ("soon", "clear", "learned")
+SHORT = ("soon", "clear", "learned", "graph")
 ARRIVED = 0.97
 """An arrival curve that has come this far is drawn on, level, to the end of the axis."""
-EARLIER = 4
-"""How many earlier arrival curves are drawn faintly behind the newest."""
-DECADES = 100.0
-"""Fidelities with a larger ratio than this get a logarithmic axis, unless the user objects."""
-LONG = 250
-"""Arrival curves longer than this many steps get a logarithmic axis."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How the panels look at the state."""
-
-    step: int  # of the cursor
-    following: bool  # whether the cursor is at the newest step by itself; then it is not drawn
-    convention: Convention
-    layer: int | None = None  # from 1; None for all together
-    logarithmic: bool | None = None
-    """Axes of fidelity and loss; None: a log axis for a fidelity that spans decades."""
-    ascii_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Scales:
-    """Axes shared by all runs, so that columns can be compared by eye."""
-
-    arrival: Axis
-    steps: Axis
-    fidelity: Axis
-    loss: Axis
-    bars: float
-    """The end of the scale where fidelities are drawn as bars."""
-
-
-def number(value: Any) -> float:
-    """A metric as a float: NaN for what is missing, infinity for a censored time."""
-    if value is None or isinstance(value, bool):
-        return math.nan
-    if isinstance(value, str):
-        return math.inf if value.startswith(">") or value == "inf" else math.nan
-    return float(value)
 
 
 def mixing_rule(state: ExperimentState, look: Look) -> str:
@@ -100,50 +62,36 @@ def learned(run: RunState, step: int) -> tuple[float | None, float | None]:
     return known("loss"), known("accuracy")
 
 
-def scales(state: ExperimentState, look: Look) -> Scales:
-    """Axes that hold every run at the cursor and all of its past and future."""
-    runs = list(state.runs.values())
-    ends = [
-        _arrival(probe, look)["steps"][-1]
-        for run in runs
-        if (probe := run.probe_at(look.step))
-        if _arrival(probe, look).get("steps")
-    ]
-    longest = max((float(end) for end in ends), default=1.0)
-    scale = "log1p" if longest > LONG else "linear"
-    total = max(state.total_steps or 0, state.step, 1)
-    tracks = [track(run, look, ("fidelity", "minimax"))[1] for run in runs]
-    best = [track(run, look, ("synergy", "best_head_fidelity"))[1] for run in runs]
-    losses = [value for run in runs for value in _extent(run.losses)]
-    floors = [run.floor for run in runs if run.floor is not None]
-    clear = [value for values in [*tracks, *best] for value in _extent(values)]
-    alone = [number(head.get("fidelity_minimax")) for run in runs for head in _heads(run, look)]
-    known = [value for value in [*clear, *alone] if math.isfinite(value)]
-    logarithmic = _spans_decades(tracks) if look.logarithmic is None else look.logarithmic
-    return Scales(
-        arrival=Axis(0, max(longest, 1.0), scale=scale, label="diffusion steps"),  # type: ignore[arg-type]
-        steps=Axis(0, total, label="training step"),
-        fidelity=covering(
-            clear,
-            scale="log" if logarithmic else "linear",
-            include=[0.0],
-        ),
-        loss=covering(
-            losses,
-            scale="log" if look.logarithmic else "linear",
-            include=[0.0, *floors],
-        ),
-        bars=max(known, default=0.0) or 1.0,
-    )
-
-
 def panel(
     question: int, state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
 ) -> Panel:
     """The panel that answers a question (a position in :data:`QUESTIONS`) for one run, or for
     several in one chart."""
-    make = (_how_soon, _how_clearly, _has_it_learned)[question]
-    return make(state, runs, look, axes)
+    shown = _MAKERS[question](state, runs, look, axes)
+    aim = look.lens.aim
+    if aim is None or aim.kind != KINDS[question] or isinstance(shown.plot, Bars):
+        return shown
+    alone = len(runs) == 1
+    boxed = aim.question == question and aim.run == (runs[0].name if alone else "")
+    others = [run for run in state.runs.values() if run not in runs] if boxed else []
+    crosshair = Crosshair(
+        aim.at, "step", boxed, [_main(question, run, look, axes) for run in others]
+    )
+    return replace(shown, plot=replace(shown.plot, crosshair=crosshair))
+
+
+def _main(question: int, run: RunState, look: Look, axes: Scales) -> Curve:
+    """The curve of a run that is compared with other runs'."""
+    colour, _, glyph = _ink(run, look, alone=False)
+    if question == 0:
+        probe = run.probe_at(look.step)
+        nothing = np.empty(0)
+        x, y = (nothing, nothing) if probe is None else _arrival_track(probe, look, axes, "mean")
+    elif question == 1:
+        x, y = track(run, look, ("fidelity", "minimax"))
+    else:
+        x, y = run.steps, average(run.steps, run.losses, look.lens.half_life(axes.whole[1]))
+    return Curve(x, y, colour, glyph=glyph, label=run.name)
 
 
 def headline_number(question: int, run: RunState, look: Look) -> str:
@@ -180,9 +128,9 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
             continue
         colour, faint, glyph = _ink(run, look, alone)
         if alone:
-            for place_back, earlier in enumerate(_earlier(run.probes, probe)):
-                x, y = _arrival_track(earlier, look, axes, "mean")
-                label = "" if place_back else f"step {earlier.step}"
+            for place_back, before in enumerate(earlier(run.probes, probe)):
+                x, y = _arrival_track(before, look, axes, "mean")
+                label = "" if place_back else f"step {before.step}"
                 curves.append(Curve(x, y, faint, faint=True, label=label))
             for which, style in (("median", "muted"), ("worst", "text")):
                 x, y = _arrival_track(probe, look, axes, which)
@@ -229,7 +177,11 @@ def _how_clearly(
         if not len(steps):
             continue
         colour, faint, glyph = _ink(run, look, alone)
-        curves += _until(steps, values, look, colour, faint, glyph, "" if alone else run.name)
+        curves += _until(
+            Curve(steps, values, colour, reads="φ") if alone else _main(1, run, look, axes),
+            faint,
+            look,
+        )
         probe = run.probe_at(look.step)
         if probe is None:
             continue
@@ -272,13 +224,13 @@ def _clearly_bars(
         colour = identity(run.index).variable
         analysis = look.convention.analysis(probe, look.layer)
         value = analysis["fidelity"].get("minimax")
-        heads = _heads(run, look)
+        each = heads(run, look)
         if len(runs) == 1:
-            for head in heads if len(heads) > 1 else []:
+            for head in each if len(each) > 1 else []:
                 alone = head.get("fidelity_minimax")
                 bars.append(Bar(f"head {head['head']}", number(alone), measured(alone), "muted"))
             headline = _fidelity_text(analysis)
-        name = run.name if len(runs) > 1 else "together" if len(heads) > 1 else "its head"
+        name = run.name if len(runs) > 1 else "together" if len(each) > 1 else "its head"
         bars.append(Bar(name, number(value), measured(value), colour))
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
@@ -294,15 +246,17 @@ def _has_it_learned(
     markers: list[Marker] = []
     headline = ""
     alone = len(runs) == 1
+    half_life = look.lens.half_life(axes.whole[1])
     for run in runs:
         if not len(run.steps):
             continue
-        colour, faint, glyph = _ink(run, look, alone)
+        _, faint, glyph = _ink(run, look, alone)
+        main = _main(2, run, look, axes)
         if alone:
-            curves.append(Curve(run.steps, run.losses, faint, faint=True))
-        curves += _until(
-            run.steps, smooth(run.losses), look, colour, faint, glyph, "" if alone else run.name
-        )
+            if half_life:
+                curves.append(Curve(run.steps, run.losses, faint, faint=True, reads="raw"))
+            main = replace(main, glyph="", label="", reads="EMA" if half_life else "loss")
+        curves += _until(main, faint, look)
         loss, accuracy = learned(run, look.step)
         if not alone:
             headline += f"  {glyph} {measured(loss)}"
@@ -318,78 +272,36 @@ def _has_it_learned(
     if runs and all(run.kind != "trained" for run in runs):
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
-    return Panel(QUESTIONS[2], "training loss, nats", headline.strip(), plot, SHORT[2])
+    detail = f"training loss, nats · {smoothing_name(half_life)}"
+    brief = f"nats · EMA {steps_text(half_life)}" if half_life else "nats, not smoothed"
+    return Panel(QUESTIONS[2], detail, headline.strip(), plot, SHORT[2], brief)
 
 
-def smooth(values: Floats, share: float = 0.04) -> Floats:
-    """Centred running mean over a share of the points (at least 5); shorter at the ends."""
-    size = len(values)
-    half = max(2, int(size * share / 2))
-    if size < 8:
-        return values
-    known = np.isfinite(values)
-    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
-    counts = np.concatenate([[0], np.cumsum(known)])
-    index = np.arange(size)
-    # The same reach on both sides, so that the ends are not dragged towards the middle.
-    reach = np.minimum(half, np.minimum(index, size - 1 - index))
-    low, high = index - reach, index + reach + 1
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (sums[high] - sums[low]) / (counts[high] - counts[low])
+def _which_graph(
+    state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
+) -> Panel:
+    """The frame for a graph, which is drawn where it has been loaded (`graph`)."""
+    plot = Plot(Axis(0, 1), Axis(0, 1), empty=_waiting(state, runs, 3))
+    return Panel(QUESTIONS[3], "", "", plot, SHORT[3])
 
 
-def _until(
-    steps: np.ndarray,
-    values: Floats,
-    look: Look,
-    colour: str,
-    faint: str,
-    glyph: str,
-    label: str,
-) -> list[Curve]:
+_MAKERS = (_how_soon, _how_clearly, _has_it_learned, _which_graph)
+
+
+def _until(curve: Curve, faint: str, look: Look) -> list[Curve]:
     """A curve up to the cursor, and faintly what came after."""
     if look.following:
-        return [Curve(steps, values, colour, glyph=glyph, label=label)]
-    cut = int(np.searchsorted(steps, look.step, side="right"))
+        return [curve]
+    cut = int(np.searchsorted(curve.x, look.step, side="right"))
+    later = slice(max(cut - 1, 0), None)
     return [
-        Curve(steps[max(cut - 1, 0) :], values[max(cut - 1, 0) :], faint, faint=True),
-        Curve(steps[:cut], values[:cut], colour, glyph=glyph, label=label),
+        Curve(curve.x[later], curve.y[later], faint, faint=True, reads=curve.name),
+        replace(curve, x=curve.x[:cut], y=curve.y[:cut]),
     ]
 
 
 def _cursor(look: Look) -> float | None:
     return None if look.following else float(look.step)
-
-
-def track(
-    run: RunState, look: Look, path: tuple[str, str], layer: int | None = None
-) -> tuple[np.ndarray, Floats]:
-    """One metric over the probes of a run: (k,) steps and (k,) values."""
-    layer = look.layer if layer is None else layer
-    probes = run.probes
-    steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
-    values = np.fromiter(
-        (number(leaf(look.convention.analysis(probe, layer), path)) for probe in probes),
-        dtype=np.float64,
-        count=len(probes),
-    )
-    return steps, values
-
-
-def _arrival(probe: Probe, look: Look) -> Mapping[str, Any]:
-    analysis = look.convention.analysis(probe, look.layer)
-    curve: Mapping[str, Any] = analysis.get("arrival") or probe.overall.get("arrival") or {}
-    if not curve and probe.layers:
-        curve = probe.layers[-1].get("arrival") or {}
-    return curve
-
-
-def arrival_curve(probe: Probe, look: Look, which: str) -> tuple[Floats, Floats]:
-    """Arrival at the sink (``mean``, ``median`` or ``worst``): (k,) diffusion steps and shares."""
-    curve = _arrival(probe, look)
-    steps = np.asarray(curve.get("steps") or [], dtype=np.float64)
-    values = np.asarray(curve.get(which) or [math.nan] * len(steps), dtype=np.float64)
-    return steps, values
 
 
 def _arrival_track(probe: Probe, look: Look, axes: Scales, which: str) -> tuple[Floats, Floats]:
@@ -399,15 +311,6 @@ def _arrival_track(probe: Probe, look: Look, axes: Scales, which: str) -> tuple[
     if len(values) and values[-1] >= ARRIVED and steps[-1] < axes.arrival.high:
         return np.append(steps, axes.arrival.high), np.append(values, values[-1])
     return steps, values
-
-
-def _earlier(probes: Sequence[Probe], newest: Probe) -> Iterable[Probe]:
-    """A few probes from the first on, closer together towards the newest."""
-    past = [probe for probe in probes if probe.step < newest.step]
-    if not past:
-        return []
-    chosen = sorted({len(past) - 1 - round(len(past) * (1 - 2.0**-k)) for k in range(EARLIER)})
-    return [past[index] for index in chosen if index >= 0]
 
 
 def _newest(runs: Sequence[RunState], look: Look) -> Probe:
@@ -471,27 +374,6 @@ _PROMISES = (
     "here: the share of tokens whose walk has reached the sink, the last token, step by step",
     "here: how much of the token that is heard worst reaches the sink, as training proceeds",
     "here: the loss, and the floor below which no model can go",
+    "here: the nodes in the order in which information flows, and the edges of each head",
 )
 """What each panel shows, for those who wait before an empty one."""
-
-
-def _heads(run: RunState, look: Look) -> Sequence[Mapping[str, Any]]:
-    """What is known of each head of a run alone, at the cursor."""
-    probe = run.probe_at(look.step)
-    return look.convention.analysis(probe, look.layer).get("per_head") or [] if probe else []
-
-
-def _spans_decades(tracks: Sequence[Floats]) -> bool:
-    """Whether the newest values of several runs, or one run's own, span decades."""
-    known = np.concatenate([[], *(track[np.isfinite(track) & (track > 0)] for track in tracks)])
-    return bool(known.size) and bool(known.max() > DECADES * known.min())
-
-
-def _extent(values: np.ndarray) -> list[float]:
-    """Smallest and largest finite value; the range that a growing series stretches an axis to."""
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return []
-    positive = known[known > 0]
-    ends = [float(known.min()), float(known.max())]
-    return [*ends, float(positive.min())] if positive.size else ends

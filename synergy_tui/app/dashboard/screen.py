@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from textual.app import ComposeResult
@@ -13,24 +16,37 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys, status
-from synergy_tui.app.dashboard import panels
+from synergy_tui.app.clipboard import tsv
+from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
-from synergy_tui.app.dashboard.heads import HeadsScreen
+from synergy_tui.app.dashboard.graph import GraphChart, Loaded, described, read_graph
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.reading import ChartReading
+from synergy_tui.app.dashboard.usage import histories
+from synergy_tui.app.desk import Desk
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import OpenInspector, OpenStepper, Session
-from synergy_tui.app.themes import identity
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
+from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
+from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, summary_height
 from synergy_tui.experiments import conventions
+from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text
 
 COLUMNS = 4
+HISTORY = 140
+"""Columns from which on the header shows the use of the machine as a small history."""
 NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
+BORDER = 6
+"""Columns of a column's upper border that its title leaves."""
 TIME_KEYS = tuple(key.id for key in keys.TABLE if key.group == "Time")
 CHARTS_FIRST = 31
 """Rows of the screen that are not for the summary: three charts of eight or nine, and the frame."""
@@ -39,13 +55,34 @@ COMPACT = (76, 22)
 """Below this width or height one panel is shown at a time, with tabs."""
 
 
+def _texts(run: RunState) -> list[str]:
+    """What a filter of runs looks into."""
+    said = [run.name, run.task or "", run.status, f"{run.heads} heads", f"seed {run.seed}"]
+    return [*said, words.changes(run.interventions)]
+
+
+def changed(interventions: Mapping[str, Any]) -> str:
+    """What was changed about a run's heads, short enough for a title: ``λ .5, match_scale``."""
+    return ", ".join(
+        name
+        if value is True
+        else f"{name} {words.compact(value, 3)}"
+        if isinstance(value, float | int)
+        else f"{name} {value}"
+        for key, value in interventions.items()
+        for name in ["λ" if key == "head_diversity" else key]
+    )
+
+
 class RunColumn(Vertical):
     """The panels of one run."""
 
     def __init__(self, place: int) -> None:
         super().__init__(id=f"column-{place}", classes="run-column")
         self._titles = ("", "")
+        self.graph = GraphChart(classes="question-3")
         self.charts = [Chart(classes=f"question-{question}") for question in range(3)]
+        self.charts.append(self.graph)
 
     def entitle(self, title: str, subtitle: str) -> None:
         """Write on the border, if that differs: setting a title redraws the whole column."""
@@ -58,7 +95,7 @@ class RunColumn(Vertical):
         yield from self.charts
 
 
-class DashboardScreen(TimedScreen):
+class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     """Runs beside each other, at the step cursor."""
 
     BINDINGS = keys.bindings_for("dashboard")
@@ -70,7 +107,6 @@ class DashboardScreen(TimedScreen):
         self.question = 0
         self.overlaid = False
         self.maximised = False
-        self.logarithmic: bool | None = None
         self.chosen_layer: int | None = None
         self.convention_place = 0
         # Held, not queried for: the timer may draw once more while the screen is taken down.
@@ -79,8 +115,11 @@ class DashboardScreen(TimedScreen):
         self._summary = SummaryStrip(id="summary")
         self._timeline_bar = TimelineBar(id="timeline")
         self._keys = KeyBar("dashboard", id="keys")
+        self._filter = FilterBar()
         self._columns = [RunColumn(place) for place in range(COLUMNS)]
         self._shown: list[tuple[RunColumn, list[RunState]]] = []
+        self._graphs: dict[str, Snapshot | str] = {}
+        self._desk: Desk[Loaded] = Desk(self.post_message, lambda error: None)
 
     def compose(self) -> ComposeResult:
         yield self._header
@@ -89,6 +128,7 @@ class DashboardScreen(TimedScreen):
             yield from self._columns
         yield self._summary
         yield self._timeline_bar
+        yield self._filter
         yield self._keys
         yield Static(id="too-small")
 
@@ -96,7 +136,13 @@ class DashboardScreen(TimedScreen):
 
     @property
     def runs(self) -> list[RunState]:
-        return list(self.state.runs.values())
+        """Those that the filter leaves; all of them where it leaves none."""
+        runs, query = list(self.state.runs.values()), self._filter.query_text
+        if not query:
+            return runs
+        found = [run for run in runs if matches(query, *_texts(run))]
+        self._filter.count(len(found), len(runs))
+        return found or runs
 
     @property
     def selected_run(self) -> RunState | None:
@@ -108,14 +154,14 @@ class DashboardScreen(TimedScreen):
         """Whether there is only room for one panel at a time."""
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
-    def look(self) -> panels.Look:
+    def look(self) -> Look:
         listed = conventions.available(self.state)
-        return panels.Look(
+        return Look(
             step=self.timeline.step,
             following=self.timeline.mode is Mode.FOLLOW,
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
-            logarithmic=self.logarithmic,
+            lens=self.lens,
             ascii_only=self.session.ascii_only,
         )
 
@@ -139,11 +185,49 @@ class DashboardScreen(TimedScreen):
         self.set_class(now.word == "PAUSED", "-paused")
         self._arrange()
         strip.show(content)
-        axes = panels.scales(self.state, look)
+        axes = scales.scales(self.state, look)
         for column, runs in self._shown:
             for question, chart in enumerate(column.charts):
                 if chart.display:
-                    chart.show(panels.panel(question, self.state, runs, look, axes))
+                    shown = panels.panel(question, self.state, runs, look, axes)
+                    if chart is column.graph:
+                        self._show_graph(column.graph, shown, runs)
+                    else:
+                        chart.show(shown)
+
+    def _show_graph(self, chart: GraphChart, panel: Panel, runs: list[RunState]) -> None:
+        """Draw the graph of the column's run, once it has been read."""
+        run = runs[0] if len(runs) == 1 else self.selected_run
+        graph = self._graphs.get(run.name) if run else None
+        if graph is None:
+            self._load_graphs()
+        elif isinstance(graph, str) and isinstance(panel.plot, Plot):
+            panel = replace(panel, plot=replace(panel.plot, empty=graph))
+        elif isinstance(graph, Snapshot):
+            panel = replace(panel, detail=described(graph))
+        chart.show_graph(graph if isinstance(graph, Snapshot) else None, panel)
+
+    def _load_graphs(self) -> None:
+        """Read the graphs that are not known yet, off the event loop."""
+        wanted = {
+            run.name: run.probe.attention
+            for run in self.runs
+            if run.probe is not None and run.name not in self._graphs
+        }
+        if wanted and not self._desk.busy:
+            experiment = self.session.experiment
+
+            def read() -> Loaded:
+                return Loaded({name: read_graph(experiment, at) for name, at in wanted.items()})
+
+            self._desk.ask(read)
+
+    def on_loaded(self, message: Loaded) -> None:
+        self._graphs |= message.graphs
+        self.update_now()
+
+    def on_unmount(self) -> None:
+        self._desk.close()
 
     def _most_summary(self, *, trouble: bool) -> int:
         """Rows that the summary may take from the charts; trouble may take two more.
@@ -160,7 +244,7 @@ class DashboardScreen(TimedScreen):
     def _arrange(self) -> None:
         """Choose which columns and charts are displayed, and for which runs."""
         runs, asked = self.runs, status.rows(self.state)
-        self.question = min(self.question, asked[-1])
+        self.question = self.question if self.question in asked else asked[-1]
         alone = self.compact or self.maximised
         if self.overlaid or self.compact or not runs:
             groups = [runs]
@@ -180,9 +264,9 @@ class DashboardScreen(TimedScreen):
                 self._column_title(group),
                 f"PAUSED at step {self.timeline.step}" if paused else "",
             )
-            for number in range(COLUMNS):
+            for number in range(len(GLYPHS)):
                 column.set_class(
-                    len(group) == 1 and group[0].index % COLUMNS == number, f"-run-{number + 1}"
+                    len(group) == 1 and group[0].index % len(GLYPHS) == number, f"-run-{number + 1}"
                 )
             for question, chart in enumerate(column.charts):
                 chart.display = question in asked and (not alone or question == self.question)
@@ -198,11 +282,11 @@ class DashboardScreen(TimedScreen):
             tabs.show(
                 [
                     Field(
-                        f" {place + 1} {names[place]} ",
+                        f" {number + 1} {names[place]} ",
                         "pill-quiet" if place == self.question else "muted",
-                        action=f"panel({place})",
+                        action=f"panel({number})",
                     )
-                    for place in asked
+                    for number, place in enumerate(asked)
                 ]
             )
 
@@ -218,14 +302,17 @@ class DashboardScreen(TimedScreen):
         if run.heads:
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.interventions:
-            parts.append(words.changes(run.interventions))
+            parts.append(changed(run.interventions))
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
             count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
-            parts.append(f"{count} {'params' if narrow else 'parameters'}")
+            known = f"{count} {'params' if narrow else 'parameters'}"
+            room = self.size.width // max(len(self._shown), 1) - BORDER
+            # Cut short it would say nothing, and take the place of what may follow.
+            parts += [known] if len(" · ".join([*parts, known])) <= room else []
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: tab")
+            parts.append(f"{hidden} more: n")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:
@@ -252,12 +339,26 @@ class DashboardScreen(TimedScreen):
             fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
         elapsed = words.clock(self.session.elapsed)
         fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
-        left = status.remaining(state, timeline.pace)
-        if left is not None and now.word in ("LIVE", "PAUSED"):
-            fields.append(Field(f"{words.clock(left)} left", "text", 45, right=True))
+        if now.word in ("LIVE", "PAUSED"):
+            left = status.remaining(state, self.session.pace.rate)
+            fields.append(Field(left, "text", 45, right=True))
+        if used and self.size.width >= HISTORY:
+            used = histories(state, self.session.ascii_only)
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields
+
+    def panel_of(self, chart: Chart) -> tuple[int, str]:
+        """The question of a chart, and its run, where it shows just one."""
+        for column, group in self._shown:
+            if chart in column.charts:
+                return column.charts.index(chart), group[0].name if len(group) == 1 else ""
+        return self.question, ""
+
+    def selected_chart(self) -> Chart | None:
+        """The chart that keys act on."""
+        charts = [chart for column, _ in self._shown for chart in column.charts]
+        return next((chart for chart in charts if chart.display and chart.selected), None)
 
     # What keys do
 
@@ -271,9 +372,14 @@ class DashboardScreen(TimedScreen):
         self.question = asked[(asked.index(self.question) + questions) % len(asked)]
         self.update_now()
 
-    def action_panel(self, question: int) -> None:
-        if question in status.rows(self.state):
-            self.question = question
+    def action_run(self, by: int) -> None:
+        self.run_place = (self.run_place + by) % max(len(self.runs), 1)
+        self.update_now()
+
+    def action_panel(self, number: int) -> None:
+        asked = status.rows(self.state)
+        if number < len(asked):
+            self.question = asked[number]
             self.update_now()
 
     def action_maximise(self) -> None:
@@ -285,11 +391,17 @@ class DashboardScreen(TimedScreen):
         self.relayout()
 
     def action_restore(self) -> None:
-        """Back to columns; from columns back to the screen that this one was opened over."""
-        if not (self.maximised or self.overlaid):
-            self.call_later(self.run_action, "app.back")
+        """Leave one thing: the crosshair, the maximised panel, the overlay, or the screen."""
+        if self.put_aside() or self.unfiltered():
             return
-        self.maximised = self.overlaid = False
+        if self.maximised:
+            self.action_maximise()
+        elif self.overlaid:
+            self.action_overlay()
+        else:
+            self.call_later(self.run_action, "app.back")
+
+    def on_filter_bar_sought(self) -> None:
         self.relayout()
 
     def action_convention(self) -> None:
@@ -305,13 +417,6 @@ class DashboardScreen(TimedScreen):
         self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
-    def action_logarithmic(self) -> None:
-        following = {None: True, True: False, False: None}
-        self.logarithmic = following[self.logarithmic]
-        named = {None: "as the numbers need", True: "logarithmic", False: "linear"}
-        self.notify(f"axes of fidelity and loss: {named[self.logarithmic]}", timeout=2)
-        self.update_now()
-
     def action_inspect(self) -> None:
         run = self.selected_run
         if run is None or not run.probes:
@@ -321,13 +426,6 @@ class DashboardScreen(TimedScreen):
         else:
             self.post_message(OpenInspector(run.name))
 
-    def action_heads(self) -> None:
-        run = self.selected_run
-        if run is None or not run.learns or not run.probes:
-            self.notify("Heads over training need a run that learns, and its first probe.")
-        else:
-            self.app.push_screen(HeadsScreen(self.session, run.name, self.chosen_layer))
-
     def action_stepper(self) -> None:
         run = self.selected_run
         if run is None or not run.probes:
@@ -336,20 +434,27 @@ class DashboardScreen(TimedScreen):
         step = self.timeline.step if run.learns else None
         self.post_message(OpenStepper(run.name, step))
 
+    def markable(self) -> Mark | None:
+        """The selected run: all its training, or the step at which the cursor was put."""
+        run, timeline = self.selected_run, self.timeline
+        if run is None or not run.probes:
+            self.notify("There is nothing to compare before the first probe.", timeout=4)
+            return None
+        step = None if timeline.mode is Mode.FOLLOW or not run.learns else timeline.step
+        return Mark(self.session.experiment.path, run.name, step)
+
     def action_copy(self) -> None:
         run = self.selected_run
         text = panels.headline_number(self.question, run, self.look()) if run else ""
-        if text:
-            self.app.copy_to_clipboard(text)
-            self.notify(f"Copied {text}")
-        else:
-            self.notify("There is no number to copy yet.", severity="warning")
+        self.post_message(Copy(text, f"number {text}"))
 
-    def action_copy_verdict(self) -> None:
+    def action_copy_table(self) -> None:
+        """The claims with what is compared, and the table of the runs."""
         content = summarise(self.state, self.look())
-        claims = ["  ".join(cell.text for cell in row if cell.text) for row in content.board]
-        self.app.copy_to_clipboard("\n".join([content.line, *claims, *content.notes[:1]]))
-        self.notify("Copied the verdict")
+        rows = [[content.line], *([cell.text for cell in row] for row in content.board)]
+        rows += [[note] for note in content.notes]
+        rows += [[cell.text for cell in row] for row in content.table]
+        self.post_message(Copy(tsv(rows), "verdict and table of runs"))
 
     def action_export(self) -> None:
         self.export("dashboard", self.as_csv())
@@ -365,11 +470,11 @@ class DashboardScreen(TimedScreen):
                 probe = run.probe_at(look.step)
                 if probe is None:
                     continue
-                x, y = panels.arrival_curve(probe, look, which)
+                x, y = tracks.arrival_curve(probe, look, which)
                 name = f"{which} at step {probe.step}"
                 for step, value in zip(x.tolist(), y.tolist(), strict=True):
                     writer.writerow([csv_text(run.name), "arrival", name, int(step), value])
-            steps, values = panels.track(run, look, ("fidelity", "minimax"))
+            steps, values = tracks.track(run, look, ("fidelity", "minimax"))
             upto = int(np.searchsorted(steps, look.step, side="right"))
             for step, value in zip(steps[:upto].tolist(), values[:upto].tolist(), strict=True):
                 writer.writerow([csv_text(run.name), "fidelity", "minimax", step, value])
@@ -380,12 +485,13 @@ class DashboardScreen(TimedScreen):
         return out.getvalue()
 
     def on_chart_picked(self, message: Chart.Picked) -> None:
-        for column, group in self._shown:
-            if message.chart in column.charts:
-                self.question = column.charts.index(message.chart)
-                if len(group) == 1:
-                    self.run_place = self.runs.index(group[0])
+        question, run = self.panel_of(message.chart)
+        self.question = question
+        if run:
+            self.run_place = list(self.state.runs).index(run)
         if message.times == 2:
             self.action_maximise()
         else:
+            self.pin(message.chart, message.at)
+            self.update_now()
             self.update_now()

@@ -17,7 +17,7 @@ from synergy_tui.app.widgets.heatmap import Heat, draw_small
 from synergy_tui.app.widgets.plot import Curve, Marker, Panel, Plot, draw_panel
 from synergy_tui.app.widgets.shading import HEADS, Mode, Scale, head_style
 from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, STYLES, TEXT, TITLE
-from synergy_tui.words import compact, percent
+from synergy_tui.words import compact, out_of_sight, percent
 
 ORDERS = ("index", "weight", "diversity", "fidelity")
 """What heads can be sorted by."""
@@ -162,10 +162,14 @@ def draw_figures(
     for edge, heading in zip(edges, headings, strict=False):
         canvas.write(edge - len(heading), 0, heading, MUTED)
     rows: list[int | None] = [None, *order]
-    room = height - 1
+    count, room = len(rows), height - 1
+    room -= 1 < room < count  # a line to say how many heads are out of sight
     place = rows.index(selected) if selected in rows else 0
-    first = min(max(place - room // 2, 0), max(len(rows) - room, 0))
+    first = min(max(place - room // 2, 0), max(count - room, 0))
     rows = rows[first : first + room]
+    hidden = out_of_sight(first, count - first - len(rows), ascii_only)
+    if hidden:
+        canvas.write(2, height - 1, hidden, MUTED)
     rest = len(rows) + 2  # a blank line between
     if rest < height:
         switches = draw_switches(answer.carried, width, height - rest, mode)
@@ -300,7 +304,7 @@ def _change(label: str, ratio: float) -> int:
 
 
 # Styles of a plot that stand for head colours until the drawing is done.
-_STAND_INS = (*(f"run-{k}" for k in range(1, 5)), *(f"faint-{k}" for k in range(1, 5)))
+_STAND_INS = tuple(f"run-{place + 1}" for place in range(HEADS))
 
 
 def draw_arrival(

@@ -11,6 +11,7 @@ from textual.containers import Container
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.clipboard import tsv_of_csv
 from synergy_tui.app.inspector.headviews import ORDERS
 from synergy_tui.app.inspector.measures import (
     Answer,
@@ -36,7 +37,7 @@ from synergy_tui.app.screens.arrange import (
 )
 from synergy_tui.app.screens.asking import Answered, AskingScreen
 from synergy_tui.app.screens.base import TimedScreen
-from synergy_tui.app.session import OpenStepper, Session
+from synergy_tui.app.session import Copy, OpenStepper, Session
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, TimelineBar
 from synergy_tui.app.widgets.shading import SCALES
 from synergy_tui.app.widgets.strips import Field
@@ -336,8 +337,8 @@ class InspectorScreen(AskingScreen, TimedScreen):
             self.question = replace(self.question, input=which)
             self.update_now()
 
-    def action_run(self) -> None:
-        if self.next_run():
+    def action_run(self, by: int) -> None:
+        if self.next_run(by):
             self.question = replace(self.question, off=frozenset())
             self.answer = self.snapshot = self.selected = None
             self.update_now()
@@ -368,12 +369,22 @@ class InspectorScreen(AskingScreen, TimedScreen):
         self.maximised = not self.maximised
         self.relayout()
 
+    def action_restore(self) -> None:
+        """Leave the maximised panel; without one, the screen."""
+        if self.maximised:
+            self.action_maximise()
+        else:
+            self.call_later(self.run_action, "app.back")
+
     def action_stepper(self) -> None:
         probe, asked = self.probe, self.question
         if probe is not None and probe.attention is not None and self.run_name is not None:
             self.post_message(
                 OpenStepper(self.run_name, probe.step, asked.layer, asked.input, asked.source)
             )
+
+    def action_copy_table(self) -> None:
+        self.post_message(Copy(tsv_of_csv(self.as_csv()), "table of heads"))
 
     def action_export(self) -> None:
         self.export(f"inspector-{self.run_name}", self.as_csv())

@@ -267,7 +267,7 @@ class InspectorView:
 
         off = len(answer.question.off)
         if off:
-            return paint, f"what if: {off} of {self.snapshot.heads} heads off", "X: all on"
+            return paint, f"what if: {off} of {self.snapshot.heads} heads off", "0: all on"
         return paint, "what if a head is switched off", "x: off"
 
     def as_csv(self, run: str, step: int) -> str:

@@ -154,10 +154,10 @@ class AskingScreen(LiveScreen):
                 panel.styles.offset = (x, y)
                 panel.styles.width, panel.styles.height = wide, high
 
-    def next_run(self) -> bool:
-        """Go to the next run that has a probe; false when there is no other."""
+    def next_run(self, by: int) -> bool:
+        """Go to the next run that has a probe, or the one before; false when there is no other."""
         names = [name for name, run in self.state.runs.items() if run.probes]
         if self.run_name not in names or len(names) < 2:
             return False
-        self.run_name = names[(names.index(self.run_name) + 1) % len(names)]
+        self.run_name = names[(names.index(self.run_name) + by) % len(names)]
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -15,6 +16,13 @@ from synergy_tui.app.widgets.strips import Track
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import DIRECTORY_MODE, write_whole
 from synergy_tui.words import clean
+
+
+class ReadingScreen(Screen[None]):
+    """A screen with a text to scroll through."""
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines)
 
 
 class LiveScreen(Screen[None]):
@@ -120,10 +128,6 @@ class TimedScreen(LiveScreen):
             tail=tail,
         )
 
-    def action_toggle_pause(self) -> None:
-        self.timeline.toggle_pause()
-        self.update_now()
-
     def action_step(self, count: int) -> None:
         self.timeline.move(count)
         self.update_now()
@@ -141,7 +145,7 @@ class TimedScreen(LiveScreen):
         self.update_now()
 
     def action_toggle_play(self) -> None:
-        self.timeline.toggle_play()
+        self.timeline.toggle_play(self.session.live)
         self.update_now()
 
     def action_speed(self, by: int) -> None:

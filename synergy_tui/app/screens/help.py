@@ -10,10 +10,13 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.keymap import keymap_path
+from synergy_tui.app.screens.base import ReadingScreen
+from synergy_tui.app.screens.signs import signs_of
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.frame import Header, KeyBar
 from synergy_tui.app.widgets.strips import Field
 
@@ -27,7 +30,7 @@ A walker starts at each token and follows attention towards the sink, the last t
 is the share of walkers that have arrived after so many steps: the mean over tokens, the median, \
 and the worst token. Faint curves are earlier probes of the same run. The number at the top is \
 the mean number of steps to the sink, exact. The dashed upright line is the mixing time: when \
-enough walkers have arrived, from the worst start or on average, as c chooses; "proven limit" is \
+enough walkers have arrived, from the worst start or on average, as m chooses; "proven limit" is \
 the upper bound on it that the theory gives.""",
         "How clearly?": """\
 φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
@@ -35,8 +38,16 @@ state that comes from this token, at the token's best step, t*; φ is that of th
 heard worst. Above the grey curve, the heads together are clearer than the best of them alone: \
 that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
         "Has it learned?": """\
-Training loss, smoothed, over the raw values; the dashed line is the loss below which no model \
-can get on this task.""",
+Training loss over the raw values, as an exponential moving average (EMA): a step counts half \
+after the half-life that stands beside the title. The number at the top right is not smoothed so, \
+but the mean of the last ten reports, or the loss on held-out sequences; the dashed line is the \
+loss below which no model can get on this task.""",
+        "Reading the charts": """\
+The crosshair (X, or the mouse) lists each run's newest value that is not after its step; H and L \
+move it, a click leaves it, esc takes it away. + and - or the wheel show fewer or more steps, W \
+only the last ones, 0 all. "log" beside an axis means that it is logarithmic: one is by itself \
+where the newer half of a curve would lie in the lowest tenth of a linear axis, or where a run \
+has arrived within a tenth of what the slowest needs; a chooses.""",
         "The verdict": """\
 The runs of one seed with the most heads and the fewest, a line for each claim. A ratio above 1 is \
 what the claim says; square brackets are its 95 % interval, over the inputs of these two \
@@ -48,7 +59,7 @@ compares a run's heads together with the best of them alone.""",
         "What is measured": """\
 The mixing time is the first step at which walkers are as close to the sink as the line beneath \
 the verdict says, in total variation or L1 distance, from the worst start or as the mean over \
-starts; c goes through these definitions, and through what else was measured, such as the paper's \
+starts; m goes through these definitions, and through what else was measured, such as the paper's \
 own code. "walks" means that heads are mixed after each head's attention is normalised, with the \
 weights that training gave them; "sink excluded" that the sink does not count as a token it \
 hears. Numbers are means over layers until v chooses one.""",
@@ -70,10 +81,10 @@ composes.""",
 "no weights could exceed" and "could need fewer" hold for every choice of head weights, even one \
 that changes from token to token and from step to step. "–": too large to be computed while \
 somebody waits.""",
-        "Gradient (G)": """\
+        "Gradient (C)": """\
 Edges are coloured by what more attention there would do for the chosen token: + makes it clearer, \
 - less clear, since what one edge gains the others of its row lose. The map shows where it helps; \
-b chooses the faintest token, which sets φ_min.""",
+w chooses the faintest token, which sets φ_min.""",
         "All layers in order (v)": """\
 One step per layer, as the network itself takes them. γ is the part of a token's state that \
 attention replaces: as measured ("norm", where the run recorded it), half of it, or all of it \
@@ -87,6 +98,31 @@ strongest paths of its signal, each step with the head that carries it. ⇄ mark
 switches heads. "needs several heads" is the share of the signal on paths that no head has alone; \
 "switch" the share on paths whose steps use more than one head, where waiting at a token counts \
 as a step.""",
+    },
+    "picker": {
+        "Scenarios and experiments": """\
+Heads and loss stand for each run, in the scenario's order (of many runs: the first and the last); \
+a loss is of held-out sequences where there are some, in nats. "verdict" has a sign for each claim \
+of the scoreboard, in its order: ✔ supported, ✘ contradicted, ≈ no effect, ? undecided. Before the \
+name: ● runs, ✓ finished, ! finished but not as expected, ■ stopped, ✗ failed or damaged, ? its \
+worker is gone; or A and B, where it is marked to be compared.""",
+        "What is typed after /": """\
+Every word must be found: in the name, title, task, state, verdict, a run's name, or as "8 heads".\
+""",
+    },
+    "sidebyside": {
+        "Both in one chart": """\
+At the left both runs in the panels of the dashboard, A and B each with a colour and a mark. Both \
+logs are followed while they grow. The cursor goes as far as the one that has made fewer steps, so \
+that both are shown at the same step.""",
+        "The difference": """\
+At the right B against A, at every step that one of them reports (the other as it was last seen). \
+Steps to the sink and fidelity are ratios, above 1 where B is better, each the geometric mean over \
+inputs, with its 95 % interval; the loss is the difference B - A, in nats. Inputs are compared one \
+by one only where both saw the same.""",
+        "The verdict": """\
+As on the dashboard, and only where task, seed, batches and all else but the heads are the same; \
+otherwise what differs is named, and nothing is concluded.""",
     },
     "sweep": {
         "Groups": """\
@@ -115,7 +151,7 @@ weights exceed: where both agree, that is a proof.""",
 """How to read a screen, by its name in the table of keys: heading and paragraph."""
 
 
-class HelpScreen(Screen[None]):
+class HelpScreen(ReadingScreen):
     """Reading help and keys for the screen called ``table`` in the table of keys."""
 
     BINDINGS = keys.bindings_for("help")
@@ -124,8 +160,9 @@ class HelpScreen(Screen[None]):
     HelpScreen Static { width: 1fr; max-width: 110; }
     """
 
-    def __init__(self, table: str, keymap: Mapping[str, str]) -> None:
+    def __init__(self, table: str, keymap: Mapping[str, str], *, ascii_only: bool = False) -> None:
         super().__init__()
+        self._ascii_only = ascii_only
         self._table = table
         self._keymap = keymap
 
@@ -140,17 +177,29 @@ class HelpScreen(Screen[None]):
             [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
         )
 
+    def _plain(self, text: str) -> str:
+        return to_ascii(text) if self._ascii_only else text
+
     def on_resize(self, event: events.Resize) -> None:
         self.query_one(Static).update(self._text(event.size.width >= WIDE))
 
     def _text(self, wide: bool) -> Group:
         parts: list[Text | Table] = []
         for heading, paragraph in READING.get(self._table, {}).items():
-            parts.append(Text.assemble((heading, "bold"), f"\n{paragraph}\n"))
+            parts.append(Text.assemble((heading, "bold"), f"\n{self._plain(paragraph)}\n"))
+        if signs := signs_of(self._table):
+            parts.append(Text("Signs", style="bold"))
+            listed = Table.grid(padding=(0, 2))
+            for each, meaning in signs:
+                listed.add_row(f"  {self._plain(each)}", self._plain(meaning))
+            parts += [listed, Text()]
         groups: dict[str, list[keys.Key]] = {}
         for key in keys.rows_for(self._table):
             groups.setdefault(key.group, []).append(key)
-        shown = {key.id: keys.shown(key, self._keymap, every=True) for key in keys.TABLE}
+        shown = {
+            key.id: keys.shown(key, self._keymap, every=True, ascii_only=self._ascii_only)
+            for key in keys.TABLE
+        }
         lead = max(len(shown[key.id]) for rows in groups.values() for key in rows)
         for group, rows in groups.items():
             parts.append(Text(group, style="bold"))
@@ -167,5 +216,5 @@ class HelpScreen(Screen[None]):
                     table.add_row(name, Text.assemble(key.help, (f"  {key.id}", "dim")))
             parts += [table, Text()]
         parts.append(Text("Your own keys", style="bold"))
-        parts.append(Text(f'Write lines such as  "time.pause" = "p"  into {keys.keymap_path()}.'))
+        parts.append(Text(f'Write lines such as  "view.overlay" = "u"  into {keymap_path()}.'))
         return Group(*parts)

@@ -11,8 +11,9 @@ from textual.widgets import Static
 
 from synergy_tui import words
 from synergy_tui.app import keys
-from synergy_tui.app.screens.base import LiveScreen
+from synergy_tui.app.screens.base import LiveScreen, ReadingScreen
 from synergy_tui.app.session import Session
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.files import open_own
 
@@ -20,7 +21,7 @@ WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
 
 
-class LogScreen(LiveScreen):
+class LogScreen(Filtering, LiveScreen, ReadingScreen):
     """Messages of the experiment, the newest last."""
 
     BINDINGS = keys.bindings_for("log")
@@ -37,6 +38,7 @@ class LogScreen(LiveScreen):
     def compose(self) -> ComposeResult:
         with VerticalScroll():
             yield Static(id="messages")
+        yield FilterBar()
         yield KeyBar("log")
 
     def on_mount(self) -> None:
@@ -76,10 +78,25 @@ class LogScreen(LiveScreen):
         if state.expectations:
             text.append("\nExpectations\n", style="bold")
             for event in state.expectations:
-                text.append(f"  {'holds' if event.get('holds') else 'FAILS':<6}{event['that']}\n")
+                holds = bool(event.get("holds"))
+                style = "" if holds else "bold red"
+                text.append(f"  {'holds' if holds else 'FAILS':<6}{event['that']}\n", style=style)
         garbled = self.session.tail.garbled
         if garbled:
             text.append(f"\n{garbled} lines of the event log could not be read.\n", style="yellow")
         text.append("\nWorker's log\n", style="bold")
         text.append(self._worker_log or "  empty", style="dim")
+        if query := self.query_text:
+            lines = text.split("\n")
+            found = [line for line in lines if matches(query, line.plain)]
+            self.filter_bar.count(len(found), len(lines))
+            text = Text("\n").join(found)
         self.query_one("#messages", Static).update(text)
+
+    async def action_back(self) -> None:
+        """Undo the filter, then go back to the screen before."""
+        if not self.unfiltered():
+            await self.run_action("app.back")
+
+    def on_filter_bar_sought(self) -> None:
+        self.update_now()

@@ -10,72 +10,53 @@ from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from synergy_tui import words
 from synergy_tui.app import keys
-from synergy_tui.app.session import OpenExperiment, OpenSweep
+from synergy_tui.app.clipboard import tsv
+from synergy_tui.app.screens.changes import begin
+from synergy_tui.app.screens.entries import (
+    about_experiment,
+    about_scenario,
+    experiment_section,
+    scenario_section,
+)
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Copy, Mark, OpenExperiment, OpenSweep
+from synergy_tui.app.widgets.filter import FilterBar, Filtering
 from synergy_tui.app.widgets.frame import Header, KeyBar
+from synergy_tui.app.widgets.listing import Listing
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.scenario import library
 from synergy_tui.sweep.directory import SCENARIO as SWEEP_SCENARIO, Sweep
-from synergy_tui.sweep.entries import list_entries, summary
+from synergy_tui.sweep.entries import Entry, list_entries, summary
 
-MOST = 200
-"""How many of the newest experiments and sweeps are listed."""
-NARROW = 96
+NARROW = 132
 """Below this width the details stand beneath the list."""
-LONGEST = 24
-"""Characters of a scenario's name in the list, at most."""
+LOOK_SECONDS = 2.0
+"""Between two looks at what runs."""
+FIRST, BATCH = 40, 200
+"""Rows that are shown first, and how many more are read before these are shown."""
 
 if TYPE_CHECKING:
     from synergy_tui.sweep.start import Plan
 
-MUTED = "$foreground 60%"
 
-_STATES = {
-    "running": ("●", "$text-success", "enter returns to it"),
-    "new": ("…", MUTED, "enter waits for its worker"),
-    "finished": ("✓", "$text-success", "enter replays it"),
-    "failed": ("✗", "$text-error", "enter shows how far it came"),
-    "stopped": (
-        "■",
-        "$text-warning",
-        "enter shows how far it came; to continue:\nsynergy resume {id}",
-    ),
-    "damaged": ("✗", "$text-error", "it cannot be opened; to remove it:\nsynergy rm {id}"),
-    "dead": ("?", "$text-error", "its worker is gone; to continue:\nsynergy resume {id}"),
-}
-"""Mark, style, and what can be done, by state."""
-_DISAPPOINTED = ("!", "$text-warning", "an expectation failed; enter replays it")
-"""The same for what finished, but not as expected."""
-
-
-class PickerScreen(Screen[None]):
+class PickerScreen(Filtering, Marking, Screen[None]):
     """A list of scenarios and experiments, and what is known of the one under the cursor."""
 
     BINDINGS = keys.bindings_for("picker")
+    AUTO_FOCUS = ""
     DEFAULT_CSS = """
     PickerScreen #both { layout: horizontal; height: 1fr; }
-    PickerScreen #list {
-        width: 9fr; height: 1fr; border: none; padding: 0 1;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
-    PickerScreen #list, PickerScreen #list:focus {
-        background: $background; background-tint: $foreground 0%;
-        & > .option-list--option-highlighted {
-            background: $primary 30%; color: $foreground; text-style: bold;
-        }
-    }
-    PickerScreen #list:ansi > .option-list--option-highlighted {
-        background: $background; text-style: bold reverse;
-    }
-    PickerScreen #about { width: 11fr; padding: 1 2; border-left: solid $foreground 20%; }
+    PickerScreen Listing { width: 11fr; }
+    PickerScreen #about { width: 9fr; padding: 1 2; border-left: solid $foreground 20%; }
     PickerScreen.-narrow #both { layout: vertical; }
-    PickerScreen.-narrow #list { width: 1fr; }
+    PickerScreen.-narrow Listing { width: 1fr; }
     PickerScreen.-narrow #about {
         width: 1fr; height: 40%; padding: 0 1; border-left: none;
         border-top: solid $foreground 20%;
@@ -96,16 +77,18 @@ class PickerScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield Header()
         with Container(id="both"):
-            yield OptionList(id="list", markup=False)
+            yield Listing(id="list")
             with VerticalScroll(id="about", can_focus=False):
                 yield Static(id="details", markup=False)
+        yield FilterBar()
         yield KeyBar("picker")
 
     def on_mount(self) -> None:
         self.set_class(bool(getattr(self.app, "ascii_only", False)), "-ascii-screen")
         self._entitle("")
-        self.query_one("#details", Static).update("Looking for scenarios and experiments …")
+        self._say("Looking for scenarios and experiments …")
         self.action_reload()
+        self.set_interval(LOOK_SECONDS, self._look_again)
 
     def _entitle(self, counted: str) -> None:
         self.query_one(Header).show(
@@ -116,33 +99,43 @@ class PickerScreen(Screen[None]):
             ]
         )
 
+    def _say(self, text: str | Content) -> None:
+        self.query_one("#details", Static).update(text)
+
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < NARROW, "-narrow")
-        self.call_after_refresh(self.query_one("#list", OptionList).scroll_to_highlight)
+
+    def on_screen_resume(self) -> None:
+        """Draw marks that were set elsewhere."""
+        if self._listing.sections:
+            self._show()
+
+    # What is there
 
     def action_reload(self) -> None:
         """Look again, off the event loop."""
         self.run_worker(self._look, thread=True, exclusive=True, exit_on_error=False)
 
     def _look(self) -> None:
+        worker = get_current_worker()
         entries = library.scenarios()
         problem = ""
         try:
-            found = list_entries(self._home)[-MOST:]
+            found = list_entries(self._home)
         except UserError as error:
             found, problem = [], error.message
-        listed = [
-            {
-                **summary(each),
-                "entry": library.read(
-                    each.path / (SWEEP_SCENARIO if isinstance(each, Sweep) else "scenario.toml")
-                ),
-            }
-            for each in reversed(found)
-        ]
-        self.app.call_from_thread(self._show, entries, listed, problem)
+        listed: list[dict[str, Any]] = []
+        shown_at = len(found) if self._found else FIRST
+        for each in reversed(found):
+            if worker.is_cancelled:
+                return
+            if len(listed) == shown_at:
+                shown_at += BATCH
+                self.app.call_from_thread(self._take, entries, listed[:], problem)
+            listed.append(_described(each))
+        self.app.call_from_thread(self._take, entries, listed, problem)
 
-    def _show(
+    def _take(
         self, entries: list[library.Entry], found: list[dict[str, Any]], problem: str
     ) -> None:
         self._entries = {f"scenario:{entry.path}": entry for entry in entries}
@@ -152,55 +145,82 @@ class PickerScreen(Screen[None]):
         counts = [words.counted(len(entries), "scenario")]
         counts += [words.counted(kinds.count(kind), kind) for kind in sorted(set(kinds))]
         self._entitle(" · ".join(counts))
-        names = [entry.path.stem for entry in entries] + [each["scenario"] for each in found]
-        width = min(max(map(len, names), default=0), LONGEST)
-        listed = self.query_one("#list", OptionList)
-        kept = listed.highlighted
-        listed.clear_options()
+        self._show()
+        self._describe()
 
-        def heading(text: str) -> Option:
-            return Option(Content.styled(text, f"bold {MUTED}"), disabled=True)
+    def _look_again(self) -> None:
+        """Bring what runs up to date."""
+        live = [key for key, each in self._found.items() if each["state"] in ("running", "new")]
+        if live and self.is_current:
 
-        def nothing(text: str) -> Option:
-            return Option(Content.styled(f"  {text}", MUTED), disabled=True)
+            def look() -> None:
+                fresh = {key: _described(_entry(self._found[key])) for key in live}
+                self.app.call_from_thread(self._refresh, fresh)
 
-        listed.add_option(heading("SCENARIOS"))
-        for name, entry in self._entries.items():
-            listed.add_option(Option(_scenario_line(entry, width), id=name))
-        if not entries:
-            listed.add_option(nothing("none in ./scenarios"))
-        listed.add_option(heading("EXPERIMENTS AND SWEEPS"))
-        for name, each in self._found.items():
-            listed.add_option(Option(_experiment_line(each, width), id=name))
-        if not found:
-            listed.add_option(nothing(problem or "none yet: choose a scenario above"))
-        listed.highlighted = kept if kept else 1
-        listed.focus()
+            self.run_worker(look, thread=True, group="live", exclusive=True, exit_on_error=False)
 
-    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+    def _refresh(self, fresh: dict[str, dict[str, Any]]) -> None:
+        ended = [key for key in fresh if fresh[key]["state"] != self._found[key]["state"]]
+        self._found |= {key: each for key, each in fresh.items() if key in self._found}
+        self._show()
+        if self._listing.selected in ended:
+            self._describe()
+
+    def _show(self) -> None:
+        if not self.is_attached:
+            return
+        nothing = self._problem or "none yet: choose a scenario above"
+        marked = [mark.path for mark in self.marks]
+        query = self.query_text
+        sections = [
+            scenario_section(self._entries, query),
+            experiment_section(self._found, query, marked, nothing),
+        ]
+        self._listing.show(sections)
+        self.filter_bar.count(len(self._listing.rows), len(self._entries) + len(self._found))
+
+    @property
+    def _listing(self) -> Listing:
+        return self.query_one(Listing)
+
+    def on_filter_bar_sought(self) -> None:
+        self._show()
+
+    def on_listing_moved(self) -> None:
+        self._describe()
+
+    def _describe(self) -> None:
         self._plans = {}
-        self.query_one("#details", Static).update(self._about(event.option_id or ""))
-
-    def _about(self, name: str) -> Content:
+        name = self._listing.selected
         if name in self._entries:
-            return _about_scenario(self._entries[name])
-        return _about_experiment(self._found[name]) if name in self._found else Content()
+            self._say(about_scenario(self._entries[name]))
+        elif name in self._found:
+            shown = {
+                key.id.partition(".")[2]: keys.shown(key, getattr(self.app, "keymap", {}))
+                for key in keys.rows_for("picker")
+            }
+            self._say(about_experiment(self._found[name], shown))
+        else:
+            self._say("")
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self._open(event.option_id or "")
+    # Keys
+
+    def action_cursor(self, by: int) -> None:
+        self._listing.move(by)
+
+    def action_section(self) -> None:
+        self._listing.next_section()
+
+    async def action_back(self) -> None:
+        """Undo the filter, then go back to the screen before."""
+        if not self.unfiltered():
+            await self.run_action("app.back")
+
+    def on_listing_chosen(self) -> None:
+        self.action_open()
 
     def action_open(self) -> None:
-        listed = self.query_one("#list", OptionList)
-        if listed.highlighted is not None:
-            self._open(listed.get_option_at_index(listed.highlighted).id or "")
-
-    def action_cursor_down(self) -> None:
-        self.query_one("#list", OptionList).action_cursor_down()
-
-    def action_cursor_up(self) -> None:
-        self.query_one("#list", OptionList).action_cursor_up()
-
-    def _open(self, name: str) -> None:
+        name = self._listing.selected
         if name in self._found:
             each = self._found[name]
             if each["kind"] == "sweep":
@@ -217,8 +237,34 @@ class PickerScreen(Screen[None]):
             else:
                 word, start = "Starting", lambda: self._start_sweep(plan)
             self._starting = True
-            self.query_one("#details", Static).update(f"{word} {entry.title} …")
+            self._say(f"{word} {entry.title} …")
             self.run_worker(start, thread=True, exit_on_error=False, group="start")
+
+    def markable(self) -> Mark | None:
+        each = self._found.get(self._listing.selected)
+        if each is None or each["kind"] == "sweep":
+            what = "Open the sweep and mark its points" if each else "Mark an experiment"
+            self.notify(f"{what}.", timeout=4)
+            return None
+        return Mark(Path(each["path"]))
+
+    def show_marks(self) -> None:
+        self._show()
+
+    def action_copy_table(self) -> None:
+        """Copy what the filter leaves of the experiments and sweeps."""
+        *_, experiments = self._listing.sections
+        rows = [[column.name.strip() for column in experiments.columns]]
+        rows += [[cell.text for cell in row.cells] for row in experiments.rows]
+        self.post_message(Copy(tsv(rows) if experiments.rows else "", "list of experiments"))
+
+    def action_change(self, what: str) -> None:
+        """Stop, resume or remove what is under the cursor, once that is confirmed."""
+        each = self._found.get(self._listing.selected)
+        if each is None:
+            self.notify("This is a scenario: there is nothing to stop or remove.", timeout=4)
+            return
+        begin(self, what, _entry(each), self.action_reload)
 
     def _start(self, path: Path) -> None:
         """Make the experiment and start its worker: reading and forking, off the event loop."""
@@ -247,12 +293,10 @@ class PickerScreen(Screen[None]):
 
     def _ask(self, name: str, plan: Plan) -> None:
         self._starting = False
-        listed = self.query_one("#list", OptionList)
-        at = listed.highlighted
-        if at is None or listed.get_option_at_index(at).id != name:
+        if self._listing.selected != name:
             return  # the cursor has gone elsewhere
         self._plans = {name: plan}
-        self.query_one("#details", Static).update(
+        self._say(
             Content.assemble(
                 ("Start this sweep?\n\n", "bold"),
                 f"{plan.announcement}\n\n",
@@ -262,11 +306,11 @@ class PickerScreen(Screen[None]):
         )
 
     def _start_sweep(self, plan: Plan) -> None:
-        from synergy_tui.sweep.start import begin
+        from synergy_tui.sweep.start import begin as make
         from synergy_tui.sweep.worker import launch
 
         try:
-            sweep = begin(plan, self._home)
+            sweep = make(plan, self._home)
             launch(sweep, plan.backend)
         except UserError as error:
             self.app.call_from_thread(self._refuse, error)
@@ -291,7 +335,7 @@ class PickerScreen(Screen[None]):
         self._starting = False
         hint = f"\n\n{error.hint}" if error.hint else ""
         text = Content.assemble((error.message, "$text-error"), hint)
-        self.query_one("#details", Static).update(text)
+        self._say(text)
 
     def _follow(self, experiment: Experiment, state: str) -> None:
         self._starting = False
@@ -299,68 +343,11 @@ class PickerScreen(Screen[None]):
         self.post_message(OpenExperiment(experiment, "live" if live else "replay"))
 
 
-def _state(each: dict[str, Any]) -> tuple[str, str, str]:
-    """Mark, style, and what can be done with an experiment."""
-    if each["state"] == "finished" and each["exit_code"]:
-        return _DISAPPOINTED
-    mark, style, can = _STATES.get(each["state"], ("?", MUTED, "enter opens it"))
-    if each.get("watched") and each["state"] in ("stopped", "dead"):
-        can = "your own training, which has ended; enter shows how far it came"
-    return mark, style, can
+def _entry(each: dict[str, Any]) -> Entry:
+    return Sweep(each["path"]) if each["kind"] == "sweep" else Experiment(each["path"])
 
 
-def _scenario_line(entry: library.Entry, width: int) -> Content:
-    """A scenario in the list: its name, and its title as far as there is room."""
-    if entry.problem:
-        return Content.styled(f"  {entry.path.stem}", "$text-error")
-    kind = "sweep: " if entry.sweep else ""
-    title = (f"  {kind}{entry.title}", MUTED)
-    return Content.assemble(f"  {words.cut(entry.path.stem, width).ljust(width)}", title)
-
-
-def _experiment_line(each: dict[str, Any], width: int) -> Content:
-    """An experiment in the list: state, name, age."""
-    mark, style, _ = _state(each)
-    return Content.assemble(
-        (f"{mark} ", style),
-        f"{words.cut(each['scenario'], width).ljust(width)}  ",
-        (f"{each['state']:<9}", style),
-        (f"{words.age(each['started']):>10}", MUTED),
-    )
-
-
-def _about_scenario(entry: library.Entry) -> Content:
-    """What is known of a scenario, and what enter does."""
-    if entry.problem:
-        return Content.assemble(
-            (f"{entry.path.name} cannot be read\n\n", "bold"), (entry.problem, "$text-error")
-        )
-    parts: list[Any] = [(f"{entry.title}\n\n", "bold")]
-    if entry.description:
-        parts.append(f"{entry.description}\n\n")
-    if entry.runs:
-        parts.append(f"runs   {', '.join(entry.runs)}\n")
-    parts.append((f"file   {entry.path}\n\n", MUTED))
-    parts.append(
-        "A sweep of many experiments: enter estimates its time before it asks to start it"
-        if entry.sweep
-        else "enter runs it; it continues when you leave"
-    )
-    return Content.assemble(*parts)
-
-
-def _about_experiment(each: dict[str, Any]) -> Content:
-    """What is known of an experiment, and what can be done with it."""
-    _, style, what = _state(each)
-    entry: library.Entry = each["entry"]
-    took = "" if each["elapsed"] is None else f", took {words.clock(each['elapsed'])}"
-    parts: list[Any] = [(f"{each['scenario'] if entry.problem else entry.title}\n\n", "bold")]
-    if each["verdict"]:
-        parts.append(f"{each['verdict']}\n\n")
-    parts += ["state    ", (f"{each['state']}\n", style)]
-    parts.append(f"started  {words.age(each['started'])}{took}\n")
-    if entry.runs:
-        parts.append(f"runs     {', '.join(entry.runs)}\n")
-    parts.append((f"folder   {each['path']}\n\n", MUTED))
-    parts.append(what.format(id=each["id"]))
-    return Content.assemble(*parts)
+def _described(each: Entry) -> dict[str, Any]:
+    """An experiment or sweep as the list shows it."""
+    file = SWEEP_SCENARIO if isinstance(each, Sweep) else "scenario.toml"
+    return {**summary(each), "entry": library.read(each.path / file)}

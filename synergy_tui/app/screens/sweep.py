@@ -15,9 +15,13 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from synergy_tui.app import keys
-from synergy_tui.app.session import Mode, OpenExperiment
+from synergy_tui.app.clipboard import tsv
+from synergy_tui.app.screens.changes import begin
+from synergy_tui.app.screens.marks import Marking
+from synergy_tui.app.session import Copy, Mark, Mode, OpenExperiment
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
+from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar
 from synergy_tui.app.widgets.grid import Line, cell_of, draw_grid
 from synergy_tui.app.widgets.groups import draw_groups
@@ -41,6 +45,7 @@ SORTS = ("as planned", "by value", "by state")
 _MARKS = {
     "supported": ("✔", "v", "$text-success"),
     "contradicted": ("✘", "x", "$text-error"),
+    "no effect": ("≈", "~", "$foreground"),
 }
 _UNDECIDED = ("?", "?", "$foreground 60%")
 
@@ -99,15 +104,16 @@ class SweepGrid(CanvasView):
             self.repaint()
 
 
-class SweepScreen(Screen[None]):
+class SweepScreen(Filtering, Marking, Screen[None]):
     """A sweep; enter goes from a group to its points and to a point, escape comes back.
 
     One thread reads the logs, another computes the statistics; neither holds up the keys.
     """
 
     BINDINGS = keys.bindings_for("sweep")
+    AUTO_FOCUS = ""
     DEFAULT_CSS = """
-    SweepScreen #detail { dock: bottom; height: 1; }
+    SweepScreen #detail { height: 1; }
     SweepScreen #tables { width: 1fr; height: 1fr; }
     SweepScreen #verdicts { width: 1fr; height: 1fr; padding: 0 1; }
     SweepScreen.-wide #verdicts { width: 46; border-left: solid $foreground 20%; }
@@ -127,6 +133,7 @@ class SweepScreen(Screen[None]):
         self.sort = SORTS[0]
         self.judged: list[tuple[str, str]] | None = None
         self.trouble = ""
+        self._rows: list[Row] = []
         self._shown: list[PointView] = []
         self._lock = threading.Lock()
         self._due = threading.Event()
@@ -141,6 +148,7 @@ class SweepScreen(Screen[None]):
             with VerticalScroll(id="verdicts", can_focus=False):
                 yield Static(markup=False)
         yield FieldStrip(id="detail")
+        yield FilterBar()
         yield KeyBar("sweep")
 
     def on_mount(self) -> None:
@@ -206,9 +214,7 @@ class SweepScreen(Screen[None]):
             self._due.clear()
 
     def _take_rows(self, rows: list[Row]) -> None:
-        table = self.query_one(Groups)
-        table.rows = rows
-        table.selected = min(table.selected, max(0, len(rows) - 1))
+        self._rows = rows
         self._show()
 
     def _take_verdicts(self, found: list[tuple[str, str]], trouble: str) -> None:
@@ -235,6 +241,9 @@ class SweepScreen(Screen[None]):
             return
         grid, table = self.query_one(SweepGrid), self.query_one(Groups)
         table.better = self.measure.better.partition(" ")[0]
+        query = self.query_text
+        table.rows = [row for row in self._rows if matches(query, row.group, row.run)]
+        table.selected = min(table.selected, max(0, len(table.rows) - 1))
         with self._lock:
             self._shown = self._chosen()
             grid.lines = [
@@ -242,6 +251,7 @@ class SweepScreen(Screen[None]):
                     name=view.point.name,
                     status=self._status(view),
                     progress=view.progress,
+                    mark=self.letters(self.sweep.experiment(view.point.name).path),
                     cells=[
                         cell_of(self.measure, view.state.runs.get(run))
                         for run in view.point.columns
@@ -252,6 +262,12 @@ class SweepScreen(Screen[None]):
             grid.selected = min(grid.selected, max(0, len(grid.lines) - 1))
             self._show_header()
             self._show_detail()
+            shown = (
+                (table.rows, self._rows)
+                if self.view == "groups"
+                else (self._shown, self.overview.points)
+            )
+            self.filter_bar.count(len(shown[0]), len(shown[1]))
         grid.repaint()
         table.repaint()
 
@@ -262,12 +278,20 @@ class SweepScreen(Screen[None]):
             for view in self.overview.points.values()
             if self.group in ("", view.point.group or "all points")
             and self.status in ("", self._status(view))
+            and matches(self.query_text, *self._texts(view))
         ]
         if self.sort == "by state":
             views.sort(key=lambda view: STATUSES.index(self._status(view)))
         elif self.sort == "by value":
             views.sort(key=self._last_value)
         return views
+
+    def _texts(self, view: PointView) -> list[str]:
+        """What a filter looks into."""
+        point = view.point
+        settings = [f"{axis} {value}" for axis, value in point.settings.items()]
+        said = [point.name, point.group, f"seed {point.seed}", self._status(view), view.reason]
+        return [*said, *settings, *point.columns]
 
     def _last_value(self, view: PointView) -> tuple[bool, float]:
         """Sorts by the number of the last run; points without one come last."""
@@ -304,7 +328,7 @@ class SweepScreen(Screen[None]):
         measure = self.measure
         fields = [
             Field(self.trouble, "error"),
-            Field(f"{measure.name} ({measure.unit})", "title", weight=9),
+            Field(f"{measure.name} ({measure.unit})", "title", weight=7),
         ]
         table = self.query_one(Groups)
         if self.view == "groups" and table.rows:
@@ -332,7 +356,8 @@ class SweepScreen(Screen[None]):
                 Field(settings, "text", weight=3),
                 Field(f"seed {view.point.seed}", "muted", weight=2),
                 Field(attempt, "warning", weight=4),
-                Field(clean(view.reason or view.state.verdict), "muted", weight=1, shrinks=True),
+                Field(clean(view.reason), "error", weight=9, shrinks=True),
+                Field(clean(view.state.verdict), "muted", weight=1, shrinks=True),
             ]
         else:
             fields.append(Field(f"no point is {self.status}", "warning"))
@@ -341,7 +366,8 @@ class SweepScreen(Screen[None]):
     def _show_verdicts(self, trouble: str = "") -> None:
         ascii_only = bool(getattr(self.app, "ascii_only", False))
         done = self.overview.counts.get("finished", 0)
-        heading = f"Verdicts, {done} of {len(self.overview.points)} points finished\n\n"
+        known = f", {done} of {len(self.overview.points)} points finished"
+        heading = f"Verdicts{known if self.judged is not None else ''}\n\n"
         parts: list[tuple[str, str] | str] = [(heading, "bold")]
         if self.judged is None:
             parts.append(("computing …", "$foreground 60%"))
@@ -390,7 +416,7 @@ class SweepScreen(Screen[None]):
         self.sort = SORTS[(SORTS.index(self.sort) + 1) % len(SORTS)]
         self._to_points()
 
-    def action_filter(self) -> None:
+    def action_state(self) -> None:
         """Show only points in the next state that some point is in."""
         with self._lock:
             found = {self._status(view) for view in self.overview.points.values()}
@@ -406,6 +432,8 @@ class SweepScreen(Screen[None]):
 
     async def action_back(self) -> None:
         """Undo one thing: the filters, then the choice of a table, then the screen."""
+        if self.unfiltered():
+            return
         if self.status or self.group:
             self.status = self.group = ""
         if self.view != "groups":
@@ -430,12 +458,35 @@ class SweepScreen(Screen[None]):
         mode: Mode = "live" if experiment.state() == "running" else "replay"
         self.post_message(OpenExperiment(experiment, mode, over=True))
 
-    def action_stop(self) -> None:
-        from synergy_tui.sweep.worker import stop
+    def action_copy_table(self) -> None:
+        """Copy the table that the cursor is in, as it is drawn but whole."""
+        grid, groups = self.query_one(SweepGrid), self.query_one(Groups)
+        if self.view == "points":
+            rows = [["point", "state", *grid.headings]]
+            for line in grid.lines:
+                numbers = [cell.text if cell else "" for cell in line.cells]
+                rows.append([line.name, line.status, *numbers])
+        else:
+            better = f"{groups.better}, times"
+            rows = [["group", "run", "seeds", "mean", "95 %", better, "95 %"]]
+            for row in groups.rows:
+                mean = [str(row.samples), measured(row.mean), span(row.interval)]
+                ratio = [measured(row.ratio), span(row.ratio_interval)] if row.ratios.size else []
+                rows.append([row.group, row.run, *mean, *ratio])
+        self.post_message(Copy(tsv(rows), f"table of {self.view}"))
 
-        try:
-            stop(self.sweep)
-        except UserError as error:
-            self.notify(error.message, severity="warning")
-            return
-        self.notify("Stopping: every point writes a checkpoint.", timeout=6)
+    def markable(self) -> Mark | None:
+        if self.view != "points" or not self._shown:
+            self.notify("Points are marked: tab goes to them.", timeout=4)
+            return None
+        name = self._shown[self.query_one(SweepGrid).selected].point.name
+        return Mark(self.sweep.experiment(name).path)
+
+    def show_marks(self) -> None:
+        self._show()
+
+    def action_stop(self) -> None:
+        begin(self, "stop", self.sweep, lambda: None)
+
+    def on_filter_bar_sought(self) -> None:
+        self._show()

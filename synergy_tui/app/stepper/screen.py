@@ -12,6 +12,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.clipboard import tsv_of_csv
 from synergy_tui.app.desk import SEARCHED_HEADS, SEARCHED_NODES
 from synergy_tui.app.screens.arrange import (
     FIRST_STAGE,
@@ -22,7 +23,7 @@ from synergy_tui.app.screens.arrange import (
     arrange_stepper,
 )
 from synergy_tui.app.screens.asking import Answered, AskingScreen
-from synergy_tui.app.session import OpenInspector, Session
+from synergy_tui.app.session import Copy, OpenInspector, Session
 from synergy_tui.app.stepper.measures import (
     Diffusion,
     Optimum,
@@ -268,6 +269,8 @@ class StepperScreen(AskingScreen):
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         optimal = None if self.optimum is None else self.optimum.weights
+        if self.spread is not None and not self._searched(self.spread):
+            optimal = np.full(len(diffusion.weights), np.nan)
 
         def paint(width: int, height: int, mode: Mode) -> Canvas:
             return draw_weights(
@@ -308,6 +311,11 @@ class StepperScreen(AskingScreen):
             if snapshot.inputs > 1:
                 which = self.input % snapshot.inputs
                 fields.append(Field(f"input {which + 1}/{snapshot.inputs}", "text", 44))
+        stages = [head for head in self._arrange() if head is not None]
+        heads = snapshot.heads if snapshot else 0
+        if stages and len(stages) < heads:
+            shown = f"heads {stages[0] + 1}-{stages[-1] + 1} of {heads}"
+            fields.append(Field(shown, "muted", 42))
         fields.append(Field("share of each node's state that is the source's", "muted", 10))
         fields += self.progress_fields()
         fields.append(Field(f" t = {self.t} ", "pill-quiet", right=True))
@@ -367,6 +375,11 @@ class StepperScreen(AskingScreen):
         self._set_playing(False)
         self._go(0)
 
+    def action_end(self) -> None:
+        if self.diffusion is not None:
+            self._set_playing(False)
+            self._go(self.diffusion.steps)
+
     def action_best(self) -> None:
         """Jump to the step at which the sink hears the source best over the mixture."""
         if self.diffusion is not None:
@@ -411,8 +424,8 @@ class StepperScreen(AskingScreen):
         self.action_start()
         self.update_now()
 
-    def action_run(self) -> None:
-        if self.next_run():
+    def action_run(self, by: int) -> None:
+        if self.next_run(by):
             self.weights = None
             self.update_now()
 
@@ -422,14 +435,18 @@ class StepperScreen(AskingScreen):
             self.weights = None
             self.update_now()
 
-    def action_input(self) -> None:
+    def action_input(self, by: int) -> None:
         if self.snapshot is not None and self.snapshot.inputs > 1:
-            self.input = (self.input + 1) % self.snapshot.inputs
+            self.input = (self.input + by) % self.snapshot.inputs
             self.update_now()
 
     def action_inspect(self) -> None:
         if self.run_name is not None:
             self.post_message(OpenInspector(self.run_name))
+
+    def action_copy_table(self) -> None:
+        table = "" if self.spread is None else as_csv(self.run_name or "", self.spread)
+        self.post_message(Copy(tsv_of_csv(table), "table of steps"))
 
     def action_export(self) -> None:
         if self.spread is not None:

@@ -13,13 +13,16 @@ import numpy.typing as npt
 
 from synergy_tui.app.stepper.measures import Best, Diffusion, Optimum, Response
 from synergy_tui.app.stepper.spreadtable import draw_spread, lead_of
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.dag import Arc, Dag, Node, draw_dag, has_boxes, natural_rows
 from synergy_tui.app.widgets.plot import Curve, Marker, Plot, draw
 from synergy_tui.app.widgets.shading import Mode, head_style, levels_of
 from synergy_tui.app.widgets.styles import CURSOR, INDEX, MUTED, TITLE
-from synergy_tui.words import compact, share_text
+from synergy_tui.words import compact, out_of_sight, share_text
+
+Floats = npt.NDArray[np.float64]
 
 MOST_ARCS = 80
 """Arcs considered for a drawing; a triangle of attention has hundreds, and no room for them."""
@@ -97,6 +100,14 @@ def dag_of(stage: Stage) -> Dag:
         if len(weights) == 2 and stage.head == 1:
             return Dag(nodes, [], arcs)
         return Dag(nodes, arcs)
+    return mixture(nodes, heads, weights, moved)
+
+
+def mixture(nodes: Sequence[Node], heads: Floats, weights: Floats, moved: Floats) -> Dag:
+    """The DAG of heads (H, n, n) with weights (H,) when ``moved`` (n,) sets out from each node.
+
+    Two heads stand apart, one above the nodes and the other below.
+    """
     if len(weights) == 2:
         above, below = (_arcs(heads[head], weights[head] * moved, head) for head in (0, 1))
         return Dag(nodes, above if weights[0] > 0 else [], below if weights[1] > 0 else [])
@@ -189,7 +200,8 @@ def draw_weights(
 ) -> Canvas:
     """Draw a row for each head, with the mixture last: weight, fidelity, and what the sink hears.
 
-    ``optimal`` are the (H,) weights of greatest fidelity, ``None`` while they are searched for.
+    ``optimal`` are the (H,) weights of greatest fidelity: ``None`` while they are searched for, NaN
+    where there are too many to be searched.
     """
     canvas = Canvas.blank(width, height)
     phi, mark, mix = ("phi", ">", "mix") if ascii_only else ("φ", "▸", "Σ")
@@ -205,8 +217,11 @@ def draw_weights(
         canvas.write(edges[place] - len(headings[place]), 0, headings[place], MUTED)
     count = len(diffusion.weights)
     room = max(height - 2, 1)
+    room -= 1 < room < count  # a line to say how many heads are out of sight
     first = min(max(selected - room // 2, 0), max(count - room, 0))
     rows: list[int | None] = [*range(first, min(first + room, count)), None]
+    hidden = out_of_sight(first, max(count - first - room, 0), ascii_only)
+    canvas.write(2, height - 1, hidden, MUTED)
     for y, head in enumerate(rows[: max(height - 1, 0)], start=1):
         best = diffusion.best(head)
         now = float(diffusion.share(head)[min(step, diffusion.steps), -1])
@@ -214,7 +229,7 @@ def draw_weights(
         texts = (
             mix if head is None else str(head + 1),
             "1" if head is None else compact(float(diffusion.weights[head])),
-            "" if head is None else ("…" if optimal is None else compact(float(optimal[head]))),
+            "" if head is None else _optimal(head, count, optimal),
             compact(fidelity.minimax, 4 if fidelity.minimax > 0.01 else 3),
             compact(now, 3),
             best_text(best, ascii_only),
@@ -224,9 +239,18 @@ def draw_weights(
         if head == selected:
             canvas.write(0, y, mark, CURSOR)
         for place in sorted(kept):
-            text = texts[place].replace("…", "...") if ascii_only else texts[place]
+            text = to_ascii(texts[place]) if ascii_only else texts[place]
             canvas.write(edges[place] - len(text), y, text, style)
     return canvas
+
+
+def _optimal(head: int, heads: int, optimal: npt.NDArray[np.float64] | None) -> str:
+    """A head's weight of the best ones: dots while they are searched for, – where they are not."""
+    if heads == 1:
+        return "1"
+    if optimal is None:
+        return "…"
+    return "–" if np.isnan(optimal[head]) else compact(float(optimal[head]))
 
 
 def draw_response(

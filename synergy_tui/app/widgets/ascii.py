@@ -12,12 +12,19 @@ from textual.filter import LineFilter
 
 _PAIRS = dict(
     zip(
-        "·…→←↑↓–−—×φτεαβδ∞●▲■◆○△□◇◉▸▶▼◀✓✗✔✘‖≥≤≈’‘“”",
-        "-.><^v---xfTeabd8o^#@o^#@O>>v<+x+x|><~''\"\"",
+        "·…→←↑↓–−—×φτεαβδ∞●▲■◆○△□◇◉▸▶▼▾▴◀✓✗✔✘‖≥≤≈’‘“”",
+        "-.><^v---xfTeabd8o^#@o^#@O>>vv^<+x+x|><~''\"\"",
         strict=True,
     )
 )
+_LONGER = str.maketrans({"→": "->", "←": "<-", "≤": "<=", "≥": ">=", "…": "...", "φ": "phi"})
 _CORNERS_AND_CROSSINGS = "+"
+
+
+def to_ascii(text: str) -> str:
+    """Text that is still to be laid out, in ASCII: signs may become several characters."""
+    found = text if text.isascii() else text.translate(_LONGER)
+    return found if found.isascii() else found.translate(_TABLE)
 
 
 def _replacement(code: int) -> str:
@@ -43,17 +50,16 @@ class _Table(dict[int, str]):
         return replaced
 
 
+_TABLE = _Table()
+
+
 class AsciiFilter(LineFilter):
     """Replaces what is not ASCII, one character for one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._table = _Table()
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         return [
             segment
             if segment.text.isascii()
-            else Segment(segment.text.translate(self._table), segment.style, segment.control)
+            else Segment(segment.text.translate(_TABLE), segment.style, segment.control)
             for segment in segments
         ]

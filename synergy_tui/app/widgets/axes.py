@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,14 @@ Floats = npt.NDArray[np.float64]
 
 LARGEST = 1e300
 """Of what an axis covers: round ends beyond it may not be finite."""
+HUGS = 0.1
+"""A curve in the lowest tenth of a linear axis hugs it."""
+FAR = 1e6
+"""Widths of an axis at which what lies beyond its ends is placed at most."""
+SPANS = 5.0
+"""An axis whose ends are closer in ratio than this gains nothing from a logarithm."""
+_ENDS = (1.0, 2.0, 5.0, 10.0)
+"""Mantissas at which a logarithmic axis begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +38,86 @@ class Axis:
     scale: Scale = "linear"
     """Log leaves out what is not positive; log1p is of 1 + value, for counts from 0."""
     label: str = ""  # what is counted, at the end of a horizontal axis
+    short: str = ""  # the same where there is less room
+
+    @property
+    def logarithmic(self) -> bool:
+        return self.scale != "linear"
 
     def place(self, values: npt.ArrayLike) -> Floats:
-        """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none."""
-        low, high = (float(end) for end in _transform(np.array([self.low, self.high]), self.scale))
+        """Position of each value: 0 at :attr:`low`, 1 at :attr:`high`, NaN where it has none.
+
+        What is so far off that its position overflows is placed at infinity.
+        """
+        low, high = self._ends()
         width = high - low
         placed = _transform(np.asarray(values, dtype=np.float64), self.scale)
         if not math.isfinite(width) or width <= 0:
             return np.where(np.isfinite(placed), 0.5, np.nan)
-        return (placed - low) / width
+        with np.errstate(over="ignore"):
+            return (placed - low) / width
 
-    def ticks(self, most: int) -> list[tuple[float, str]]:
-        """At most ``most`` round values on the axis, with what to write at each."""
-        if most < 1:
-            return []
+    def spot(self, value: float) -> float:
+        """Position of one value, as :meth:`place` has it, at most :data:`FAR` off the axis."""
+        low, high = self._ends()
+        width, placed = high - low, _transformed(float(value), self.scale)
+        if math.isnan(placed) or not 0 < width < math.inf:
+            return 0.5 if math.isfinite(placed) else math.nan
+        return min(max((placed - low) / width, -FAR), FAR)
+
+    def at(self, share: float) -> float:
+        """The value at a position: :meth:`place` the other way round."""
+        low, high = self._ends()
+        placed = low + min(max(share, 0.0), 1.0) * (high - low)
         if self.scale == "linear":
-            values = _round_steps(self.low, self.high, most)
-            step = values[1] - values[0] if len(values) > 1 else self.high - self.low
-            return [(value, tick_text(value, step)) for value in values]
-        powers = _powers(self.low, self.high, most, with_zero=self.scale == "log1p")
-        if len(powers) < 2 and self.scale == "log" and most > 1:
-            # Less than a decade: the ends say more than one power of ten.
-            powers = [self.low, self.high]
-        return [(value, compact(value)) for value in powers]
+            return placed
+        return float(10.0 ** min(placed, 308.0)) - (self.scale == "log1p")
+
+    def _ends(self) -> tuple[float, float]:
+        return _transformed(self.low, self.scale), _transformed(self.high, self.scale)
+
+    def ticks(self, most: int) -> tuple[tuple[float, str], ...]:
+        """At most ``most`` round values on the axis, with what to write at each."""
+        return _ticks(self, most)
+
+
+@lru_cache(maxsize=256)
+def _ticks(axis: Axis, most: int) -> tuple[tuple[float, str], ...]:
+    """`Axis.ticks`; columns share their axes, and most of these stay from draw to draw."""
+    if most < 1:
+        return ()
+    if axis.scale == "linear":
+        values = _round_steps(axis.low, axis.high, most)
+        step = values[1] - values[0] if len(values) > 1 else axis.high - axis.low
+        return tuple((value, tick_text(value, step)) for value in values)
+    powers = _powers(axis.low, axis.high, most, with_zero=axis.scale == "log1p")
+    if len(powers) < 2 and most > 1:
+        # Less than a decade: the ends say more than one power of ten.
+        powers = [axis.low, axis.high]
+    elif axis.scale == "log" and len(powers) + 2 <= most:
+        powers = sorted({axis.low, *powers, axis.high})
+    return tuple((value, compact(value)) for value in powers)
+
+
+def hugging(curves: Iterable[npt.NDArray[np.float64]], low: float = 0.0) -> bool:
+    """Whether an axis from ``low`` should be logarithmic, since linearly a curve would hug it.
+
+    That is so when the newer half of some curve lies, by its median, in the lowest tenth
+    (:data:`HUGS`) of what all curves span, all values are positive, and the largest is more than
+    five times (:data:`SPANS`) the smallest.
+    """
+    known = [values[np.isfinite(values) & (np.abs(values) <= LARGEST)] for values in curves]
+    known = [values for values in known if values.size]
+    if not known:
+        return False
+    least = min(float(values.min()) for values in known)
+    most = max(float(values.max()) for values in known)
+    if least <= 0 or most <= SPANS * least:
+        return False
+    limit = low + HUGS * (most - low)
+    # A few thousand of them have the same median, and cost nothing in long runs.
+    newer = (values[values.size // 2 :: values.size // 4096 + 1] for values in known)
+    return any(float(np.median(values)) < limit for values in newer)
 
 
 def covering(
@@ -60,6 +126,7 @@ def covering(
     scale: Scale = "linear",
     include: Sequence[float] = (),
     label: str = "",
+    short: str = "",
     empty: tuple[float, float] = (0.0, 1.0),
 ) -> Axis:
     """The axis with round ends that covers every finite value, and those to ``include``.
@@ -72,24 +139,24 @@ def covering(
     )
     data = data[np.abs(data) <= LARGEST]
     if scale == "log":
-        data = data[data > 0]
+        data = data[data >= 1 / LARGEST]
     if not data.size:
-        return Axis(*empty, scale=scale, label=label)
+        return Axis(*empty, scale=scale, label=label, short=short)
     low, high = float(data.min()), float(data.max())
     if scale == "log":
-        low = 10.0 ** math.floor(math.log10(low) + 1e-9)
-        high = 10.0 ** min(math.ceil(math.log10(high)), 308)
-        return Axis(low, high if high > low else low * 10, scale=scale, label=label)
-    if high <= low:
-        pad = abs(high) * 0.1 or 0.5
+        low, high = _round_power(low, up=False), _round_power(high, up=True)
+        return Axis(low, high if high > low else low * 10, scale=scale, label=label, short=short)
+    if high - low < 1 / LARGEST:
+        pad = abs(high) * 0.1 if abs(high) > 10 / LARGEST else 0.5
         low, high = low - pad if low != 0 else 0.0, high + pad
     if scale == "log1p":
-        return Axis(low, high, scale=scale, label=label)
+        return Axis(low, high, scale=scale, label=label, short=short)
     step = _nice((high - low) / 4)
     return Axis(
         round(math.floor(low / step + 1e-9) * step, 12),
         round(math.ceil(high / step - 1e-9) * step, 12),
         label=label,
+        short=short,
     )
 
 
@@ -100,6 +167,24 @@ def _transform(values: Floats, scale: Scale) -> Floats:
         if scale == "log":
             return np.where(values > 0, np.log10(values), np.nan)
         return np.where(values >= 0, np.log10(1 + values), np.nan)
+
+
+def _round_power(value: float, *, up: bool) -> float:
+    """The nearest of 1, 2 or 5 × 10^k that is not below (``up``) or not above a positive value."""
+    power = 10.0 ** math.floor(math.log10(value) + 1e-9)
+    mantissa = value / power if power else 1.0
+    if up:
+        return next(each for each in _ENDS if each >= mantissa * (1 - 1e-9)) * power
+    return max(each for each in _ENDS if each <= mantissa * (1 + 1e-9)) * power
+
+
+def _transformed(value: float, scale: Scale) -> float:
+    """`_transform` of one value, at a fraction of the cost."""
+    if scale == "linear":
+        return value
+    if scale == "log":
+        return math.log10(value) if value > 0 else math.nan
+    return math.log10(1 + value) if value >= 0 else math.nan
 
 
 def _nice(step: float) -> float:
@@ -138,6 +223,9 @@ def _powers(low: float, high: float, most: int, *, with_zero: bool) -> list[floa
     exponents = list(range(start, stop + 1))
     stride = max(1, math.ceil(len(exponents) / max(room, 1)))
     values = [10.0**exponent for exponent in exponents[::stride]]
-    if stride == 1 and 3 * len(values) <= room:
-        values = [part * value for value in values for part in (1, 2, 5) if part * value <= high]
+    if stride == 1 and 3 * (len(values) + 1) <= room:
+        decades = [10.0**exponent for exponent in range(start - 1, stop + 1)]
+        fine = [part * value for value in decades for part in (1, 2, 5)]
+        least = max(low, 1.0) if with_zero else low
+        values = [value for value in fine if least * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
     return [0.0, *values] if with_zero and low <= 0 else values

@@ -16,8 +16,10 @@ from textual.widget import Widget
 
 from synergy_tui.app.themes import chart_styles
 from synergy_tui.app.widgets.axes import Axis
+from synergy_tui.app.widgets.bars import Bars
 from synergy_tui.app.widgets.canvas import Canvas
-from synergy_tui.app.widgets.plot import Panel, Plot, draw_panel
+from synergy_tui.app.widgets.crosshair import nearest, neighbour
+from synergy_tui.app.widgets.plot import Panel, Plot, body_of, draw_panel
 from synergy_tui.app.widgets.styles import STYLES
 
 _newest: tuple[str, list[Style]] | None = None
@@ -121,16 +123,41 @@ class Chart(CanvasView):
     selected: reactive[bool] = reactive(False)
 
     class Picked(Message):
-        """The panel was clicked; twice maximises it."""
+        """The panel was clicked; twice maximises it.
 
-        def __init__(self, chart: Chart, times: int) -> None:
+        ``at`` is the point of a curve nearest to the click, if that was in the chart.
+        """
+
+        def __init__(self, chart: Chart, times: int, at: float | None) -> None:
             super().__init__()
             self.chart = chart
             self.times = times
+            self.at = at
+
+    class Aimed(Message):
+        """The mouse is over a point of a curve, at ``at`` on the x axis, or over none."""
+
+        def __init__(self, chart: Chart, at: float | None) -> None:
+            super().__init__()
+            self.chart = chart
+            self.at = at
+
+        def can_replace(self, message: Message) -> bool:
+            # Drawing takes longer than the mouse needs for the next cell.
+            return isinstance(message, Chart.Aimed)
+
+    class Scrolled(Message):
+        """The wheel was turned over a chart: ``closer`` or farther."""
+
+        def __init__(self, chart: Chart, closer: bool) -> None:
+            super().__init__()
+            self.chart = chart
+            self.closer = closer
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.panel = _NOTHING
+        self._aimed: float | None = None
 
     def show(self, panel: Panel) -> None:
         self.panel = panel
@@ -142,5 +169,43 @@ class Chart(CanvasView):
     def watch_selected(self) -> None:
         self.repaint()
 
+    def aim(self, column: int) -> float | None:
+        """The x of the point of a curve nearest to a column of the widget, if there is one."""
+        plot = self.panel.plot
+        if isinstance(plot, Bars):
+            return None
+        left, _ = body_of(plot, self.size.width, self.size.height - 1)
+        share = (column - left) / max(self.size.width - left - 1, 1)
+        return nearest(plot.curves, plot.x, share) if 0 <= share <= 1 else None
+
+    def next_to(self, at: float | None, by: int) -> float | None:
+        """The point at least ``by`` columns from that at ``at``; without one, the last point."""
+        plot = self.panel.plot
+        if isinstance(plot, Bars):
+            return None
+        left, _ = body_of(plot, self.size.width, self.size.height - 1)
+        if at is None:
+            return nearest(plot.curves, plot.x, 1.0)
+        return neighbour(plot.curves, plot.x, at, by, max(self.size.width - left - 1, 1))
+
     def on_click(self, event: events.Click) -> None:
-        self.post_message(self.Picked(self, event.chain))
+        self.post_message(self.Picked(self, event.chain, self.aim(event.x) if event.y else None))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._aim_at(self.aim(event.x))
+
+    def on_leave(self) -> None:
+        self._aim_at(None)
+
+    def _aim_at(self, at: float | None) -> None:
+        if at != self._aimed:
+            self._aimed = at
+            self.post_message(self.Aimed(self, at))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(self, closer=True))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.post_message(self.Scrolled(self, closer=False))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from textual import events
 from textual.message import Message
+from textual.timer import Timer
 
 from synergy_tui.app import keys
 from synergy_tui.app.widgets.canvas import Canvas
@@ -52,6 +53,21 @@ class KeyBar(FieldStrip):
         super().__init__(id=id)
         self.table = name
         self._hidden: frozenset[str] = frozenset()
+        self._saying: Timer | None = None
+
+    def say(self, message: str, severity: str, seconds: float) -> bool:
+        """Show a message in place of the keys for some seconds; false where it does not fit."""
+        if "\n" in message or len(message) + 2 > self.size.width:
+            return False
+        self._stop_saying()
+        self.show([Field(message, "warning" if severity in ("warning", "error") else "headline")])
+        self._saying = self.set_timer(seconds, self._show_keys)
+        return True
+
+    def _stop_saying(self) -> None:
+        if self._saying is not None:
+            self._saying.stop()
+            self._saying = None
 
     def on_mount(self) -> None:
         """Show the keys once the app's keymap is known."""
@@ -59,19 +75,28 @@ class KeyBar(FieldStrip):
 
     def hide(self, *ids: str) -> None:
         self._hidden = frozenset(ids)
-        self.show(key_fields(self.table, getattr(self.app, "keymap", {}), self._hidden))
+        if self._saying is None:
+            self._show_keys()
+
+    def _show_keys(self) -> None:
+        self._stop_saying()
+        keymap = getattr(self.app, "keymap", {})
+        self.show(key_fields(self.table, keymap, self._hidden, self.ascii_only))
 
 
 def key_fields(
-    screen: str, keymap: Mapping[str, str], hidden: frozenset[str] = frozenset()
+    screen: str,
+    keymap: Mapping[str, str],
+    hidden: frozenset[str] = frozenset(),
+    ascii_only: bool = False,
 ) -> list[Field]:
     """Footer of a screen as fields: what is less useful is left out first."""
     rows = [key for key in keys.footer_for(screen) if key.id not in hidden]
     every = {key.id: key for key in keys.TABLE}
 
     def named(key: keys.Key) -> str:
-        other = f" {keys.shown(every[key.pair], keymap)}" if key.pair else ""
-        return f"{keys.shown(key, keymap)}{other}"
+        pair = [key, every[key.pair]] if key.pair else [key]
+        return " ".join(keys.shown(each, keymap, ascii_only=ascii_only) for each in pair)
 
     return [
         Field(

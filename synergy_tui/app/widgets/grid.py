@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TEXT, TITLE
 from synergy_tui.experiments.state import RunState
 from synergy_tui.sweep.measures import Measure
-from synergy_tui.words import cut, number
+from synergy_tui.words import compact, cut
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = "_.-=+*#@"
@@ -49,6 +50,7 @@ class Line:
     status: str
     progress: float
     cells: Sequence[Cell | None]
+    mark: str = ""  # stands in place of the state's glyph
 
 
 def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
@@ -56,11 +58,18 @@ def cell_of(measure: Measure, run: RunState | None) -> Cell | None:
     if run is None:
         return None
     value = measure.value(run)
-    return None if math.isnan(value) else Cell(measure.curve(run), number(value, 3))
+    return None if math.isnan(value) else Cell(measure.curve(run), compact(value, 3))
 
 
-def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) -> str:
+def spark(
+    curve: npt.NDArray[np.float64],
+    width: int,
+    ascii_only: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> str:
     """A curve as ``width`` characters, logarithmic where it spans more than a factor of 20.
+
+    With ``ends`` these are the lowest and the highest character, and it is linear.
 
     Each character is the mean of its stretch; a stretch without a finite number is a blank, and so
     is a single number, which has no shape.
@@ -78,9 +87,9 @@ def spark(curve: npt.NDArray[np.float64], width: int, ascii_only: bool = False) 
     known = means[np.isfinite(means)]
     if not known.size:
         return " " * width
-    if known.min() > 0 and known.max() > 20 * known.min():
+    if ends is None and known.min() > 0 and known.max() > 20 * known.min():
         means, known = np.log(means), np.log(known)
-    low, high = known.min(), known.max()
+    low, high = ends or (known.min(), known.max())
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
     share = (means - low) / (high - low) if high > low else np.zeros(means.size)
     text = "".join(
@@ -133,7 +142,8 @@ def draw_grid(
     for row, line in enumerate(lines[first : first + rows], start=1):
         glyph, plain, style = GLYPHS.get(line.status, GLYPHS["waiting"])
         here = first + row - 1 == selected
-        canvas.write(0, row, plain if ascii_only else glyph, INDEX[style])
+        lead = line.mark[:1] or (plain if ascii_only else glyph)
+        canvas.write(0, row, lead, TITLE if line.mark else INDEX[style])
         canvas.write(2, row, cut(line.name, label), TITLE if here else text_style)
         if line.status == "running":
             canvas.write(label + 3, row, f"{line.progress:4.0%}", muted)
@@ -142,7 +152,7 @@ def draw_grid(
             if each is None:
                 canvas.write(x + length + 1, row, "–", muted)
                 continue
-            style_name = f"run-{column % 4 + 1}"
+            style_name = identity(column).variable
             canvas.write(x, row, spark(each.curve, length, ascii_only), INDEX[style_name])
             canvas.write(x + length + 1, row, each.text[:VALUE], text_style)
         if here:

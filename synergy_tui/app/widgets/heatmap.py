@@ -293,7 +293,7 @@ def _stride(count: int, room: int) -> int:
 
 def _draw_legend(canvas: Canvas, heat: Heat, place: Placement, mode: Mode) -> None:
     """Say what is what in the empty triangle, as far as each line fits above the diagonal."""
-    arrow = ("v", ">") if mode == "ascii" else ("↓", "→")
+    arrow = ("v", "->") if mode == "ascii" else ("↓", "→")
     lines = [f"query {arrow[0]} hears", f"key {arrow[1]} is heard"]
     if place.blocks < place.entries:
         lines.append(f"maxima of {place.entries / place.blocks:.2g} entries")

@@ -16,6 +16,7 @@ from rich.color import Color
 from rich.style import Style
 
 from synergy_tui.app.widgets.styles import STYLES
+from synergy_tui.drawing import OF_TERMINAL, ON_DARK, ON_LIGHT
 
 Scale = Literal["root", "log", "linear"]
 SCALES: tuple[Scale, ...] = ("root", "log", "linear")
@@ -31,18 +32,8 @@ DECADES = 4
 SHADES = " ░▒▓█"
 ASCII_SHADES = " .:-=+*#%@"
 
-HEADS = 8
+HEADS = len(ON_DARK)
 """Head colours; beyond eight heads they repeat, and the head's number distinguishes them."""
-_HEAD_COLOURS = (
-    ("#56B4E9", "#0B6FA8", "bright_blue"),
-    ("#F0A92D", "#9A6200", "yellow"),
-    ("#3CCB96", "#0A7A52", "green"),
-    ("#E58AB9", "#A8327B", "magenta"),
-    ("#F2E45C", "#7A6E00", "bright_yellow"),
-    ("#FF8A5C", "#B23A00", "red"),
-    ("#B49CFF", "#5B3FC4", "bright_magenta"),
-    ("#7FE0E0", "#00727A", "cyan"),
-)
 _FIRST_HEAD = len(STYLES)
 _FIRST_LEVEL = _FIRST_HEAD + 3 * HEADS
 _FIRST_PAIR = _FIRST_LEVEL + _STATES
@@ -64,6 +55,10 @@ _LIGHT_RAMP = (
     (134, 30, 110),
     (40, 12, 66),
 )
+# The same for terminals with 256 colours, chosen by hand: the nearest entries of the cube to the
+# ramps above turn back in lightness and fall into greys.
+_DARK_CODES = (234, 53, 54, 90, 126, 162, 167, 173, 209, 215, 221, 227, 229)
+_LIGHT_CODES = (230, 223, 216, 209, 203, 167, 161, 125, 89, 53, 17)
 
 
 def levels_of(
@@ -125,26 +120,44 @@ def pair_styles(top: Levels, bottom: Levels) -> npt.NDArray[np.uint16]:
     return (_FIRST_PAIR + top.astype(np.uint16) * _STATES + bottom).astype(np.uint16)
 
 
+def _mixed_ramp(dark: bool) -> list[Color]:
+    """A colour for each level from 1."""
+    ramp = np.array(_DARK_RAMP if dark else _LIGHT_RAMP, dtype=np.float64)
+    places = np.linspace(0, len(ramp) - 1, LEVELS)
+    mixed = np.column_stack(
+        [np.interp(places, np.arange(len(ramp)), ramp[:, part]) for part in range(3)]
+    )
+    return [Color.from_rgb(*row) for row in np.rint(mixed).astype(int).tolist()]
+
+
+def _coded_ramp(dark: bool) -> list[Color]:
+    """The same, of the 256 colours."""
+    codes = _DARK_CODES if dark else _LIGHT_CODES
+    return [Color.from_ansi(codes[level * len(codes) // LEVELS]) for level in range(LEVELS)]
+
+
 class Palette(Sequence[Style]):
     """Every style of the matrix views, each made when first asked for.
 
     ``named`` are the styles of `styles.STYLES`; with ``ansi`` heads get the terminal's own colours;
-    ``background`` is the colour of level 0, ``None`` the terminal's.
+    ``background`` is the colour of level 0, ``None`` the terminal's; with ``few`` the terminal has
+    256 colours.
     """
 
     def __init__(
-        self, named: Sequence[Style], *, dark: bool, ansi: bool, background: Color | None
+        self,
+        named: Sequence[Style],
+        *,
+        dark: bool,
+        ansi: bool,
+        background: Color | None,
+        few: bool = False,
     ) -> None:
         self._styles: dict[int, Style] = dict(enumerate(named))
         self._dark, self._ansi = dark, ansi
-        ramp = np.array(_DARK_RAMP if dark else _LIGHT_RAMP, dtype=np.float64)
-        places = np.linspace(0, len(ramp) - 1, LEVELS)
-        mixed = np.column_stack(
-            [np.interp(places, np.arange(len(ramp)), ramp[:, part]) for part in range(3)]
-        )
         self._colours: list[Color | None] = [
             background,
-            *(Color.from_rgb(*row) for row in np.rint(mixed).astype(int).tolist()),
+            *(_coded_ramp(dark) if few else _mixed_ramp(dark)),
             Color.parse("#5CF2FF" if dark else "#0050C8"),
         ]
 
@@ -172,12 +185,12 @@ class Palette(Sequence[Style]):
         if index >= _FIRST_LEVEL:
             level = index - _FIRST_LEVEL
             back = self._colours[level]
-            if level == 0 or back is None or back.triplet is None:
+            if level == 0 or back is None:
                 return self._styles.get(1, Style())
-            red, green, blue = back.triplet
+            red, green, blue = back.get_truecolor()
             bright = 0.299 * red + 0.587 * green + 0.114 * blue > 128
             return Style.from_color(Color.from_rgb(*((16,) * 3 if bright else (244,) * 3)), back)
         head, kind = divmod(index - _FIRST_HEAD, 3)
-        on_dark, on_light, terminal = _HEAD_COLOURS[head]
-        colour = terminal if self._ansi else (on_dark if self._dark else on_light)
+        colours = OF_TERMINAL if self._ansi else ON_DARK if self._dark else ON_LIGHT
+        colour = colours[head]
         return Style(color=colour, bgcolor=self._colours[0], bold=kind == 1, reverse=kind == 2)

@@ -17,14 +17,8 @@ STYLES = (
     "pill-warning",
     "pill-error",
     "pill-quiet",
-    "run-1",
-    "run-2",
-    "run-3",
-    "run-4",
-    "faint-1",
-    "faint-2",
-    "faint-3",
-    "faint-4",
+    *(f"run-{place}" for place in range(1, 9)),
+    *(f"faint-{place}" for place in range(1, 9)),
 )
 INDEX = {name: position for position, name in enumerate(STYLES)}
 TEXT, MUTED, AXIS, CURSOR, TITLE = (

@@ -29,6 +29,18 @@ def shading_mode(app: App[object]) -> Mode:
     return "shades" if app.no_color or app.current_theme.ansi or few else "blocks"
 
 
+def with_shades(view: CanvasView, named: Sequence[Style]) -> Palette:
+    """The styles of a view (``named``) and those of heads and shades, in the app's theme."""
+    theme = view.app.current_theme
+    return Palette(
+        named,
+        dark=theme.dark,
+        ansi=theme.ansi,
+        background=None if theme.ansi else view.rich_style.bgcolor,
+        few=view.app.console.color_system == "256",
+    )
+
+
 class ShadedPanel(CanvasView):
     """A framed panel that paints what it is given; a click asks the screen to select ``number``."""
 
@@ -70,13 +82,7 @@ class ShadedPanel(CanvasView):
         return self._paint(width, height, shading_mode(cast("App[object]", self.app)))
 
     def make_styles(self) -> Sequence[Style]:
-        theme = self.app.current_theme
-        return Palette(
-            super().make_styles(),
-            dark=theme.dark,
-            ansi=theme.ansi,
-            background=None if theme.ansi else self.rich_style.bgcolor,
-        )
+        return with_shades(self, super().make_styles())
 
     def on_click(self, event: events.Click) -> None:
         place = event.get_content_offset(self)

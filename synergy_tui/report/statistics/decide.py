@@ -14,6 +14,8 @@ from scipy import stats
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval
 
 ALPHA = 0.05
+EQUIVALENCE_ALPHA = ALPHA / 2
+"""Of each one-sided test: alone in its family, no effect is a 95 % interval inside the bounds."""
 POWER = 0.8
 FAR = 30.0  # beyond so many standard errors SciPy's distribution overflows, and power is 1
 _ROUNDING = 1e-12
@@ -68,16 +70,29 @@ def _signs(known: NDArray[np.float64]) -> float:
     return float(stats.binomtest(ups, ups + downs).pvalue) if ups + downs else 1.0
 
 
-def decide(found: Sample, adjusted_p: float, bound: float) -> Verdict:
-    """The verdict on a sample; positive values are what is claimed.
+def equivalence(found: Sample, bound: float) -> float:
+    """P-value of two one-sided tests against ±``bound`` (Schuirmann, 1987): the larger of both.
 
-    No effect where the interval is inside ±``bound``, even where it leaves out 0: two one-sided
-    tests at 2.5 % each (Schuirmann, 1987). Otherwise the corrected test against 0 decides.
+    Values that are all the same are tested by their signs.
     """
-    low, high = found.interval
-    if -bound < low and high < bound:
+    room = bound - abs(found.mean)
+    if math.isnan(found.spread) or not room > 0:
+        return 1.0
+    if found.spread == 0:
+        return float(0.5**found.samples)
+    return float(stats.t.sf(room * math.sqrt(found.samples) / found.spread, found.samples - 1))
+
+
+def decide(found: Sample, adjusted_p: float, equivalence_p: float, bound: float) -> Verdict:
+    """The verdict on a sample from its two corrected tests; positive values are what is claimed.
+
+    An interval inside ±``bound`` never says that there is an effect, even where it leaves out 0.
+    """
+    if equivalence_p < EQUIVALENCE_ALPHA:
         return Verdict.NO_EFFECT
-    if not adjusted_p < ALPHA or math.isnan(found.mean) or found.mean == 0:
+    low, high = found.interval
+    inside = -bound < low and high < bound
+    if inside or not adjusted_p < ALPHA or math.isnan(found.mean) or found.mean == 0:
         return Verdict.UNDECIDED
     return Verdict.SUPPORTED if found.mean > 0 else Verdict.CONTRADICTED
 

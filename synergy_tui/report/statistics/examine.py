@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT
+from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Foreseen
 from synergy_tui.report.statistics.checked import bounds, condition, identical_heads
 from synergy_tui.report.statistics.decide import (
     ALPHA,
     Sample,
+    Verdict,
     decide,
+    equivalence,
     holm,
     power,
     sample,
@@ -32,12 +34,21 @@ from synergy_tui.report.statistics.observations import (
     Value,
     by_group,
     complete_blocks,
+    log,
 )
 
 SMALLEST_CORRELATION = 0.3
-"""A mean rank correlation nearer to 0 than this is no association."""
+"""A mean rank correlation nearer to 0 than this is no association.
+
+Below it one order explains less than a tenth of the variance of the other (ρ² = .09): Cohen's
+medium correlation (*Statistical Power Analysis*, 1988, §3.2).
+"""
 
 NO_UNTRAINED = "the untrained network was not measured by this convention (no probe at step 0)"
+NOT_EXCHANGEABLE = (
+    'the first head is special: graph.redraw = "others" keeps it, and redraws all others'
+)
+JITTERED = "heads that differ by 1e-9"
 NO_LOSS = "no held-out loss of the untrained network: set train.eval_sequences"
 
 
@@ -46,7 +57,7 @@ class Predicted:
     """A prediction that was made before the first event."""
 
     claim: str
-    outcome: str
+    outcome: Foreseen
     effect: float
     where: dict[str, object]
 
@@ -63,6 +74,7 @@ class _Draft:
 
     finding: Finding
     found: Sample | None
+    unexceeded: tuple[str, ...] = ()  # nulls that it must exceed as well, and does not
 
 
 def examine(
@@ -75,8 +87,8 @@ def examine(
     """Test every claim that the observations of one convention can speak to.
 
     The loss has no convention: ``of_loss`` says whether claims about it alone are tested here.
-    Holm's correction runs over all tests of this call. Findings come by claim, then group; claims
-    without data are absent.
+    Holm's correction runs over all tests of this call: once over those against 0, once over those
+    of equivalence. Findings come by claim, then group; claims without data are absent.
     """
     members = list(observations)
     drafts = []
@@ -93,31 +105,44 @@ def examine(
                 finding = replace(finding, effect=size)
             if own:
                 finding = replace(finding, predicted=own.outcome)
-            drafts.append(_Draft(finding, draft.found))
-    tested = [draft for draft in drafts if draft.found is not None and not draft.finding.missing]
-    adjusted = iter(holm([draft.found.p_value for draft in tested if draft.found]).tolist())
-    return [
-        _decided(draft.finding, draft.found, next(adjusted), len(tested))
+            drafts.append(replace(draft, finding=finding))
+    tested = [
+        (place, draft, draft.found)
+        for place, draft in enumerate(drafts)
         if draft.found is not None and not draft.finding.missing
-        else draft.finding
-        for draft in drafts
     ]
+    differ = holm([found.p_value for _, _, found in tested])
+    alike = holm([equivalence(found, _bound(draft.finding)) for _, draft, found in tested])
+    findings = [draft.finding for draft in drafts]
+    for (place, draft, found), *adjusted in zip(tested, differ, alike, strict=True):
+        findings[place] = _decided(draft, found, *adjusted, family=len(tested))
+    return findings
 
 
-def _decided(finding: Finding, found: Sample, adjusted: float, family: int) -> Finding:
-    association = finding.about.kind == "association"
-    bound = finding.effect if association else math.log(finding.effect)
-    scale: Callable[[float], float] = float if association else _exp
+def _bound(finding: Finding) -> float:
+    """The smallest effect of interest, as what is tested is measured."""
+    return finding.effect if finding.about.kind == "association" else math.log(finding.effect)
+
+
+def _decided(draft: _Draft, found: Sample, differs: float, alike: float, *, family: int) -> Finding:
+    finding, bound = draft.finding, _bound(draft.finding)
+    verdict = decide(found, differs, alike, bound)
+    if verdict is Verdict.SUPPORTED and draft.unexceeded:
+        verdict = Verdict.UNDECIDED
+        beyond = f"beyond {finding.against}, but not beyond {' and '.join(draft.unexceeded)}"
+        finding = replace(finding, details=(beyond, *finding.details))
+    scale: Callable[[float], float] = float if finding.about.kind == "association" else _exp
     size = bound / found.spread if found.spread > 0 else math.nan
     low, high = found.interval
     return replace(
         finding,
-        verdict=decide(found, adjusted, bound),
+        verdict=verdict,
         ratio=scale(found.mean),
         interval=(scale(low), scale(high)),
         samples=found.samples,
         p_value=found.p_value,
-        adjusted_p=adjusted,
+        adjusted_p=float(differs),
+        equivalence_p=float(alike),
         power=power(size, found.samples, alpha=ALPHA / family) if found.spread > 0 else math.nan,
         needed=samples_needed(size, alpha=ALPHA / family),
         test=found.test,
@@ -132,10 +157,6 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 700 else math.inf
 
 
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
-
-
 def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rise of each row's least-squares line over the conditions, from the first to the last."""
     x = np.asarray(conditions, dtype=np.float64)
@@ -148,19 +169,19 @@ def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.fl
 
 # Sign +1: larger is what is claimed.
 def _soon(one: Observation) -> float:
-    return -_log(one.now.hitting_time)
+    return -log(one.now.hitting_time)
 
 
 def _clear(one: Observation) -> float:
-    return _log(one.now.fidelity)
+    return log(one.now.fidelity)
 
 
 def _learned(one: Observation) -> float:
-    return -_log(one.now.loss)
+    return -log(one.now.loss)
 
 
 def _gained(one: Observation) -> float:
-    return _log(one.now.gain)
+    return log(one.now.gain)
 
 
 def _of_untrained(value: Value) -> Value:
@@ -187,9 +208,42 @@ def _by_heads(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
 
 
 def _by_dose(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
-    """Along λ, at one head count."""
+    """Along λ, or the share of rows redrawn between designed heads, at one head count."""
     for group, own in several(members).items():
         yield from _trend(group, [one for one in own if one.trained], claim, "dose", np.asarray)
+        if claim != "diversity-loss":
+            yield from _designed(group, [one for one in own if not one.trained], claim)
+
+
+def _designed(group: str, members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
+    """Heads that nobody trained, beside the control that differs in nothing but rounding."""
+    blocks, doses, table = complete_blocks(members, "dose", _MEASURES[claim])
+    if len(doses) < 2 or not blocks:
+        return
+    rise = contrast(doses, table)
+    off = [
+        max((one.jitter for one in members if one.block == block), default=math.nan)
+        for block in blocks
+    ]
+    missing = ""
+    if not all(one.exchangeable for one in members):
+        missing = NOT_EXCHANGEABLE
+    elif np.isnan(off).any():
+        missing = "the graphs were not kept (analysis.keep)"
+    yield _Draft(
+        Finding(
+            claim,
+            group,
+            measured=_exp(float(np.mean(rise))),
+            null=_exp(float(np.mean(off))),
+            control=JITTERED,
+            samples=len(blocks),
+            missing=missing,
+            details=(f"from {doses[0]:g} to {doses[-1]:g} of the rows redrawn",),
+            settings=_shared(members),
+        ),
+        None if missing else sample(rise - off),
+    )
 
 
 def _trend(
@@ -282,6 +336,9 @@ def _beyond(which: str, kind: str = "held_out") -> Value:
 def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
     """The gain over the best head, beyond that of swapped heads, at each head count.
 
+    Support must be beyond shuffled inputs and the untrained network, too, where they were measured:
+    an intersection-union test, which needs no further correction.
+
     Heads that are made alike (λ < 1, rows shared) have more in common than heads of different
     seeds: swapping would tell their likeness, not their training.
     """
@@ -292,6 +349,7 @@ def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
             continue
         values = [_beyond(which)(one) for one in these]
         missing = "" if not np.isnan(values).all() else these[0].no_swap
+        further = _further(these, which)
         yield _Draft(
             Finding(
                 claim,
@@ -300,11 +358,35 @@ def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
                 null=_typical(these, _gain(which, swapped=True)),
                 samples=len({one.block for one in these}),
                 missing=missing,
-                details=tuple(_beside(these, which)),
+                details=(*_beside(these, which), *map(_in_words, further)),
                 settings=_shared(these),
             ),
             None if missing else sample(values),
+            tuple(name for name, found, required in further if required and not _exceeds(found)),
         )
+
+
+def _further(members: Sequence[Observation], which: str) -> list[tuple[str, Sample, bool]]:
+    """Further nulls by name: what is beyond them, and whether an effect must be."""
+    logs: dict[tuple[str, bool], list[float]] = {}
+    for each in (each for one in members for each in one.further):
+        logs.setdefault((each.name, each.required), []).append(getattr(each, which))
+    return [
+        (name, sample(values), required)
+        for (name, required), values in logs.items()
+        if not np.isnan(values).all()
+    ]
+
+
+def _exceeds(found: Sample) -> bool:
+    return found.mean > 0 and found.p_value < ALPHA
+
+
+def _in_words(further: tuple[str, Sample, bool]) -> str:
+    name, found, _ = further
+    low, high = (_exp(end) for end in found.interval)
+    ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
+    return f"beyond {name} ×{_exp(found.mean):.3g}{ends}"
 
 
 def _typical(members: Sequence[Observation], value: Value) -> float:

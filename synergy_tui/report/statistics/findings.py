@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from synergy_tui.claims import BY_ID, Claim
+from synergy_tui.claims import BY_ID, Claim, Foreseen
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval
 
@@ -27,20 +27,27 @@ class Finding:
     effect: float = math.nan  # smallest ratio (or correlation) of interest
     measured: float = math.nan  # the ratio without the null
     null: float = math.nan  # the null's own ratio
+    control: str = ""  # what the null is, where it is not the claim's own
     samples: int = 0  # seeds; of a check: systems
     p_value: float = math.nan  # two-sided; nan for what is checked, not tested
     adjusted_p: float = math.nan
+    equivalence_p: float = math.nan  # of the tests against the smallest effect, adjusted
     power: float = math.nan  # for the smallest effect of interest, at these seeds
     needed: int | None = None  # seeds for 80 % of it; None when no realistic number would do
     test: str = ""
     missing: str = ""  # why there is no verdict: the null that is missing
     details: tuple[str, ...] = ()  # for a person
     settings: Mapping[str, object] = field(default_factory=dict)  # axis → value of the group
-    predicted: str | None = None  # verdict predicted before the first event
+    predicted: Foreseen | None = None  # verdict predicted before the first event
 
     @property
     def about(self) -> Claim:
         return BY_ID[self.claim]
+
+    @property
+    def against(self) -> str:
+        """The name of the null."""
+        return self.control or self.about.null
 
     @property
     def outcome(self) -> str:

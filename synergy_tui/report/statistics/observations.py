@@ -52,6 +52,16 @@ class Gains:
 
 
 @dataclass(frozen=True)
+class Further:
+    """A null beside the one that a claim is tested against, and what a network has beyond it."""
+
+    name: str
+    clear: float  # log ratio to the null
+    soon: float  # nan where it was not measured
+    required: bool = True  # whether an effect counts only where it exceeds this null, too
+
+
+@dataclass(frozen=True)
 class Condition:
     """What the computable condition of synergy and the routing bound say of some systems."""
 
@@ -92,6 +102,8 @@ class Observation:
     bounds: Sequence[BoundCheck] = ()
     gains: Gains | None = None
     no_swap: str = ""  # why there is no null of swapped heads
+    further: tuple[Further, ...] = ()  # nulls of synergy beside swapped heads
+    exchangeable: bool = True  # whether no designed head is special (`graph.redraw = "all"`)
     layered: Layered | None = None
     condition: Condition | None = None
     jitter: float = math.nan  # |log ratio| of heads that differ by 1e-9 over the best of them
@@ -106,6 +118,11 @@ def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]
 
 
 Value = Callable[[Observation], float]
+
+
+def log(value: float) -> float:
+    """Natural logarithm, -inf of 0; nan of what is not known."""
+    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
 
 
 def number_at(one: Observation, path: str) -> float:

@@ -17,6 +17,8 @@ from synergy_tui.words import counted
 
 # Beyond this a stack of models no longer fits a core's cache, and one failure costs too much.
 LARGEST_BATCH = 8
+# Models in one stack on a GPU: twice as many take twice as long from 20 on (trainer/README.md).
+LARGEST_STACK = 40
 SHARE_OF_MEMORY = 0.7
 
 
@@ -77,6 +79,7 @@ class Backend:
     device: str = "auto"
     ray: str | None = None  # `local`, `auto` or the address of a cluster
     processes: int = 1  # that train each point together
+    devices: int = 0  # GPUs that are shared out, each worker its own; 0: workers see all there are
 
     def as_options(self) -> list[str]:
         """Command-line options that :func:`synergy_tui.running.worker.worker_options` reads."""
@@ -88,6 +91,8 @@ class Backend:
         threads = f"{counted(self.threads, 'thread')} each"
         if self.executor == "ray":
             return f"Ray ({self.ray}), {threads}"
+        if self.devices:
+            threads += f", on {counted(self.devices, 'GPU')}"
         if self.executor == "ensemble":
             workers = counted(self.workers, "process", "processes")
             return f"ensembles of up to {self.together} points in {workers}, {threads}"
@@ -129,14 +134,18 @@ def choose(
         )
     if name == "ray":
         return Backend("ray", wanted or 0, device=device, ray=ray or "auto")
-    on_gpu = device.startswith("cuda") or (device == "auto" and _cuda())
+    gpus = gpus_for(device)
     if name == "auto":
         # Points that cannot be stacked train alone in an ensemble's process, as in a pool.
         name = "ensemble" if processes == 1 else "pool"
-    count = wanted or (1 if on_gpu else max(1, _that_fit(cores, scenarios) // processes))
+    most = gpus or _that_fit(cores, scenarios)
+    count = wanted or max(1, most // processes)
     threads = max(1, cores // (count * processes))
-    together = LARGEST_BATCH if name == "ensemble" else 1
-    return Backend(name, count, threads, together, device, processes=processes)
+    together = 1
+    if name == "ensemble":
+        together = _that_fit_a_gpu(device, scenarios) if gpus else LARGEST_BATCH
+    devices = gpus if gpus > 1 else 0
+    return Backend(name, count, threads, together, device, processes=processes, devices=devices)
 
 
 def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
@@ -148,7 +157,21 @@ def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
     return max(1, min(cores, int(room // largest), len(scenarios) or 1))
 
 
-def _cuda() -> bool:
+def _that_fit_a_gpu(device: str, scenarios: Sequence[Scenario]) -> int:
+    """How many points train as one stack on a GPU: up to `LARGEST_STACK` models, and its memory."""
     import torch
 
-    return torch.cuda.is_available()
+    costs = [cost(scenario).memory - PROCESS_BYTES for scenario in scenarios]
+    runs = max((len(scenario.runs) for scenario in scenarios), default=1)
+    index = torch.device("cuda" if device == "auto" else device).index or 0
+    room = torch.cuda.get_device_properties(index).total_memory * SHARE_OF_MEMORY
+    return max(1, min(LARGEST_STACK // runs, int(room // max(costs, default=1))))
+
+
+def gpus_for(device: str) -> int:
+    """How many GPUs training on ``device`` may use; 0 for the processor."""
+    if device not in ("auto", "cuda"):
+        return int(device.startswith("cuda:"))
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

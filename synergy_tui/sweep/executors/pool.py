@@ -8,6 +8,7 @@ running, and the next batch starts another.
 
 from __future__ import annotations
 
+import itertools
 import os
 import selectors
 import signal
@@ -22,6 +23,7 @@ import orjson
 
 from synergy_tui.errors import ExitCode
 from synergy_tui.files import open_own
+from synergy_tui.machine import visible_gpus
 from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 
 STOP_SECONDS = 20.0
@@ -30,6 +32,7 @@ STOP_SECONDS = 20.0
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
+    place: int  # among the workers, from 0; who replaces one that died takes its place
     tasks: dict[str, Task] = field(default_factory=dict)
     buffer: bytes = b""
 
@@ -108,6 +111,8 @@ class PoolExecutor:
         self._log.close()
 
     def _start(self) -> _Worker:
+        taken = {worker.place for worker in self._workers}
+        place = next(place for place in itertools.count() if place not in taken)
         threads = str(self._backend.threads)
         options = self._backend.as_options()
         process = subprocess.Popen(
@@ -122,13 +127,23 @@ class PoolExecutor:
                 "OMP_NUM_THREADS": threads,
                 "MKL_NUM_THREADS": threads,
                 "NUMBA_NUM_THREADS": threads,
+                **self._own_devices(place),
             },
         )
-        worker = _Worker(process)
+        worker = _Worker(process, place)
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         self._workers.append(worker)
         return worker
+
+    def _own_devices(self, place: int) -> dict[str, str]:
+        """What hides the GPUs of the others from a worker, so that its first is its own."""
+        count, each = self._backend.devices, self._backend.processes
+        if not count:
+            return {}
+        names = visible_gpus() or [str(index) for index in range(count)]
+        own = dict.fromkeys(names[(place * each + k) % len(names)] for k in range(each))
+        return {"CUDA_VISIBLE_DEVICES": ",".join(own)}
 
     def _outcome(self, worker: _Worker, line: bytes) -> Outcome:
         answer = orjson.loads(line)

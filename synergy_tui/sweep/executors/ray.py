@@ -14,12 +14,15 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from synergy_tui.errors import ExitCode, UserError, require
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.machine import usable_cores
+from synergy_tui.running.recorder import versions
 from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.estimate import cost
 from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
@@ -29,6 +32,23 @@ from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
 # Packets that may wait for the driver; then the worker waits.
 AHEAD = 16
 LOCAL_OBJECT_STORE = 100 * 2**20
+# How often the cluster is asked which hosts are left.
+HOSTS_SECONDS = 5.0
+
+
+@dataclass
+class _Running:
+    task: Task
+    mirror: Mirror
+    node: str = ""  # where it runs, once that is known
+
+
+def _run_on_node(*arguments: Any) -> Iterator[Packet]:
+    """Run a point, and say first on which node."""
+    import ray
+
+    yield Packet(node=ray.get_runtime_context().get_node_id())
+    yield from run_point(*arguments)
 
 
 @contextlib.contextmanager
@@ -56,10 +76,11 @@ class RayExecutor:
         self._ray = require("ray", "ray")
         self._backend = backend
         self._table = table
-        self._running: dict[Any, tuple[Task, Mirror]] = {}
+        self._running: dict[Any, _Running] = {}
+        self._looked = 0.0
         self._ended: list[Outcome] = []
         self._connect(backend.ray or "auto")
-        self._run = self._ray.remote(run_point)
+        self._run = self._ray.remote(_run_on_node)
 
     @property
     def free(self) -> int:
@@ -82,9 +103,13 @@ class RayExecutor:
                 _generator_backpressure_num_objects=AHEAD,
                 **self._needs(experiment),
             ).remote(
-                experiment.id, luggage(experiment), self._backend.device, self._backend.threads
+                experiment.id,
+                luggage(experiment),
+                self._backend.device,
+                self._backend.threads,
+                versions(),
             )
-            self._running[stream] = (task, mirror)
+            self._running[stream] = _Running(task, mirror)
 
     def poll(self, timeout: float) -> list[Outcome]:
         """Write what has arrived, and return what has ended."""
@@ -98,15 +123,16 @@ class RayExecutor:
                 )
             for stream in ready:
                 self._receive(stream)
+            self._give_up_dead_hosts()
         ended, self._ended = self._ended, []
         return ended
 
     def cancel(self) -> None:
         """End all tasks; their points resume from the newest checkpoints that have arrived."""
-        for stream, (task, mirror) in list(self._running.items()):
+        for stream, running in list(self._running.items()):
             self._ray.cancel(stream, force=False)
-            mirror.close(stopped="the sweep was stopped")
-            self._ended.append(Outcome(task, ExitCode.TERMINATED, "the sweep was stopped"))
+            running.mirror.close(stopped="the sweep was stopped")
+            self._ended.append(Outcome(running.task, ExitCode.TERMINATED, "the sweep was stopped"))
         self._running.clear()
 
     def shutdown(self) -> None:
@@ -130,10 +156,19 @@ class RayExecutor:
         try:
             with _signals_kept():
                 self._ray.init(**options)
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).splitlines()[0].split(". ")[0]
+            raise UserError(
+                f"The Ray cluster at '{where}' refuses this host: {reason}.",
+                hint="Copy ~/.ray/auth_token from the head to every host, or set "
+                "RAY_AUTH_MODE=disabled on all of them in a network that you trust.",
+            ) from error
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"There is no Ray cluster at '{where}': {str(error).splitlines()[0]}",
-                hint="Start one with `ray start --head`, or use --ray local.",
+                f"There is no Ray cluster at '{where}' that admits this host: "
+                f"{str(error).splitlines()[0].rstrip('.')}.",
+                hint="Start one with `ray start --head`, or use --ray local; one with a token "
+                "needs the same in ~/.ray/auth_token here.",
             ) from error
 
     def _limit(self) -> int:
@@ -141,8 +176,7 @@ class RayExecutor:
             return self._backend.workers
         resources = self._ray.cluster_resources()
         limit = int(resources.get("CPU", 0) // self._backend.threads)
-        share = self._table.gpus_per_point
-        if share:
+        if share := self._gpus:
             limit = min(limit, int(resources.get("GPU", 0) / share + 1e-9))
         return max(1, limit)
 
@@ -154,12 +188,19 @@ class RayExecutor:
             "num_cpus": self._backend.threads,
             "memory": int(memory * 2**30) if memory else estimated,
         }
-        if self._table.gpus_per_point:
-            needs["num_gpus"] = self._table.gpus_per_point
+        if share := self._gpus:
+            needs["num_gpus"] = share
         return needs
 
+    @property
+    def _gpus(self) -> float:
+        """Share of a GPU for each point; Ray hides the other GPUs from it."""
+        given = self._table.gpus_per_point
+        return float(self._backend.device == "cuda") if given is None else given
+
     def _receive(self, stream: Any) -> None:
-        task, mirror = self._running[stream]
+        running = self._running[stream]
+        task, mirror = running.task, running.mirror
         try:
             packet: Packet = self._ray.get(next(stream))
         except StopIteration:
@@ -174,6 +215,7 @@ class RayExecutor:
         except self._ray.exceptions.RayError as error:
             self._lose(stream, str(error).splitlines()[0])
             return
+        running.node = running.node or packet.node
         mirror.take(packet)
         if packet.exit_code is not None:
             mirror.close()
@@ -181,6 +223,24 @@ class RayExecutor:
             self._ended.append(Outcome(task, ExitCode(packet.exit_code), packet.reason))
 
     def _lose(self, stream: Any, reason: str) -> None:
-        task, mirror = self._running.pop(stream)
-        mirror.close()
-        self._ended.append(Outcome(task, None, f"its worker was lost ({reason})"))
+        running = self._running.pop(stream)
+        running.mirror.close()
+        self._ended.append(Outcome(running.task, None, f"its worker was lost ({reason})"))
+
+    def _give_up_dead_hosts(self) -> None:
+        """Lose the points of hosts that the cluster has given up.
+
+        A host that loses its power or its cable says nothing, and Ray itself would wait minutes
+        for the rest of a stream from there. Should the host come back, Ray ends what ran on it.
+        """
+        if time.monotonic() - self._looked < HOSTS_SECONDS:
+            return
+        self._looked = time.monotonic()
+        dead = {
+            each["NodeID"]: each["NodeManagerAddress"]
+            for each in self._ray.nodes()
+            if not each["Alive"]
+        }
+        for stream, running in list(self._running.items()):
+            if running.node in dead:
+                self._lose(stream, f"host {dead[running.node]} does not answer")

@@ -8,6 +8,7 @@ first. So the driver's copy can always be resumed from.
 from __future__ import annotations
 
 import queue
+import socket
 import tempfile
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import Any
 from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments.events import Event
 from synergy_tui.experiments.experiment import EVENTS, SCENARIO, Experiment
+from synergy_tui.running.recorder import versions
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.running.signals import Stopper
 
@@ -38,6 +40,7 @@ class Packet:
     files: dict[str, bytes] = field(default_factory=dict)
     exit_code: int | None = None  # in the last packet alone, and so the reason
     reason: str = ""
+    node: str = ""  # in the first packet alone: where the point runs
 
 
 def luggage(experiment: Experiment) -> dict[str, bytes]:
@@ -59,12 +62,21 @@ def luggage(experiment: Experiment) -> dict[str, bytes]:
 
 
 def run_point(
-    identity: str, brought: Mapping[str, bytes], device: str, threads: int
+    identity: str,
+    brought: Mapping[str, bytes],
+    device: str,
+    threads: int,
+    expected: Mapping[str, str],
 ) -> Iterator[Packet]:
     """Execute an experiment far from its directory, with what :func:`luggage` brought.
 
-    The last packet has an exit code.
+    The last packet has an exit code. Where the versions here are not the ``expected`` ones, nothing
+    is run: its results would not be those of the other points.
     """
+    if differing := _differing(expected):
+        reason = f"host {socket.gethostname()} has {', '.join(differing)}"
+        yield Packet(exit_code=int(ExitCode.BAD_INPUT), reason=reason)
+        return
     with tempfile.TemporaryDirectory(prefix="synergy-point-") as scratch:
         experiment = Experiment(Path(scratch) / identity)
         for name, content in brought.items():
@@ -106,6 +118,20 @@ def run_point(
         ending = experiment.ending() or {}
         reason = str(result.get("reason") or ending.get("reason") or "")
         yield Packet(files=files, exit_code=int(result["code"]), reason=reason)
+
+
+def _differing(expected: Mapping[str, str]) -> list[str]:
+    """What is installed here in another version than expected, each as a clause.
+
+    Builds of one version (``2.13.0+cpu``) are the same version, and so are releases of one Python:
+    Ray compares those itself.
+    """
+    found = versions()
+    return [
+        f"{name} {found.get(name, '(none)')} instead of {version}"
+        for name, version in expected.items()
+        if name != "python" and found.get(name, "").split("+")[0] != version.split("+")[0]
+    ]
 
 
 def _packets(experiment: Experiment, arriving: queue.SimpleQueue[Event | None]) -> Iterator[Packet]:

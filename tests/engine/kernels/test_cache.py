@@ -40,3 +40,20 @@ def test_a_folder_that_cannot_be_written_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "__pycache__").write_text("a file where the folder should be")
     forget_stale_kernels(tmp_path)
     assert (tmp_path / "__pycache__").is_file()
+
+
+def test_kernels_that_are_kept_elsewhere_are_forgotten_too(tmp_path: Path) -> None:
+    sources, elsewhere = tmp_path / "read-only", tmp_path / "cache"
+    sources.mkdir()
+    elsewhere.mkdir()
+    source = sources / "caller.py"
+    source.write_text("one")
+    forget_stale_kernels(sources, elsewhere)
+    index = elsewhere / "caller.kernel-1.py311.nbi"
+    index.touch()
+    forget_stale_kernels(sources, elsewhere)
+    assert index.exists()
+    source.write_text("other")
+    forget_stale_kernels(sources, elsewhere)
+    assert not index.exists()
+    assert [path.name for path in sources.iterdir()] == ["caller.py"]

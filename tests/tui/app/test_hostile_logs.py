@@ -13,7 +13,7 @@ from tests.tui.app.conftest import Opened, screen_text
 from tests.tui.hostile import VALUES, changed, leaves
 
 STEERING = "\x1b[2J\x1b]52;c;eA==\x07\x9b31m\u202e\u200b\n"
-KEYS = ("c", "v", "g", "y", "m", "m", "left_square_bracket", "home", "end", "l", "escape")
+KEYS = ("m", "v", "a", "O", "z", "z", "left_square_bracket", "home", "end", "M", "escape")
 
 
 async def looked_at(pilot: Pilot[None]) -> str:
@@ -65,7 +65,7 @@ async def test_names_and_titles_steer_nothing(opened: Opened) -> None:
     events[0] |= {"title": f"[red]{STEERING}title", "runs": [f"[/b]{STEERING}", "multi-head"]}
     events.insert(3, {"v": 1, "t": 0.1, "kind": "warning", "message": f"[/x]{STEERING}"})
     async with opened(events, condition="finished") as pilot:
-        for key in (*KEYS, "l"):
+        for key in (*KEYS, "M"):
             await pilot.press(key)
             await pilot.pause()
             shown = screen_text(pilot.app)

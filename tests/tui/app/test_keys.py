@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.keys import KEY_ALIASES, Keys
+from textual.screen import Screen
 
-from synergy_tui.app import keys
+from synergy_tui.app import keymap, keys
+from synergy_tui.app.app import SynergyApp, table_name
+from synergy_tui.app.dashboard.screen import DashboardScreen
+from synergy_tui.app.inspector.screen import InspectorScreen
+from synergy_tui.app.screens.help import HelpScreen
+from synergy_tui.app.screens.log import LogScreen
+from synergy_tui.app.screens.picker import PickerScreen
+from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.session import Mark
+from synergy_tui.app.sidebyside.screen import SideBySideScreen
+from synergy_tui.app.stepper.screen import StepperScreen
 from synergy_tui.errors import UserError
+from synergy_tui.experiments.experiment import Experiment
+from tests.tui import recorded_sweeps
+from tests.tui.app.conftest import replaying
 
 
 def test_ids_are_unique() -> None:
     ids = [key.id for key in keys.TABLE]
     assert len(ids) == len(set(ids))
-
-
-@pytest.mark.parametrize("screen", keys.ALL)
-def test_no_screen_uses_a_key_twice(screen: str) -> None:
-    used: dict[str, str] = {}
-    for row in keys.rows_for(screen):
-        for name in row.keys.split(","):
-            assert name not in used, f"{name} is both {used[name]} and {row.id} on {screen}"
-            used[name] = row.id
 
 
 def test_every_screen_can_be_left_and_has_help() -> None:
@@ -46,32 +52,144 @@ def test_key_names_are_textuals() -> None:
             assert len(single) == 1 or single in known or single in keys._SHOWN, name
 
 
+def test_a_key_has_one_meaning_and_a_screen_one_row_for_it() -> None:
+    every = [name for names in keys.ALPHABET.values() for name in names.split(",")]
+    assert sorted(every) == sorted(set(every))
+    for screen in keys.ALL:
+        meanings = [row.means for row in keys.rows_for(screen)]
+        assert len(meanings) == len(set(meanings)), screen
+
+
+OF_TEXTUAL = {
+    "cursor_up": "up", "cursor_down": "down", "select": "open", "page_up": "page up",
+    "page_down": "page down", "first": "beginning", "last": "end", "scroll_up": "up",
+    "scroll_down": "down", "scroll_left": "left", "scroll_right": "right",
+    "scroll_home": "beginning", "scroll_end": "end", "app.quit": "leave",
+    "command_palette": "commands",
+    "app.focus_next": "next panel", "app.focus_previous": "previous panel",
+    "screen.copy_text": "leave",  # ctrl+c, where text is selected
+}  # fmt: skip
+"""What the bindings of Textual's own lists and scrolled texts mean."""
+NOT_OURS = {"ctrl+q", "ctrl+pageup", "ctrl+pagedown", "super+c"}
+"""Bindings of Textual's that no screen of ours uses or shows."""
+
+
+async def test_on_all_screens_that_run_a_key_means_one_thing(
+    four: Experiment, tmp_path: Path
+) -> None:
+    """Walks every screen of the running app, with the bindings of whatever has the focus there."""
+    sweep = recorded_sweeps.record(tmp_path / "sweep")
+    found: dict[str, dict[str, str]] = {}
+
+    def look(screen: Screen[Any]) -> None:
+        rows = {row.id: row.means for row in keys.rows_for(table_name(screen))}
+        for key, active in screen.active_bindings.items():
+            if key not in NOT_OURS:
+                binding = active.binding
+                meaning = rows.get(binding.id or "") or OF_TEXTUAL[binding.action]
+                found.setdefault(key, {}).setdefault(meaning, table_name(screen))
+
+    walked = set()
+    async with replaying(four, (120, 40)) as pilot:
+        app = pilot.app
+        assert isinstance(app, SynergyApp)
+        assert app.session is not None
+        for screen in (
+            None, LogScreen(app.session), HelpScreen("dashboard", {}), PickerScreen(tmp_path),
+            InspectorScreen(app.session, "heads-8"), StepperScreen(app.session),
+            SweepScreen(sweep),
+            SideBySideScreen((Mark(four.path),) * 2, ascii_only=False, clock=lambda: 0.0),
+        ):  # fmt: skip
+            if screen is not None:
+                await app.push_screen(screen)
+                await pilot.pause()
+            walked.add(table_name(app.screen))
+            look(app.screen)
+            for row in keys.rows_for(table_name(app.screen)):
+                name = row.action.partition("(")[0].removeprefix("app.")
+                owner = app if row.action.startswith("app.") else app.screen
+                assert hasattr(owner, f"action_{name}"), row.id
+    assert walked == set(keys.ALL)
+    assert {key: where for key, where in found.items() if len(where) > 1} == {}
+
+
 def test_a_user_remaps_by_id(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
-    path.write_text('"time.pause" = "f2, x"\n')
-    keymap = keys.load_keymap(path)
-    assert keymap == {"time.pause": "f2,x"}
-    row = next(row for row in keys.TABLE if row.id == "time.pause")
-    assert keys.shown(row, keymap) == "f2"
-    assert keys.shown(row, keymap, every=True) == "f2 x"
-    assert keys.shown(row) == "space"
+    path.write_text('"view.overlay" = "f2, u"\n"time.back" = "[,ctrl+b"\n')
+    found = keymap.load_keymap(path)
+    assert found.keys == {"view.overlay": "f2,u", "time.back": "left_square_bracket,ctrl+b"}
+    assert found.warnings == ()
+    row = next(row for row in keys.TABLE if row.id == "view.overlay")
+    assert keys.shown(row, found.keys) == "f2"
+    assert keys.shown(row, found.keys, every=True) == "f2 u"
+    assert keys.shown(row) == "O"
 
 
 def test_no_file_is_no_remapping(tmp_path: Path) -> None:
-    assert keys.load_keymap(tmp_path / "keys.toml") == {}
+    assert keymap.load_keymap(tmp_path / "keys.toml") == keymap.Keymap()
+
+
+def test_an_old_name_still_works_and_is_mentioned(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text('"time.pause" = "f2"\n"time.play" = "f3"\n')
+    found = keymap.load_keymap(path)
+    assert found.keys == {"time.play": "f2,f3"}
+    assert found.warnings == (
+        f"{path}: 'time.pause' is now called 'time.play'; its keys still work",
+    )
+    assert set(keymap.RENAMED.values()) <= {row.id for row in keys.TABLE}
+    assert not set(keymap.RENAMED) & {row.id for row in keys.TABLE}
+
+
+def test_a_key_taken_from_another_action_is_warned_of() -> None:
+    [warning] = keymap.collisions({"view.overlay": "m"})
+    assert warning == (
+        'dashboard: m is "overlay" (view.overlay) now and no longer "measure"; '
+        "give view.convention another key"
+    )
+    assert keymap.collisions({"view.overlay": "m", "view.convention": "O"}) == []
+    taken = keymap.collisions({"app.theme": "v"})
+    screens = ["dashboard", "inspector", "stepper", "sidebyside"]
+    assert [text.partition(":")[0] for text in taken] == screens
+    [log] = keymap.collisions({"app.help": "M"})
+    assert log.startswith("dashboard, inspector, stepper: M is")
+    # Both chosen by the user.
+    assert len(keymap.collisions({"view.overlay": "u", "view.layer": "u"})) == 1
+
+
+async def test_the_app_says_what_a_remapping_takes_away(
+    four: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "keys.toml"
+    path.write_text('"view.overlay" = "m"\n')
+    monkeypatch.setattr("synergy_tui.app.keymap.keymap_path", lambda: path)
+    async with replaying(four, (120, 40), keymap=None) as pilot:
+        [notice] = pilot.app._notifications
+        assert notice.message.endswith("give view.convention another key")
+        assert isinstance(pilot.app.screen, DashboardScreen)
+        await pilot.press("m")
+        assert pilot.app.screen.overlaid
+        assert pilot.app.screen.convention_place == 0
 
 
 def test_all_mistakes_are_named_with_the_nearest_id(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
-    path.write_text('"time.paus" = "p"\n"view.overlay" = 3\n')
+    path.write_text('"time.plya" = "p"\n"view.overlay" = 3\n')
     with pytest.raises(UserError) as caught:
-        keys.load_keymap(path)
-    assert "did you mean 'time.pause'?" in caught.value.message
+        keymap.load_keymap(path)
+    assert "did you mean 'time.play'?" in caught.value.message
     assert "'view.overlay' needs text" in caught.value.message
 
 
 def test_a_file_that_is_not_toml_is_said_so(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
-    path.write_text("time.pause: p")
+    path.write_text("time.play: p")
     with pytest.raises(UserError, match="not TOML"):
-        keys.load_keymap(path)
+        keymap.load_keymap(path)
+
+
+def test_arrow_keys_are_named_in_ascii_where_their_signs_are_other_keys() -> None:
+    row = next(row for row in keys.TABLE if row.id == "inspector.query_down")
+    assert keys.shown(row, every=True) == "shift+↓ J"
+    assert keys.shown(row, every=True, ascii_only=True) == "shift+down J"
+    assert keys.spelled("less_than_sign", ascii_only=True) == "<"

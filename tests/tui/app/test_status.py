@@ -8,6 +8,7 @@ import pytest
 
 from synergy_tui import words
 from synergy_tui.app import status
+from synergy_tui.app.pace import Pace
 from synergy_tui.app.timeline import Timeline
 from synergy_tui.experiments.state import ExperimentState
 from tests.tui.app import synthetic
@@ -51,7 +52,7 @@ def test_trouble_comes_with_what_to_do() -> None:
 def test_the_cursor_speaks_first() -> None:
     line = Timeline()
     line.observe(40, [0, 20, 40])
-    line.toggle_pause()
+    line.seek(line.step)
     assert status.status_of(synthetic.state_of(RUNNING), "running", line).word == "PAUSED"
     assert status.status_of(synthetic.state_of(FINISHED), "finished", line).word == "REPLAY"
     line.first()
@@ -62,9 +63,35 @@ def test_the_cursor_speaks_first() -> None:
 
 
 def test_remaining_time_follows_from_the_pace() -> None:
-    assert status.remaining(synthetic.state_of(RUNNING), 10.0) == pytest.approx(56.0)
-    assert status.remaining(synthetic.state_of(FINISHED), 10.0) is None
-    assert status.remaining(synthetic.state_of(RUNNING), 0.0) is None
+    assert status.remaining(synthetic.state_of(RUNNING), 10.0) == "60 s left"  # 56 s
+    assert status.remaining(synthetic.state_of(FINISHED), 10.0) == ""
+    assert status.remaining(synthetic.state_of(RUNNING), None) == ""
+
+
+def test_the_pace_is_smoothed_and_silent_until_it_is_known() -> None:
+    pace = Pace()
+    for second in range(12):  # loading
+        pace.observe(float(second), 0)
+    for second in range(1, 5):
+        pace.observe(11.0 + second, 20 * second)
+    assert pace.rate is None
+    for second in range(5, 200):
+        pace.observe(11.0 + second, 20 * second)
+    assert pace.rate == pytest.approx(20)
+    pace.observe(11.0 + 204, 20 * 200)  # a probe held a step up for four seconds
+    assert pace.rate == pytest.approx(20, rel=0.15)
+    for second in range(205, 500):
+        pace.observe(11.0 + second, 4000 + 5 * (second - 204))
+    assert pace.rate == pytest.approx(5, rel=0.01), "what was long ago is forgotten"
+
+
+def test_finished_is_not_green_when_an_expectation_failed() -> None:
+    state = synthetic.state_of(FINISHED)
+    assert status.status_of(state, "finished", Timeline()).style == "pill-good"
+    state.apply({"v": 1, "t": 9.0, "kind": "expectation", "that": "loss < 1", "holds": False,
+                 "left": 2, "right": 1})  # fmt: skip
+    found = status.status_of(state, "finished", Timeline())
+    assert (found.word, found.style) == ("FINISHED !", "pill-warning")
 
 
 def test_durations_and_sizes_read_naturally() -> None:

@@ -114,6 +114,26 @@ def test_a_terminal_that_dies_leaves_the_experiment_whole(tmux: Tmux, live: Path
 
 
 @needs_tmux
+@pytest.mark.parametrize(("option", "plain"), [("", True), ("-u", False)])
+def test_ascii_in_a_tmux_without_utf8(live: Path, option: str, plain: bool) -> None:
+    """A tmux in a tmux: only one that somebody is attached to knows what its terminal shows."""
+    inner = f"synergy-{uuid.uuid4().hex[:8]}"
+    (script := live.parent / "app.sh").write_text(command(live))
+    outer = Tmux(
+        (100, 30),
+        f"unset TMUX; LC_ALL=C tmux {option} -L {inner} -f {os.devnull} new 'sh {script}'",
+    )
+    try:
+        screen = outer.wait_for("LIVE")
+        outer.wait_for("sooner")
+        drawn = any("\u2500" <= letter <= "\u28ff" for letter in outer.screen())
+        assert drawn != plain, screen
+    finally:
+        subprocess.run(["tmux", "-L", inner, "kill-server"], capture_output=True, check=False)
+        outer.close()
+
+
+@needs_tmux
 def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     folder = synthetic.write(synthetic.trained(upto=100), tmp_path / "2026-11-23-killed")
     holder = subprocess.Popen(

@@ -68,15 +68,12 @@ def _logged(data: bytes) -> Iterator[bytes]:
             parts = b""
 
 
-def test_wandb_writes_offline(finished: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
+def wandb_losses(folder: Path) -> dict[str, list[float]]:
+    """Run → its losses in the files that wandb keeps for later below a folder."""
     from wandb.proto import wandb_internal_pb2
 
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    assert track.follow(finished, track.WandB(finished), poll=0) > 0
     losses = {}
-    for file in (finished.path / "exports").rglob("*.wandb"):
+    for file in folder.rglob("*.wandb"):
         name, values = "", []
         for data in _logged(file.read_bytes()):
             record = wandb_internal_pb2.Record()
@@ -86,8 +83,18 @@ def test_wandb_writes_offline(finished: Experiment, monkeypatch: pytest.MonkeyPa
                 if "train/loss" in (item.key, *item.nested_key):
                     values.append(float(item.value_json))
         losses[name] = values
+    return losses
+
+
+def test_wandb_writes_offline(finished: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert track.follow(finished, track.WandB(finished), poll=0) > 0
     runs = finished.fold().runs
-    assert losses == {name: pytest.approx(run.losses.tolist()) for name, run in runs.items()}
+    assert wandb_losses(finished.path / "exports") == {
+        name: pytest.approx(run.losses.tolist()) for name, run in runs.items()
+    }
 
 
 def test_a_tracker_that_fails_harms_nothing(

@@ -162,3 +162,18 @@ def test_python_m_is_the_command() -> None:
     command = [sys.executable, "-m", "synergy_tui", "--version"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("synergy, version ")
+
+
+@pytest.mark.parametrize("entry", ["main", "tui"])
+def test_windows_is_refused_in_a_sentence(
+    entry: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from synergy_tui import cli
+
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    monkeypatch.setattr(cli, "open_streams", lambda: pytest.fail("it needs what Windows lacks"))
+    with pytest.raises(SystemExit) as left:
+        getattr(cli, entry)([])
+    assert left.value.code == ExitCode.BAD_INPUT
+    [line] = capsys.readouterr().err.splitlines()
+    assert "WSL" in line

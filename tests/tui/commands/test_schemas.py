@@ -17,7 +17,9 @@ from jsonschema import Draft202012Validator
 from synergy_tui.experiments.events import plain
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.schemas import SCHEMAS, render, schema_path
+from synergy_tui.sweep.directory import Sweep
 from tests.places import ROOT
+from tests.tui.recorded_sweeps import record
 
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.toml"))
 RECORDINGS = sorted((ROOT / "tests" / "data" / "recordings").rglob("*.jsonl"))
@@ -105,8 +107,28 @@ def test_what_the_engine_measures_is_a_valid_analysis(convention: str) -> None:
     raw[:, 1, :, :-1] = np.eye(6)[:-1]  # nothing moves in layer 2: infinite and censored times
     attention = raw / raw.sum(-1, keepdims=True)
     found = engine.analyze_batch(attention, convention=convention, max_steps=50)
-    for record in [each.as_dict() for each in found] + [engine.overall(found)]:
-        assert problems("analysis", plain(record)) == []
+    for analysis in [each.as_dict() for each in found] + [engine.overall(found)]:
+        assert problems("analysis", plain(analysis)) == []
+
+
+def test_what_the_report_prints_is_valid(
+    call: Callable[..., Result], designed_sweep: Sweep, tmp_path: Path
+) -> None:
+    """Of trained and of designed heads: every verdict, no interval, and numbers without end."""
+    printed = [
+        json.loads(line)
+        for sweep in (designed_sweep, record(tmp_path))
+        for line in call("report", sweep.path, "--json").stdout.splitlines()
+    ]
+    assert {each["verdict"] for each in printed} == {
+        "supported", "contradicted", "no effect", "undecided",
+    }  # fmt: skip
+    for each in printed:
+        assert problems("report", each) == []
+    assert "Infinity" not in json.dumps(printed)
+    for change in ({"verdict": "proven"}, {"claim": "faster"}, {"n": -1}, {"interval": [1.0]}):
+        assert problems("report", {**printed[0], **change})
+    assert problems("report", {k: v for k, v in printed[0].items() if k != "ratio"})
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

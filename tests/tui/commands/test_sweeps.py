@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import statistics
 import time
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from synergy_tui.claims import BY_ID
 from synergy_tui.sweep.directory import Sweep
-from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, numbers, record
+from tests.tui.recorded_sweeps import FAILED, RUNNING, VERDICTS, WAITING, numbers, record
 
 Call = Callable[..., Result]
 
@@ -89,10 +91,15 @@ def test_show_gives_means_and_the_reports_verdicts(call: Call, done: Sweep) -> N
         if (each["measure"], each["group"], each["run"]) == ("hitting_time", "copy", "heads-8")
     )
     assert slower["ratio"] < 1, "more steps are unfavourable"
-    assert {each["verdict"] for each in shown["verdicts"]} == {"undecided"}  # no nulls in this log
+    said = {each["sentence"].partition(":")[0]: each for each in shown["verdicts"]}
+    for (claim, group), verdict in VERDICTS.items():
+        sentence = said[BY_ID[claim].label]["sentence"]
+        assert re.search(rf"{verdict}[^;]*{group}", sentence), sentence
+    assert said["clearer"]["verdict"] == "supported"
+    assert said["learned better"]["verdict"] == "differs", "a group each way"
     text = call("show", "last").stdout
     assert "10 of 10 points finished" in text
-    assert "undecided" in text
+    assert said["clearer"]["sentence"] in " ".join(text.split())
 
 
 def test_show_names_the_points_that_are_not_finished(call: Call, part: Sweep) -> None:
@@ -118,6 +125,16 @@ def test_the_app_is_opened_on_a_sweep(
 
 def test_a_point_is_found_below_its_sweep(call: Call, done: Sweep) -> None:
     assert "sort-s0" in call("show", f"{done.id}/points/sort-s0").stdout
+
+
+def test_a_single_point_is_not_removed(call: Call, done: Sweep) -> None:
+    """Its sweep's plan counts on it: what would be left could not be told from a new point."""
+    point = done.experiment("sort-s0")
+    result = call("rm", "--yes", f"{done.id}/points/sort-s0")
+    assert result.exit_code == 2
+    assert f"sort-s0 is a point of the sweep {done.id}" in result.stderr
+    assert f"synergy rm {done.id}" in result.stderr
+    assert point.state() == "finished"
 
 
 def test_continuing_a_finished_sweep_says_so(call: Call, done: Sweep) -> None:

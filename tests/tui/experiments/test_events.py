@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from synergy_tui.experiments import events
-from synergy_tui.experiments.events import EventReader, EventWriter, decode, encode, last_events
+from synergy_tui.experiments.events import (
+    EventReader,
+    EventWriter,
+    decode,
+    encode,
+    events_from_end,
+)
 
 
 @pytest.fixture
@@ -144,16 +150,16 @@ def test_reading_is_incremental_and_bounded(log: Path) -> None:
 
 def test_no_log_yet_is_no_events(tmp_path: Path) -> None:
     assert EventReader(tmp_path / "none").read() == []
-    assert last_events(tmp_path / "none") == []
+    assert list(events_from_end(tmp_path / "none")) == []
 
 
-def test_last_events_drops_the_line_it_starts_in(log: Path) -> None:
+def test_reading_from_the_end_drops_the_line_it_starts_in(log: Path) -> None:
     with EventWriter(log) as writer:
         for step in range(100):
             writer.write("train_step", run="a", step=step, loss=1.0)
-    last = last_events(log, size=500)
+    last = list(events_from_end(log, size=500))
     assert 1 <= len(last) <= 8
-    assert last[-1]["step"] == 99
+    assert [event["step"] for event in last] == list(range(99, 99 - len(last), -1))
 
 
 def test_the_log_is_private(log: Path) -> None:

@@ -21,9 +21,10 @@ from synergy_tui.experiments.experiment import (
     create_experiment,
     find_experiment,
     list_experiments,
-    summary,
 )
+from synergy_tui.experiments.summary import summary
 from synergy_tui.scenario import parse_scenario
+from synergy_tui.sweep.entries import find_entry
 from tests.recordings import SCENARIOS, copy_recording, recording
 
 SCENARIO = parse_scenario(SCENARIOS["example2"], name="example2", origin="test")
@@ -107,6 +108,16 @@ def test_last_is_the_newest(tmp_path: Path) -> None:
         with EventWriter(experiment.events_path) as writer:
             writer.write("experiment_started", id=name, scenario="s", runs=[], started=started)
     assert find_experiment("last", tmp_path).id == "a"
+
+
+def test_of_those_made_within_a_second_last_is_the_one_made_last(tmp_path: Path) -> None:
+    for name in ("a", "c", "b"):
+        experiment = create_experiment(SCENARIO, tmp_path, identity=name)
+        with EventWriter(experiment.events_path) as writer:
+            writer.write("experiment_started", id=name, scenario="s", runs=[],
+                         started="2026-01-02T00:00:00+00:00")  # fmt: skip
+    assert find_experiment("last", tmp_path).id == "b"
+    assert find_entry("last", tmp_path).id == "b"
 
 
 def test_other_folders_are_not_listed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.events import EventReader, decode, encode, last_events
+from synergy_tui.experiments.events import EventReader, decode, encode, events_from_end
 from synergy_tui.experiments.shapes import fits, fitting
 from synergy_tui.experiments.state import ExperimentState
 from tests.recordings import RECORDINGS
@@ -82,7 +82,7 @@ def test_what_views_cannot_show_is_skipped_and_counted(
     reader = EventReader(log)
     assert [each["step"] for each in reader.read()] == [1, 2]
     assert reader.garbled == 1
-    assert len(last_events(log)) == 2
+    assert len(list(events_from_end(log))) == 2
     [(_, _, warning)] = ExperimentState.read(log).warnings
     assert warning == "skipped 1 line of the log: damaged"
 
@@ -118,7 +118,7 @@ def test_many_steps_are_checked_as_one_by_one() -> None:
 def test_a_later_version_is_refused_in_words(tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     log.write_bytes(encode(step()) + encode({"v": 2, "t": 1.0, "kind": "train_step"}))
-    for read in (lambda: EventReader(log).read(), lambda: last_events(log)):
+    for read in (lambda: EventReader(log).read(), lambda: list(events_from_end(log))):
         with pytest.raises(UserError, match=r"later version of Synergy \(events of version 2"):
             read()
 

@@ -216,6 +216,33 @@ def test_one_loss_each_has_a_sign_but_decides_nothing() -> None:
     assert board_of(*seeds((1, 0.9, 0.85)))["learned"].verdict == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("errors", "first", "verdict"),
+    [
+        ((0.02, 0.03), 0.9, "supported"),
+        ((0.9, 0.3), 0.9, "undecided"),
+        ((0.02, 0.03), 0.2, "undecided"),  # the untrained networks differ by more
+    ],
+)
+def test_held_out_sequences_give_one_loss_each_an_interval(
+    errors: tuple[float, float], first: float, verdict: str
+) -> None:
+    def run(name: str, heads: int, losses: tuple[float, float], error: float) -> list[Any]:
+        fields = {"eval_sequences": 1024, "accuracy": 0.5}
+        before, after = (
+            measured(name, heads, loss=loss, loss_error=size, **fields)
+            for loss, size in zip(losses, (0.001, error), strict=True)
+        )
+        return [*before, {**after[1], "step": 10}]
+
+    board = board_of(run("one", 1, (0.9, 0.9), errors[0]), run("many", 8, (first, 0.3), errors[1]))
+    line = board["learned"]
+    half = 1.96 * math.hypot(errors[0] / 0.9, errors[1] / 0.3)
+    assert line.interval == pytest.approx((3 * math.exp(-half), 3 * math.exp(half)))
+    assert line.verdict == verdict
+    assert "95 % over 1,024 sequences" in line.values
+
+
 def test_what_cannot_be_compared_is_said_to_be_none() -> None:
     loaded = measured("loaded", 4, spread=0.1)
     loaded[0] |= {"kind_of_run": "loaded"}
@@ -248,6 +275,25 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
     assert board["diversity-clarity"].values == "φ .1 → .3"
     assert board["diversity-synergy"].ratio == pytest.approx(2)
     assert board["diversity-synergy"].verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("before", "null", "verdict"), [(1.5, "1.5×", "supported"), (3.0, "3×", "undecided")]
+)
+def test_the_gain_along_diversity_stands_beside_the_untrained_networks(
+    before: float, null: str, verdict: str
+) -> None:
+    def run(name: str, diversity: float, first: float, last: float) -> list[dict[str, Any]]:
+        events = measured(name, 8, amplification=first, spread=0.05)
+        events[0] |= {"seed": 1, "interventions": {"head_diversity": diversity}}
+        after = measured(name, 8, amplification=last, spread=0.05)[1]
+        return [*events, {**after, "step": 10}]
+
+    board = board_of(run("alike", 0.0, 1.0, 1.0), run("apart", 1.0, before, 2.0))
+    line = board["diversity-synergy"]
+    assert line.ratio == pytest.approx(2)
+    assert line.against == f"untrained: {null}"
+    assert line.verdict == verdict
 
 
 def test_another_convention_that_says_the_opposite_is_in_a_line() -> None:

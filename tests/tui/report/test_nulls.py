@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from synergy_tui.report.evidence import gather
 from synergy_tui.report.nulls import SWAPS, Place, with_nulls
 from synergy_tui.report.statistics.observations import Numbers, Observation
 from tests.tui.conftest import make, run_here
+from tests.tui.recorded_sweeps import numbers, record
 
 SEEDS, INPUTS, HEADS, NODES = 4, 6, 3, 7
 
@@ -122,6 +124,90 @@ def test_conditions_and_the_jittered_control_are_taken_of_it() -> None:
         assert one.condition is not None
         assert one.condition.promised == one.condition.kept
         assert one.condition.broken == 0
+
+
+def test_k_heads_stand_beside_all_choices_of_k_of_the_larger_network() -> None:
+    """Against fidelities one by one: three choices of two of three heads."""
+    few = attention(9)[:, :, :2]
+    weights = np.array([0.5, 0.3, 0.2])
+    whole = Kept(Snapshot("whole", attention(0), weights[None]))
+    part = Kept(Snapshot("part", few, np.array([[0.6, 0.4]])))
+    two = {"theory": replace(one_run(0)["theory"], heads=2, run="heads-2")}
+    found = with_nulls([(whole, one_run(0)), (part, two)])
+    assert found[0]["theory"].further == ()
+    (further,) = found[1]["theory"].further
+    assert (further.name, further.required) == ("2 of the 3 heads of a larger network", False)
+    expected = []
+    for b in range(INPUTS):
+        trained = math.log(fidelity_of(few[b, 0], [0.6, 0.4]))
+        for pair in ([0, 1], [0, 2], [1, 2]):
+            share = weights[pair] / weights[pair].sum()
+            expected.append(trained - math.log(fidelity_of(attention(0)[b, 0][pair], share)))
+    assert further.clear == pytest.approx(np.mean(expected), abs=1e-9)
+
+
+def test_k_heads_are_compared_within_a_seed_and_on_its_inputs() -> None:
+    weights = np.full((1, HEADS), 1 / HEADS)
+    tokens = np.arange(INPUTS * NODES).reshape(INPUTS, NODES)
+    two = {"theory": replace(one_run(0)["theory"], heads=2, run="heads-2")}
+    for block, inputs, count in (
+        ("seed 0", tokens, 1),
+        ("seed 0", tokens + 1, 0),
+        ("b", tokens, 0),
+    ):
+        few = Snapshot("part", attention(9)[:, :, :2], weights[:, :2], inputs)
+        whole = Snapshot("whole", attention(0), weights, tokens)
+        other = {"theory": replace(two["theory"], block=block)}
+        found = with_nulls([(Kept(whole), one_run(0)), (Kept(few), other)])
+        assert len(found[1]["theory"].further) == count
+
+
+def test_nulls_of_events_are_taken_beside_the_untrained_network(tmp_path: Path) -> None:
+    evidence = gather([str(record(tmp_path).path)])
+    (row,) = [
+        row for row in evidence.rows if (row.group, row.run) == ("sort", "heads-8") and
+        row.observations["theory"].block == "seed 3"
+    ]  # fmt: skip
+    gain = numbers("sort", 3, 8)["fidelity_amplification"]
+    nulls = {each.name: each for each in row.observations["theory"].further}
+    assert nulls["shuffled inputs"].clear == pytest.approx(math.log(gain / 1.05))
+    assert nulls["the untrained network"].clear == pytest.approx(math.log(gain / 1.1))
+    assert all(each.soon == 0.0 for each in nulls.values())
+
+
+REDRAWN = """
+title = "Heads redrawn"
+[[runs]]
+name = "redrawn"
+heads = 4
+graph = { topology = "funsearch", nodes = 12 }
+[sweep]
+seeds = 3
+topologies = ["funsearch"]
+diversity = [0.0, 0.5, 1.0]
+compare = "diversity"
+"""
+
+
+def test_designed_heads_along_what_is_redrawn(tmp_path: Path) -> None:
+    """Against graphs drawn again and measured one by one."""
+    sweep = make(REDRAWN, tmp_path)
+    assert run_here(sweep) == 0
+    found = {each.claim: each for each in findings_of(gather([str(sweep.path)]))}
+    rises = {"diversity-clarity": [], "diversity-synergy": []}
+    for seed in range(3):
+        clear, gain = [], []
+        for share in (0.0, 0.5, 1.0):
+            system = engine.topology("funsearch", 12, heads=4, seed=seed, diversity=share)
+            alone = [engine.fidelity(system.head(head)).minimax for head in range(4)]
+            clear.append(math.log(engine.fidelity(system).minimax))
+            gain.append(clear[-1] - math.log(max(alone)))
+        # The least-squares line over three equally spaced values is the line of the ends.
+        rises["diversity-clarity"].append(clear[-1] - clear[0])
+        rises["diversity-synergy"].append(gain[-1] - gain[0])
+    for claim, logs in rises.items():
+        assert found[claim].ratio == pytest.approx(math.exp(np.mean(logs)), rel=1e-6)
+        assert found[claim].null == pytest.approx(1.0, abs=1e-7)
 
 
 UNTRAINED = """

@@ -118,6 +118,7 @@ def test_verdicts_of_every_kind_stand_in_the_same_list(document: Document, writt
         "synergy-clarity",
         "synergy-speed",
         "condition",
+        "identical-heads",
         "bounds",
     }
 

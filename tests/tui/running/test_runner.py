@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -368,3 +370,19 @@ def test_the_log_has_every_key_that_the_trainer_gives(kind: str, added: set[str]
 
     logged = {each.name for each in fields(getattr(kinds, kind))}
     assert logged - {each.name for each in fields(getattr(events, kind))} == added
+
+
+def test_equal_runs_have_equal_files(tmp_path: Path) -> None:
+    """In processes of their own: what is in no order differs from one to the next."""
+    made = []
+    for name in ("a", "b"):
+        experiment = make(tmp_path / name, {**TINY, "analysis": {"keep": "all"}})
+        done = subprocess.run(
+            [sys.executable, "-m", "synergy_tui.running.worker", str(experiment.path),
+             "--device=cpu", "--threads=1"], check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        files = [*experiment.path.glob("attention/*"), *experiment.path.glob("checkpoints/*")]
+        made.append({path.name: path.read_bytes() for path in files})
+    assert len(made[0]) >= 8
+    assert made[0] == made[1]

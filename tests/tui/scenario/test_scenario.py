@@ -436,13 +436,20 @@ def test_programs_get_the_same_errors() -> None:
         parse_scenario({"runs": [{"name": "a", "heads": 0}]}, name="x", origin="sweep point 3")
 
 
-def test_bundled_scenarios_are_valid_and_found_by_name() -> None:
+def test_bundled_scenarios_are_valid_and_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert {"diverse_heads", "example2", "identical_heads"} <= set(bundled())
     for name, path in bundled().items():
         assert load_scenario(path).name == name
     assert find_scenario("example2") == bundled()["example2"]
     with pytest.raises(UserError, match="did you mean 'example2'"):
         find_scenario("exmaple2")
+    monkeypatch.chdir(tmp_path)
+    for elsewhere in ("scenarios/example2.toml", "example2.toml", "/nowhere/example2.toml"):
+        with pytest.raises(UserError, match="no such file") as refused:
+            find_scenario(elsewhere)
+        assert "example2 comes with Synergy" in (refused.value.hint or "")
 
 
 POSITIONED = """\

@@ -18,7 +18,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -49,11 +49,15 @@ def over_ranges(work: Callable[[int, int], object], count: int, threaded: bool =
         return
     pieces = min(count, PIECES * threads)
     edges = [count * piece // pieces for piece in range(pieces + 1)]
-    ranges = iter(list(pairwise(edges)))  # the interpreter's lock makes next() of it atomic
+    ranges = list(pairwise(edges))[::-1]
     errors: list[BaseException] = []
 
     def take() -> None:
-        for first, last in ranges:
+        while ranges:
+            try:
+                first, last = ranges.pop()  # atomic, also without the interpreter's lock
+            except IndexError:  # another thread has taken the last one
+                return
             work(first, last)
 
     def take_too(_: int | None = None) -> None:
@@ -92,7 +96,7 @@ def _beside_python(
     take: Callable[[], None],
     take_too: Callable[[], None],
     threads: int,
-    ranges: Iterator[tuple[int, int]],
+    ranges: list[tuple[int, int]],
 ) -> None:
     """`take` here and `take_too` in helpers; whatever is raised, none of them works afterwards.
 
@@ -104,8 +108,7 @@ def _beside_python(
     gates = [RLock() for _ in range(threads - 1)]
 
     def close() -> None:
-        for _ in ranges:
-            pass
+        ranges.clear()
         for gate in gates:
             gate.acquire()  # for good; may be repeated
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from synergy_tui.app import status
-from synergy_tui.app.dashboard import panels
+from synergy_tui.app.dashboard import panels, tracks
 from synergy_tui.app.dashboard.comparison import summarise
+from synergy_tui.app.dashboard.look import HALF_LIVES, Aim, Lens, Look, Window
+from synergy_tui.app.dashboard.scales import scales
+from synergy_tui.app.widgets.crosshair import read
 from synergy_tui.app.widgets.plot import Bars, Panel, Plot
 from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import ExperimentState
@@ -22,15 +25,15 @@ def state() -> ExperimentState:
     return synthetic.state_of(synthetic.trained(upto=400, layers=2))
 
 
-def look(state: ExperimentState, step: int | None = None, **options: Any) -> panels.Look:
+def look(state: ExperimentState, step: int | None = None, **options: Any) -> Look:
     chosen = options.pop("convention", conventions.available(state)[0])
-    return panels.Look(state.step if step is None else step, step is None, chosen, **options)
+    return Look(state.step if step is None else step, step is None, chosen, **options)
 
 
 def panel(question: int, state: ExperimentState, *names: str, **options: Any) -> Panel:
     seen = look(state, options.pop("step", None), **options)
     runs = [state.runs[name] for name in names]
-    return panels.panel(question, state, runs, seen, panels.scales(state, seen))
+    return panels.panel(question, state, runs, seen, scales(state, seen))
 
 
 def plot(shown: Panel) -> Plot:
@@ -48,7 +51,7 @@ def test_every_question_is_answered_by_a_number_with_its_unit(state: ExperimentS
 
 def test_earlier_probes_are_drawn_faintly(state: ExperimentState) -> None:
     curves = plot(panel(0, state, "multi-head")).curves
-    assert sum(curve.faint for curve in curves) == panels.EARLIER
+    assert sum(curve.faint for curve in curves) == tracks.EARLIER
     assert {curve.label for curve in curves if curve.label} == {
         "step 20", "mean", "median", "worst",
     }  # fmt: skip
@@ -126,7 +129,7 @@ def test_a_fidelity_that_spans_decades_gets_a_logarithmic_axis() -> None:
             event["overall"]["fidelity"]["minimax"] = 1e-7
     measured = synthetic.state_of(events)
     assert plot(panel(1, measured, "multi-head")).y.scale == "log"
-    assert plot(panel(1, measured, "multi-head", logarithmic=False)).y.scale == "linear"
+    assert plot(panel(1, measured, "multi-head", lens=Lens(logarithmic=False))).y.scale == "linear"
 
 
 def test_a_censored_time_is_shown_as_what_it_is() -> None:
@@ -142,7 +145,7 @@ def test_a_censored_time_is_shown_as_what_it_is() -> None:
 
 def test_a_designed_graph_compares_its_heads_and_learns_nothing() -> None:
     designed = synthetic.state_of(synthetic.designed())
-    assert status.rows(designed) == (0, 1)
+    assert status.rows(designed) == (0, 1, 3)
     shown = panel(1, designed, "both")
     assert isinstance(shown.plot, Bars)
     assert [bar.name for bar in shown.plot.bars] == ["head 1", "head 2", "together"]
@@ -179,21 +182,13 @@ def test_bars_of_all_runs_share_their_scale() -> None:
     assert {chart.high for chart in drawn if isinstance(chart, Bars)} == {5 / 12}
 
 
-def test_smoothing_keeps_constants_and_ends() -> None:
-    np.testing.assert_allclose(panels.smooth(np.full(50, 3.0)), 3.0)
-    noisy = np.random.default_rng(0).normal(size=400) + np.linspace(5, 0, 400)
-    smooth = panels.smooth(noisy)
-    assert smooth[0] == noisy[0]
-    assert np.abs(np.diff(smooth[10:-10])).mean() < np.abs(np.diff(noisy[10:-10])).mean() / 4
-
-
 def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> None:
     content = summarise(state, look(state))
     assert "multi-head" in content.line
-    assert content.notes[0].startswith("theory · mean of 2 layers (c, v) · these two networks")
-    assert any("worst start, total variation ≤ ¼ (c changes)" in note for note in content.notes)
+    assert content.notes[0].startswith("theory · mean of 2 layers (m, v) · these two networks")
+    assert any("worst start, total variation ≤ ¼ (m changes)" in note for note in content.notes)
     chosen = summarise(state, look(state, layer=2))
-    assert chosen.notes[0].startswith("theory · layer 2 (c, v)")
+    assert chosen.notes[0].startswith("theory · layer 2 (m, v)")
     assert chosen.board != content.board, "a chosen layer's numbers stand under its name"
     shown = state.runs["multi-head"].probe.layers[1]["mixing"]["hitting_time_mean"]
     assert f"→ {measured(shown)} steps" in chosen.board[0][3].text
@@ -205,3 +200,57 @@ def test_the_summary_names_conventions_and_every_run(state: ExperimentState) -> 
 def test_before_the_first_probe_the_summary_claims_nothing() -> None:
     early = synthetic.state_of(synthetic.trained(upto=0)[:3])
     assert summarise(early, look(early)).line == "nothing has been measured yet"
+
+
+def test_every_run_is_read_at_the_crosshair(state: ExperimentState) -> None:
+    at = Lens(aim=Aim("steps", 207, 2, "single-head"))
+    found = []
+    for question in range(3):
+        crosshair = plot(panel(question, state, "single-head", lens=at)).crosshair
+        found.append(crosshair)
+    assert found[0] is None, "its axis counts something else"
+    assert found[1] is not None
+    assert (found[1].boxed, found[1].others) == (False, [])
+    assert found[2] is not None
+    assert found[2].boxed
+    assert [curve.label for curve in found[2].others] == ["multi-head"]
+    shown = plot(panel(2, state, "single-head", lens=at))
+    assert shown.crosshair is not None
+    readings = {each.name: each.value for each in read(shown.curves, shown.crosshair)}
+    assert readings["raw"] == measured(state.runs["single-head"].loss.at(207))
+    assert set(readings) == {"raw", "EMA", "multi-head"}
+
+
+def test_a_window_narrows_the_axes_of_training(state: ExperimentState) -> None:
+    last = Lens(windows={"steps": Window(100)})
+    shown = plot(panel(2, state, "multi-head", lens=last))
+    assert (shown.x.low, shown.x.high, shown.x.label) == (300, 400, "last 100 steps")
+    losses = state.runs["multi-head"].losses[-101:]
+    assert shown.y.low > 0
+    assert shown.y.high < 2 * max(losses.max(), state.runs["single-head"].losses[-101:].max())
+    earlier = plot(panel(2, state, "multi-head", lens=last, step=200)).x
+    assert (earlier.low, earlier.high) == (100, 200), "it ends at the cursor"
+
+
+def test_arrival_stretched_by_one_slow_run_gets_a_logarithmic_axis() -> None:
+    events = synthetic.trained(upto=20)
+    for event in events:
+        if event["kind"] == "probe" and event["run"] == "single-head":
+            event["overall"] = synthetic.analysis(900, 0.01, 1, "overall")
+    measured_ = synthetic.state_of(events)
+    assert plot(panel(0, measured_, "multi-head")).x.scale == "log1p"
+    linear = Lens(logarithmic=False)
+    assert plot(panel(0, measured_, "multi-head", lens=linear)).x.scale == "linear"
+    both = synthetic.state_of(synthetic.trained(upto=20))
+    assert plot(panel(0, both, "multi-head")).x.scale == "linear"
+
+
+def test_smoothing_is_named_and_the_raw_losses_stand_behind(state: ExperimentState) -> None:
+    shown = panel(2, state, "multi-head")
+    assert shown.detail == "training loss, nats · EMA, half-life 10 steps"
+    raw = [curve for curve in plot(shown).curves if curve.reads == "raw"]
+    assert [curve.faint for curve in raw] == [True]
+    np.testing.assert_array_equal(raw[0].y, state.runs["multi-head"].losses)
+    off = panel(2, state, "multi-head", lens=Lens(smoothing=HALF_LIVES.index(0.0)))
+    assert off.detail.endswith("not smoothed")
+    assert [curve.reads for curve in plot(off).curves] == ["loss"]

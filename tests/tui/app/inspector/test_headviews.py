@@ -79,6 +79,7 @@ def test_figures_scroll_to_the_selected_head_and_drop_columns(
 ) -> None:
     canvas, rows = draw_figures(answers[0], [0, 1, 2, 3], 3, frozenset(), 20, 4)
     assert rows[-1] == 3
+    assert canvas_text(canvas).splitlines()[-1].strip() == "3 more ▴"
     assert canvas_text(canvas).splitlines()[0].split() == ["head", "weight", "carries"]
 
 

@@ -16,6 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 import synergy_tui.app.inspector.screen as inspector_module
+from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.screens.arrange import HEADS, MAP, MAPS, PATHS, WHAT_IF
 from synergy_tui.app.stepper.screen import StepperScreen
@@ -79,7 +80,7 @@ async def test_keys_select_sort_and_choose(four: Experiment) -> None:
         await pressed(pilot, "left", "left", "left")
         last = screen(pilot).snapshot.nodes - 2
         assert screen(pilot).answer.question.source == last
-        await pressed(pilot, "b")
+        await pressed(pilot, "w")
         assert screen(pilot).answer.question.source == screen(pilot).answer.before.weakest
 
 
@@ -99,8 +100,8 @@ async def test_switching_a_head_off_shows_before_and_after(four: Experiment) -> 
         assert screen(pilot).question.off == {0, 1, 2}
         await pressed(pilot, "down", "x")
         assert screen(pilot).question.off == {0, 1, 2}
-        text = await pressed(pilot, "X")
-        assert "without" not in text
+        text = await pressed(pilot, "0")
+        assert "without 1" not in text
         assert screen(pilot).answer.after is None
 
 
@@ -148,7 +149,7 @@ async def test_heads_carry_shares_and_no_weights_exceed_a_bound(four: Experiment
 async def test_edges_are_coloured_by_gradient_on_request(example2: Experiment) -> None:
     async with inspecting(example2, "both") as pilot:
         assert screen(pilot).answer.gradient is None
-        text = await pressed(pilot, "right", "G")
+        text = await pressed(pilot, "right", "C")
         assert "more attention at + makes it clearer" in text
         # The paper's node v at t = 3: what the definition of the gradient gives by hand.
         gradient = screen(pilot).answer.gradient
@@ -156,7 +157,7 @@ async def test_edges_are_coloured_by_gradient_on_request(example2: Experiment) -
         assert gradient[1, 2, 1] == pytest.approx(0.063657, abs=1e-6)
         text = await pressed(pilot, "left")
         assert "no gradient: its best step is a limit" in text  # node u is heard ever better
-        text = await pressed(pilot, "right", "G")
+        text = await pressed(pilot, "right", "C")
         assert "more attention" not in text
         assert "no gradient" not in text
 
@@ -188,7 +189,7 @@ async def test_layers_inputs_and_runs_can_be_changed(tmp_path: Path) -> None:
         text = await pressed(pilot, "i")
         assert "input 1/3" in text
         assert screen(pilot).answer.before.fidelity == one
-        text = await pressed(pilot, "r")
+        text = await pressed(pilot, "n")
         assert "single-head" in text
         assert len(screen(pilot).answer.figures) == 1
 
@@ -201,6 +202,33 @@ async def test_designed_graphs_have_names_and_no_steps(example2: Experiment) -> 
         assert ".417" in text
         assert screen(pilot).answer.before.fidelity == pytest.approx(5 / 12)
         assert "top 3 carry" in text or "top 4 carry" in text or "top 5 carry" in text
+
+
+async def test_nodes_are_called_by_their_names_in_every_panel(example2: Experiment) -> None:
+    async with inspecting(example2, "both", size=(200, 60)) as pilot:
+        text = await pressed(pilot, "right")
+        assert "token v at the sink by step" in text
+        assert "φ of token v" in text
+
+        def drawn(panel: str) -> str:
+            canvas = pilot.app.screen.query_one(f"#{panel}", ShadedPanel)._canvas
+            return "\n".join(canvas.lines())
+
+        paths, one = drawn("paths"), drawn("one-head")
+        assert {"v", "w", "τ"} <= set(paths.replace("●", " ").split()), paths
+        assert "τ ← v" in one
+        rows = list(csv.DictReader(io.StringIO(screen(pilot).as_csv())))
+        assert [row["heads"] for row in rows] == ["1", "2", "all"]
+
+
+async def test_escape_leaves_one_level_at_a_time(four: Experiment) -> None:
+    async with inspecting(four, "heads-8") as pilot:
+        await pressed(pilot, "z")
+        assert screen(pilot).maximised
+        await pressed(pilot, "escape")
+        assert not screen(pilot).maximised
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, DashboardScreen), pilot)
 
 
 def displayed(pilot: Pilot[None]) -> set[int]:
@@ -228,9 +256,9 @@ async def test_tab_brings_up_the_panels_that_share_a_place(four: Experiment) -> 
             assert screen(pilot).recent[0] in displayed(pilot)
             seen |= displayed(pilot)
         assert seen == set(range(6))
-        await pressed(pilot, "m")
+        await pressed(pilot, "z")
         assert displayed(pilot) == {screen(pilot).recent[0]}
-        await pressed(pilot, "m")
+        await pressed(pilot, "z")
         assert len(displayed(pilot)) == 3
         screen(pilot).action_show_panel(PATHS)
         await pressed(pilot, "down")
@@ -272,7 +300,7 @@ async def test_a_missing_attention_file_is_named(four: Experiment) -> None:
     async with inspecting(four, "heads-8") as pilot:
         text = screen_text(pilot.app)
         assert "was not kept" in text
-        await pressed(pilot, "r")
+        await pressed(pilot, "n")
         assert "was not kept" not in screen_text(pilot.app)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,16 +11,19 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import OptionList
 
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
+from synergy_tui.app.screens.entries import experiment_section
 from synergy_tui.app.screens.picker import PickerScreen
 from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.sidebyside.screen import SideBySideScreen
+from synergy_tui.app.widgets.listing import Listing, fitted
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.scenario import library
 from synergy_tui.words import age
 from tests.tui.app import synthetic
-from tests.tui.app.conftest import screen_text, until
+from tests.tui.app.conftest import screen_lines, screen_text, until
 from tests.tui.conftest import DESIGNED
 from tests.tui.recorded_sweeps import record
 
@@ -48,6 +52,16 @@ async def picking(
         yield pilot
 
 
+async def go_to(pilot: Pilot[None], name: str) -> str:
+    """Put the cursor on the experiment or sweep whose directory is called so; what is shown."""
+    listing = pilot.app.screen.query_one(Listing)
+    await until(lambda: any(row.key.endswith(name) for row in listing.rows), pilot)
+    listing.select(next(row.key for row in listing.rows if row.key.endswith(name)))
+    await pilot.pause()
+    await pilot.pause()
+    return screen_text(pilot.app)
+
+
 async def test_scenarios_and_experiments_are_listed_and_described(home: Path) -> None:
     async with picking(home) as pilot:
         text = screen_text(pilot.app)
@@ -74,8 +88,7 @@ async def test_a_broken_scenario_says_what_is_wrong(home: Path) -> None:
 
 async def test_an_experiment_opens_and_the_picker_comes_back(home: Path) -> None:
     async with picking(home) as pilot:
-        listed = pilot.app.screen.query_one(OptionList)
-        listed.highlighted = listed.option_count - 1
+        await go_to(pilot, "2026-11-23-one")
         await pilot.press("enter")
         await until(lambda: isinstance(pilot.app.screen, DashboardScreen), pilot)
         await until(
@@ -126,18 +139,14 @@ async def test_each_experiment_has_its_state_age_and_what_can_be_done(home: Path
                            "verdict": "no clear difference", "reason": ""})  # fmt: skip
         synthetic.write(events, home / name)
     async with picking(home) as pilot:
-        listed = pilot.app.screen.query_one(OptionList)
-        shown = {}
-        for place in range(listed.option_count - 3, listed.option_count):
-            listed.highlighted = place
-            await pilot.pause()
-            text = screen_text(pilot.app)
-            shown[text.partition("2026-11-23-")[2].split()[0]] = text
+        shown = {each: await go_to(pilot, f"2026-11-23-{each}") for each in ("one", "two", "three")}
         assert "enter replays it" in shown["one"]
         assert "an expectation failed; enter replays it" in shown["two"]
         assert "took 1:15" in shown["two"]
-        assert "synergy resume 2026-11-23-three" in shown["three"]
+        assert "R continues from its last checkpoint" in shown["three"]
         assert all("finished" in text and "ago" in text for text in shown.values())
+        row = next(line for line in screen_lines(pilot.app) if "dead" in line and "1, 8" in line)
+        assert re.search(r"diverse_heads +dead +1, 8 +sort +[.\d]+, [.\d]+ +\d+ \w+", row)
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])
@@ -178,11 +187,7 @@ async def test_a_sweep_opens_and_the_picker_comes_back(home: Path, tmp_path: Pat
     async with picking(home) as pilot:
         await until(lambda: "sweep_heads" in screen_text(pilot.app), pilot)
         assert "1 sweep" in screen_text(pilot.app)
-        listed = pilot.app.screen.query_one(OptionList)
-        listed.highlighted = next(
-            at for at in range(listed.option_count)
-            if str(listed.get_option_at_index(at).id).endswith(sweep.id)
-        )  # fmt: skip
+        await go_to(pilot, sweep.id)
         await until(lambda: "10 of 10 points finished" in screen_text(pilot.app), pilot)
         await pilot.press("enter")
         await until(lambda: isinstance(pilot.app.screen, SweepScreen), pilot)
@@ -210,3 +215,164 @@ async def test_a_sweep_starts_only_after_its_estimate_is_confirmed(
         await pilot.press("enter")
         await until(lambda: isinstance(pilot.app.screen, SweepScreen), pilot)
         assert [(path / "plan.json").is_file() for path in launched] == [True]
+
+
+async def test_a_filter_leaves_what_has_every_word(home: Path) -> None:
+    synthetic.write(synthetic.designed(), home / "2026-11-24-example2")
+    async with picking(home) as pilot:
+        await until(lambda: "2 experiments" in screen_text(pilot.app), pilot)
+        await pilot.press("slash", *"sort 8")
+        await until(lambda: "1 of 4" in screen_text(pilot.app), pilot)
+        text = screen_text(pilot.app)
+        assert "diverse_heads" in text
+        assert "example2" not in text
+        assert "multi-head is clearer" in text, "the cursor is on what is left"
+        await pilot.press("enter")
+        await pilot.press("enter")
+        await until(lambda: isinstance(pilot.app.screen, DashboardScreen), pilot)
+        await pilot.press("o")
+        await until(lambda: "example2" in screen_text(pilot.app), pilot)
+        await pilot.press("slash", *"nothing")
+        await until(lambda: "none matches" in screen_text(pilot.app), pilot)
+        await pilot.press("escape")
+        await until(lambda: "example2" in screen_text(pilot.app), pilot)
+        assert isinstance(pilot.app.screen, PickerScreen), "escape undoes one thing"
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (200, ["state", "heads", "task", "loss", "verdict", "age"]),
+        (60, ["state", "heads", "loss", "verdict", "age"]),
+        (54, ["state", "heads", "verdict", "age"]),
+        (48, ["state", "verdict", "age"]),
+        (30, ["state"]),
+    ],
+)
+def test_without_room_the_least_useful_columns_are_left_out(width: int, kept: list[str]) -> None:
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    each = {
+        "id": "x", "kind": "experiment", "scenario": "diverse_heads", "state": "finished",
+        "exit_code": 0, "path": "/x", "started": now, "points": None,
+        "heads": [1, 8], "task": "sort", "loss": [0.5, 0.25], "signs": "✔✘", "verdict": "",
+        "entry": library.Entry(Path("x"), "", "", ()),
+    }  # fmt: skip
+    section = experiment_section({"x": each}, "")
+    assert [section.columns[place].name for place in fitted(section, width - 4)][2:] == kept
+
+
+async def test_removing_names_what_is_lost_and_can_be_refused(home: Path) -> None:
+    folder = home / "2026-11-23-one"
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "multi-head-00000040.safetensors").write_bytes(b"0" * 2048)
+    async with picking(home) as pilot:
+        await go_to(pilot, folder.name)
+        for answer in ("escape", "enter"):
+            await pilot.press("D")
+            await until(lambda: "Remove 2026-11-23-one?" in screen_text(pilot.app), pilot)
+            asked = " ".join(screen_text(pilot.app).replace("│", " ").split())
+            assert re.search(r"lost with it: [\d.]+ KiB on disk, 1 checkpoint", asked)
+            assert folder.exists()
+            await pilot.press(answer)
+            await until(lambda: isinstance(pilot.app.screen, PickerScreen), pilot)
+        await until(lambda: not folder.exists(), pilot)
+        await until(lambda: "none yet" in screen_text(pilot.app), pilot)
+
+
+async def test_what_runs_is_stopped_and_what_stopped_is_continued_once_confirmed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("synergy_tui.running.worker.stop", lambda each: done.append("stop"))
+    monkeypatch.setattr("synergy_tui.running.worker.launch", lambda each: done.append("resume"))
+    monkeypatch.setattr(Experiment, "scenario", lambda self: None)
+    monkeypatch.setattr("synergy_tui.app.screens.changes.STARTING_SECONDS", 0.0)
+    events = synthetic.trained(upto=40, steps=80)
+    synthetic.write(events, home / "2026-11-24-dead")
+    synthetic.write(events, home / "2026-11-25-live")
+    with Experiment(home / "2026-11-25-live").lock():
+        async with picking(home) as pilot:
+            for name, key, question in (("live", "S", "Stop"), ("dead", "R", "Continue")):
+                await go_to(pilot, name)
+                await pilot.press(key)
+                await until(lambda q=question: f"{q} 2026-11-2" in screen_text(pilot.app), pilot)
+                await pilot.press("enter")
+                await until(lambda: isinstance(pilot.app.screen, PickerScreen), pilot)
+            await until(lambda: done == ["stop", "resume"], pilot)
+            for name, key, why in (
+                ("live", "D", "is running"),
+                ("dead", "S", "is not running (it is dead)"),
+                ("one", "R", "is finished"),
+            ):
+                await go_to(pilot, name)
+                await pilot.press(key)
+                await until(
+                    lambda w=why: any(w in each.message for each in pilot.app._notifications), pilot
+                )
+    assert done == ["stop", "resume"]
+
+
+async def test_a_training_that_is_watched_is_never_stopped(home: Path) -> None:
+    events = synthetic.trained(upto=40, steps=80)
+    events[0]["runs"] = [{"name": "mine", "heads": 8, "kind_of_run": "watched"}]
+    synthetic.write(events, home / "2026-11-24-mine")
+    with Experiment(home / "2026-11-24-mine").lock(watched=True):
+        async with picking(home) as pilot:
+            await go_to(pilot, "mine")
+            for key in ("S", "R"):
+                await pilot.press(key)
+                await until(
+                    lambda: any("never stops" in n.message for n in pilot.app._notifications), pilot
+                )
+                pilot.app.clear_notifications()
+                await pilot.pause()
+            await pilot.press("D")
+            await until(
+                lambda: any("end that first" in n.message for n in pilot.app._notifications), pilot
+            )
+            assert isinstance(pilot.app.screen, PickerScreen)
+
+
+async def test_marks_lead_to_a_comparison_and_back(home: Path) -> None:
+    synthetic.write(synthetic.trained(upto=40, steps=40), home / "2026-11-24-two")
+    async with picking(home) as pilot:
+        await go_to(pilot, "two")
+        await pilot.press("c")
+        assert isinstance(pilot.app.screen, PickerScreen), "one alone is not compared"
+        await pilot.press("t")
+        await go_to(pilot, "one")
+        await pilot.press("t")
+        await pilot.pause()
+        rows = [line.strip(" >") for line in screen_lines(pilot.app) if " finished  1, 8" in line]
+        assert [row[0] for row in rows] == ["A", "B"], "the newest stands first"
+        await pilot.press("c")
+        await until(lambda: isinstance(pilot.app.screen, SideBySideScreen), pilot)
+        await until(lambda: "A multi-head" in screen_text(pilot.app), pilot)
+        await pilot.press("escape")
+        await until(lambda: isinstance(pilot.app.screen, PickerScreen), pilot)
+
+
+async def test_what_runs_is_brought_up_to_date(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synergy_tui.app.screens.picker.LOOK_SECONDS", 0.05)
+    folder = home / "2026-11-24-live"
+    synthetic.write(synthetic.trained(upto=40, steps=80), folder)
+    experiment = Experiment(folder)
+    with experiment.lock():
+        async with picking(home, size=(120, 30)) as pilot:
+            await until(lambda: "running" in screen_text(pilot.app), pilot)
+            step = {"v": 1, "t": 9.0, "kind": "train_step", "step": 41, "loss": 0.125}
+            synthetic.write(
+                [{**step, "run": name} for name in ("single-head", "multi-head")], folder
+            )
+            await until(lambda: ".125, .125" in screen_text(pilot.app), pilot)
+
+
+async def test_hundreds_of_experiments_are_read_behind_a_list_that_answers(home: Path) -> None:
+    for place in range(120):
+        synthetic.write(synthetic.designed(), home / f"2026-10-{place % 28 + 1:02}-{place:06}")
+    async with picking(home) as pilot:
+        await until(lambda: "121 experiments" in screen_text(pilot.app), pilot)
+        await pilot.press("G")
+        await pilot.pause()
+        assert "2026-10-01-000000" in screen_text(pilot.app), "the oldest is the last"
+        assert "EXPERIMENTS" in screen_text(pilot.app), "its heading stays in sight"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from textual.pilot import Pilot
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.sidebyside.screen import SideBySideScreen
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.app.conftest import screen_lines, screen_text, until
 from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, record
+
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 
 
 @asynccontextmanager
@@ -104,7 +108,7 @@ async def test_every_size_shows_groups_points_and_verdicts(
         await pilot.press("m", "m")
         await sees(pilot, "clearer", "heads-8")
         wide = size[0] >= 118
-        assert ("undecided" in screen_text(pilot.app)) is wide
+        assert ("supported for sort" in screen_text(pilot.app)) is wide
         await pilot.press("tab")
         await sees(pilot, "sort-s0")
         await pilot.press("tab")
@@ -127,4 +131,60 @@ async def test_stopping_what_is_not_run_says_so(designed_sweep: Sweep) -> None:
     async with app.run_test(size=(100, 24)) as pilot:
         await until(lambda: "4/4 points" in screen_text(app), pilot)
         await pilot.press("S")
-        await until(lambda: any("not being run" in n.message for n in app._notifications), pilot)
+        await until(
+            lambda: any("is not running (it is finished)" in n.message for n in app._notifications),
+            pilot,
+        )
+
+
+async def test_a_filter_leaves_groups_and_points_that_match(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("slash", *"copy heads-2")
+        await sees(pilot, "1 of 8")
+        assert "heads-4" not in screen_text(pilot.app)
+        await pilot.press("enter", "tab")
+        await sees(pilot, "5 of 10", "copy-s0")
+        assert "sort-s0" not in screen_text(pilot.app)
+        await pilot.press("escape")
+        await sees(pilot, "copy-s0", "sort-s0")
+
+
+async def test_two_points_are_marked_and_compared(tmp_path: Path) -> None:
+    async with looking(record(tmp_path)) as pilot:
+        await pilot.press("t")
+        await until(lambda: bool(pilot.app._notifications), pilot)
+        assert not pilot.app.marks, "groups are not marked"
+        await pilot.press("tab", "t", "down", "c")
+        await until(lambda: isinstance(pilot.app.screen, SideBySideScreen), pilot)
+        await sees(pilot, "no verdict: other seed", "A heads-8", "B heads-8")
+        await pilot.press("escape")
+        await sees(pilot, "sort-s0")
+
+
+SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}")
+@pytest.mark.parametrize("what", ["running", "finished", "failed", "verdicts"])
+async def test_the_screen_looks_as_it_did(size: tuple[int, int], what: str, tmp_path: Path) -> None:
+    """Compare with the stored picture; SYNERGY_SNAPSHOTS=write stores what is drawn now.
+
+    Clarity of a sweep that runs, and of one that is finished; its verdicts; a point that failed.
+    """
+    sweep = record(tmp_path, finished=what in ("finished", "verdicts"))
+    with sweep.lock() if what in ("running", "failed") else nullcontext():
+        async with looking(sweep, size) as pilot:
+            await pilot.press("m", "m")
+            await sees(pilot, "clearer", "×" if size[0] >= 118 else "heads-4")
+            if what == "failed":
+                await pilot.press("f", "f")
+                await sees(pilot, "only failed", FAILED)
+            if what == "verdicts":
+                await pilot.press(*["shift+tab"] * (size[0] < 118))
+                await sees(pilot, "Verdicts, 10 of 10")
+            await pilot.pause()
+            drawn = "\n".join(line.rstrip() for line in screen_lines(pilot.app)) + "\n"
+    path = SNAPSHOTS / f"sweep-{what}-{size[0]}x{size[1]}.txt"
+    if os.environ.get("SYNERGY_SNAPSHOTS") == "write":
+        path.write_text(drawn, encoding="utf-8")
+    assert drawn == path.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,37 @@ def test_arcs_that_carry_signal_are_bold(diffusion: Diffusion) -> None:
     assert bold(0, 1) == [(0, 1)]
     assert bold(0, 2) == [(0, 1), (1, 2)]
     assert bold(1, 2) == [(0, 2), (2, 3)]
+
+
+def test_of_one_head_the_optimal_weight_is_known_and_of_too_many_it_is_not_searched(
+    diffusion: Diffusion,
+) -> None:
+    one = replace(
+        diffusion, weights=np.ones(1), alone=diffusion.alone[:1], heads=diffusion.heads[:1]
+    )
+    assert canvas_text(draw_weights(one, 3, 0, None, 60, 6)).splitlines()[1].split()[1:4] == [
+        "1", "1", "1",
+    ]  # fmt: skip
+    assert "…" in canvas_text(draw_weights(diffusion, 3, 0, None, 60, 6))
+    unknown = np.full(2, np.nan)
+    assert canvas_text(draw_weights(diffusion, 3, 0, unknown, 60, 6)).count(" – ") == 2
+
+
+def test_heads_out_of_sight_are_counted(diffusion: Diffusion) -> None:
+    many = replace(
+        diffusion,
+        weights=np.full(8, 1 / 8),
+        alone=diffusion.alone[:1] * 8,
+        heads=np.repeat(diffusion.heads[:1], 8, axis=0),
+        bests=[*diffusion.bests[:1] * 8, diffusion.bests[-1]],
+    )
+    for selected, hint in ((0, "5 more ▾"), (4, "3 more ▴  2 more ▾"), (7, "5 more ▴")):
+        lines = canvas_text(draw_weights(many, 3, selected, None, 60, 6)).splitlines()
+        assert lines[-1].strip() == hint
+        assert len([line for line in lines if line.split()[:1] != ["Σ"]]) == 5
+    text = canvas_text(draw_weights(many, 3, 4, None, 60, 6, ascii_only=True))
+    assert "3 more ^  2 more v" in text
+    assert "more" not in canvas_text(draw_weights(many, 3, 4, None, 60, 10))
 
 
 def test_the_table_of_weights_shows_each_head_and_the_mixture(diffusion: Diffusion) -> None:

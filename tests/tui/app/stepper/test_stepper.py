@@ -52,26 +52,26 @@ async def test_single_heads_stand_beside_the_mixture(example2: Experiment) -> No
 
 async def test_the_signal_spreads_step_by_step_from_any_node(example2: Experiment) -> None:
     async with stepping_through(example2) as pilot:
-        text = await pressed(pilot, "right", "right", "right")
+        text = await pressed(pilot, "]", "]", "]")
         assert screen(pilot).t == 3
         assert " t = 3 " in text
         row = next(line for line in text.splitlines() if "▸" in line)
         assert row.split("▸")[1].split()[1:5] == ["1", ".88", ".5", ".12"]
-        await pressed(pilot, "left")
+        await pressed(pilot, "[")
         assert screen(pilot).t == 2
-        await pressed(pilot, "home", "left")
+        await pressed(pilot, "home", "[")
         assert screen(pilot).t == 0
         await pressed(pilot, "b")
         assert screen(pilot).t == screen(pilot).diffusion.best(None).step
         screen(pilot).action_move(1000)
         assert screen(pilot).t == screen(pilot).diffusion.steps
-        text = await pressed(pilot, "s", "s")
+        text = await pressed(pilot, "right", "right")
         assert "signal w → τ" in text
         assert screen(pilot).diffusion.source == 2
         assert screen(pilot).diffusion.best(None).value == pytest.approx(5 / 12)
-        text = await pressed(pilot, "s")
+        text = await pressed(pilot, "right")
         assert "signal u → τ" in text
-        await pressed(pilot, "S")
+        await pressed(pilot, "left")
         assert screen(pilot).diffusion.source == 2
 
 
@@ -83,12 +83,12 @@ async def test_fidelity_responds_to_weights(example2: Experiment) -> None:
         assert "φ_min .4233" in text
         assert "your weights" in text
         assert screen(pilot).response is response
-        text = await pressed(pilot, "o")
+        text = await pressed(pilot, "B")
         assert screen(pilot).diffusion.fidelity.minimax == pytest.approx(0.4298, abs=1e-4)
         await pressed(pilot, "down", "plus")
         assert screen(pilot).selected == 1
         assert screen(pilot).diffusion.weights[1] > 0.421
-        text = await pressed(pilot, "r")
+        text = await pressed(pilot, "0")
         assert "φ_min .4167" in text
         assert "your weights" not in text
         screen(pilot).action_weigh(-60)
@@ -109,7 +109,7 @@ async def test_playing_stops_at_the_end(example2: Experiment) -> None:
         await pressed(pilot, "space")
         assert screen(pilot).playing
         assert screen(pilot).t <= 1
-        await pressed(pilot, "right")
+        await pressed(pilot, "]")
         assert not screen(pilot).playing
 
 
@@ -118,7 +118,7 @@ async def test_runs_can_be_changed(example2: Experiment) -> None:
         text = await pressed(pilot, "n")
         assert screen(pilot).run_name == "head-1"
         assert "one head" in text
-        await pressed(pilot, "plus", "o")
+        await pressed(pilot, "plus", "B")
         assert screen(pilot).diffusion.weights.tolist() == [1.0]
 
 
@@ -164,7 +164,7 @@ async def test_a_missing_file_is_named(example2: Experiment) -> None:
     (example2.path / "attention/both-designed.safetensors").unlink()
     async with stepping_through(example2) as pilot:
         assert "was not kept" in screen_text(pilot.app)
-        await pressed(pilot, "plus", "right", "b", "o", "e")
+        await pressed(pilot, "plus", "]", "b", "B", "e")
 
 
 async def test_weights_respond_while_the_search_goes_on(
@@ -194,7 +194,7 @@ async def test_weights_respond_while_the_search_goes_on(
 
 async def test_exports_and_the_way_to_the_inspector(example2: Experiment) -> None:
     async with stepping_through(example2) as pilot:
-        await pressed(pilot, "right", "e")
+        await pressed(pilot, "]", "e")
         names = sorted(path.name for path in (example2.path / "exports").iterdir())
         assert [Path(name).suffix for name in names] == [".csv", ".svg"]
         await pilot.press("enter")

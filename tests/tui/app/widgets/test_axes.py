@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from synergy_tui.app.widgets.axes import Axis, covering
+from synergy_tui.app.widgets.axes import Axis, covering, hugging
+from synergy_tui.app.widgets.plot import Crosshair, Curve, Marker, Plot, text
 from synergy_tui.words import compact
 
 
@@ -85,3 +86,56 @@ def test_an_axis_holds_every_finite_value(values: list[float]) -> None:
     for value in finite:
         slack = 1e-6 * (axis.high - axis.low) + 1e-12
         assert axis.low - slack <= value <= axis.high + slack
+
+
+@given(st.floats(0, 1), st.sampled_from(["linear", "log", "log1p"]))
+def test_a_place_on_the_axis_is_found_again(share: float, scale: str) -> None:
+    axis = Axis(0.5, 300, scale)  # type: ignore[arg-type]
+    assert float(axis.place(axis.at(share))) == pytest.approx(share, abs=1e-9)
+
+
+def test_curves_that_hug_a_linear_axis_get_a_logarithmic_one() -> None:
+    falling = 4 * np.exp(-np.arange(400) / 40)
+    assert hugging([falling + 0.15, falling + 0.058]), "both would lie in the lowest dots"
+    assert not hugging([np.linspace(4, 1, 400)])
+    assert hugging([np.full(9, 0.0004), np.full(9, 0.0066)]), "one run beside a larger one"
+    assert not hugging([np.full(9, 0.002), np.full(9, 0.0066)]), "less than five times apart"
+    assert not hugging([np.concatenate([falling, [0.0]])]), "zero has no place on it"
+    assert not hugging([])
+    assert not hugging([np.array([np.nan, np.inf, 1e305])])
+
+
+def test_a_logarithmic_axis_has_round_ends_close_to_its_data() -> None:
+    axis = covering([0.058, 3.2], scale="log")
+    assert (axis.low, axis.high) == (pytest.approx(0.05), pytest.approx(5))
+    assert [label for _, label in axis.ticks(4)] == [".05", ".1", "1", "5"]
+    assert len(axis.ticks(2)) == 2
+
+
+@given(
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=8),
+    st.sampled_from(["linear", "log"]),
+    st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=2),
+)
+def test_losses_of_any_size_are_drawn(values: list[float], scale: str, floors: list[float]) -> None:
+    losses = np.array(values)
+    axis = covering(values, scale=scale, include=floors)  # type: ignore[arg-type]
+    curve = Curve(np.arange(len(losses)), losses, label="loss", faint=len(values) % 2 == 0)
+    markers = [Marker("y", floor, "floor", "axis") for floor in floors]
+    aim = Crosshair(len(losses) // 2, "step")
+    hugging([losses])
+    plot = Plot(Axis(0, len(losses)), axis, [curve], markers, crosshair=aim)
+    for size in ((40, 9), (20, 4)):
+        assert len(text(plot, *size)) == size[1]
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([Axis(0, 7), Axis(0.5, 300, "log"), Axis(0, 300, "log1p"), Axis(1, 1)]),
+)
+def test_one_value_is_placed_as_many_are(value: float, axis: Axis) -> None:
+    many, one = float(axis.place([value])[0]), axis.spot(value)
+    if math.isnan(many):
+        assert math.isnan(one)
+    else:
+        assert one == pytest.approx(min(max(many, -1e6), 1e6))

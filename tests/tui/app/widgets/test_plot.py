@@ -15,6 +15,7 @@ from synergy_tui.app.widgets.plot import (
     Marker,
     Panel,
     Plot,
+    body_of,
     draw,
     draw_bars,
     draw_panel,
@@ -160,3 +161,56 @@ def test_bars_are_proportional_and_say_their_numbers() -> None:
 def test_bars_without_room_are_counted() -> None:
     bars = Bars([Bar(f"head {place}", 0.5, ".5") for place in range(9)], 1.0)
     assert draw_bars(bars, 30, 4).lines()[-1].strip() == "and 6 more"
+
+
+def test_names_lie_on_no_other_curve() -> None:
+    noise = np.random.default_rng(3)
+    placed = 0
+    for count in (2, 3, 5, 8):
+        for width, height in ((40, 8), (60, 12), (100, 20)):
+            x = np.arange(80.0)
+            rates = noise.uniform(4, 60, count)
+            curves = [
+                Curve(x, 1 - np.exp(-x / rate), f"run-{place + 1}", label=f"name{place}")
+                for place, rate in enumerate(rates)
+            ]
+            plot = Plot(Axis(0, 79), Axis(0, 1), curves, [Marker("y", 0.75, "level", "axis")])
+            lines = text(plot, width, height)
+            _, rows = body_of(plot, width, height)
+            for curve in [*curves, None]:
+                name = "level" if curve is None else curve.label
+                for row, line in enumerate(lines[:rows]):
+                    at = line.find(name)
+                    if at < 0:
+                        continue
+                    placed += 1
+                    others = [each for each in curves if each is not curve]
+                    unnamed = [replace(each, label="") for each in others]
+                    bare = text(replace(plot, curves=unnamed, markers=[]), width, height)
+                    under = bare[row][at : at + len(name)]
+                    assert not under.strip(), f"{name} lies on a curve: {under!r}"
+    assert placed > 30
+
+
+def test_a_short_chart_has_two_numbers_on_each_axis() -> None:
+    for high in (99, 152, 600, 12345):
+        plot = replace(RISE, x=Axis(0, high, label="diffusion steps", short="steps"))
+        for width in range(26, 60):
+            below = text(plot, width, 4)[-1]
+            assert len(re.findall(r"[\d.]+k?", below)) >= 2, below
+
+
+def test_a_logarithmic_axis_is_named() -> None:
+    axis = Axis(0.05, 5, "log")
+    plot = replace(RISE, y=axis, x=Axis(0, 64, "log1p", label="diffusion steps", short="steps"))
+    drawn = text(plot, 60, 8)
+    assert drawn[-1].startswith("log└")
+    assert drawn[-1].endswith("diffusion steps, log")
+    assert any(line.startswith("log") for line in text(replace(plot, shares_x=True), 60, 3))
+    assert "log" not in "".join(text(RISE, 60, 8))
+
+
+def test_what_has_no_place_on_a_logarithmic_axis_is_pointed_to() -> None:
+    plot = replace(RISE, y=Axis(0.05, 5, "log"), markers=[Marker("y", 0.0, "floor 0", "axis")])
+    assert "floor 0 ↓" in "".join(text(plot, 60, 8))
+    assert "floor 0 v" in "".join(text(plot, 60, 8, ascii_only=True))

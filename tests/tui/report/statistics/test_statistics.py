@@ -12,6 +12,7 @@ from scipy import stats
 from synergy_tui.report.statistics.decide import (
     Verdict,
     decide,
+    equivalence,
     holm,
     power,
     sample,
@@ -133,7 +134,9 @@ def test_what_has_no_spread_and_what_is_infinite_is_tested_by_sign() -> None:
         # Inside the bounds is no effect of interest, whatever a test against 0 says.
         ([0.010, 0.011, 0.012, 0.011], 1e-6, Verdict.NO_EFFECT),
         ([0.5, 0.5, 0.5], 0.25, Verdict.UNDECIDED),
-        ([0.0, 0.0, 0.0], 1.0, Verdict.NO_EFFECT),
+        # What is always the same is tested by its signs: five seeds cannot agree by chance.
+        ([0.0, 0.0, 0.0], 1.0, Verdict.UNDECIDED),
+        ([0.0] * 6, 1.0, Verdict.NO_EFFECT),
         ([0.1], 1.0, Verdict.UNDECIDED),
         ([math.inf] * 8, 0.01, Verdict.SUPPORTED),
         ([-1.0, 1.0, 2.0], 0.6, Verdict.UNDECIDED),
@@ -142,12 +145,33 @@ def test_what_has_no_spread_and_what_is_infinite_is_tested_by_sign() -> None:
 def test_every_sample_has_exactly_one_verdict(
     values: list[float], adjusted: float, verdict: Verdict
 ) -> None:
-    assert decide(sample(values), adjusted, BOUND) is verdict
+    found = sample(values)
+    assert decide(found, adjusted, equivalence(found, BOUND), BOUND) is verdict
+
+
+def test_an_interval_within_the_bounds_is_never_an_effect() -> None:
+    """Not even where the correction leaves its equivalence open and its difference from 0 not."""
+    within = sample([0.10, 0.11, 0.12, 0.11])
+    assert -BOUND < within.interval[0] < within.interval[1] < BOUND
+    assert decide(within, 1e-6, 0.9, BOUND) is Verdict.UNDECIDED
+
+
+def test_equivalence_is_the_larger_of_two_one_sided_tests() -> None:
+    values = np.random.default_rng(0).normal(0.05, 0.2, 9)
+    below = stats.ttest_1samp(values, BOUND, alternative="less").pvalue
+    above = stats.ttest_1samp(values, -BOUND, alternative="greater").pvalue
+    assert equivalence(sample(values), BOUND) == pytest.approx(max(below, above))
+    assert equivalence(sample(values + 1.0), BOUND) == 1.0
+    assert equivalence(sample([0.1] * 6), BOUND) == 0.5**6
+    assert equivalence(sample([math.inf, 1.0, 2.0]), BOUND) == 1.0
+    assert equivalence(sample([0.0]), BOUND) == 1.0
 
 
 def verdicts(draws: np.ndarray) -> dict[Verdict, float]:
     """How often each verdict falls on rows of seeds, alone in their family."""
-    found = [decide(one := sample(row), one.p_value, BOUND) for row in draws]
+    found = [
+        decide(one := sample(row), one.p_value, equivalence(one, BOUND), BOUND) for row in draws
+    ]
     return {verdict: np.mean([each is verdict for each in found]) for verdict in Verdict}
 
 
@@ -172,7 +196,7 @@ def test_errors_of_each_verdict_are_what_the_report_states(
     # Without an effect, a wide spread: nothing is nearly equivalent, and 5 % are false.
     none = verdicts(rows(0.0, 2.0))
     assert none[Verdict.SUPPORTED] + none[Verdict.CONTRADICTED] <= 0.07 + noise / 2
-    # At the edge of what is of interest, "no effect" is false: 2.5 % for either end.
+    # At the edge of what is of interest, "no effect" is false: 2.5 % at most.
     edge = verdicts(rows(BOUND, 0.1))
     assert edge[Verdict.NO_EFFECT] <= (0.025 if shape != "skewed" else 0.06) + noise
     if shape == "normal":

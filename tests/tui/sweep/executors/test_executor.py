@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import load_scenario
-from synergy_tui.sweep.executors.executor import choose
-from tests.tui.sweep.test_plan import BASE
+from synergy_tui.scenario.sweep import SweepTable
+from synergy_tui.sweep.estimate import PROCESS_BYTES, cost, estimate
+from synergy_tui.sweep.executors import pool
+from synergy_tui.sweep.executors.executor import LARGEST_STACK, Backend, Task, choose
+from synergy_tui.sweep.executors.pool import PoolExecutor
+from synergy_tui.sweep.executors.ray import RayExecutor
+from synergy_tui.sweep.start import announce
+from tests.tui.sweep.test_plan import BASE, points_of
 
 
 def test_the_command_line_comes_before_the_table(tmp_path: Path) -> None:
@@ -23,3 +32,114 @@ def test_the_command_line_comes_before_the_table(tmp_path: Path) -> None:
     assert choose(scenario, [], ray="local").ray == "local"
     with pytest.raises(UserError, match="--ray needs the executor ray"):
         choose(scenario, [], executor="pool", ray="local")
+
+
+@pytest.fixture
+def four_gpus(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A machine with four cards of 80 GB."""
+    card = SimpleNamespace(total_memory=80 * 10**9)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return card
+
+
+def test_each_gpu_gets_a_process_and_as_many_points_as_it_holds(
+    four_gpus: SimpleNamespace, tmp_path: Path
+) -> None:
+    points = points_of("[sweep]\nheads = [1, 2]\nseeds = 50", tmp_path)
+    scenarios = [point.scenario for point in points]
+    scenario = scenarios[0]
+    runs = len(scenario.runs)
+    for device in ("auto", "cuda"):
+        chosen = choose(scenario, scenarios, device=device)
+        assert (chosen.workers, chosen.devices) == (4, 4)
+        assert chosen.together == LARGEST_STACK // runs
+    one = choose(scenario, scenarios, device="cuda:2")
+    assert (one.workers, one.devices, one.device) == (1, 0, "cuda:2")
+    assert choose(scenario, scenarios, device="cpu").devices == 0
+    # Memory for three points, of which 70 % is used: two.
+    four_gpus.total_memory = 3 * (cost(scenario).memory - PROCESS_BYTES)
+    assert choose(scenario, scenarios, device="cuda").together == 2
+    four_gpus.total_memory = 1
+    assert choose(scenario, scenarios, device="cuda").together == 1
+
+
+@pytest.mark.parametrize(
+    ("visible", "processes", "expected"),
+    [
+        (None, 1, ["0", "1", "2", "3", "0"]),
+        ("5, GPU-a,MIG-b,7", 1, ["5", "GPU-a", "MIG-b", "7", "5"]),
+        (None, 2, ["0,1", "2,3", "0,1", "2,3", "0,1"]),
+    ],
+)
+def test_each_worker_of_a_pool_sees_its_own_gpu(
+    visible: str | None,
+    processes: int,
+    expected: list[str],
+    four_gpus: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Any] = []
+
+    class Process:
+        """One that never answers."""
+
+        def __init__(self, command: list[str], **options: Any) -> None:
+            started.append(options["env"].get("CUDA_VISIBLE_DEVICES"))
+            self.stdin = (tmp_path / "input").open("wb")
+            self.stdout = SimpleNamespace(fileno=lambda: 0, close=lambda: None, closed=False)
+
+        def wait(self, *_: float) -> int:
+            return -9
+
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(pool.subprocess, "Popen", Process)
+    selector = SimpleNamespace(register=lambda *_: None, unregister=lambda *_: None)
+    monkeypatch.setattr(pool.selectors, "DefaultSelector", lambda: selector)
+    executor = PoolExecutor(Backend("pool", 5, processes=processes, devices=4), tmp_path / "log")
+    for name in "abcde":
+        executor.submit([Task(name, tmp_path / name)])
+    assert started == expected
+    # Who comes after one that died takes its device.
+    executor._bury(executor._workers[1])
+    executor.submit([Task("f", tmp_path / "f")])
+    assert started[-1] == expected[1]
+
+
+def test_on_a_processor_workers_keep_what_they_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = PoolExecutor(Backend("pool", 2, device="cpu"), tmp_path / "log")
+    assert executor._own_devices(1) == {}
+    executor.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "share", "room"),
+    [("cuda", None, 1.0, 4), ("cuda", 0.5, 0.5, 8), ("auto", None, None, 16), ("cpu", 0, None, 16)],
+)
+def test_ray_gives_each_point_a_gpu_of_its_own(
+    device: str, given: float | None, share: float | None, room: int, tmp_path: Path
+) -> None:
+    executor = RayExecutor.__new__(RayExecutor)
+    executor._table = SweepTable(gpus_per_point=given)
+    executor._backend = Backend("ray", 0, device=device)
+    executor._running = {}
+    executor._ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0, "GPU": 4.0})
+    scenario = points_of("[sweep]\nheads = [1]", tmp_path)[0].scenario
+    needs = executor._needs(SimpleNamespace(scenario=lambda: scenario))  # type: ignore[arg-type]
+    assert needs.get("num_gpus") == share
+    assert executor.free == room
+
+
+def test_the_time_on_a_gpu_is_said_to_be_unknown(tmp_path: Path) -> None:
+    points = points_of("[sweep]\nheads = [1]\nseeds = 2", tmp_path)
+    found = estimate(points, workers=1, on_gpu=True)
+    assert found.seconds is None
+    said = announce(found, finished=0, backend="ensembles")
+    assert said.startswith("2 points, 2 runs to go: time unknown on this GPU, about")
+    assert "factor" not in said

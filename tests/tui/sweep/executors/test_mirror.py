@@ -8,6 +8,7 @@ import pytest
 
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.running.recorder import versions
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.mirror import Mirror
 from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
@@ -16,7 +17,7 @@ from tests.tui.sweep.conftest import TRAINED
 
 
 def stream(experiment: Experiment) -> list[Packet]:
-    return list(run_point(experiment.id, luggage(experiment), "cpu", 1))
+    return list(run_point(experiment.id, luggage(experiment), "cpu", 1, versions()))
 
 
 def test_a_far_point_arrives_whole(sweep: Sweep) -> None:
@@ -98,3 +99,23 @@ def test_attention_that_is_not_to_be_kept_is_removed_here_too(
         mirror.close()
     names = sorted(file.name for file in (experiment.path / "attention").iterdir())
     assert names == ["heads-1-00000030.safetensors", "heads-2-00000030.safetensors"]
+
+
+def test_a_worker_of_another_version_refuses_in_words(sweep: Sweep) -> None:
+    experiment = sweep.experiment("s0")
+    expected = {**versions(), "torch": "1.0+cu999", "synergy-heads": "9.9", "python": "2.7"}
+    [packet] = run_point(experiment.id, luggage(experiment), "cpu", 1, expected)
+    assert packet.exit_code == 2
+    assert not packet.events
+    installed = versions()
+    assert f"torch {installed['torch']} instead of 1.0+cu999" in packet.reason
+    assert f"synergy-heads {installed['synergy-heads']} instead of 9.9" in packet.reason
+    assert "numpy" not in packet.reason
+    assert "python" not in packet.reason
+
+
+def test_builds_of_one_version_are_the_same_version(sweep: Sweep) -> None:
+    experiment = sweep.experiment("s0")
+    other = {name: version.split("+")[0] + "+cu999" for name, version in versions().items()}
+    *_, last = run_point(experiment.id, luggage(experiment), "cpu", 1, other)
+    assert last.exit_code == 0

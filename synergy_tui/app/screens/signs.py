@@ -1,0 +1,42 @@
+"""What the signs on the screens mean, for the help screen."""
+
+from __future__ import annotations
+
+from synergy_tui.app.themes import GLYPHS
+
+_PANELS = ("dashboard", "inspector", "stepper", "sidebyside")
+_LISTS = ("picker", "sweep")
+_EVERY = (*_PANELS, *_LISTS, "log", "help")
+
+_TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    (" ".join(GLYPHS), "a run; its curves have the sign's colour", _PANELS),
+    ("φ", "minimax fidelity: how clearly the token is heard that is heard worst", _PANELS),
+    ("Σ", "the mixture of all heads that are on", ("inspector", "stepper")),
+    ("×", "times", _PANELS),
+    ("→", "from … to; before a number: approached and never reached", _PANELS),
+    ("≤ ¼", "at most a quarter", _PANELS),
+    ("≈", "no effect: the interval lies within 1.25 times", ("dashboard", "sidebyside", "sweep")),
+    ("✔ ✘ ?", "supported, contradicted, undecided", ("dashboard", "sidebyside", *_LISTS)),
+    ("● ✓ ! ✗ ■", "runs, finished, finished but not as expected, failed, stopped", _LISTS),
+    ("· • ●", "one, two, more seeds at a place of the scale", ("sweep",)),
+    ("▁ … █", "a curve: its lowest and highest value", ("sweep",)),
+    ("– ·", "unknown, or not measured yet", _EVERY),
+    ("…", "cut short: there is more than there is room for", _EVERY),
+    ("▸", "what is selected, and what the keys act on", _PANELS),
+    ("▾ ▴ ↓ ↑", "more below, above: so many lines out of sight", _PANELS),
+    ("▼ ▲", "the end of an edge: the token that listens", ("inspector", "stepper")),
+    ("★", "the best: of the heads, or of the steps", ("inspector", "stepper")),
+    ("▶ ⇄", "along a path: the next token; the head is switched", ("inspector",)),
+    ("← ↓", "on a map: hears; read downwards", ("inspector",)),
+    ("√", "shades by square root, so that faint entries can be seen (a changes)", ("inspector",)),
+    ("γ", "the part of a token's state that attention replaces in a layer", ("inspector",)),
+    ("░ ▒ ▓ █", "from little to much, where colours are few", _PANELS),
+    ("┄ ┊", "a value that is named beside the line; on the way of time: still to come", _PANELS),
+    ("━ ┿ ◉", "time: what is recorded, a probe, the cursor", _PANELS),
+    ("FINISHED !", "an expectation of the scenario failed", ("dashboard", "inspector")),
+)
+
+
+def signs_of(screen: str) -> list[tuple[str, str]]:
+    """Signs that can be on a screen, and what they mean."""
+    return [(signs, meaning) for signs, meaning, screens in _TABLE if screen in screens]

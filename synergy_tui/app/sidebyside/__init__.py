@@ -1,0 +1,1 @@
+"""Two runs of any experiments, live, and how far they are apart."""

@@ -1,0 +1,101 @@
+"""The help screen explains what is on the other screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from synergy_tui.app.app import SynergyApp, table_name
+from synergy_tui.app.inspector.screen import InspectorScreen
+from synergy_tui.app.screens.help import HelpScreen
+from synergy_tui.app.screens.picker import PickerScreen
+from synergy_tui.app.screens.sweep import SweepScreen
+from synergy_tui.app.stepper.screen import StepperScreen
+from synergy_tui.experiments.experiment import Experiment
+from tests.tui import recorded_sweeps
+from tests.tui.app.conftest import pressed, replaying, screen_text, until
+
+OF_DATA = {"τ"}  # the designed graph's own name for its sink
+PLAIN = {"’"}
+
+
+def signs(text: str) -> set[str]:
+    """What has to be explained: no letters, frames, braille dots or blocks of a bar."""
+    drawn = {*range(0x2500, 0x2504), *range(0x250C, 0x254B), *range(0x2550, 0x2580)}
+    drawn |= {*range(0x2581, 0x2588), *range(0x2589, 0x2591), *range(0x2800, 0x2900)}
+    explained = {ord("━"), ord("┿")}
+    return (
+        {
+            char
+            for char in text
+            if not char.isascii() and (ord(char) in explained or ord(char) not in drawn)
+        }
+        - OF_DATA
+        - PLAIN
+    )
+
+
+async def help_on(pilot: Pilot[None], screen: str) -> str:
+    """The whole help text of a screen."""
+    here = pilot.app.screen
+    await pilot.app.push_screen(HelpScreen(screen, {}))
+    await pilot.resize_terminal(120, 200)
+    await until(lambda: "Your own keys" in screen_text(pilot.app), pilot)
+    text = screen_text(pilot.app)
+    pilot.app.pop_screen()
+    assert pilot.app.screen is here
+    return text
+
+
+@pytest.mark.parametrize("size", [(200, 60), (80, 24)])
+@pytest.mark.parametrize("which", ["four", "example2"])
+async def test_every_sign_on_a_screen_is_in_its_help(
+    which: str, size: tuple[int, int], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    experiment: Experiment = request.getfixturevalue(which)
+    run = "heads-8" if which == "four" else "both"
+    seen: dict[str, set[str]] = {}
+    async with replaying(experiment, size) as pilot:
+        app = pilot.app
+        assert isinstance(app, SynergyApp)
+        assert app.session is not None
+
+        def look(text: str) -> None:
+            seen.setdefault(table_name(app.screen), set()).update(signs(text))
+
+        for key in ("a", "O", "O", "m", "[", "space"):
+            look(screen_text(app))
+            await pilot.press(key)
+            await pilot.pause()
+        await app.push_screen(InspectorScreen(app.session, run))
+        for keys in ((), ("C",), ("down", "x"), *[("tab",)] * 6, ("v", "v")):
+            look(await pressed(pilot, *keys))
+        await app.push_screen(StepperScreen(app.session, run))
+        for keys in ((), ("b",), ("B", "G")):
+            look(await pressed(pilot, *keys))
+        sweep = recorded_sweeps.record(tmp_path / "sweep", finished=False)
+        await app.push_screen(SweepScreen(sweep))
+        await until(lambda: "heads-8" in screen_text(app), pilot)
+        for key in ("tab", "tab", "tab"):
+            look(screen_text(app))
+            await pilot.press(key)
+            await pilot.pause()
+        await app.push_screen(PickerScreen(tmp_path))
+        await until(lambda: "SCENARIOS" in screen_text(app), pilot)
+        look(screen_text(app))
+        assert len(seen) == 5
+        for screen, found in seen.items():
+            explained = await help_on(pilot, screen)
+            assert {sign for sign in found if sign not in explained} == set(), screen
+
+
+async def test_help_in_ascii_names_the_arrow_keys(four: Experiment) -> None:
+    async with replaying(four, (120, 200), ascii_only=True) as pilot:
+        await pilot.press("question_mark")
+        await until(lambda: "Your own keys" in screen_text(pilot.app), pilot)
+        text = screen_text(pilot.app)
+        assert text.isascii()
+        assert "  right l  " in text
+        assert "from ... to" in text
