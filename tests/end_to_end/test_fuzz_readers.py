@@ -132,6 +132,13 @@ FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a head weight beyond all floats": (
         "scenario", lambda: DESIGNED.replace(b"[1, 1]", b"[1, %s]" % (b"9" * 400)), "finite numbers"
     ),
+    "head weights that are text": (
+        "attention.npz",
+        lambda: _npz(attention=np.eye(2)[None, None], head_weights=np.array(["a"])), "not numbers",
+    ),
+    "an underline after a number": (
+        "scenario", lambda: DESIGNED + b'[[expect]]\nthat = "a.fidelity > 320_"\n', "expect"
+    ),
     "a projection of zeros": ("checkpoint.safetensors", lambda: _zeroed("attn.out_proj"), "read"),
     "a scale of two numbers": (
         "queries.npz",

@@ -143,7 +143,7 @@ def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
     wanted = ("any" if raw else "check") if how.rows == "auto" else how.rows
     total = sum(math.prod(each.shape) * _float_type(each.dtype).itemsize for each in chosen)
     refuse_if_too_large(3 * total, f"{path}: {len(chosen)} tensors, read")
-    arrays = [_floats(load(path, each)) for each in chosen]
+    arrays = [_floats(path, each) for each in chosen]
     if wanted == "sinks":
         arrays = [_without_sink(array) for array in arrays]
     where = f"{path} ({', '.join(each.name for each in chosen[:4])})"
@@ -398,7 +398,10 @@ def _layers(tensors: list[Tensor]) -> list[Tensor]:
     return patterns if numbers and all(number.isdigit() for number in numbers) else []
 
 
-def _floats(array: npt.NDArray[Any]) -> Reals:
+def _floats(path: Path, tensor: Tensor) -> Reals:
+    array = load(path, tensor)
+    if array.dtype.kind not in "fiub":
+        raise AttentionFileError(f"{path}: {tensor.name} holds {array.dtype}, not numbers")
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by place
         return array.astype(_float_type(array.dtype), copy=False)
 
@@ -412,7 +415,7 @@ def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Float
     stored = file.tensors.get("head_weights")
     if stored is None:
         return None
-    weights = load(path, stored).astype(np.float64)
+    weights = _floats(path, stored).astype(np.float64)
     if weights.size != math.prod(shape):
         raise AttentionFileError(
             f"{path}: head_weights has shape {weights.shape}; the attention has "
@@ -430,7 +433,7 @@ def _gamma(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | Non
     if stored is None:
         return None
     expected = (*shape[:2], shape[-1])
-    gamma = load(path, stored).astype(np.float64)
+    gamma = _floats(path, stored).astype(np.float64)
     if gamma.shape != expected:
         raise AttentionFileError(
             f"{path}: gamma has shape {gamma.shape}; expected (inputs, layers, nodes) {expected}"
