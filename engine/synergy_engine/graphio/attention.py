@@ -110,7 +110,8 @@ def read_attention(
         What the axes are, for instance ``"L,B,H,n,n"``: B inputs, L layers, H heads, queries, keys.
         By default guessed, and reported in ``notes``: ``(n, n)``, ``(H, n, n)``, of one layer
         ``(B, H, n, n)``, and whatever a file's own metadata, names or padding show. Refused where
-        two layouts fit equally well, as ``(L, H, n, n)`` and ``(B, H, n, n)`` do.
+        two layouts fit equally well, as ``(L, H, n, n)`` and ``(B, H, n, n)`` do of an array that
+        is not called ``attention``.
     rows, tolerance
         What to do about row sums: ``"check"`` refuses what is off by more than ``tolerance`` (by
         default 0.001, and twice the rounding of bfloat16 or float16), ``"normalise"`` divides by

@@ -17,6 +17,8 @@ MEANINGS = {"B": "input", "L": "layer", "H": "head"}
 _OF_ONE_LAYER = re.compile(
     r"^\d+$|(?:^|[./])(?:blocks|layers?|h|attentions?)[._](\d+)(?:[./]|$)|attn_output_weights$"
 )
+OWN = "attention"
+"""What we call attention in files; where it has no axis of inputs, layers come first."""
 AVERAGED = "attn_output_weights"
 """What `torch.nn.MultiheadAttention` calls its weights, which it averages over heads by default."""
 
@@ -101,6 +103,8 @@ def guess(array: Reals, name: str, *, layers: int, known: bool) -> Layout:
     if extra == 2:
         if inputs_first == 0:
             return Layout("BH", stated=False)
+        if name == OWN:
+            return Layout("LH", stated=False)
         raise InvalidSystemError(
             f"{name} has shape {shape}: it may be {shape[0]} layers of one input, or {shape[0]} "
             "inputs of one layer (as one of outputs.attentions is). State its axes: "

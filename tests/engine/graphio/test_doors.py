@@ -83,6 +83,9 @@ def test_four_axes_by_what_is_known_of_the_file(tmp_path: Path) -> None:
     for name in ("blocks.1.attn.hook_pattern", "model.layers.7.self_attn", "0"):
         read = engine.read_attention(saved(tmp_path, **{name: array})).attention
         assert np.array_equal(read, inputs)
+    read = engine.read_attention(saved(tmp_path, attention=array))
+    assert np.array_equal(read.attention, layers)
+    assert "L,H,n,n" in read.notes[0]
     one = engine.read_attention(saved(tmp_path, x=array[:1])).attention
     assert np.array_equal(one, layers[:, :1])
     padded = right_padded([6, 4, 3], 6)[:, 0]
