@@ -30,7 +30,7 @@ def ensure_cache_folder() -> None:
 
 def cache_folder() -> Path:
     """Return where Numba keeps the kernels of this package, which is its own choice."""
-    return Path(numba.njit(cache=True)(_nothing).stats.cache_path)
+    return Path(str(numba.njit(cache=True)(_nothing).stats.cache_path))
 
 
 def _nothing() -> None:
