@@ -78,29 +78,38 @@ def basis(pairs: list[Pair], joint: list[RunState], view: View) -> str:
     return f"{which}; 95 % over {inputs:g} inputs"
 
 
-def notes(heads: list[Pair], group: list[RunState], joint: list[RunState], view: View) -> list[str]:
+def notes(heads: list[Pair], joint: list[RunState], view: View) -> list[str]:
     """Further sentences, most important first."""
-    return [*_trend(group, view), *_conventions(heads, view), *_loudness(joint, view)]
+    return [*_conventions(heads, view), *_loudness(joint, view)]
 
 
-def _trend(group: list[RunState], view: View) -> list[str]:
-    """Numbers by head count, where there are three or more."""
-    counts = sorted({run.heads for run in group})
-    if len(counts) < 3:
-        return []
+def measures(group: list[RunState], view: View) -> list[str]:
+    """What was measured by head count, where there are three or more."""
+    counts = _counts(group)
     parts = []
-    for name, measure in (("steps", SOON), ("φ", CLEAR)):
+    for name, measure in (("steps", SOON), ("φ", CLEAR)) if counts else ():
         found = [
             [comparison.typical(view.of(run), measure) for run in group if run.heads == count]
             for count in counts
         ]
         if not any(math.isnan(value) for values in found for value in values):
             parts.append(f"{name} {', '.join(shown(values, False) for values in found)}")
-    losses = [[loss(run, view.step) for run in group if run.heads == count] for count in counts]
+    return parts
+
+
+def trend(parts: list[str], group: list[RunState], step: int | None) -> list[str]:
+    """The sentence of measures by head count, and of losses."""
+    counts = _counts(group)
+    losses = [[loss(run, step) for run in group if run.heads == count] for count in counts]
     known = [[comparison.log(loss) for loss in each if loss is not None] for each in losses]
-    if all(known):
-        parts.append(f"loss {', '.join(shown(values, False) for values in known)}")
+    if known and all(known):
+        parts = [*parts, f"loss {', '.join(shown(values, False) for values in known)}"]
     return [f"trend over {', '.join(map(str, counts))} heads: {' · '.join(parts)}"] if parts else []
+
+
+def _counts(group: list[RunState]) -> list[int]:
+    counts = sorted({run.heads for run in group})
+    return counts if len(counts) > 2 else []
 
 
 def _conventions(pairs: list[Pair], view: View) -> list[str]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Word
 from synergy_tui.experiments import captions, comparison, metrics
@@ -27,7 +28,7 @@ from synergy_tui.experiments.comparison import (
     shown,
 )
 from synergy_tui.experiments.conventions import Convention
-from synergy_tui.experiments.state import ExperimentState, RunState
+from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 
 MARKS: dict[Word, str] = {
     "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
@@ -136,8 +137,62 @@ def scoreboard(
 ) -> Scoreboard:
     """Compare the runs of an experiment at a step (``None``: the newest).
 
-    By default under the main convention and over all layers.
+    By default under the main convention and over all layers. What follows from probes is kept
+    while they are the same: frames are many, probes few. Losses move with every step.
     """
+    view = View(step, convention, layer)
+    probes = [run.probe_at(step) for run in state.runs.values()]
+    key = (
+        convention,
+        layer,
+        [
+            (run.name, run.kind, run.heads, run.seed, run.parameters, run.status, run.reason,
+             id(probe))
+            for run, probe in zip(state.runs.values(), probes, strict=True)
+        ],
+    )  # fmt: skip
+    kept = _NEWEST.get(state)
+    if kept is None or kept.key != key:
+        kept = _NEWEST[state] = _Kept(key, probes, *_compare(state, view))
+    lines = [
+        _learned(line.claim, line.pairs, step) if isinstance(line, _OfLoss) else line
+        for line in kept.lines
+    ]
+    return replace(
+        kept.board,
+        lines=[line for line in lines if line is not None],
+        notes=[*kept.left_out, *captions.trend(kept.trend, kept.group, step), *kept.board.notes],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OfLoss:
+    """A line that is made of losses."""
+
+    claim: str
+    pairs: list[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A scoreboard without what losses change."""
+
+    key: object
+    probes: list[Probe | None]
+    """Of which the key has the ids: while they are kept, no others have them."""
+    board: Scoreboard
+    lines: list[Line | _OfLoss | None] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    trend: list[str] = field(default_factory=list)
+    group: list[RunState] = field(default_factory=list)
+
+
+_NEWEST: WeakKeyDictionary[ExperimentState, _Kept] = WeakKeyDictionary()
+
+
+def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
+    """The fields of `_Kept` from the board on."""
+    step = view.step
     failed = [
         f"{run.name} failed: {run.reason}" for run in state.runs.values() if run.status == "failed"
     ]
@@ -148,11 +203,10 @@ def scoreboard(
     ]
     if not runs:
         nothing = "nothing is left to compare" if failed else "nothing measured yet"
-        return Scoreboard(nothing, failed=failed)
-    view = View(step, convention, layer)
+        return (Scoreboard(nothing, failed=failed),)
     heads, group = comparison.of_heads(runs)
     diverse = comparison.of_diversity(runs)
-    lines: list[Line | None] = []
+    lines: list[Line | _OfLoss | None] = []
     if heads:
         lines += [
             _trained("sooner", heads, SOON, view),
@@ -162,29 +216,27 @@ def scoreboard(
     joint = joint or [max(runs, key=lambda run: (run.heads, -run.index))]
     lines += [_synergy("synergy-clarity", joint, view), _synergy("synergy-speed", joint, view)]
     if heads:
-        lines.append(_learned("learned", heads, step))
+        lines.append(_OfLoss("learned", heads))
     if diverse:
         lines += [
-            _learned("diversity-loss", diverse, step),
+            _OfLoss("diversity-loss", diverse),
             _trained("diversity-clarity", diverse, CLEAR, view),
             _diverse_synergy(diverse, view),
         ]
-    notes = captions.notes(heads, group, joint, view)
     compared = {run.name for pair in [*heads, *diverse] for run in (pair.one, pair.other)}
     compared |= {run.name for run in group}
-    if left := [run.name for run in runs if run.name not in compared] if len(runs) > 1 else []:
-        notes.insert(
-            0, f"not compared, for want of a run that differs in its heads only: {', '.join(left)}"
-        )
-    return Scoreboard(
+    left = [run.name for run in runs if run.name not in compared] if len(runs) > 1 else []
+    apart = "not compared, for want of a run that differs in its heads only"
+    board = Scoreboard(
         heading=captions.heading(heads, diverse, joint, view),
-        lines=[line for line in lines if line is not None],
         convention=captions.convention(joint[0], view),
         measured=captions.measured(joint[0], view),
         basis=captions.basis(heads or diverse, joint, view),
-        notes=notes,
+        notes=captions.notes(heads, joint, view),
         failed=failed,
     )
+    left_out = [f"{apart}: {', '.join(left)}"] if left else []
+    return board, lines, left_out, captions.measures(group, view), group
 
 
 _SIGNS = re.compile(

@@ -166,7 +166,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
 def _how_clearly(
     state: ExperimentState, runs: Sequence[RunState], look: Look, axes: Scales
 ) -> Panel:
-    if all(run.kind != "trained" for run in runs):
+    if not any(run.learns for run in runs):
         return _clearly_bars(state, runs, look, axes)
     curves: list[Curve] = []
     markers: list[Marker] = []
@@ -269,7 +269,7 @@ def _has_it_learned(
     for floor in sorted(floors):
         markers.append(Marker("y", floor, f"floor {compact(floor)}", "axis"))
     waiting = _waiting(state, runs, 2)
-    if runs and all(run.kind != "trained" for run in runs):
+    if runs and not any(run.learns for run in runs):
         waiting = "nothing is trained here: the graph is given"
     plot = Plot(axes.steps, axes.loss, curves, markers, _cursor(look), empty=waiting)
     detail = f"training loss, nats · {smoothing_name(half_life)}"

@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from synergy_tui.app import keys
+from synergy_tui.app.alerts import SETTING
 from synergy_tui.app.keymap import keymap_path
 from synergy_tui.app.screens.base import ReadingScreen
 from synergy_tui.app.screens.signs import signs_of
@@ -217,4 +218,11 @@ class HelpScreen(ReadingScreen):
             parts += [table, Text()]
         parts.append(Text("Your own keys", style="bold"))
         parts.append(Text(f'Write lines such as  "view.overlay" = "u"  into {keymap_path()}.'))
+        parts.append(Text("\nThe bell", style="bold"))
+        parts.append(
+            Text(
+                "It rings when a run ends, fails or breaks an expectation; terminals that can also "
+                f"show a notification. {SETTING}=off in the environment keeps it silent."
+            )
+        )
         return Group(*parts)

@@ -267,7 +267,8 @@ class SideBySideScreen(ChartReading):
     def _asked(self) -> tuple[int, ...]:
         """Questions that can be answered: a moment of a run has no history of its loss."""
         moments = any(party.step is not None for party in self.parties)
-        return (0, 1) if moments else status.rows(self._pair)
+        trained = not moments and 2 in status.rows(self._pair)
+        return (0, 1, 2) if trained else (0, 1)
 
     def _same_run(self, sides: tuple[Side, Side]) -> bool:
         return self.same and sides[0].run.name == sides[1].run.name

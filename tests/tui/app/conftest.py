@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from textual.pilot import Pilot
 
+from synergy_tui.app import themes
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.experiments.experiment import Experiment
@@ -54,6 +55,23 @@ def screen_lines(app: SynergyApp) -> list[str]:
 def screen_text(app: SynergyApp) -> str:
     """What is on the screen, in one piece."""
     return "\n".join(screen_lines(app))
+
+
+@pytest.fixture(autouse=True)
+def _heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is said to the user: on a busy machine it may be gone before a test looks."""
+    notify = SynergyApp.notify
+
+    def keep(self: SynergyApp, message: str, **options: Any) -> None:
+        self.__dict__.setdefault("heard", []).append(message)
+        notify(self, message, **options)
+
+    monkeypatch.setattr(SynergyApp, "notify", keep)
+
+
+def said(app: SynergyApp) -> str:
+    """What has been said to the user so far."""
+    return "\n".join(getattr(app, "heard", []))
 
 
 async def until(condition: Callable[[], bool], pilot: Pilot[None], tries: int = 400) -> None:
@@ -103,6 +121,8 @@ async def replaying(
     """The app on an experiment, read to its end."""
     options.setdefault("keymap", {})
     options.setdefault("ascii_only", False)
+    # Whatever colours the terminal has in which the tests run.
+    options.setdefault("theme", themes.DEFAULT)
     app = SynergyApp(experiment, mode="replay", **options)
     async with app.run_test(size=size) as pilot:
         await read_to_the_end(app, pilot)
@@ -137,6 +157,8 @@ def opened(tmp_path: Path) -> Opened:
         recording = Recording(folder, condition)
         options.setdefault("keymap", {})
         options.setdefault("ascii_only", False)
+    # Whatever colours the terminal has in which the tests run.
+    options.setdefault("theme", themes.DEFAULT)
         options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:

@@ -60,6 +60,20 @@ async def test_without_tmux_the_terminal_is_asked_and_the_keys_give_way_to_the_m
         assert any(row[1:2] == ["sooner"] for row in rows)
 
 
+async def test_a_message_that_fits_stands_in_the_bar_of_keys_for_a_while(opened: Opened) -> None:
+    async with opened(synthetic.trained(upto=40)) as pilot:
+        app, last = pilot.app, lambda: screen_text(pilot.app).splitlines()[-1]
+        app.notify("short", timeout=0.3)
+        await pilot.pause()
+        assert last().strip() == "short"
+        assert not app._notifications
+        await until(lambda: "play/pause" in last(), pilot)
+        app.notify("long " * 40)
+        await pilot.pause()
+        assert "play/pause" in last()
+        assert len(app._notifications) == 1
+
+
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_the_real_tmux_keeps_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     socket = f"synergy-copy-{os.getpid()}"

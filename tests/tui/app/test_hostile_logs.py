@@ -13,7 +13,10 @@ from tests.tui.app.conftest import Opened, screen_text
 from tests.tui.hostile import VALUES, changed, leaves
 
 STEERING = "\x1b[2J\x1b]52;c;eA==\x07\x9b31m\u202e\u200b\n"
-KEYS = ("m", "v", "a", "O", "z", "z", "left_square_bracket", "home", "end", "M", "escape")
+KEYS = (
+    "m", "v", "a", "O", "X", "H", "plus", "plus", "z", "W", "A", "z", "left_square_bracket", "home",
+    "end", "L", "0", "a", "M", "escape",
+)  # fmt: skip
 
 
 async def looked_at(pilot: Pilot[None]) -> str:
@@ -53,6 +56,16 @@ async def test_numbers_of_any_size_are_drawn(opened: Opened, floor: float) -> No
     for event in events:
         if event["kind"] == "run_started":
             event["floor"] = floor
+    async with opened(events, condition="finished") as pilot:
+        await looked_at(pilot)
+
+
+@pytest.mark.parametrize("loss", [1.7e308, 1e301, -1e305, 5e-324, 0.0])
+async def test_losses_of_any_size_are_drawn(opened: Opened, loss: float) -> None:
+    events = log()
+    for event in events:
+        if event["kind"] == "train_step" and event["step"] % 7 == 3:
+            event["loss"] = loss
     async with opened(events, condition="finished") as pilot:
         await looked_at(pilot)
 

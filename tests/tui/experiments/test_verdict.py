@@ -243,6 +243,27 @@ def test_held_out_sequences_give_one_loss_each_an_interval(
     assert "95 % over 1,024 sequences" in line.values
 
 
+def test_what_is_kept_between_frames_follows_probes_losses_and_failures() -> None:
+    """Whatever was asked before, the answer is that of a state that nobody has looked at."""
+    runs = [measured("one", 1, fidelity=0.1), measured("many", 8, fidelity=0.2)]
+    state = state_of(*runs)
+    events: list[dict[str, Any]] = []
+    for event in (
+        {"kind": "train_step", "run": "one", "step": 1, "loss": 0.9},
+        {"kind": "train_step", "run": "many", "step": 1, "loss": 0.5},
+        {"kind": "train_step", "run": "many", "step": 2, "loss": 0.1},
+        {**measured("many", 8, fidelity=0.3)[1], "step": 3},
+        {"kind": "run_failed", "run": "many", "step": 3, "reason": "nan"},
+    ):
+        before = scoreboard(state)
+        assert scoreboard(state) == before
+        events.append({"v": 1, "t": 0.0, **event})
+        state.apply(events[-1])
+        found = scoreboard(state)
+        assert found == scoreboard(state_of(*runs, events))
+        assert len(events) == 1 or found != before, "one loss alone is not compared"
+
+
 def test_what_cannot_be_compared_is_said_to_be_none() -> None:
     loaded = measured("loaded", 4, spread=0.1)
     loaded[0] |= {"kind_of_run": "loaded"}

@@ -21,6 +21,7 @@ from synergy_tui.experiments.experiment import Experiment, find_experiment, list
 from synergy_tui.export import track
 from synergy_tui.watch import watch
 from tests.places import ROOT
+from tests.tui.app.dashboard.test_panels import panel, plot
 from tests.tui.commands.conftest import invoke
 from tests.tui.commands.test_outlets import wandb_losses
 from tests.tui.watch.test_watch import Tiny, losses, tokens
@@ -117,6 +118,15 @@ def test_report_and_export_read_a_watched_training(tmp_path: Path) -> None:
     assert kept
     assert list(files["figures"].iterdir())
     assert list(files["logs"].rglob("events.out.tfevents.*"))
+
+
+def test_panels_follow_a_watched_training_step_by_step() -> None:
+    losses(True)
+    state = find_experiment("last").fold()
+    for question in (1, 2):  # how clearly, has it learned
+        drawn = plot(panel(question, state, "model"))
+        assert max(len(curve.x) for curve in drawn.curves) >= 3
+        assert not drawn.empty.startswith("nothing is trained")
 
 
 def test_what_is_said_of_a_training_that_was_killed(home: Path) -> None:

@@ -198,7 +198,7 @@ async def test_the_selected_number_and_the_verdict_are_copied(
 
 
 async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) -> None:
-    async with opened(LIVE, size=(100, 60), keymap={"time.play": "f2"}) as pilot:
+    async with opened(LIVE, size=(100, 150), keymap={"time.play": "f2"}) as pilot:
         assert screen_lines(app_of(pilot))[-1].startswith(" f2 play/pause")
         await pressed(pilot, "f2")
         assert app_of(pilot).session.timeline.mode is Mode.PAUSED
@@ -213,7 +213,7 @@ async def test_help_is_made_from_the_table_and_the_users_keys(opened: Opened) ->
 
 @pytest.mark.parametrize("width", [60, 120])
 async def test_help_begins_with_how_to_read_the_screen(opened: Opened, width: int) -> None:
-    async with opened(LIVE, size=(width, 190)) as pilot:
+    async with opened(LIVE, size=(width, 240)) as pilot:
         await pressed(pilot, "question_mark")
         text = screen_text(app_of(pilot))
         assert text.index("How soon?") < text.index("The verdict") < text.index("space p  ")

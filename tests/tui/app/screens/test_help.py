@@ -17,7 +17,7 @@ from synergy_tui.experiments.experiment import Experiment
 from tests.tui import recorded_sweeps
 from tests.tui.app.conftest import pressed, replaying, screen_text, until
 
-OF_DATA = {"τ"}  # the designed graph's own name for its sink
+OF_DATA = {"τ", "λ"}  # the designed graph's own name for its sink; a scenario's title
 PLAIN = {"’"}
 
 

@@ -137,6 +137,15 @@ async def test_two_moments_of_one_run(tmp_path: Path) -> None:
         assert "step 40 of" not in text, "there is no cursor over moments"
 
 
+async def test_designed_graphs_are_compared_as_they_stand(tmp_path: Path) -> None:
+    path = copy_recording("example2", tmp_path)
+    async with beside(Mark(path, "head-1"), Mark(path, "both")) as pilot:
+        text = screen_text(pilot.app)
+        assert "3 → 17/7 steps to sink" in text
+        assert "B is 1.11× as clear as A" in text
+        assert "has it learned?" not in text
+
+
 async def test_a_training_that_is_watched_is_compared_without_a_verdict(tmp_path: Path) -> None:
     events = synthetic.trained(upto=60)
     synthetic.write(events, tmp_path / "ours")
