@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import synergy_engine as engine
 from tests.fuzz.campaign import Tally, fuzz
 from tests.fuzz.readers import READERS, Reader
 
@@ -33,6 +34,7 @@ def main() -> int:
     asked = parser.parse_args()
     chosen = [READERS[name] for name in asked.readers or READERS]
     asked.out.mkdir(parents=True, exist_ok=True)
+    engine.warm_up()  # or compiling kernels would look like hanging
     shares = sum(reader.share for reader in chosen)
     wanted = {each.name: round(asked.inputs * each.share / shares) for each in chosen}
     done, failures, begun = dict.fromkeys(wanted, 0), 0, time.monotonic()
