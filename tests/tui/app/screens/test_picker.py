@@ -23,7 +23,7 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.scenario import library
 from synergy_tui.words import age
 from tests.tui.app import synthetic
-from tests.tui.app.conftest import screen_lines, screen_text, until
+from tests.tui.app.conftest import messages, screen_lines, screen_text, until
 from tests.tui.conftest import DESIGNED
 from tests.tui.recorded_sweeps import record
 
@@ -306,9 +306,7 @@ async def test_what_runs_is_stopped_and_what_stopped_is_continued_once_confirmed
             ):
                 await go_to(pilot, name)
                 await pilot.press(key)
-                await until(
-                    lambda w=why: any(w in each.message for each in pilot.app._notifications), pilot
-                )
+                await until(lambda w=why: w in messages(pilot.app), pilot)
     assert done == ["stop", "resume"]
 
 
@@ -321,15 +319,11 @@ async def test_a_training_that_is_watched_is_never_stopped(home: Path) -> None:
             await go_to(pilot, "mine")
             for key in ("S", "R"):
                 await pilot.press(key)
-                await until(
-                    lambda: any("never stops" in n.message for n in pilot.app._notifications), pilot
-                )
+                await until(lambda: "never stops" in messages(pilot.app), pilot)
                 pilot.app.clear_notifications()
                 await pilot.pause()
             await pilot.press("D")
-            await until(
-                lambda: any("end that first" in n.message for n in pilot.app._notifications), pilot
-            )
+            await until(lambda: "end that first" in messages(pilot.app), pilot)
             assert isinstance(pilot.app.screen, PickerScreen)
 
 

@@ -15,7 +15,7 @@ from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.app.sidebyside.screen import SideBySideScreen
 from synergy_tui.sweep.directory import Sweep
-from tests.tui.app.conftest import screen_lines, screen_text, until
+from tests.tui.app.conftest import messages, screen_lines, screen_text, until
 from tests.tui.recorded_sweeps import FAILED, RUNNING, WAITING, record
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
@@ -132,7 +132,7 @@ async def test_stopping_what_is_not_run_says_so(designed_sweep: Sweep) -> None:
         await until(lambda: "4/4 points" in screen_text(app), pilot)
         await pilot.press("S")
         await until(
-            lambda: any("is not running (it is finished)" in n.message for n in app._notifications),
+            lambda: "is not running (it is finished)" in messages(app),
             pilot,
         )
 
@@ -152,7 +152,7 @@ async def test_a_filter_leaves_groups_and_points_that_match(tmp_path: Path) -> N
 async def test_two_points_are_marked_and_compared(tmp_path: Path) -> None:
     async with looking(record(tmp_path)) as pilot:
         await pilot.press("t")
-        await until(lambda: bool(pilot.app._notifications), pilot)
+        await until(lambda: "Points are marked" in messages(pilot.app), pilot)
         assert not pilot.app.marks, "groups are not marked"
         await pilot.press("tab", "t", "down", "c")
         await until(lambda: isinstance(pilot.app.screen, SideBySideScreen), pilot)
