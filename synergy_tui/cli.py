@@ -159,7 +159,7 @@ def _print_error(text: str) -> None:
 def _begin(name: str) -> None:
     if sys.platform == "win32":
         # Before anything that Windows lacks is used; and there, signals end what they should ask.
-        sys.stderr.write(f"{name}: Windows is not supported; run it in WSL (`wsl --install`).\n")
+        _print_error(f"{name}: Windows is not supported; run it in WSL (`wsl --install`).")
         sys.exit(int(ExitCode.BAD_INPUT))
     open_streams()
     # Registered first, so called last: no handler of ours runs after it.

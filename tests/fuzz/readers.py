@@ -374,7 +374,7 @@ def _scenario(path: Path, rng: Random) -> object:
 
 
 def _keymap(path: Path, rng: Random) -> object:
-    from synergy_tui.app.keys import load_keymap
+    from synergy_tui.app.keymap import load_keymap
 
     return len(load_keymap(path))
 
@@ -410,14 +410,15 @@ def _recorded(name: str) -> Callable[[Path], Path]:
 
 
 def _log(path: Path, rng: Random) -> object:
-    from synergy_tui.experiments.events import EventReader, last_events
-    from synergy_tui.experiments.experiment import Experiment, summary
+    from synergy_tui.experiments.events import EventReader, events_from_end
+    from synergy_tui.experiments.experiment import Experiment
     from synergy_tui.experiments.metrics import experiment_record
+    from synergy_tui.experiments.summary import summary
     from synergy_tui.experiments.verdict import scoreboard
 
     reader = EventReader(path)
     events = list(reader.read_all())
-    last_events(path)
+    list(events_from_end(path))
     experiment = Experiment(path.parent)
     state = experiment.fold()
     record = experiment_record(state)
@@ -429,7 +430,8 @@ def _log(path: Path, rng: Random) -> object:
 
 def _experiment(path: Path, rng: Random) -> object:
     """Everything about an experiment of which one file is damaged."""
-    from synergy_tui.experiments.experiment import Experiment, list_experiments, summary
+    from synergy_tui.experiments.experiment import Experiment, list_experiments
+    from synergy_tui.experiments.summary import summary
 
     experiment = Experiment(path.parents[path.suffix == ".safetensors"])
     found = summary(experiment)

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from synergy_tui.app import themes
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.widgets.canvas import Canvas
+from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.experiments.experiment import Experiment
 from tests.recordings import copy_recording
 from tests.tui.app import synthetic
@@ -50,6 +51,12 @@ def screen_lines(app: SynergyApp) -> list[str]:
     """What is on the screen, as text."""
     strips = app.screen._compositor.render_strips()
     return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+def messages(app: SynergyApp) -> str:
+    """What the app says in the bar of keys and in notices over the screen."""
+    bars = [field.text for bar in app.screen.query(KeyBar) for field in bar.fields]
+    return "\n".join([*bars, *(notice.message for notice in app._notifications)])
 
 
 def screen_text(app: SynergyApp) -> str:

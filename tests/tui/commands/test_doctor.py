@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 Call = Callable[..., Result]
-NAMES = "synergy processor memory torch gpu numba disk terminal colour extras".split()  # noqa: SIM905
+NAMES = "synergy processor memory torch gpu numba disk terminal logout colour extras".split()  # noqa: SIM905
 
 
 def test_every_probe_answers_in_json(call: Call, home: Path) -> None:
