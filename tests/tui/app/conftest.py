@@ -157,8 +157,8 @@ def opened(tmp_path: Path) -> Opened:
         recording = Recording(folder, condition)
         options.setdefault("keymap", {})
         options.setdefault("ascii_only", False)
-    # Whatever colours the terminal has in which the tests run.
-    options.setdefault("theme", themes.DEFAULT)
+        # Whatever colours the terminal has in which the tests run.
+        options.setdefault("theme", themes.DEFAULT)
         options.setdefault("clock", lambda: 0.0)
         app = SynergyApp(recording, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
