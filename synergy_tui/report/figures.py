@@ -63,6 +63,8 @@ def _against_loss(evidence: Evidence, convention: str) -> list[Plot]:
                 _scatter(axes, these, value, "loss", which, **style)
             if wide([number_at(member, value) for member in drawn]):
                 axes.set_xscale("log")
+            else:
+                axes.locator_params(axis="x", nbins=4)  # long numbers would overlap
             if wide([member.loss for member in drawn]):
                 axes.set_yscale("log")
 
