@@ -63,13 +63,14 @@ def _runs(experiment: Experiment) -> dict[str, Any]:
     tasks: list[str] = []
     for event in experiment.first_events:
         if event["kind"] == "experiment_started":
-            for run in event["runs"]:
+            listed = event.get("runs")
+            for run in listed if isinstance(listed, list) else ():
                 known: Mapping[str, Any] = run if isinstance(run, Mapping) else {"name": run}
-                heads[str(known["name"])] = int(known.get("heads") or 0)
+                heads[str(known.get("name"))] = _count(known.get("heads"))
                 if known.get("kind_of_run", "trained") in ("trained", "watched"):
-                    learning.add(str(known["name"]))
+                    learning.add(str(known.get("name")))
         elif event["kind"] == "run_started":
-            heads[event["run"]] = event["heads"]
+            heads[str(event.get("run"))] = _count(event.get("heads"))
             if event.get("task"):
                 tasks.append(str(event["task"]))
     losses = _newest_losses(experiment, learning)
@@ -78,6 +79,10 @@ def _runs(experiment: Experiment) -> dict[str, Any]:
         "task": ", ".join(dict.fromkeys(tasks)) or None,
         "loss": [losses.get(name) for name in heads] if losses else [],
     }
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _newest_losses(experiment: Experiment, runs: Iterable[str]) -> dict[str, float]:

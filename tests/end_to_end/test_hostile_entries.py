@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -150,9 +151,14 @@ def test_no_entry_that_lies_stops_anything_else(
     assert contents(outside) == before
 
 
-def test_the_picker_shows_entries_that_lie(home: Path, outside: Path) -> None:
+def test_the_picker_shows_entries_that_lie(
+    home: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the picker reads, without a terminal: everything that may hang or raise is in here."""
+    from synergy_tui.app.screens import picker as screens
     from synergy_tui.app.screens.picker import PickerScreen
+
+    monkeypatch.setattr(screens, "get_current_worker", lambda: SimpleNamespace(is_cancelled=False))
 
     names = plant(home, LIES, outside)
     shown: list[Any] = []

@@ -376,7 +376,7 @@ def _scenario(path: Path, rng: Random) -> object:
 def _keymap(path: Path, rng: Random) -> object:
     from synergy_tui.app.keymap import load_keymap
 
-    return len(load_keymap(path))
+    return len(load_keymap(path).keys)
 
 
 def _finished_layers(path: Path, rng: Random) -> object:
