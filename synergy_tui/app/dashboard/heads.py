@@ -234,7 +234,8 @@ def panel(run: RunState, measure: Measure, look: Look, axis: Axis) -> Panel:
     shown = [inside(steps, each, axis) for each in values]
     plot = Plot(
         axis,
-        upright(shown, look, [] if look.lens.windows else [0.0]),
+        # Shares, and losses, of heads lie close together and far from 0.
+        upright(shown, look, [0.0] if measure.mixture and not look.lens.windows else []),
         curves if len(heads) else (),
         cursor=None if look.following else float(look.step),
         empty="no head of this layer has been measured yet",
