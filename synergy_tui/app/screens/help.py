@@ -221,8 +221,8 @@ class HelpScreen(ReadingScreen):
         parts.append(Text("\nThe bell", style="bold"))
         parts.append(
             Text(
-                "It rings when a run ends, fails or breaks an expectation; terminals that can also "
-                f"show a notification. {SETTING}=off in the environment keeps it silent."
+                "It rings when a run ends, fails or breaks an expectation; terminals that can, "
+                f"also show a notification. {SETTING}=off in the environment keeps it silent."
             )
         )
         return Group(*parts)
