@@ -123,7 +123,7 @@ async def test_the_help_in_ascii_has_the_signs_that_the_screens_draw(four: Exper
         past, probe, cursor = listed["time: what is recorded, a probe, the cursor"].split()
         time = next(line for line in screen.splitlines() if "step 20 of 40" in line)
         drawn = set(time.partition("step")[0])
-        assert {past, cursor} <= drawn <= {past, probe, cursor, " "}
+        assert {past, cursor} <= drawn <= {past, probe, cursor, "-", " "}
         assert "phi ." in screen
         runs = next(sign for sign, meaning in signs_of("dashboard", True) if "a run;" in meaning)
         assert runs.split() == list(ASCII_GLYPHS)
