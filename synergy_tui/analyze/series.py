@@ -136,14 +136,11 @@ def _listed(measured: Measured, steps_of: dict[str, list[int]]) -> Measured:
         for found, steps in steps_of.items()
         if steps[1:]
     ]
-    checkpoints = sorted(
-        (
-            {"step": step, "sha256": found} | ({"same_as": steps[0]} if step != steps[0] else {})
-            for found, steps in steps_of.items()
-            for step in steps
-        ),
-        key=lambda each: each["step"],
-    )
+    weights = {step: (found, steps[0]) for found, steps in steps_of.items() for step in steps}
+    checkpoints = [
+        {"step": step, "sha256": found} | ({"same_as": first} if step != first else {})
+        for step, (found, first) in sorted(weights.items())
+    ]
     records = [
         {**record, "checkpoints": checkpoints} if record["layer"] == "overall" else record
         for record in measured.records
