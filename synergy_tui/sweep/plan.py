@@ -23,7 +23,7 @@ class PlannedPoint:
     """One ordinary experiment of a sweep, as its plan stores it."""
 
     name: str  # unique in the sweep, and the name of the experiment's directory
-    group: str  # what is held fixed when seeds are compared: the name without its seed
+    group: str  # what is held fixed when seeds are compared: the name without its seed, or ""
     seed: int
     settings: Mapping[str, Scalar]  # axis → value, without the compared axis and the seed
     columns: Mapping[str, Scalar]  # run → value of the compared axis, else the run's own name
@@ -129,7 +129,7 @@ def _point(
     origin = f"{scenario.name} [sweep] point {name}"
     return Point(
         name=name,
-        group=name.removesuffix(f"-s{seed}"),
+        group=name.removesuffix(f"s{seed}").removesuffix("-"),
         seed=seed,
         settings=dict(settings),
         columns=columns,

@@ -9,8 +9,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,19 +103,24 @@ def test_kernels_go_to_a_private_folder_where_nothing_can_be_written(
     assert cache._private_folder() != folder
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that others may enter; pytest closes its own to them."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="becomes another user")
-def test_a_read_only_installation_a_user_without_name_and_no_home(tmp_path: Path) -> None:
-    installed = tmp_path / "installed"
+def test_a_read_only_installation_a_user_without_name_and_no_home(open_folder: Path) -> None:
+    installed = open_folder / "installed"
     ignored = shutil.ignore_patterns("__pycache__")
     for package in ("engine/synergy_engine", "trainer/synergy_trainer", "synergy_tui"):
         shutil.copytree(ROOT / package, installed / Path(package).name, ignore=ignored)
     shutil.copytree(ROOT / "scenarios", installed / "scenarios")
-    private = tmp_path / "tmp"
+    private = open_folder / "tmp"
     private.mkdir()
     private.chmod(0o1777)
-    for folder in tmp_path.resolve().parents[:3]:  # pytest's own are closed to others
-        folder.chmod(folder.stat().st_mode | 0o011)
-    tmp_path.chmod(0o755)
 
     def someone(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -312,6 +312,8 @@ class SweepScreen(Filtering, Marking, Screen[None]):
         wrong = counts.get("failed", 0) + counts.get("lost", 0)
         left = overview.remaining if self._running else None
         state = "RUNNING" if self._running else "DONE" if done == total else "STOPPED"
+        if not self._running and counts.get("waiting") == total:
+            state = "NOT STARTED"  # yet, or stopped before its first point
         self.query_one(Header).show(
             [
                 Field("Synergy", "title"),

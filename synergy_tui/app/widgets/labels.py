@@ -44,8 +44,11 @@ class Board:
         start, stop = max(column, 0), min(column + width, self._body.width)
         self._blocked[row][start:stop] = b"\1" * (stop - start)
 
-    def write(self, label: Label) -> None:
-        """Write a name where it covers least of its own curve and touches least of others."""
+    def write(self, label: Label) -> bool:
+        """Write a name where it covers least of its own curve and touches least of others.
+
+        Returns whether there was a place for it.
+        """
         body, size = self._body, len(label.text)
         curves, under, beside = self._curves, None, []
         if label.own is not None:
@@ -69,10 +72,12 @@ class Board:
                 best, least = (row, column), covered
             if not covered:
                 break
-        if best is not None:
-            row, column = best
-            body.write(column, row, label.text, label.style)
-            self.block(row, column, size)
+        if best is None:
+            return False
+        row, column = best
+        body.write(column, row, label.text, label.style)
+        self.block(row, column, size)
+        return True
 
 
 def _rows(mask: Mask) -> list[bytes]:

@@ -54,7 +54,7 @@ class Marker:
     """A dashed line across the chart at a value of one axis, with its name.
 
     One that is ``minor`` is left out of charts with less than :data:`ROOMY` rows; the ``longer``
-    name is taken from :data:`LONGER` columns on.
+    name is taken from :data:`LONGER` columns on, where there is a place for it.
     """
 
     axis: Literal["x", "y"]
@@ -251,17 +251,20 @@ def _draw_markers(
     """Draw dashed lines in cells that no strong curve needs, then the crosshair and all names."""
     board = Board(body, cells)
     lines = _ASCII_LINES if ascii_only else _LINES
-    uprights, levels = [], []
+    uprights: list[list[Label]] = []
+    levels: list[list[Label]] = []
     shown = [marker for marker in plot.markers if body.height >= ROOMY or not marker.minor]
     flat = {_row(plot.y, marker.at, body.height) for marker in shown if marker.axis == "y"}
     rows = sorted(range(body.height), key=lambda row: row in flat)
     for marker in shown:
-        name = marker.longer if marker.longer and body.width >= LONGER else marker.label
-        style = INDEX[marker.style]
-        if marker.axis == "y":
-            levels += _level(body, plot.y, marker, name, style, taken, lines)
-        else:
-            uprights += _upright(body, plot.x, marker, name, style, taken, lines, rows)
+        long = [marker.longer] if marker.longer and body.width >= LONGER else []
+        style, names = INDEX[marker.style], []
+        for name in (*long, marker.label):
+            if marker.axis == "y":
+                names += _level(body, plot.y, marker, name, style, taken, lines)
+            else:
+                names += _upright(body, plot.x, marker, name, style, taken, lines, rows)
+        (levels if marker.axis == "y" else uprights).append(names)
     if plot.cursor is not None:
         _vertical(body, plot.x, plot.cursor, taken, lines["vertical"])
     if plot.crosshair is not None:
@@ -270,8 +273,8 @@ def _draw_markers(
         if column is not None and has_box(plot.crosshair, readings, body.height):
             draw_box(body, board, readings, plot.crosshair, column, taken)
     # An upright's name must stand beside it; a level's has the whole width.
-    for each in uprights + levels:
-        board.write(each)
+    for names in uprights + levels:
+        any(board.write(each) for each in names)
     if body.height >= ROOMY:
         for each in _curve_labels(body, plot):
             board.write(each)

@@ -239,3 +239,10 @@ def test_a_prediction_about_nothing_is_refused(
     with pytest.raises(ScenarioError) as caught:
         points_of(PREDICTED.replace(*changed), tmp_path)
     assert message in str(caught.value)
+
+
+def test_seeds_alone_are_one_group(tmp_path: Path) -> None:
+    """Means over seeds need all of them together."""
+    points = points_of("[sweep]\nseeds = 3\nheads = [1, 4]", tmp_path)
+    assert [point.name for point in points] == ["s0", "s1", "s2"]
+    assert {point.group for point in points} == {""}

@@ -214,3 +214,15 @@ def test_what_has_no_place_on_a_logarithmic_axis_is_pointed_to() -> None:
     plot = replace(RISE, y=Axis(0.05, 5, "log"), markers=[Marker("y", 0.0, "floor 0", "axis")])
     assert "floor 0 ↓" in "".join(text(plot, 60, 8))
     assert "floor 0 v" in "".join(text(plot, 60, 8, ascii_only=True))
+
+
+def test_a_marker_whose_longer_name_has_no_place_keeps_its_short_one() -> None:
+    curve = [Curve(np.array([0.0, 10.0]), np.zeros(2), "run-1")]
+    marker = Marker("x", 5, "mixed at 5", longer=f"all have arrived {'at last ' * 3}: 5")
+    drawn = "\n".join(text(Plot(Axis(0, 10), Axis(0, 1), curve, [marker]), 60, 8))
+    assert "mixed at 5" in drawn
+    assert "all have" not in drawn
+    early = Marker("x", 1, marker.label, longer=marker.longer)
+    drawn = "\n".join(text(Plot(Axis(0, 10), Axis(0, 1), curve, [early]), 60, 8))
+    assert marker.longer in drawn
+    assert "mixed" not in drawn
