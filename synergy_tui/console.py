@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -16,3 +17,9 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     act upon) but bears it.
     """
     click.echo(clean_lines(text), err=err, nl=nl)
+
+
+def sign(text: str, colour: str | None) -> None:
+    """Write a sign of the program's own to stdout, in colour where that is wanted."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    click.secho(text, fg=colour, nl=False, color=False if plain else None)

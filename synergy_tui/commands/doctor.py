@@ -9,7 +9,7 @@ import click
 from synergy_tui.commands.arguments import json_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line
-from synergy_tui.console import echo
+from synergy_tui.console import echo, sign
 from synergy_tui.errors import ExitCode
 
 _GLYPHS = {"ok": "✓", "note": "·", "warning": "!", "broken": "✗"}
@@ -43,8 +43,8 @@ def command(as_json: bool, out: Path | None) -> int:
         if as_json:
             echo(json_line(finding.as_dict()))
             continue
-        glyph = click.style(_GLYPHS[finding.state], fg=_COLOURS[finding.state])
-        echo(f"{glyph} {finding.name:<10} {finding.text}")
+        sign(_GLYPHS[finding.state], _COLOURS[finding.state])
+        echo(f" {finding.name:<10} {finding.text}")
         if finding.advice:
             echo(f"{'':13}{finding.advice}")
     return int(ExitCode.RUN_FAILED if broken else ExitCode.OK)

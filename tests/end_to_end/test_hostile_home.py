@@ -112,21 +112,28 @@ def test_a_read_only_installation_a_user_without_name_and_no_home(tmp_path: Path
     private = tmp_path / "tmp"
     private.mkdir()
     private.chmod(0o1777)
-    for folder in tmp_path.resolve().parents[:2]:  # pytest's own are closed to others
+    for folder in tmp_path.resolve().parents[:3]:  # pytest's own are closed to others
         folder.chmod(folder.stat().st_mode | 0o011)
     tmp_path.chmod(0o755)
 
     def someone(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", sys.executable,
-             "-m", "synergy_tui", *arguments],
+             *arguments],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(installed), "TMPDIR": str(private)},
             cwd=private, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
-    done = someone("run", "--no-ui", "-q", "example2", "--out", str(private / "out"))
+    if someone("-c", "import numpy").returncode:
+        pytest.skip("this Python is closed to other users")
+    done = someone(
+        "-m", "synergy_tui", "run", "--no-ui", "-q", "example2", "--out", str(private / "out")
+    )
     assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in someone("doctor", "--json").stdout.splitlines()]
+    found = [
+        json.loads(line)
+        for line in someone("-m", "synergy_tui", "doctor", "--json").stdout.splitlines()
+    ]
     [cache] = [each for each in found if each["name"] == "numba"]
     assert Path(cache["data"]["cache"]).parent == private / "engine-kernels-54321"
     assert list(Path(cache["data"]["cache"]).glob("*.nbi")), "the run left its kernels there"

@@ -140,4 +140,4 @@ def _value(
 
 def _times(analysis: Mapping[str, Any], group: Mapping[str, Any], key: str) -> str:
     value, gap, interval = _value(analysis, group, key).partition(" ")
-    return value if value == "–" else f"{value}x{gap}{interval}"
+    return value if value == "–" else f"{value}×{gap}{interval}"

@@ -151,7 +151,7 @@ def draw_figures(
     ascii_only = mode == "ascii"
     phi = "phi" if ascii_only else "φ"
     headings = ["head", "weight", "carries", "steps", f"{phi}_min", "diversity"]
-    sizes = [4, 7, 8, 6, 7, 11]
+    sizes = [4, 7, 8, 6, len(phi) + 6, 11]
     if losses_without:
         headings.insert(5, "loss w/o")
         sizes.insert(5, 9)

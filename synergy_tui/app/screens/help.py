@@ -51,7 +51,8 @@ where the newer half of a curve would lie in the lowest tenth of a linear axis, 
 has arrived within a tenth of what the slowest needs; a chooses.""",
         "The verdict": """\
 The runs of one seed with the most heads and the fewest, a line for each claim. A ratio above 1 is \
-what the claim says; square brackets are its 95 % interval, over the inputs of these two \
+what the claim says; it and the values beside it are geometric means over inputs, the numbers \
+of the panels plain means. Square brackets are its 95 % interval, over the inputs of these two \
 networks or, with several seeds, over the seeds. ✔: the interval is above 1, and above what stands \
 at the end of the line: the same ratio before training, or with each head looking at another \
 input. ✘: it is below 1. ≈: it lies within 1.25 times: no effect. ?: it does not decide. \
@@ -64,6 +65,18 @@ starts; m goes through these definitions, and through what else was measured, su
 own code. "walks" means that heads are mixed after each head's attention is normalised, with the \
 weights that training gave them; "sink excluded" that the sink does not count as a token it \
 hears. Numbers are means over layers until v chooses one.""",
+    },
+    "heads": {
+        "Every head": """\
+A curve for each head of the layer, measured alone as if it were the only one, at every probe of \
+a training or every checkpoint of a series; "all heads" is their mixture. m chooses what is \
+measured and v the layer. Weights are shares of the mixture; "loss without the head" is that of \
+the network with the head switched off. A value that is infinite or only bounded breaks a curve: \
+then some token does not reach the sink.""",
+        "Reading the chart": """\
+As on the dashboard: the crosshair (X, or the mouse) lists each head's newest value that is not \
+after its step, H and L move it; + and - or the wheel show fewer or more steps, W only the last \
+ones, 0 all; a chooses a linear or logarithmic axis.""",
     },
     "inspector": {
         "Maps": """\
@@ -188,11 +201,11 @@ class HelpScreen(ReadingScreen):
         parts: list[Text | Table] = []
         for heading, paragraph in READING.get(self._table, {}).items():
             parts.append(Text.assemble((heading, "bold"), f"\n{self._plain(paragraph)}\n"))
-        if signs := signs_of(self._table):
+        if signs := signs_of(self._table, self._ascii_only):
             parts.append(Text("Signs", style="bold"))
             listed = Table.grid(padding=(0, 2))
             for each, meaning in signs:
-                listed.add_row(f"  {self._plain(each)}", self._plain(meaning))
+                listed.add_row(f"  {each}", meaning)
             parts += [listed, Text()]
         groups: dict[str, list[keys.Key]] = {}
         for key in keys.rows_for(self._table):
@@ -221,8 +234,8 @@ class HelpScreen(ReadingScreen):
         parts.append(Text("\nThe bell", style="bold"))
         parts.append(
             Text(
-                "It rings when a run ends, fails or breaks an expectation; terminals that can also "
-                f"show a notification. {SETTING}=off in the environment keeps it silent."
+                "It rings when a run ends, fails or breaks an expectation; terminals that can, "
+                f"also show a notification. {SETTING}=off in the environment keeps it silent."
             )
         )
         return Group(*parts)

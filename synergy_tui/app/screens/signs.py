@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from synergy_tui.app.themes import GLYPHS
+from synergy_tui.app.themes import ASCII_GLYPHS, GLYPHS
+from synergy_tui.app.widgets.ascii import to_ascii
+from synergy_tui.app.widgets.shading import ASCII_SHADES
 
-_PANELS = ("dashboard", "inspector", "stepper", "sidebyside")
+_PANELS = ("dashboard", "heads", "inspector", "stepper", "sidebyside")
 _LISTS = ("picker", "sweep")
 _EVERY = (*_PANELS, *_LISTS, "log", "help")
 
@@ -19,6 +21,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("✔ ✘ ?", "supported, contradicted, undecided", ("dashboard", "sidebyside", *_LISTS)),
     ("● ✓ ! ✗ ■", "runs, finished, finished but not as expected, failed, stopped", _LISTS),
     ("· • ●", "one, two, more seeds at a place of the scale", ("sweep",)),
+    ("•", "a curve with one point so far", ("dashboard", "heads", "sidebyside")),
     ("▁ … █", "a curve: its lowest and highest value", ("sweep",)),
     ("▁ … █", "the last minutes, up to all of one core or to the most", ("dashboard",)),
     ("– ·", "unknown, or not measured yet", _EVERY),
@@ -37,7 +40,22 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("FINISHED !", "an expectation of the scenario failed", ("dashboard", "inspector")),
 )
 
+_ASCII = {
+    " ".join(GLYPHS): " ".join(ASCII_GLYPHS),
+    "· • ●": ". o @",
+    "▁ … █": "_ ... @",
+    "– ·": "- .",
+    "…": ". or ...",
+    "░ ▒ ▓ █": f"{ASCII_SHADES[1]} ... {ASCII_SHADES[-1]}",
+    "┄ ┊": "- :",
+    "━ ┿ ◉": "= + O",
+}
+"""What the screens draw themselves in ASCII, where it is not what `to_ascii` makes of the sign."""
 
-def signs_of(screen: str) -> list[tuple[str, str]]:
+
+def signs_of(screen: str, ascii_only: bool = False) -> list[tuple[str, str]]:
     """Signs that can be on a screen, and what they mean."""
-    return [(signs, meaning) for signs, meaning, screens in _TABLE if screen in screens]
+    found = [(signs, meaning) for signs, meaning, screens in _TABLE if screen in screens]
+    if not ascii_only:
+        return found
+    return [(_ASCII.get(signs) or to_ascii(signs), to_ascii(meaning)) for signs, meaning in found]

@@ -43,7 +43,7 @@ WIDE, TALL = 118, 34
 STATUSES = ("", "running", "failed", "stopped", "finished", "waiting")
 SORTS = ("as planned", "by value", "by state")
 _MARKS = {
-    "supported": ("✔", "v", "$text-success"),
+    "supported": ("✔", "+", "$text-success"),
     "contradicted": ("✘", "x", "$text-error"),
     "no effect": ("≈", "~", "$foreground"),
 }

@@ -12,12 +12,15 @@ from textual.filter import LineFilter
 
 _PAIRS = dict(
     zip(
-        "·…→←↑↓–−—×φτεαβδ∞●▲■◆○△□◇◉▸▶▼▾▴◀✓✗✔✘‖≥≤≈’‘“”",
-        "-.><^v---xfTeabd8o^#@o^#@O>>vv^<+x+x|><~''\"\"",
+        "·…→←↑↓–−—×φτεαβγδλΣ√∞●▲■◆○△□◇◉★•▸▶⇄▼▾▴◀◂✓✗✔✘‖≥≤≈’‘“”",
+        "-.><^v---xfTeabgdlSr8o^#@o^#@O*o>>>vv^<<+x+x|><~''\"\"",
         strict=True,
     )
 )
-_LONGER = str.maketrans({"→": "->", "←": "<-", "≤": "<=", "≥": ">=", "…": "...", "φ": "phi"})
+_LONGER = str.maketrans(
+    {"→": "->", "←": "<-", "≤": "<=", "≥": ">=", "…": "...", "¼": "1/4"}
+    | {"φ": "phi", "γ": "gamma", "λ": "lambda", "Σ": "mix", "√": "root"}
+)
 _CORNERS_AND_CROSSINGS = "+"
 
 

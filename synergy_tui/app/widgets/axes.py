@@ -91,11 +91,11 @@ def _ticks(axis: Axis, most: int) -> tuple[tuple[float, str], ...]:
         step = values[1] - values[0] if len(values) > 1 else axis.high - axis.low
         return tuple((value, tick_text(value, step)) for value in values)
     powers = _powers(axis.low, axis.high, most, with_zero=axis.scale == "log1p")
-    if len(powers) < 2 and most > 1:
+    if axis.scale == "log" and len(powers) + 2 <= most:
+        powers = sorted({axis.low, *powers, axis.high})
+    elif len(powers) < 2 and most > 1:
         # Less than a decade: the ends say more than one power of ten.
         powers = [axis.low, axis.high]
-    elif axis.scale == "log" and len(powers) + 2 <= most:
-        powers = sorted({axis.low, *powers, axis.high})
     return tuple((value, compact(value)) for value in powers)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.bars import Bar, Bars, draw_bars
 from synergy_tui.app.widgets.canvas import Canvas
@@ -135,7 +136,7 @@ def draw_panel(
     title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
     canvas.write(0, 0, mark, CURSOR)
     canvas.write(1, 0, title, TITLE)
-    headline = panel.headline
+    headline = to_ascii(panel.headline) if ascii_only else panel.headline
     plot = panel.plot
     aim = None if isinstance(plot, Bars) else plot.crosshair
     if aim is not None and not isinstance(plot, Bars) and height > 1:

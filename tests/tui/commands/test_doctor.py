@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
+
+from synergy_tui.cli import synergy
 
 Call = Callable[..., Result]
 NAMES = "synergy processor memory torch gpu numba disk terminal logout colour extras".split()  # noqa: SIM905
@@ -34,3 +36,16 @@ def test_a_library_that_is_absent_is_a_finding(
     assert result.exit_code == 3
     assert "✗" in result.stdout
     assert all(name in result.stdout for name in NAMES)
+
+
+def test_signs_have_colour_where_it_is_wanted_and_no_controls_elsewhere(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    runner = CliRunner()
+    assert runner.invoke(synergy, ["doctor"]).stdout.startswith("✓ synergy ")
+    assert runner.invoke(synergy, ["doctor"], color=True).stdout.startswith(
+        "\x1b[32m✓\x1b[0m synergy "
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in runner.invoke(synergy, ["doctor"], color=True).stdout

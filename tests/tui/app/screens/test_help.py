@@ -8,11 +8,15 @@ import pytest
 from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp, table_name
+from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
-from synergy_tui.app.screens.help import HelpScreen
+from synergy_tui.app.screens.help import READING, HelpScreen
 from synergy_tui.app.screens.picker import PickerScreen
+from synergy_tui.app.screens.signs import signs_of
 from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.app.stepper.screen import StepperScreen
+from synergy_tui.app.themes import ASCII_GLYPHS
+from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.experiments.experiment import Experiment
 from tests.tui import recorded_sweeps
 from tests.tui.app.conftest import pressed, replaying, screen_text, until
@@ -69,6 +73,11 @@ async def test_every_sign_on_a_screen_is_in_its_help(
             look(screen_text(app))
             await pilot.press(key)
             await pilot.pause()
+        await app.push_screen(HeadsScreen(app.session, run))
+        for key in ("X", "m", "[", "space"):
+            await pilot.press(key)
+            await pilot.pause()
+            look(screen_text(app))
         await app.push_screen(InspectorScreen(app.session, run))
         for keys in ((), ("C",), ("down", "x"), *[("tab",)] * 6, ("v", "v")):
             look(await pressed(pilot, *keys))
@@ -85,7 +94,7 @@ async def test_every_sign_on_a_screen_is_in_its_help(
         await app.push_screen(PickerScreen(tmp_path))
         await until(lambda: "SCENARIOS" in screen_text(app), pilot)
         look(screen_text(app))
-        assert len(seen) == 5
+        assert len(seen) == 6
         for screen, found in seen.items():
             explained = await help_on(pilot, screen)
             assert {sign for sign in found if sign not in explained} == set(), screen
@@ -99,3 +108,28 @@ async def test_help_in_ascii_names_the_arrow_keys(four: Experiment) -> None:
         assert text.isascii()
         assert "  right l  " in text
         assert "from ... to" in text
+
+
+@pytest.mark.parametrize("screen", READING)
+def test_no_sign_of_the_help_is_lost_in_ascii(screen: str) -> None:
+    """What has no counterpart becomes a question mark, which means "undecided" elsewhere."""
+    for text in READING[screen].values():
+        assert to_ascii(text).count("?") == text.count("?")
+    for (sign, _), (plain, meaning) in zip(signs_of(screen), signs_of(screen, True), strict=True):
+        assert (plain + meaning).isascii()
+        assert plain.count("?") == sign.count("?")
+
+
+async def test_the_help_in_ascii_has_the_signs_that_the_screens_draw(four: Experiment) -> None:
+    async with replaying(four, (120, 40), ascii_only=True) as pilot:
+        await pilot.press("left_square_bracket")
+        await pilot.pause()
+        screen = screen_text(pilot.app)
+        listed = {meaning: sign for sign, meaning in signs_of("dashboard", True)}
+        past, probe, cursor = listed["time: what is recorded, a probe, the cursor"].split()
+        time = next(line for line in screen.splitlines() if "step 20 of 40" in line)
+        drawn = set(time.partition("step")[0])
+        assert {past, cursor} <= drawn <= {past, probe, cursor, "-", " "}
+        assert "phi ." in screen
+        runs = next(sign for sign, meaning in signs_of("dashboard", True) if "a run;" in meaning)
+        assert runs.split() == list(ASCII_GLYPHS)

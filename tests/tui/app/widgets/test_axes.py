@@ -110,6 +110,7 @@ def test_a_logarithmic_axis_has_round_ends_close_to_its_data() -> None:
     assert (axis.low, axis.high) == (pytest.approx(0.05), pytest.approx(5))
     assert [label for _, label in axis.ticks(4)] == [".05", ".1", "1", "5"]
     assert len(axis.ticks(2)) == 2
+    assert [label for _, label in Axis(0.2, 5, "log").ticks(3)] == [".2", "1", "5"]
 
 
 @given(
