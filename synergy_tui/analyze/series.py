@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -74,8 +75,9 @@ def measure_series(
 ) -> tuple[Experiment, Measured]:
     """Measure checkpoints into a new experiment; return it and what was measured last.
 
-    Checkpoints whose weights are the same file as an earlier one's are named in a warning and not
-    measured: published series have served the same weights at many steps.
+    Checkpoints whose weights are the same file as an earlier one's are not measured: published
+    series have served the same weights at many steps. A warning in the log, a note and, in the
+    overall records, ``checkpoints`` name them with the hash.
     """
     from synergy_tui.running.recorder import Recorder
     from synergy_tui.scenario import Scenario
@@ -98,16 +100,18 @@ def measure_series(
     )
     first = load(revisions[0][1], reading)  # before anything is written, so that typos cost nothing
     experiment = create_experiment(scenario, out)
-    hashes: dict[str, int] = {}
+    steps_of: dict[str, list[int]] = {}
     measured: Measured | None = None
     with experiment.lock(), EventWriter(experiment.events_path) as writer:
         recorder = Recorder(experiment, scenario, writer)
         recorder.started()
         recorder.write(_started(name, first, steps=revisions[-1][0], of=len(revisions)))
         for place, (step, folder) in enumerate(revisions):
-            same = hashes.setdefault(weights_hash(folder), step)
-            if same != step:
-                recorder.warn(f"step {step} has the very weights of step {same}: left out", name)
+            found = weights_hash(folder)
+            steps = steps_of.setdefault(found, [])
+            steps.append(step)
+            if steps[0] != step:
+                recorder.warn(f"step {step} has {_very_weights(steps[0], found)}: left out", name)
             else:
                 loaded = first if place == 0 else load(folder, reading)
                 measured = _probe(recorder, name, step, loaded, options)
@@ -116,7 +120,32 @@ def measure_series(
         recorder.end("finished", name, revisions[-1][0])
         recorder.finish(0)
     assert measured is not None
-    return experiment, measured
+    return experiment, _listed(measured, steps_of)
+
+
+def _very_weights(step: int, found: str) -> str:
+    return f"the very weights of step {step} (sha256 {found[:12]})"
+
+
+def _listed(measured: Measured, steps_of: dict[str, list[int]]) -> Measured:
+    """Say with what was measured which steps have which weights (hash → steps, ascending)."""
+    notes = [
+        f"steps {', '.join(map(str, steps[1:]))} have {_very_weights(steps[0], found)}: left out"
+        if steps[2:]
+        else f"step {steps[1]} has {_very_weights(steps[0], found)}: left out"
+        for found, steps in steps_of.items()
+        if steps[1:]
+    ]
+    weights = {step: (found, steps[0]) for found, steps in steps_of.items() for step in steps}
+    checkpoints = [
+        {"step": step, "sha256": found} | ({"same_as": first} if step != first else {})
+        for step, (found, first) in sorted(weights.items())
+    ]
+    records = [
+        {**record, "checkpoints": checkpoints} if record["layer"] == "overall" else record
+        for record in measured.records
+    ]
+    return replace(measured, records=records, notes=(*measured.notes, *notes))
 
 
 def weights_hash(folder: Path) -> str:

@@ -26,6 +26,7 @@ from synergy_tui.app.session import (
     Mark,
     Mode,
     OpenExperiment,
+    OpenHeads,
     OpenInspector,
     OpenSideBySide,
     OpenStepper,
@@ -256,6 +257,12 @@ class SynergyApp(App[None]):
 
         if self.session is not None:
             self.push_screen(InspectorScreen(self.session, message.run))
+
+    def on_open_heads(self, message: OpenHeads) -> None:
+        from synergy_tui.app.dashboard.heads import HeadsScreen
+
+        if self.session is not None:
+            self.push_screen(HeadsScreen(self.session, message.run, message.layer))
 
     def on_open_stepper(self, message: OpenStepper) -> None:
         from synergy_tui.app.stepper.screen import StepperScreen

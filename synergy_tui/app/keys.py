@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
-ALL = ("dashboard", "inspector", "stepper", "picker", "log", "help", "sweep", "sidebyside")
+ALL = (
+    "dashboard", "heads", "inspector", "stepper", "picker", "log", "help", "sweep", "sidebyside",
+)  # fmt: skip
 
 ALPHABET: dict[str, str] = {
     # Go
@@ -80,6 +82,7 @@ ALPHABET: dict[str, str] = {
     "best step": "b",
     "best weights": "B",
     "diffusion": "d",
+    "every head": "E",
     # Experiments
     "open another": "o",
     "mark": "t",
@@ -122,11 +125,12 @@ def _for(group: str, *screens: str) -> Callable[..., Key]:
     return partial(Key, group=group, screens=screens)
 
 
-_time = _for("Time", "dashboard", "inspector", "sidebyside")
+_time = _for("Time", "dashboard", "heads", "inspector", "sidebyside")
 _view = _for("View", "dashboard")
-_curves = _for("View", "dashboard", "sidebyside")
+_curves = _for("View", "dashboard", "heads", "sidebyside")
 _take = partial(Key, group="Take away")
 _heads = _for("Heads", "inspector")
+_over = _for("Heads over training", "heads")
 _panels = _for("View", "inspector")
 _spread = _for("Diffusion", "stepper")
 _picker = _for("Picker", "picker")
@@ -157,6 +161,8 @@ TABLE: tuple[Key, ...] = (
         "Open the selected run's heads (a designed graph: the diffusion stepper)", footer=3),
     _view("view.stepper", "diffusion", "stepper", "diffuse",
         "Step through the diffusion of the selected run", footer=14),
+    _view("view.heads", "every head", "heads", "every head",
+        "Show each head of the selected run over training, by one measure at a time", footer=18),
     _view("view.convention", "measure", "convention", "measure",
         "Show the numbers under the next definition of the mixing time", footer=6),
     _view("view.layer", "layer", "layer", "layer", "Show the next layer, or all layers together",
@@ -164,7 +170,7 @@ TABLE: tuple[Key, ...] = (
     _view("view.overlay", "overlay", "overlay", "overlay",
         "Put all runs into one chart, or back into columns", footer=7),
     _curves("view.crosshair", "crosshair", "crosshair", "crosshair",
-        "Read every run's value at one step; again: take the crosshair away", footer=16),
+        "Read every curve's value at one step; again: take the crosshair away", footer=16),
     _curves("view.aim_left", "inner left", "aim(-1)", "crosshair left",
         "Move the crosshair left; without one, the steps that are shown after zooming in"),
     _curves("view.aim_right", "inner right", "aim(1)", "crosshair right",
@@ -177,7 +183,8 @@ TABLE: tuple[Key, ...] = (
     _curves("view.window", "window", "window", "last steps",
         "Show all training steps, or only the last so many"),
     _curves("view.smoothing", "average", "smoothing", "smoothing",
-        "Smooth the training loss more, less, or not at all"),
+        "Smooth the training loss more, less, or not at all",
+        screens=("dashboard", "sidebyside")),
     _curves("view.logarithmic", "scale", "logarithmic", "log axis",
         "Axes: logarithmic, linear, or logarithmic where curves would hug a linear one", footer=11),
     _view("view.maximise", "maximise", "maximise", "maximise",
@@ -203,12 +210,25 @@ TABLE: tuple[Key, ...] = (
     # Take away
     _take("take.export", "export", "export", "export",
         "Write the screen as SVG and its numbers as CSV into the experiment's folder",
-        screens=("dashboard", "inspector", "stepper", "sidebyside"), footer=9),
+        screens=("dashboard", "heads", "inspector", "stepper", "sidebyside"), footer=9),
     _take("take.copy", "copy number", "copy", "copy",
         "Copy the selected panel's number to the clipboard (over SSH too)", screens=("dashboard",)),
     _take("take.copy_table", "copy table", "copy_table", "copy table",
         "Copy the table in view to the clipboard, with tabs between its columns (over SSH too)",
-        screens=("dashboard", "inspector", "stepper", "sweep", "picker", "sidebyside")),
+        screens=(
+            "dashboard", "heads", "inspector", "stepper", "sweep", "picker", "sidebyside",
+        )),
+    # Heads over training
+    _over("heads.measure", "measure", "measure", "measure",
+        "Show steps to the sink, mixing time, fidelity, weight or, where it was measured, loss "
+        "without the head", footer=4),
+    _over("heads.layer", "layer", "layer", "layer", "Heads of the next layer", footer=5),
+    _over("heads.run", "next run", "run(1)", "run", "Heads of the next run", footer=6),
+    _over("heads.run_before", "previous run", "run(-1)", "run before", "Heads of the run before"),
+    _over("heads.inspect", "open", "inspect", "inspect", "Open the run's heads in the inspector",
+        footer=7),
+    _over("heads.back", "back", "back", "back",
+        "Take the crosshair away, then go back to the screen before", footer=3),
     # Inspector
     _heads("inspector.head_down", "down", "head(1)", "head",
         "Select the next head; the first is the mixture of all", footer=4),
@@ -389,7 +409,7 @@ TABLE: tuple[Key, ...] = (
     # Everywhere
     _anywhere("app.log", "messages", "app.show_log", "messages",
         "Warnings, errors and what happened when",
-        screens=("dashboard", "inspector", "stepper"), footer=8),
+        screens=("dashboard", "heads", "inspector", "stepper"), footer=8),
     _anywhere("app.back", "back", "app.back", "back", "Back to the screen before",
         screens=("stepper", "help"), footer=3),
     _anywhere("log.back", "back", "back", "back", "Undo the filter, then back to the screen before",
@@ -398,7 +418,7 @@ TABLE: tuple[Key, ...] = (
         "Open another scenario or experiment", screens=("dashboard", "sweep")),
     _anywhere("app.theme", "theme", "app.next_theme", "theme",
         "Next theme (also high contrast, and the terminal's own colours)",
-        screens=("dashboard", "inspector", "stepper", "picker", "sweep", "sidebyside")),
+        screens=("dashboard", "heads", "inspector", "stepper", "picker", "sweep", "sidebyside")),
     _anywhere("app.help", "help", "app.help", "help",
         "All keys, and how to read the panels", screens=ALL, footer=2),
     _anywhere("app.palette", "commands", "app.command_palette", "commands",

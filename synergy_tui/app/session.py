@@ -186,6 +186,15 @@ class OpenInspector(Message):
         self.run = run
 
 
+class OpenHeads(Message):
+    """Show every head of a run over training, from a layer on."""
+
+    def __init__(self, run: str, layer: int | None) -> None:
+        super().__init__()
+        self.run = run
+        self.layer = layer
+
+
 class OpenStepper(Message):
     """Show how a signal spreads over the heads of a run, from a place in its attention."""
 

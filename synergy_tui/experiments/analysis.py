@@ -177,6 +177,12 @@ class Layered(TypedDict):
     minimax_each: NotRequired[Number]
 
 
+class CheckpointWeights(TypedDict):
+    step: Count
+    sha256: str
+    same_as: NotRequired[Count]
+
+
 class Analysis(TypedDict):
     layer: Positive | Literal["overall"]
     heads: MeanCount
@@ -208,4 +214,5 @@ class Analysis(TypedDict):
     lengths: NotRequired[list[Positive]]
     notes: NotRequired[list[str]]
     why: NotRequired[Why | Refused]
+    checkpoints: NotRequired[list[CheckpointWeights]]
     layered: NotRequired[list[Layered]]

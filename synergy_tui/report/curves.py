@@ -16,7 +16,12 @@ from synergy_tui.report.panels import INK, WIDTH, Plot, each_group, ordered, pla
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.examine import several
 from synergy_tui.report.statistics.findings import Finding
-from synergy_tui.report.statistics.observations import Observation, by_group, number_at
+from synergy_tui.report.statistics.observations import (
+    Observation,
+    by_group,
+    dose_in_words,
+    number_at,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,7 +197,7 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
     }
     for axis, groups, words in (
         ("heads", by_heads, "head count"),
-        ("dose", several(observations), _dose(observations)),
+        ("dose", several(observations), dose_in_words(observations)),
     ):
         for curve in _CURVES:
             if axis not in curve.axes or (curve.one_convention and not first):
@@ -235,10 +240,6 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
 def one_dose(members: Sequence[Observation]) -> bool:
     """Whether designed runs differ in head count and not in how different heads are."""
     return len({one.dose for one in members if not one.trained}) < 2
-
-
-def _dose(members: Sequence[Observation]) -> str:
-    return "λ" if any(one.trained for one in members) else "share of rows redrawn"
 
 
 Points = list[tuple[str, float, float]]

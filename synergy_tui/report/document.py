@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synergy_tui.claims import CLAIMS, Claim, ClaimRecord
+from synergy_tui.claims import BY_ID, CLAIMS, Claim, ClaimRecord
 from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_words
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdict
@@ -48,8 +48,9 @@ METHOD = (
     "Of designed heads, which were never trained, the null along the share of rows redrawn is "
     "heads that differ by 1e-9: they are as clear as one of them. Only graphs of which every head "
     "is redrawn are compared, so that no head is special.",
-    "Along head counts (their logarithm) and λ: the least-squares line within a seed, from its "
-    "lower to its upper end; with two conditions their paired ratio.",
+    "Along head counts (their logarithm) and λ (of heads tied in groups, the share of distinct "
+    "ones): the least-squares line within a seed, from its lower to its upper end; with two "
+    "conditions their paired ratio.",
     "Test: Student's t on logarithms, paired; the sign test where a ratio is 0 or infinite or all "
     "seeds agree exactly. Intervals: 95 %, Student's t, not corrected.",
     "Verdict: no effect where two one-sided tests reject every ratio beyond the smallest effect of "
@@ -113,6 +114,17 @@ class Outcome:
     def groups(self) -> str:
         where = self.foretold.prediction.where
         return ", ".join(f"{axis} {value}" for axis, value in where.items()) or "all groups"
+
+    @property
+    def smallest(self) -> str:
+        """The smallest effect of interest, as the claim is measured."""
+        if BY_ID[self.foretold.prediction.claim].kind == "association":
+            return f"ρ {SMALLEST_CORRELATION:g}"
+        return f"×{number(self.foretold.prediction.effect)}"
+
+    @property
+    def made(self) -> str:
+        return self.foretold.made.replace("T", " ").replace("+00:00", " UTC")
 
     @property
     def came(self) -> str:
@@ -247,9 +259,15 @@ def _convention_in_words(convention: str) -> str:
 
 
 def _table(evidence: Evidence, convention: str) -> Table:
+    observations = evidence.observations(convention)
+    counts: dict[tuple[str, str], set[int]] = {}
+    for one in observations:
+        counts.setdefault((one.group, one.run), set()).add(one.heads)
     runs: dict[tuple[str, str], list[Observation]] = {}
-    for one in evidence.observations(convention):
-        runs.setdefault((one.group, one.run), []).append(one)
+    for one in observations:  # seeds alone may differ within a row
+        several = len(counts[one.group, one.run]) > 1
+        name = f"{one.run} · {one.heads} heads" if several else one.run
+        runs.setdefault((one.group, name), []).append(one)
     columns = {
         "steps to the sink": "now.hitting_time",
         "minimax fidelity": "now.fidelity",

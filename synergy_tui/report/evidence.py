@@ -244,16 +244,18 @@ def _add_runs(
         if variant := variants.get(run.name):
             place = f"{place} · {variant}"
         written = by_name.get(run.name)
-        dose = None if graph is None else graph.diversity
+        dose, tied = None if graph is None else graph.diversity, 1
         if isinstance(written, TrainedRun):
             made: Any = written  # its own keys are made of the trainer's settings
-            dose = made.head_diversity / made.tied
+            tied = made.tied
+            dose = made.head_diversity / tied
         first = run.probes[0] if run.probes[0].step == 0 and run.probe.step else None
         before = {} if first is None else _by_convention(first)
         observations = {
             name: replace(
                 _observation(place, scenario.seed, run, analysis),
                 dose=dose,
+                tied=tied,
                 trained=isinstance(written, TrainedRun),
                 settings=settings,
                 now=_numbers(run.probe, name, analysis),

@@ -81,6 +81,10 @@ def _against_loss(evidence: Evidence, convention: str) -> list[Plot]:
     ]
 
 
+def _dose(row: Row) -> float:
+    return max(one.dose if one.dose is not None else 1.0 for one in row.observations.values())
+
+
 def _training(evidence: Evidence) -> list[Plot]:
     groups: dict[str, list[Row]] = {}
     for row in evidence.rows:
@@ -88,6 +92,12 @@ def _training(evidence: Evidence) -> list[Plot]:
             groups.setdefault(row.group, []).append(row)
     if not groups:
         return []
+    # Networks whose heads are made alike learn at another speed: not in the same mean.
+    most = {group: max(map(_dose, rows)) for group, rows in groups.items()}
+    kept = {
+        group: [row for row in rows if _dose(row) == most[group]] for group, rows in groups.items()
+    }
+    those = "Of the most diverse heads. " if kept != groups else ""
 
     def paint(axes: Axes, runs: Sequence[Row], _: str) -> None:
         for which, heads in enumerate(sorted({run.heads for run in runs})):
@@ -107,10 +117,10 @@ def _training(evidence: Evidence) -> list[Plot]:
         Plot(
             "training",
             "Training loss",
-            "Mean over seeds, with the range of all seeds. Dotted: the floor that no model can go "
-            "below.",
+            f"{those}Mean over seeds, with the range of all seeds. Dotted: the floor that no model "
+            "can go below.",
             lambda: each_group(
-                groups, paint, ("training step", "training loss (nats)"), legend="heads"
+                kept, paint, ("training step", "training loss (nats)"), legend="heads"
             ),
         )
     ]

@@ -165,7 +165,7 @@ def test_the_picker_shows_entries_that_lie(
 
     class App:
         def call_from_thread(self, show: Any, *found: Any) -> None:
-            shown.extend(found)
+            shown[:] = found  # of several batches, the last has all
 
     picker = PickerScreen(home)
     type(picker).app = property(lambda self: App())  # type: ignore[assignment,method-assign]

@@ -54,8 +54,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     steps = Axis(low, high, label=name, short="step" if window is None else "")
     tracks = [track(run, look, ("fidelity", "minimax")) for run in runs]
     best = [track(run, look, ("synergy", "best_head_fidelity")) for run in runs]
-    clear = [_inside(x, y, steps) for x, y in [*tracks, *best]]
-    losses = [_inside(run.steps, run.losses, steps) for run in runs]
+    clear = [inside(x, y, steps) for x, y in [*tracks, *best]]
+    losses = [inside(run.steps, run.losses, steps) for run in runs]
     floors = [run.floor for run in runs if run.floor is not None]
     alone = [number(head.get("fidelity_minimax")) for run in runs for head in heads(run, look)]
     ends = [value for _, values in [*tracks, *best] for value in _extent(values)]
@@ -68,8 +68,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
             short="steps",
         ),
         steps=steps,
-        fidelity=_upright(clear, look, [] if window else [0.0]),
-        loss=_upright(losses, look, [] if window else [0.0, *floors]),
+        fidelity=upright(clear, look, [] if window else [0.0]),
+        loss=upright(losses, look, [] if window else [0.0, *floors]),
         bars=max(known, default=0.0) or 1.0,
         whole=(slowest, total),
     )
@@ -98,13 +98,13 @@ def _arrival_scale(runs: Iterable[RunState], look: Look) -> tuple[float, Scale]:
     return longest, "log1p" if stretched else "linear"
 
 
-def _inside(steps: np.ndarray, values: Floats, axis: Axis) -> Floats:
+def inside(steps: np.ndarray, values: Floats, axis: Axis) -> Floats:
     """Values at steps on the axis, and the one before it, from which a line enters."""
     first = max(int(np.searchsorted(steps, axis.low, side="right")) - 1, 0)
     return values[first : int(np.searchsorted(steps, axis.high, side="right"))]
 
 
-def _upright(curves: list[Floats], look: Look, include: list[float]) -> Axis:
+def upright(curves: list[Floats], look: Look, include: list[float]) -> Axis:
     """The y axis of some curves, which holds what to ``include`` too."""
     chosen = look.lens.logarithmic
     logarithmic = hugging(curves) if chosen is None else chosen

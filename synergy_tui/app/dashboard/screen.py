@@ -26,7 +26,7 @@ from synergy_tui.app.dashboard.usage import histories
 from synergy_tui.app.desk import Desk
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.screens.marks import Marking
-from synergy_tui.app.session import Copy, Mark, OpenInspector, OpenStepper, Session
+from synergy_tui.app.session import Copy, Mark, OpenHeads, OpenInspector, OpenStepper, Session
 from synergy_tui.app.themes import GLYPHS, identity
 from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
@@ -426,6 +426,13 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         else:
             self.post_message(OpenInspector(run.name))
 
+    def action_heads(self) -> None:
+        run = self.selected_run
+        if run is None or not run.learns or not run.probes:
+            self.notify("Heads over training need a run that learns, and its first probe.")
+        else:
+            self.post_message(OpenHeads(run.name, self.chosen_layer))
+
     def action_stepper(self) -> None:
         run = self.selected_run
         if run is None or not run.probes:
@@ -493,5 +500,4 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             self.action_maximise()
         else:
             self.pin(message.chart, message.at)
-            self.update_now()
             self.update_now()

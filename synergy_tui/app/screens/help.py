@@ -66,6 +66,18 @@ own code. "walks" means that heads are mixed after each head's attention is norm
 weights that training gave them; "sink excluded" that the sink does not count as a token it \
 hears. Numbers are means over layers until v chooses one.""",
     },
+    "heads": {
+        "Every head": """\
+A curve for each head of the layer, measured alone as if it were the only one, at every probe of \
+a training or every checkpoint of a series; "all heads" is their mixture. m chooses what is \
+measured and v the layer. Weights are shares of the mixture; "loss without the head" is that of \
+the network with the head switched off. A value that is infinite or only bounded breaks a curve: \
+then some token does not reach the sink.""",
+        "Reading the chart": """\
+As on the dashboard: the crosshair (X, or the mouse) lists each head's newest value that is not \
+after its step, H and L move it; + and - or the wheel show fewer or more steps, W only the last \
+ones, 0 all; a chooses a linear or logarithmic axis.""",
+    },
     "inspector": {
         "Maps": """\
 A row is a token that listens (query), a column one that is heard (key); brighter is more. Σ is \

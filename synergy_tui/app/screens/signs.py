@@ -6,7 +6,7 @@ from synergy_tui.app.themes import ASCII_GLYPHS, GLYPHS
 from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.shading import ASCII_SHADES
 
-_PANELS = ("dashboard", "inspector", "stepper", "sidebyside")
+_PANELS = ("dashboard", "heads", "inspector", "stepper", "sidebyside")
 _LISTS = ("picker", "sweep")
 _EVERY = (*_PANELS, *_LISTS, "log", "help")
 
@@ -21,6 +21,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("✔ ✘ ?", "supported, contradicted, undecided", ("dashboard", "sidebyside", *_LISTS)),
     ("● ✓ ! ✗ ■", "runs, finished, finished but not as expected, failed, stopped", _LISTS),
     ("· • ●", "one, two, more seeds at a place of the scale", ("sweep",)),
+    ("•", "a curve with one point so far", ("dashboard", "heads", "sidebyside")),
     ("▁ … █", "a curve: its lowest and highest value", ("sweep",)),
     ("▁ … █", "the last minutes, up to all of one core or to the most", ("dashboard",)),
     ("– ·", "unknown, or not measured yet", _EVERY),

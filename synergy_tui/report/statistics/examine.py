@@ -34,6 +34,7 @@ from synergy_tui.report.statistics.observations import (
     Value,
     by_group,
     complete_blocks,
+    dose_in_words,
     log,
 )
 
@@ -274,17 +275,17 @@ def _trend(
         with np.errstate(invalid="ignore"):
             found = sample(rise - before)
         by_null = _exp(float(np.mean(before)))
-    name = "heads" if axis == "heads" else "λ"
+    name = "heads" if axis == "heads" else dose_in_words(members)
     details = [
-        f"from {conditions[0]:g} to {conditions[-1]:g} {name}, over {len(conditions)} values"
+        f"{name} from {conditions[0]:g} to {conditions[-1]:g}, over {len(conditions)} values"
     ]
     for column in range(1, len(conditions)):
         moved = table[:, column] - table[:, column - 1]
         against, along = int((moved < 0).sum()), int((moved > 0).sum())
         if against > along:
             details.append(
-                f"from {name} {conditions[column - 1]:g} to {conditions[column]:g} it moves the "
-                f"other way in {against} of {len(blocks)} seeds"
+                f"{name} from {conditions[column - 1]:g} to {conditions[column]:g}: the other way "
+                f"in {against} of {len(blocks)} seeds"
             )
     yield _Draft(
         Finding(
@@ -438,7 +439,9 @@ def _concordance(members: Sequence[Observation], claim: str) -> Iterator[_Draft]
                 claim,
                 group,
                 samples=len(common),
-                details=("mean over seeds of the rank correlation across λ",),
+                details=(
+                    f"mean over seeds of the rank correlation across {dose_in_words(trained)}",
+                ),
                 settings=_shared(trained),
             ),
             sample(scores),

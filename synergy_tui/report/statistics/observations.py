@@ -91,6 +91,7 @@ class Observation:
     untrained: Numbers | None = None  # the same network at step 0
     trained: bool = True
     dose: float | None = None  # how different heads are made: λ (over `tied`), or rows redrawn
+    tied: int = 1  # heads that share one attention pattern
     settings: Mapping[str, object] = field(default_factory=dict)  # axis → value
     amplification: float = math.nan  # over each input's best head, typical; above 1 is synergy
     diversity: float = math.nan  # mean pairwise Jensen-Shannon divergence of the heads, bits
@@ -115,6 +116,18 @@ def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]
     for observation in observations:
         groups[observation.group].append(observation)
     return dict(groups)
+
+
+def dose_in_words(members: Iterable[Observation]) -> str:
+    """What the dose of these observations is."""
+    trained = [one for one in members if one.trained]
+    if not trained:
+        return "share of rows redrawn"
+    if all(one.tied == 1 for one in trained):
+        return "λ"
+    distinct = "share of distinct heads"
+    alone = all(one.dose is None or one.dose * one.tied == 1 for one in trained)
+    return distinct if alone else f"λ × {distinct}"
 
 
 Value = Callable[[Observation], float]

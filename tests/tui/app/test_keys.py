@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from synergy_tui.app import keymap, keys
 from synergy_tui.app.app import SynergyApp, table_name
+from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.screens.help import HelpScreen
@@ -96,7 +97,8 @@ async def test_on_all_screens_that_run_a_key_means_one_thing(
         assert app.session is not None
         for screen in (
             None, LogScreen(app.session), HelpScreen("dashboard", {}), PickerScreen(tmp_path),
-            InspectorScreen(app.session, "heads-8"), StepperScreen(app.session),
+            HeadsScreen(app.session, "heads-8"), InspectorScreen(app.session, "heads-8"),
+            StepperScreen(app.session),
             SweepScreen(sweep),
             SideBySideScreen((Mark(four.path),) * 2, ascii_only=False, clock=lambda: 0.0),
         ):  # fmt: skip
@@ -149,10 +151,10 @@ def test_a_key_taken_from_another_action_is_warned_of() -> None:
     )
     assert keymap.collisions({"view.overlay": "m", "view.convention": "O"}) == []
     taken = keymap.collisions({"app.theme": "v"})
-    screens = ["dashboard", "inspector", "stepper", "sidebyside"]
+    screens = ["dashboard", "heads", "inspector", "stepper", "sidebyside"]
     assert [text.partition(":")[0] for text in taken] == screens
     [log] = keymap.collisions({"app.help": "M"})
-    assert log.startswith("dashboard, inspector, stepper: M is")
+    assert log.startswith("dashboard, heads, inspector, stepper: M is")
     # Both chosen by the user.
     assert len(keymap.collisions({"view.overlay": "u", "view.layer": "u"})) == 1
 

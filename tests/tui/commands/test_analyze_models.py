@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from click.testing import Result
 
 import synergy_engine as engine
+from synergy_tui.app.dashboard.heads import tracks_of
 from synergy_tui.experiments.experiment import list_experiments
 from tests.tui.commands.architectures import (
     ARCHITECTURES,
@@ -232,7 +234,7 @@ def test_finished_layers_are_not_measured_again(
 
 
 def test_a_series_of_checkpoints_is_an_experiment(call: Call, tmp_path: Path) -> None:
-    for step, seed in ((5, 1), (10, 2), (20, 2)):
+    for step, seed in ((5, 1), (10, 2), (20, 2), (40, 2)):
         model = build("LlamaForCausalLM", {})
         torch.manual_seed(seed)
         with torch.no_grad():
@@ -250,3 +252,15 @@ def test_a_series_of_checkpoints_is_an_experiment(call: Call, tmp_path: Path) ->
     assert run.probes[-1].layers[0]["fidelity"] == last[0]["fidelity"]
     assert all(probe.loss > 0 and probe.attention for probe in run.probes)
     assert "step 20 has the very weights of step 10" in experiment.events_path.read_text()
+    listed = last[-1]["checkpoints"]
+    assert [each["step"] for each in listed] == [5, 10, 20, 40]
+    assert [each.get("same_as") for each in listed] == [None, None, 10, 10]
+    for each in listed:
+        [file] = (tmp_path / "run" / f"checkpoint-{each['step']}").glob("*.safetensors")
+        assert each["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    printed = call("analyze", "--model", tmp_path / "run", *asked[:-2], tmp_path / "again").stdout
+    same = listed[1]["sha256"][:12]
+    assert f"steps 20, 40 have the very weights of step 10 (sha256 {same})" in printed
+    steps, heads = tracks_of(run, 1, "fidelity_minimax")
+    assert steps.tolist() == [5, 10]
+    assert heads[:, -1].tolist() == [head["fidelity_minimax"] for head in last[0]["per_head"]]

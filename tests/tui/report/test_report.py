@@ -7,16 +7,23 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from synergy_tui.errors import UserError
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.report.document import Document, compose, number, records, spread
-from synergy_tui.report.evidence import gather, hitting_time
+from synergy_tui.report.evidence import Evidence, Foretold, Row, gather, hitting_time
 from synergy_tui.report.figures import plots
+from synergy_tui.report.nulls import Place
 from synergy_tui.report.panels import ordered
+from synergy_tui.report.statistics.observations import Numbers, Observation
 from synergy_tui.report.write import write_figure, write_report
+from synergy_tui.scenario.sweep import Prediction
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.conftest import DESIGNED, make
+
+NOW = Numbers(5.0, 0.01, 1.0, 1.2)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +91,32 @@ def test_groups_of_several_sources_have_different_names(designed_sweep: Sweep) -
     alone, both = (gather([str(designed_sweep.path)] * count) for count in (1, 2))
     assert {row.group for row in alone.rows} == {"funsearch", "line"}
     assert {row.group for row in both.rows} == {"tiny: funsearch", "tiny: line"}
+
+
+def test_nothing_is_averaged_over_what_a_sweep_varied() -> None:
+    place = Place(Experiment(Path("none")), None)
+    rows = [
+        Row("sort", f"lambda-{dose:g}", heads, 4, None, place, {"theory": one}, steps, steps * high,
+            math.nan)
+        for heads, dose, high in [(2, 0.0, 9.0), (2, 1.0, 2.0), (8, 1.0, 1.0)]
+        for seed in "ab"
+        for steps in [np.arange(1, 3)]
+        for one in [Observation("sort", seed, heads, f"lambda-{dose:g}", NOW, dose=dose)]
+    ]  # fmt: skip
+    prediction = Prediction(claim="concordance", outcome="no effect", why="")
+    foretold = Foretold(prediction, "2026-11-28T05:23:05+00:00", before=True)
+    found = compose(Evidence(rows=rows, predictions=[foretold]), command="")
+    assert [row[:3] for row in found.tables[0].rows] == [
+        ("sort", "lambda-0", "2"),
+        ("sort", "lambda-1 · 2 heads", "2"),
+        ("sort", "lambda-1 · 8 heads", "2"),
+    ]
+    assert found.predictions[0].smallest == "ρ 0.3"
+    assert found.predictions[0].made == "2026-11-28 05:23:05 UTC"
+    training = next(each for each in found.figures if each.name == "training")
+    assert training.caption.startswith("Of the most diverse heads")
+    ends = [line.get_ydata()[-1] for line in training.draw().axes[0].lines]
+    assert ends == [4.0, 2.0]  # of λ = 1 alone
 
 
 def test_no_mean_is_drawn_where_a_seed_is_infinite() -> None:

@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp, table_name
+from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.screens.help import READING, HelpScreen
 from synergy_tui.app.screens.picker import PickerScreen
@@ -72,6 +73,11 @@ async def test_every_sign_on_a_screen_is_in_its_help(
             look(screen_text(app))
             await pilot.press(key)
             await pilot.pause()
+        await app.push_screen(HeadsScreen(app.session, run))
+        for key in ("X", "m", "[", "space"):
+            await pilot.press(key)
+            await pilot.pause()
+            look(screen_text(app))
         await app.push_screen(InspectorScreen(app.session, run))
         for keys in ((), ("C",), ("down", "x"), *[("tab",)] * 6, ("v", "v")):
             look(await pressed(pilot, *keys))
@@ -88,7 +94,7 @@ async def test_every_sign_on_a_screen_is_in_its_help(
         await app.push_screen(PickerScreen(tmp_path))
         await until(lambda: "SCENARIOS" in screen_text(app), pilot)
         look(screen_text(app))
-        assert len(seen) == 5
+        assert len(seen) == 6
         for screen, found in seen.items():
             explained = await help_on(pilot, screen)
             assert {sign for sign in found if sign not in explained} == set(), screen

@@ -22,6 +22,7 @@ from synergy_tui.report.statistics.observations import (
     Layered,
     Numbers,
     Observation,
+    dose_in_words,
 )
 
 DOSES = (0.0, 0.25, 0.5, 1.0)
@@ -346,3 +347,13 @@ def test_the_family_wise_error_of_each_verdict(
         tested = [each for each in every if each.claim not in ("concordance", "diversity-clarity")]
         found += any(each.verdict in false for each in tested if each.about.kind != "check")
     assert found / repeats <= stated + 0.02 + 1.5 * math.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_tied_heads_are_not_called_lambda() -> None:
+    pulled = [one for one in sweep() if one.heads == 8]
+    tied = [replace(one, dose=1 / (1 + at % 2), tied=1 + at % 2) for at, one in enumerate(pulled)]
+    for members, name in ((pulled, "λ from 0 to 1"), (tied, "share of distinct heads from 0.5")):
+        finding = find(members, "diversity-loss")[0]
+        assert any(detail.startswith(name) for detail in finding.details), finding.details
+    mixed = [replace(tied[0], dose=0.5 / tied[0].tied), tied[1]]
+    assert dose_in_words(mixed) == "λ × share of distinct heads"
