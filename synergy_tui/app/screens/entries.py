@@ -40,7 +40,7 @@ _STYLES = {
     "muted": MUTED,
 }
 
-_SCENARIO = (Column("", shrinks=True), Column("", weight=1, shrinks=True))
+_SCENARIO = (Column(""), Column("", weight=1, shrinks=True))
 _EXPERIMENT = (
     Column(""),
     Column("", shrinks=True),

@@ -362,7 +362,8 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 Field(clean(view.state.verdict), "muted", weight=1, shrinks=True),
             ]
         else:
-            fields.append(Field(f"no point is {self.status}", "warning"))
+            none = f"no point is {self.status}" if self.status else "no point matches"
+            fields.append(Field(none, "warning"))
         self.query_one("#detail", FieldStrip).show(fields)
 
     def _show_verdicts(self, trouble: str = "") -> None:

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from synergy_tui.app.app import SynergyApp
 from synergy_tui.app.dashboard.screen import DashboardScreen
-from synergy_tui.app.screens.entries import experiment_section
+from synergy_tui.app.screens.entries import experiment_section, scenario_section
 from synergy_tui.app.screens.picker import PickerScreen
 from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.app.sidebyside.screen import SideBySideScreen
@@ -259,6 +259,19 @@ def test_without_room_the_least_useful_columns_are_left_out(width: int, kept: li
     }  # fmt: skip
     section = experiment_section({"x": each}, "")
     assert [section.columns[place].name for place in fitted(section, width - 4)][2:] == kept
+
+
+def test_a_scenarios_title_is_cut_before_its_name() -> None:
+    """Names that begin alike could not be told from each other otherwise."""
+    names = [f"sweep_head_diversity_{each}" for each in ("one", "two")]
+    entries = {
+        name: library.Entry(Path(f"{name}.toml"), "A long title of a sweep, " * 4, "", ())
+        for name in names
+    }
+    section = scenario_section(entries, "")
+    assert [row.cells[0].text for row in section.rows] == names
+    for width in (78, 58):
+        assert fitted(section, width)[0] == len(names[0])
 
 
 async def test_removing_names_what_is_lost_and_can_be_refused(home: Path) -> None:

@@ -147,6 +147,8 @@ async def test_a_filter_leaves_groups_and_points_that_match(tmp_path: Path) -> N
         assert "sort-s0" not in screen_text(pilot.app)
         await pilot.press("escape")
         await sees(pilot, "copy-s0", "sort-s0")
+        await pilot.press("slash", *"nowhere", "enter")
+        await sees(pilot, "no point matches")
 
 
 async def test_two_points_are_marked_and_compared(tmp_path: Path) -> None:
