@@ -15,6 +15,7 @@ from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
+from synergy_tui.experiments.comparison import log
 from synergy_tui.words import number, span
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _through(members: Sequence[Through]) -> list[str]:
 
     from synergy_tui.report.statistics.intervals import bootstrap_interval
 
-    synergy = _logs([each.synergy for each in members])
+    synergy = [log(each.synergy) for each in members]
     low, high = bootstrap_interval(synergy)
     return [
         str(len(members)),
@@ -254,10 +255,6 @@ def _grouped(members: Sequence[Each], key: Any) -> dict[Any, list[Each]]:
     return groups
 
 
-def _logs(values: Sequence[float]) -> list[float]:
-    return [math.log(value) if value > 0 else -math.inf for value in values]
-
-
 def _typical(values: Sequence[float]) -> float:
     """A geometric mean."""
-    return math.exp(sum(_logs(values)) / len(values))
+    return math.exp(sum(map(log, values)) / len(values))
