@@ -19,13 +19,11 @@ from synergy_tui.app.dashboard.scales import inside, scales, upright
 from synergy_tui.app.dashboard.tracks import number, track
 from synergy_tui.app.session import Copy, OpenInspector, Session
 from synergy_tui.app.themes import identity
-from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.axes import Axis, Floats
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import Header, KeyBar, TimelineBar
 from synergy_tui.app.widgets.plot import Crosshair, Curve, Panel, Plot
 from synergy_tui.app.widgets.strips import Field
-from synergy_tui.experiments import conventions
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text, measured
 
@@ -100,17 +98,6 @@ class HeadsScreen(ChartReading):
         listed = self.listed or list(MEASURES)
         return listed[self.measure_place % len(listed)]
 
-    def look(self) -> Look:
-        return Look(
-            step=self.timeline.step,
-            following=self.timeline.mode is Mode.FOLLOW,
-            # Heads alone are measured under the main convention only.
-            convention=conventions.available(self.state)[0],
-            layer=self.chosen_layer,
-            lens=self.lens,
-            ascii_only=self.session.ascii_only,
-        )
-
     def refresh_view(self) -> None:
         run = self.run_shown
         if run is None or not self.fits(SMALLEST, "This view", "Escape leaves it."):
@@ -144,13 +131,13 @@ class HeadsScreen(ChartReading):
 
     def action_layer(self) -> None:
         run = self.run_shown
-        self.chosen_layer = self.chosen_layer % max(run.layers if run else 1, 1) + 1
+        self.chosen_layer = (self.chosen_layer or 1) % max(run.layers if run else 1, 1) + 1
         self.update_now()
 
     def action_run(self, by: int) -> None:
         names = [run.name for run in self.state.runs.values() if run.learns]
         self.run_name = names[(names.index(self.run_name) + by) % len(names)]
-        self.chosen_layer = min(self.chosen_layer, self.state.runs[self.run_name].layers)
+        self.chosen_layer = min(self.chosen_layer or 1, self.state.runs[self.run_name].layers)
         self.update_now()
 
     def action_inspect(self) -> None:
@@ -166,7 +153,7 @@ class HeadsScreen(ChartReading):
         run = self.run_shown
         rows: list[list[str]] = []
         if run is not None:
-            steps, heads = tracks_of(run, self.chosen_layer, self.measure.key)
+            steps, heads = tracks_of(run, self.chosen_layer or 1, self.measure.key)
             names = [f"head {head}" for head in range(1, len(heads) + 1)]
             rows = [["step", *names]]
             for step, values in zip(steps.tolist(), heads.T.tolist(), strict=True):

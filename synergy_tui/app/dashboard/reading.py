@@ -8,7 +8,9 @@ from synergy_tui.app.dashboard.look import KINDS, Aim, Kind, Lens, Look, smoothi
 from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import Session
+from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
+from synergy_tui.experiments import conventions
 
 
 class ChartReading(TimedScreen):
@@ -19,11 +21,21 @@ class ChartReading(TimedScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.lens = Lens()
+        self.chosen_layer: int | None = None
+        self.convention_place = 0
         self._pinned: Aim | None = None
         """Where a key or a click put the crosshair; the mouse moves it only while it is there."""
 
     def look(self) -> Look:
-        raise NotImplementedError
+        listed = conventions.available(self.state)
+        return Look(
+            step=self.timeline.step,
+            following=self.timeline.mode is Mode.FOLLOW,
+            convention=listed[self.convention_place % len(listed)],
+            layer=self.chosen_layer,
+            lens=self.lens,
+            ascii_only=self.session.ascii_only,
+        )
 
     def panel_of(self, chart: Chart) -> tuple[int, str]:
         raise NotImplementedError

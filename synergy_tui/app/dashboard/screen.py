@@ -20,7 +20,6 @@ from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.dashboard.graph import GraphChart, Loaded, described, read_graph
-from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.dashboard.usage import histories
 from synergy_tui.app.desk import Desk
@@ -107,8 +106,6 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         self.question = 0
         self.overlaid = False
         self.maximised = False
-        self.chosen_layer: int | None = None
-        self.convention_place = 0
         # Held, not queried for: the timer may draw once more while the screen is taken down.
         self._header = Header(id="header")
         self._tabs = FieldStrip(id="tabs")
@@ -153,17 +150,6 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
     def compact(self) -> bool:
         """Whether there is only room for one panel at a time."""
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
-
-    def look(self) -> Look:
-        listed = conventions.available(self.state)
-        return Look(
-            step=self.timeline.step,
-            following=self.timeline.mode is Mode.FOLLOW,
-            convention=listed[self.convention_place % len(listed)],
-            layer=self.chosen_layer,
-            lens=self.lens,
-            ascii_only=self.session.ascii_only,
-        )
 
     def refresh_view(self) -> None:
         if not self.fits(SMALLEST, "Synergy", "q leaves; the run continues."):

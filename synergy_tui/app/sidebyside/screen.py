@@ -28,7 +28,6 @@ from synergy_tui.app.dashboard.screen import COMPACT, SMALLEST, TIME_KEYS, RunCo
 from synergy_tui.app.session import Copy, Mark, Session
 from synergy_tui.app.sidebyside import differences
 from synergy_tui.app.themes import identity
-from synergy_tui.app.timeline import Mode
 from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Crosshair, Panel, Plot
@@ -109,8 +108,6 @@ class SideBySideScreen(ChartReading):
         self.parties = [Party(mark, session) for mark, session in zip(marks, sessions, strict=True)]
         self.same = marks[0].path == marks[1].path
         self.question = 0
-        self.chosen_layer: int | None = None
-        self.convention_place = 0
         self._pair = ExperimentState()
         self._clock = clock
         self._ticked_at = clock()
@@ -179,17 +176,6 @@ class SideBySideScreen(ChartReading):
     def sides(self) -> tuple[Side, Side] | None:
         one, other = (party.side() for party in self.parties)
         return None if one is None or other is None else (one, other)
-
-    def look(self) -> Look:
-        listed = conventions.available(self.state)
-        return Look(
-            step=self.timeline.step,
-            following=self.timeline.mode is Mode.FOLLOW,
-            convention=listed[self.convention_place % len(listed)],
-            layer=self.chosen_layer,
-            lens=self.lens,
-            ascii_only=self.session.ascii_only,
-        )
 
     def _draw(self) -> None:
         self._seen = self._versions()
