@@ -89,7 +89,7 @@ device_option = click.option(
     show_default=True,
     metavar="auto|cpu|cuda|mps",
     callback=_device,
-    help="Where to train; cuda:1 is the second GPU.",
+    help="Where to compute; cuda:1 is the second GPU.",
 )
 timeout_option = click.option(
     "--timeout",
