@@ -13,6 +13,7 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.report.evidence import Row
 from synergy_tui.report.further import promises, through_layers
+from synergy_tui.report.nulls import NOT_KEPT
 from synergy_tui.report.statistics.observations import Numbers, Observation
 from tests.tui.report.test_nulls import Kept
 
@@ -77,6 +78,6 @@ def test_layers_in_order_are_the_engines_with_every_gamma_that_is_known() -> Non
 
 def test_what_was_not_kept_is_said() -> None:
     nothing = row([[FIRST, SECOND]])
-    object.__setattr__(nothing.place, "snapshot", None)
-    with pytest.raises(UserError, match="no kept attention"):
+    object.__setattr__(nothing.place, "snapshot", NOT_KEPT)
+    with pytest.raises(UserError, match="was not kept"):
         list(promises([nothing]))
