@@ -23,13 +23,13 @@ def read_saved(path: Path) -> TensorFile | None:
     """The tensors of a file of attention; ``None`` for a checkpoint or anything else.
 
     Only tensors and plain containers are unpickled (``weights_only``), so that reading runs no
-    code of whoever wrote the file. What cannot be read so is left to who reads checkpoints.
+    code of the file's author. What cannot be read so is left to who reads checkpoints.
     """
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except Exception:  # bytes that are no pickle make the unpickler raise anything
+    except Exception:  # bytes that are not a pickle make the unpickler raise anything
         return None
     if _generated(content):
         raise UserError(

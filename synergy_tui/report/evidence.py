@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
+from synergy_tui.experiments.comparison import log
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, leaf, run_record
@@ -25,7 +26,6 @@ from synergy_tui.report.statistics.observations import (
     Further,
     Numbers,
     Observation,
-    log,
 )
 from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction

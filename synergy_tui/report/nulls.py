@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot, load_snapshot
+from synergy_tui.experiments.comparison import log
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.report.statistics.observations import (
     Condition,
@@ -23,7 +24,6 @@ from synergy_tui.report.statistics.observations import (
     Gains,
     Layered,
     Observation,
-    log,
 )
 
 SWAPS = 3

@@ -17,8 +17,9 @@ import pytest
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import launch
 from synergy_tui.sweep.directory import find_sweep
-from tests.end_to_end.conftest import SYNERGY, Shell, wait_for
+from tests.end_to_end.conftest import SYNERGY, Shell
 from tests.tui.sweep.conftest import TRAINED
+from tests.waiting import wait_for
 
 ENDLESS = 1_000_000
 # Every fsync takes a while, so that a signal surely comes while something is written.

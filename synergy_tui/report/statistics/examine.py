@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Foreseen
+from synergy_tui.experiments.comparison import log
 from synergy_tui.report.statistics.checked import bounds, condition, identical_heads
 from synergy_tui.report.statistics.decide import (
     ALPHA,
@@ -35,7 +36,6 @@ from synergy_tui.report.statistics.observations import (
     by_group,
     complete_blocks,
     dose_in_words,
-    log,
 )
 
 SMALLEST_CORRELATION = 0.3
@@ -330,8 +330,8 @@ def _gain(which: str, *, swapped: bool = False, kind: str = "held_out") -> Value
     return value
 
 
-def _beyond(which: str, kind: str = "held_out") -> Value:
-    own, null = _gain(which, kind=kind), _gain(which, swapped=True, kind=kind)
+def _beyond(which: str) -> Value:
+    own, null = _gain(which), _gain(which, swapped=True)
     return lambda one: own(one) - null(one)
 
 

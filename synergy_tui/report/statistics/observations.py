@@ -142,11 +142,6 @@ def dose_in_words(members: Iterable[Observation]) -> str:
 Value = Callable[[Observation], float]
 
 
-def log(value: float) -> float:
-    """Natural logarithm, -inf of 0; nan of what is not known."""
-    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
-
-
 def number_at(one: Observation, path: str) -> float:
     """A number of an observation by its dotted name; nan below what it lacks."""
     found: Any = one

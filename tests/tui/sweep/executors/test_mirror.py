@@ -13,7 +13,7 @@ from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.mirror import Mirror
 from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
 from tests.tui.conftest import make
-from tests.tui.sweep.conftest import TRAINED
+from tests.tui.sweep.conftest import trained
 
 
 def stream(experiment: Experiment) -> list[Packet]:
@@ -88,7 +88,7 @@ def test_a_worker_cannot_write_outside_its_experiment(sweep: Sweep) -> None:
 def test_attention_that_is_not_to_be_kept_is_removed_here_too(
     tmp_path: Path, attempts: int
 ) -> None:
-    text = TRAINED.format(steps=30).replace("probe_every = 0", "probe_every = 5")
+    text = trained(probe_every=5)
     sweep = make(f'{text}\n[analysis]\nkeep = "last"\n', tmp_path)
     experiment = sweep.experiment("s0")
     packets = stream(experiment)
