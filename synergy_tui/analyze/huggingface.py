@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,9 +71,9 @@ def load(directory: Path, reading: Reading) -> Loaded:
         raise UserError(f"There is no model directory {directory}.")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    config = _reading(
-        directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
-    )
+    with _read_as(directory, "causal language model"):
+        config = transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
+        text_config = config.get_text_config(decoder=True)
     ids, labels = _inputs(directory, reading)
     cut = reading.length is not None and max(map(len, ids)) > reading.length
     ids = [each[: reading.length] for each in ids]
@@ -80,11 +81,11 @@ def load(directory: Path, reading: Reading) -> Loaded:
     count = max(lengths)
     if min(lengths) < 2:
         raise UserError("A text of fewer than two tokens has no information to follow.")
-    text_config = config.get_text_config(decoder=True)
     _require_context(directory, text_config, count)
-    size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
-    model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
-    most = model.get_input_embeddings().weight.shape[0]
+    with _read_as(directory, "causal language model"):
+        size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
+        model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
+        most = model.get_input_embeddings().weight.shape[0]
     wrong = [token for each in ids for token in each if not 0 <= token < most]
     if wrong:
         raise UserError(
@@ -94,7 +95,8 @@ def load(directory: Path, reading: Reading) -> Loaded:
     # What follows a text is heard by none of its tokens, so it may be anything.
     padded = [each + each[-1:] * (count - len(each)) for each in ids]
     chosen = torch.tensor(padded, device=reading.device)
-    found = plan(model, chosen, str(directory))
+    with _read_as(directory, "causal language model"):
+        found = plan(model, chosen, str(directory))
     _require_memory(size, count, fused=found.fused)
     notes = []
     if labels is not None:
@@ -119,14 +121,14 @@ def load(directory: Path, reading: Reading) -> Loaded:
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
-def _reading(directory: Path, read: Any, what: str = "causal language model") -> Any:
-    """Return what ``read`` does, or say that the directory does not hold it."""
-    from safetensors import SafetensorError
-
-    failures = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+@contextmanager
+def _read_as(directory: Path, what: str) -> Iterator[None]:
+    """Say that a directory does not hold ``what``, whatever transformers raises at its files."""
     try:
-        return read()
-    except (*failures, SafetensorError) as error:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{directory} cannot be read as a {what}: {reason}",
@@ -152,13 +154,10 @@ def _inputs(directory: Path, reading: Reading) -> tuple[list[list[int]], tuple[s
             f"{directory} contains no tokenizer, so texts cannot become tokens.",
             hint="Save one there (tokenizer.save_pretrained), or give ids: --tokens 3,1,2.",
         )
-    tokenizer = _reading(
-        directory,
-        lambda: transformers.AutoTokenizer.from_pretrained(directory, **_LOCAL),
-        "model with a tokenizer",
-    )
-    ids = [tokenizer(text)["input_ids"] for text in reading.texts]
-    return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
+    with _read_as(directory, "model with a tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **_LOCAL)
+        ids = [tokenizer(text)["input_ids"] for text in reading.texts]
+        return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
 
 
 def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, fused: bool) -> Any:
@@ -182,7 +181,7 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         "attn_implementation": "sdpa" if fused else "eager",
         "dtype": getattr(torch, reading.dtype),
     }
-    model = _reading(directory, lambda: kind.from_pretrained(directory, **options))
+    model: Any = kind.from_pretrained(directory, **options)
     try:
         return model.to(reading.device).eval()
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter

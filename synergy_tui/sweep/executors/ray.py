@@ -178,10 +178,10 @@ class RayExecutor:
         if self._backend.workers:
             return self._backend.workers
         resources = self._ray.cluster_resources()
-        limit = int(resources.get("CPU", 0) // self._backend.threads)
+        limit = resources.get("CPU", 0) // self._backend.threads
         if share := self._gpus(self._together):
-            limit = min(limit, int(resources.get("GPU", 0) / share + 1e-9))
-        return max(1, limit)
+            limit = min(limit, resources.get("GPU", 0) / share + 1e-9)
+        return max(1, int(limit))
 
     @property
     def _together(self) -> int:
@@ -223,23 +223,24 @@ class RayExecutor:
             return
         else:
             running.node = running.node or packet.node
-            self._take(running, packet)
+            if packet.experiment in running.points:
+                self._take(stream, packet)
         if not running.points:
             del self._running[stream]
 
-    def _take(self, running: _Running, packet: Packet) -> None:
-        """Write what a point's worker sent, unless the point has ended."""
-        if packet.experiment not in running.points:
-            return
-        _, mirror = running.points[packet.experiment]
+    def _take(self, stream: Any, packet: Packet) -> None:
+        """Write what the worker of a point sent."""
+        running, name = self._running[stream], packet.experiment
+        _, mirror = running.points[name]
         try:
             mirror.take(packet)
         except UserError as error:
-            self._end(running, packet.experiment, ExitCode.RUN_FAILED, error.message)
+            self._end(running, name, ExitCode.RUN_FAILED, error.message)
+            if not running.points:
+                self._ray.cancel(stream, force=False)
         else:
             if packet.exit_code is not None:
-                code = ExitCode(packet.exit_code)
-                self._end(running, packet.experiment, code, packet.reason)
+                self._end(running, name, ExitCode(packet.exit_code), packet.reason)
 
     def _end(
         self,

@@ -18,6 +18,7 @@ from synergy_tui.sweep.executors import pool
 from synergy_tui.sweep.executors.executor import LARGEST_STACK, Backend, Task, choose
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from synergy_tui.sweep.executors.ray import RayExecutor
+from synergy_tui.sweep.executors.remote import Packet
 from synergy_tui.sweep.plan import expand
 from synergy_tui.sweep.start import announce
 from tests.tui.sweep.test_plan import BASE, points_of
@@ -138,7 +139,7 @@ def ray_executor(device: str, together: int, given: float | None) -> RayExecutor
         ("cuda", 20, 0.5, 2, 1.0, 4),  # two share one: they are its stack
         ("cuda", 20, 0.25, 3, 0.75, 4),
         ("cuda", 20, 2, 1, 2.0, 2),
-        ("cuda", 20, 1e-320, 20, 20e-320, 16),
+        ("cuda", 20, 0.001, 20, 0.02, 16),
         ("auto", 8, None, 8, None, 16),
         ("cpu", 8, 0, 8, None, 16),
     ],
@@ -172,9 +173,10 @@ def test_ray_stacks_what_a_pool_would(
     file = tmp_path / "s.toml"
     file.write_text(BASE + text + ("" if given is None else f"gpus_per_point = {given}\n"))
     scenario = load_scenario(file)
-    sweep = create_sweep(scenario, expand(scenario), tmp_path / "out")
+    points = expand(scenario)
+    sweep = create_sweep(scenario, points, tmp_path / "out")
     chosen = choose(
-        scenario, [point.scenario for point in sweep.points], ray="local", workers=4, device=device
+        scenario, [point.scenario for point in points], ray="local", workers=4, device=device
     )
     executor = ray_executor(device, chosen.together, given)
     executor._backend = chosen
@@ -182,6 +184,46 @@ def test_ray_stacks_what_a_pool_would(
     assert [len(batch) for batch in executor.batches(tasks)] == sizes
     # With few points every worker gets its share of them.
     assert [len(batch) for batch in executor.batches(tasks[:6])] == [2, 2, 2]
+
+
+def test_what_a_worker_of_ray_may_not_send_fails_its_point_alone(tmp_path: Path) -> None:
+    text = BASE + "[sweep]\nheads = [1]\nseeds = 2\n"
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    scenario = load_scenario(file)
+    sweep = create_sweep(scenario, expand(scenario), tmp_path / "out")
+    tasks = [Task(point.name, sweep.experiment(point.name).path) for point in sweep.points]
+    sent = iter(
+        [
+            Packet(node="n"),
+            Packet("s0", files={"../x": b""}),
+            Packet("s0", exit_code=0),  # comes too late
+            Packet("s1", exit_code=0),
+        ]
+    )
+    cancelled: list[Any] = []
+    executor = ray_executor("cpu", 8, None)
+    executor._ended, executor._looked = [], float("inf")
+    errors = SimpleNamespace(RayTaskError=LookupError, RayError=LookupError)
+    executor._ray = SimpleNamespace(
+        get=lambda packet: packet,
+        wait=lambda streams, **_: (streams, []),
+        cancel=lambda stream, **_: cancelled.append(stream),
+        exceptions=errors,
+    )
+    task = SimpleNamespace(remote=lambda *_: sent)
+    executor._run = SimpleNamespace(options=lambda **_: task)
+    executor.submit(tasks)
+    ended = [outcome for _ in range(4) for outcome in executor.poll(0)]
+    assert [(each.task.point, each.exit_code) for each in ended] == [("s0", 3), ("s1", 0)]
+    assert "outside its attention" in ended[0].reason
+    assert executor._running == {}
+    assert cancelled == []
+    # One that trains alone is asked to end.
+    sent = iter([Packet("s0", files={"../x": b""})])
+    executor.submit(tasks[:1])
+    assert [each.exit_code for each in executor.poll(0)] == [3]
+    assert cancelled == [sent]
 
 
 def test_without_knowing_a_gpu_ray_stacks_only_what_the_table_allows(tmp_path: Path) -> None:
