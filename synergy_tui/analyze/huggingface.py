@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synergy_tui.errors import UserError, require
+from synergy_tui.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16")
 # From this much attention in one layer on, it is made head by head from queries and keys.
 _LARGE_LAYER = 2 * 2**30
+_IN_BLOCK = re.compile(r"\.\d+\.")
 # Names that configurations give to the longest text.
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx")
 
@@ -168,6 +171,7 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
     import torch
     import transformers
 
+    _require_layers(directory, text_config)
     saved = (getattr(config, "architectures", None) or [""])[0]
     kind = getattr(transformers, saved, transformers.AutoModelForCausalLM)
     fused = (
@@ -181,7 +185,15 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         "attn_implementation": "sdpa" if fused else "eager",
         "dtype": getattr(torch, reading.dtype),
     }
-    model: Any = kind.from_pretrained(directory, **options)
+    model: Any
+    model, info = kind.from_pretrained(directory, output_loading_info=True, **options)
+    # Heads of other tasks may be missing; in a block, transformers would draw at random.
+    if missing := [name for name in sorted(info["missing_keys"]) if _IN_BLOCK.search(name)]:
+        raise UserError(
+            f"{directory}: its weights lack {counted(len(missing), 'tensor')} of the model that "
+            f"config.json describes, such as {missing[0]}.",
+            hint="Copy all files of the model, or save it again.",
+        )
     try:
         return model.to(reading.device).eval()
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
@@ -189,6 +201,21 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         raise UserError(
             f"--device {reading.device}: {reason}", hint="Leave it out, or give cpu, cuda or mps."
         ) from error
+
+
+def _require_layers(directory: Path, config: Any) -> None:
+    """Refuse more layers than the weights have tensors, before any layer is made."""
+    from safetensors import safe_open
+
+    layers, tensors = getattr(config, "num_hidden_layers", None), 0
+    for file in directory.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            tensors += len(opened.keys())
+    if isinstance(layers, int) and tensors and layers > tensors:
+        raise UserError(
+            f"{directory}: config.json says {layers:,} layers; its weights are {tensors} tensors.",
+            hint="Copy all files of the model, or save it again.",
+        )
 
 
 def _require_context(directory: Path, config: Any, count: int) -> None:

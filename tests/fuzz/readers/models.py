@@ -22,6 +22,9 @@ _OTHERS = ("GPT2LMHeadModel", "Gemma2ForCausalLM", "T5ForConditionalGeneration")
 @cache
 def _directory() -> dict[str, bytes]:
     """The files of a small model in several shards, with a tokenizer."""
+    import transformers
+
+    transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         build("LlamaForCausalLM", {}).save_pretrained(folder, max_shard_size="20KB")
         save_tokenizer(Path(folder))
