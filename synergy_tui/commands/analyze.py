@@ -15,7 +15,7 @@ from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
-from synergy_tui.commands.presentation import json_line, print_table
+from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
 from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
@@ -258,7 +258,7 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
     inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
     lengths = "up to " if first.get("lengths") else ""
-    echo(f"{first['file']}: {heads}, {lengths}{first['nodes']} nodes, {inputs}")
+    echo(f"{first['file']}: {heads}, {lengths}{counted(first['nodes'], 'node')}, {inputs}")
     for note in notes:
         echo(f"  {note}")
     for convention, group in groupby(records, key=lambda record: record["convention"]):
@@ -327,6 +327,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
         ],
         spare=() if wide else (capped, *_SPARE),
     )
+    echo(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike")
     if left_out:
         echo(f"left out of a narrow terminal: {', '.join(left_out)} (--wide shows all)")
     lost = {

@@ -29,6 +29,8 @@ def complete_experiments(
 class Real(click.FloatRange):
     """A number in a range; NaN, which compares with nothing, is refused."""
 
+    name = "number"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -36,6 +38,12 @@ class Real(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, and called so where it is not one."""
+
+    name = "whole number"
 
 
 class Age(click.ParamType[float]):
@@ -89,7 +97,7 @@ device_option = click.option(
     show_default=True,
     metavar="auto|cpu|cuda|mps",
     callback=_device,
-    help="Where to train; cuda:1 is the second GPU.",
+    help="Where to compute; cuda:1 is the second GPU.",
 )
 timeout_option = click.option(
     "--timeout",
@@ -113,7 +121,7 @@ def whole_option(
     """An option that takes a whole number in a range."""
     return click.option(
         *names,
-        type=click.IntRange(least, most),
+        type=Whole(least, most),
         metavar=metavar,
         default=default,
         show_default=default is not None,

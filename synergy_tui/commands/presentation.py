@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.verdict import Scoreboard
 
 
+COLUMNS_READ = (
+    "fewer steps: sooner; fidelity, 0 to 1, higher: clearer; amplification and mixing gain "
+    "above 1: the heads together clearer, or sooner, than the best of them"
+)
+
+
 def json_line(value: Any) -> str:
     """Return ``value`` as one line of strict JSON; infinite and missing numbers are strings."""
     from synergy_tui.experiments.events import encode
@@ -153,6 +159,8 @@ def print_runs(
         left=len(texts),
         err=err,
     )
+    if "fidelity" in shown:
+        echo(f"columns     {COLUMNS_READ}", err=err)
     for record in records:
         if record.get("interventions"):
             echo(f"{record['run']}: {changes(record['interventions'])}", err=err)
@@ -202,9 +210,9 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
             left=2,
             err=err,
         )
-        from synergy_tui.experiments.verdict import LEGEND
+        from synergy_tui.experiments.verdict import SIGNS
 
-        echo(f"            {LEGEND}", err=err)
+        echo(f"            {SIGNS}", err=err)
     if found.convention:
         echo(f"            {found.convention} · {found.measured} · {found.basis}", err=err)
     for note in found.notes:

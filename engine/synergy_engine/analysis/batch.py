@@ -397,8 +397,11 @@ def typical(times: Ints, max_steps: int) -> int | float | str:
     return int(middle) if middle.is_integer() else middle
 
 
-def interval(values: Floats) -> list[float]:
-    """95 % Student-t interval of the mean over inputs; the value itself, twice, for one input."""
+def interval(values: Floats, low: float = -np.inf, high: float = np.inf) -> list[float]:
+    """95 % Student-t interval of the mean over inputs; the value itself, twice, for one input.
+
+    Cut at ``low`` and ``high``, which no mean can be beyond, so that it covers as often.
+    """
     middle = mean(values)
     if len(values) < 2 or not np.isfinite(middle):
         return [middle, middle]
@@ -407,7 +410,7 @@ def interval(values: Floats) -> list[float]:
 
     quantile = float(stdtrit(len(values) - 1, 0.975))
     half = quantile * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
-    return [middle - half, middle + half]
+    return [max(middle - half, low), min(middle + half, high)]
 
 
 def log_interval(ratios: Floats) -> list[float]:

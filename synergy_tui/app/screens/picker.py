@@ -301,7 +301,7 @@ class PickerScreen(Filtering, Marking, Screen[None]):
                 ("Start this sweep?\n\n", "bold"),
                 f"{plan.announcement}\n\n",
                 ("enter starts it", "$text-warning"),
-                "; it continues when you leave. Any other line leaves it.",
+                "; it continues when you leave. Moving to another line cancels.",
             )
         )
 

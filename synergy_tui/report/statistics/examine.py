@@ -156,7 +156,7 @@ def _decided(draft: _Draft, found: Sample, differs: float, alike: float, *, fami
 
 
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,8 +35,9 @@ def test_rows_become_columns_where_the_terminal_is_narrow(
 
 def test_numbers_that_no_run_has_take_no_column(capsys: pytest.CaptureFixture[str]) -> None:
     print_runs([{"kind": "designed", "run": "a", "status": "finished", "fidelity": 0.375}], ["run"])
-    heading, _, row = lines_of(capsys)
+    heading, _, row, reading = lines_of(capsys)
     assert heading.split() == ["run", "fidelity"]
+    assert "higher: clearer" in reading
     assert "3/8 = 0.375" in row
 
 

@@ -105,6 +105,7 @@ def test_what_is_resolved_reads_back_the_same(write: Any, tmp_path: Path) -> Non
     ("override", "says"),
     [
         ("train.steps=many", "must be an integer"),
+        ("train=3", "must be a table"),
         ("seed=[]", "must be an integer"),
         ("runs.nobody.heads=2", "no run 'nobody' (runs: single-head, multi-head)"),
         ("runs.multi-heda.heads=2", "did you mean 'multi-head'?"),

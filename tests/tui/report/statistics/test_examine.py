@@ -153,6 +153,13 @@ def test_few_noisy_seeds_decide_nothing_and_say_how_many_would() -> None:
     assert shifted.needed == found.needed
 
 
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    every = [each for each in examine(sweep(seeds=1), "theory") if each.about.kind == "effect"]
+    assert {each.verdict for each in every} == {Verdict.UNDECIDED}
+    assert all(math.isnan(end) for each in every for end in each.interval)
+    assert not any("inf" in detail for each in every for detail in each.details)
+
+
 def test_without_its_null_a_claim_has_no_verdict() -> None:
     old = [
         replace(one, untrained=None, loss_of="training", no_swap="seeds saw different inputs")
