@@ -134,6 +134,7 @@ def test_what_is_said_of_a_training_that_was_killed(home: Path) -> None:
     with watch(Tiny(), tokens(), log_every=1) as w:
         w.step(1, loss=2.0)
         w._recording.drain()
+        w._measuring.drain()
         assert w.experiment is not None
         killed = home / "2026-01-01-000000-killed"
         shutil.copytree(w.experiment.path, killed)
