@@ -57,12 +57,10 @@ def status_of(
     if all(run.status == "waiting" for run in state.runs.values()):
         return Status("STARTING", "pill-quiet")
     if silent_for > STALE_SECONDS:
-        who = "training" if state.watched else "worker"
-        return Status(
-            "STALE",
-            "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; press M for its log",
-        )
+        silent = f"lives but has written nothing for {silent_for:.0f} s"
+        log = f"The worker {silent}; press M for its log"
+        advice = f"Your training {silent}" if state.watched else log
+        return Status("STALE", "pill-warning", advice)
     return Status("LIVE", "pill-good")
 
 
@@ -109,7 +107,9 @@ def _failed(state: ExperimentState) -> str:
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    return f"{what or 'The run failed'} (press M for the worker's log)"
+    # A training of one's own has its log where its user put it.
+    log = "" if state.watched else " (press M for the worker's log)"
+    return f"{what or 'The run failed'}{log}"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:
