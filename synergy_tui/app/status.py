@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from synergy_tui.app import keys
 from synergy_tui.app.timeline import Mode, Timeline
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.words import compact, duration, size
@@ -30,11 +32,12 @@ def status_of(
     silent_for: float = 0.0,
     problem: str = "",
     replay: bool = False,
+    keymap: Mapping[str, str] | None = None,
 ) -> Status:
     """What the header calls the experiment.
 
     ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew;
-    ``problem`` is why it cannot be read further.
+    ``problem`` is why it cannot be read further; ``keymap`` is the user's own keys.
     """
     if problem or condition == "damaged":
         return Status("DAMAGED", "pill-error", problem or "Something in its directory is damaged")
@@ -46,7 +49,7 @@ def status_of(
     if not live and condition in ("dead", "running", "new") and state.live and state.events:
         return Status("STALE", "pill-error", _dead(state))
     if state.status == "failed" or condition == "failed":
-        return Status("FAILED", "pill-error", _failed(state))
+        return Status("FAILED", "pill-error", _failed(state, keymap or {}))
     if state.status == "stopped" or condition == "stopped":
         resume = f"Continue with: synergy resume {state.id}"
         return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
@@ -61,7 +64,8 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; press M for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s; "
+            + keys.filled("press {app.log} for its log", keymap or {}),
         )
     return Status("LIVE", "pill-good")
 
@@ -102,14 +106,15 @@ def _dead(state: ExperimentState) -> str:
     return f"The worker is gone. Continue from the last checkpoint with: synergy resume {state.id}"
 
 
-def _failed(state: ExperimentState) -> str:
+def _failed(state: ExperimentState, keymap: Mapping[str, str]) -> str:
     reasons: dict[str, list[str]] = {}
     for run in state.runs.values():
         if run.status == "failed":
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    return f"{what or 'The run failed'} (press M for the worker's log)"
+    log = keys.filled("press {app.log} for the worker's log", keymap)
+    return f"{what or 'The run failed'} ({log})"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:

@@ -90,9 +90,11 @@ def _forest(rows: Sequence[Finding]) -> Figure:
     axes.set_xscale("log")
     axes.set_xlim(1 / (1.15 * furthest), 1.15 * furthest)
     ticks = [t for t in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100) if 1 / furthest <= t <= furthest]
-    axes.set_xticks(ticks, [f"×{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axes.minorticks_off()
-    axes.set_yticks(range(len(rows)), [f"{row.claim} · {row.group}" for row in rows], fontsize=6.5)
+    axes.set_yticks(
+        range(len(rows)), [f"{row.about.label} · {row.group}" for row in rows], fontsize=6.5
+    )
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("ratio to the null")
     return figure

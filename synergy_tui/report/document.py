@@ -111,6 +111,10 @@ class Outcome:
     findings: Sequence[Finding]
 
     @property
+    def claim(self) -> Claim:
+        return BY_ID[self.foretold.prediction.claim]
+
+    @property
     def groups(self) -> str:
         where = self.foretold.prediction.where
         return ", ".join(f"{axis} {value}" for axis, value in where.items()) or "all groups"
@@ -118,9 +122,9 @@ class Outcome:
     @property
     def smallest(self) -> str:
         """The smallest effect of interest, as the claim is measured."""
-        if BY_ID[self.foretold.prediction.claim].kind == "association":
+        if self.claim.kind == "association":
             return f"ρ {SMALLEST_CORRELATION:g}"
-        return f"×{number(self.foretold.prediction.effect)}"
+        return f"{number(self.foretold.prediction.effect)}×"
 
     @property
     def made(self) -> str:
@@ -339,9 +343,7 @@ def strength(finding: Finding) -> str:
     if math.isnan(finding.power):
         return ""
     size = (
-        f"ρ = {finding.effect:g}"
-        if finding.about.kind == "association"
-        else (f"×{finding.effect:g}")
+        f"ρ = {finding.effect:g}" if finding.about.kind == "association" else f"{finding.effect:g}×"
     )
     seeds = "more than 10,000" if finding.needed is None else f"{finding.needed:,}"
     return f"{finding.power:.0%} for {size}; 80 % at {seeds} seeds"

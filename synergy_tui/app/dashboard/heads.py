@@ -100,7 +100,7 @@ class HeadsScreen(ChartReading):
 
     def refresh_view(self) -> None:
         run = self.run_shown
-        if run is None or not self.fits(SMALLEST, "This view", "Escape leaves it."):
+        if run is None or not self.fits(SMALLEST, "This view", "{heads.back} leaves it."):
             return
         look = self.look()
         status = self.session.status

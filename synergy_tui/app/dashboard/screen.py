@@ -152,7 +152,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
     def refresh_view(self) -> None:
-        if not self.fits(SMALLEST, "Synergy", "q leaves; the run continues."):
+        if not self.fits(SMALLEST, "Synergy", "{app.leave} leaves; the run continues."):
             return
         look = self.look()
         now = self.session.status
@@ -298,7 +298,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             parts += [known] if len(" · ".join([*parts, known])) <= room else []
         hidden = len(self.runs) - len(self._columns_that_fit())
         if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: n")
+            parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:

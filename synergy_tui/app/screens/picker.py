@@ -193,13 +193,9 @@ class PickerScreen(Filtering, Marking, Screen[None]):
         self._plans = {}
         name = self._listing.selected
         if name in self._entries:
-            self._say(about_scenario(self._entries[name]))
+            self._say(about_scenario(self._entries[name], self._keyed))
         elif name in self._found:
-            shown = {
-                key.id.partition(".")[2]: keys.shown(key, getattr(self.app, "keymap", {}))
-                for key in keys.rows_for("picker")
-            }
-            self._say(about_experiment(self._found[name], shown))
+            self._say(about_experiment(self._found[name], self._keyed))
         else:
             self._say("")
 
@@ -300,7 +296,7 @@ class PickerScreen(Filtering, Marking, Screen[None]):
             Content.assemble(
                 ("Start this sweep?\n\n", "bold"),
                 f"{plan.announcement}\n\n",
-                ("enter starts it", "$text-warning"),
+                (self._keyed("{picker.open} starts it"), "$text-warning"),
                 "; it continues when you leave. Any other line leaves it.",
             )
         )

@@ -340,7 +340,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 Field(f"{row.group}, {row.run}", "text", weight=6),
                 Field(f"mean {measured(row.mean)} {span(row.interval)}", "text", weight=5),
                 Field(
-                    f"{measure.better} {row.reference}: ×{measured(row.ratio)} {against}"
+                    f"{measure.better} {row.reference}: {measured(row.ratio)}× {against}"
                     if row.ratios.size
                     else "",
                     "text",
