@@ -230,7 +230,9 @@ def _clearly_bars(
                 alone = head.get("fidelity_minimax")
                 bars.append(Bar(f"head {head['head']}", number(alone), measured(alone), "muted"))
             headline = _fidelity_text(analysis)
-        name = run.name if len(runs) > 1 else "together" if len(each) > 1 else "its head"
+        name = "together" if len(each) > 1 else "its head"
+        if len(runs) > 1:
+            name = f"{_ink(run, look, alone=False)[2]} {run.name}"
         bars.append(Bar(name, number(value), measured(value), colour))
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:
