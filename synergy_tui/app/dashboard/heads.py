@@ -17,7 +17,8 @@ from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.dashboard.scales import inside, scales, upright
-from synergy_tui.app.dashboard.tracks import number, track
+from synergy_tui.app.dashboard.tracks import track
+from synergy_tui.app.past import heads_at, number
 from synergy_tui.app.session import Copy, OpenInspector, Session
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats
@@ -210,14 +211,10 @@ def tracks_of(run: RunState, layer: int, key: str) -> tuple[np.ndarray, Floats]:
     """A measure of each head of a layer (from 1): (k,) steps and (heads, k) values, NaN where a
     probe has none."""
     steps = np.array([probe.step for probe in run.probes], dtype=np.int64)
-    found = [
-        (probe.layers[layer - 1].get("per_head") or []) if layer <= len(probe.layers) else []
-        for probe in run.probes
-    ]
+    found = [heads_at(probe, layer, key) for probe in run.probes]
     values = np.full((max(map(len, found), default=0), len(found)), math.nan)
     for place, heads in enumerate(found):
-        for head, record in enumerate(heads):
-            values[head, place] = number(record.get(key))
+        values[: len(heads), place] = heads
     return steps, values
 
 

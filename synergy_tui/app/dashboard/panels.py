@@ -11,7 +11,8 @@ import numpy as np
 
 from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name, steps_text
 from synergy_tui.app.dashboard.scales import Scales, heads
-from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, number, track
+from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, track
+from synergy_tui.app.past import number
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats
 from synergy_tui.app.widgets.plot import Bar, Bars, Crosshair, Curve, Marker, Panel, Plot

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.past import number_at
 from synergy_tui.app.widgets.axes import Floats
-from synergy_tui.experiments.metrics import leaf
 from synergy_tui.experiments.state import Probe, RunState
 
 EARLIER = 4
@@ -23,15 +23,6 @@ LARGEST = 1e200
 """A loss beyond it is not averaged: it would leave nothing of those after it."""
 
 
-def number(value: Any) -> float:
-    """A metric as a float: NaN for what is missing, infinity for a censored time."""
-    if value is None or isinstance(value, bool):
-        return math.nan
-    if isinstance(value, str):
-        return math.inf if value.startswith(">") or value == "inf" else math.nan
-    return float(value)
-
-
 def track(
     run: RunState, look: Look, path: tuple[str, str], layer: int | None = None
 ) -> tuple[np.ndarray, Floats]:
@@ -40,7 +31,7 @@ def track(
     probes = run.probes
     steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
     values = np.fromiter(
-        (number(leaf(look.convention.analysis(probe, layer), path)) for probe in probes),
+        (number_at(probe, look.convention, layer, path) for probe in probes),
         dtype=np.float64,
         count=len(probes),
     )
