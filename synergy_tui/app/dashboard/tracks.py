@@ -13,7 +13,7 @@ import numpy.typing as npt
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.past import number_at
 from synergy_tui.app.widgets.axes import Floats
-from synergy_tui.experiments.state import Probe, RunState
+from synergy_tui.experiments.state import Probe, RunState, Series
 
 EARLIER = 4
 """How many earlier arrival curves are drawn faintly behind the newest."""
@@ -28,14 +28,10 @@ def track(
 ) -> tuple[np.ndarray, Floats]:
     """One metric over the probes of a run: (k,) steps and (k,) values."""
     layer = look.layer if layer is None else layer
-    probes = run.probes
-    steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
-    values = np.fromiter(
-        (number_at(probe, look.convention, layer, path) for probe in probes),
-        dtype=np.float64,
-        count=len(probes),
-    )
-    return steps, values
+    kept = run.tracks.setdefault((look.convention, layer, path), Series())
+    for probe in run.probes[len(kept) :]:
+        kept.append(probe.step, number_at(probe, look.convention, layer, path))
+    return kept.steps, kept.values
 
 
 def arrival(probe: Probe, look: Look) -> Mapping[str, Any]:
