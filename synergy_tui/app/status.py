@@ -87,11 +87,11 @@ def resources(state: ExperimentState) -> list[str]:
     used = state.usage[-1]
     found = []
     if used.get("gpu_percent") is not None:
-        found.append(f"gpu {used['gpu_percent']:.0f} %")
+        found.append(f"gpu {used['gpu_percent']:.0f}%")
         if used.get("gpu_memory_bytes") is not None:
             found[-1] += f" {size(used['gpu_memory_bytes'])}"
     if used.get("cpu_percent") is not None:
-        found.append(f"cpu {used['cpu_percent']:.0f} %")
+        found.append(f"cpu {used['cpu_percent']:.0f}%")
         if used.get("memory_bytes") is not None:
             found[-1] += f" {size(used['memory_bytes'])}"
     return found

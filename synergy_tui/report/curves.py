@@ -56,7 +56,7 @@ def forest(findings: Sequence[Finding]) -> list[Plot]:
                     f"Every claim against its null ({convention})",
                     "Right of the line is what is claimed, the line is the null. Shaded: nearer to "
                     "1 than the smallest effect of interest. ▲ supported, ▼ contradicted, ■ no "
-                    "effect, ○ undecided. Bars: 95 % over seeds; an arrow goes on beyond the edge.",
+                    "effect, ○ undecided. Bars: 95% over seeds; an arrow goes on beyond the edge.",
                     lambda rows=rows: _forest(rows),  # type: ignore[misc]
                 )
             )
@@ -229,7 +229,7 @@ def curves(evidence: Evidence, convention: str) -> Iterator[tuple[Plot, str]]:
                     f"{curve.key}-{ending}" + ("" if curve.one_convention else f"-{convention}"),
                     f"{curve.title} by {words}{named}",
                     f"{steps.capitalize()}{dashed}Dots: seeds, joined by faint lines. Line and "
-                    "band: mean over seeds (geometric on a logarithmic axis) and its 95 % "
+                    "band: mean over seeds (geometric on a logarithmic axis) and its 95% "
                     "interval; none where a seed is infinite, which ∞ counts.",
                     lambda shown=shown, nulls=nulls, label=label, curve=curve: _draw(  # type: ignore[misc]
                         shown, nulls, label, curve

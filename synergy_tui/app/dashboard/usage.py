@@ -34,6 +34,6 @@ def histories(state: ExperimentState, ascii_only: bool = False, length: int = LE
         percent = key.endswith("percent")
         top = float(np.nanmax(values))
         curve = spark(values, length, ascii_only, ends=(0.0, max(top, FULL) if percent else top))
-        newest = f"{values[-1]:.0f} %" if percent else size(values[-1])
+        newest = f"{values[-1]:.0f}%" if percent else size(values[-1])
         found.append(f"{name} {curve.strip()} {newest}")
     return found

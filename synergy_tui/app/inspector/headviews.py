@@ -277,8 +277,6 @@ def draw_what_if(
     canvas.write(lead, y, before.mixing_time.rjust(8), TEXT)
     if after is not None:
         canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", TITLE)
-    elif height > y + 1:
-        canvas.write(0, y + 1, "x switches the selected head off", MUTED)
     return canvas
 
 

@@ -37,7 +37,7 @@ enough walkers have arrived, from the worst start or on average, as {view.conven
 φ is the minimax fidelity. How clearly the sink hears a token is the largest share of the sink's \
 state that comes from this token, at the token's best step, t*; φ is that of the token which is \
 heard worst. Above the grey curve, the heads together are clearer than the best of them alone: \
-that is synergy. Square brackets hold 95 % intervals over the probe's inputs.""",
+that is synergy. Square brackets hold 95% intervals over the probe's inputs.""",
         "Has it learned?": """\
 Training loss over the raw values, as an exponential moving average (EMA): a step counts half \
 after the half-life that stands beside the title. The number at the top right is not smoothed so, \
@@ -53,7 +53,7 @@ where a run has arrived within a tenth of what the slowest needs; {view.logarith
         "The verdict": """\
 The runs of one seed with the most heads and the fewest, a line for each claim. A ratio above 1 \
 is what the claim says; it and the values beside it are geometric means over inputs, the numbers \
-of the panels plain means. Square brackets are its 95 % interval, over the inputs of these two \
+of the panels plain means. Square brackets are its 95% interval, over the inputs of these two \
 networks or, with several seeds, over the seeds. ✔: the interval is above 1, and above what \
 stands at the end of the line: the same ratio before training, or with each head looking at \
 another input. ✘: it is below 1. ≈: it lies within 1.25 times: no effect. ?: it does not decide. \
@@ -90,7 +90,7 @@ For each head alone: its weight in the mixture, the mean steps to the sink, and 
 minimax fidelity: how clearly the token gets through that is heard worst. ★ marks the best head. \
 A head that is off ({inspector.switch}) has no weight, and the others share what it had. \
 "carries" is the head's share of the steps that the signal of the faintest token takes to the \
-sink, at t*, the step at which it is heard best; the shares sum to 100 %. The small map beneath \
+sink, at t*, the step at which it is heard best; the shares sum to 100%. The small map beneath \
 counts how often a step by the column's head is followed by one of the row's; at t* = 1 there is \
 one step, and nothing composes.""",
         "What if": """\
@@ -134,7 +134,7 @@ so that both are shown at the same step.""",
         "The difference": """\
 At the right B against A, at every step that one of them reports (the other as it was last seen). \
 Steps to the sink and fidelity are ratios, above 1 where B is better, each the geometric mean \
-over inputs, with its 95 % interval; the loss is the difference B - A, in nats. Inputs are \
+over inputs, with its 95% interval; the loss is the difference B - A, in nats. Inputs are \
 compared one by one only where both saw the same.""",
         "The verdict": """\
 As on the dashboard, and only where task, seed, batches and all else but the heads are the same; \
@@ -143,7 +143,7 @@ otherwise what differs is named, and nothing is concluded.""",
     "sweep": {
         "Groups": """\
 A row is a run of a group (what is equal but for the seed), over the seeds that have finished: \
-their mean with its 95 % interval, and the ratio to the group's first run within each seed, so \
+their mean with its 95% interval, and the ratio to the group's first run within each seed, so \
 that above 1 is better whatever is measured; amplification is a ratio to the run's own best head. \
 Each dot is a seed on a logarithmic scale around 1. Colour stands only where the interval \
 excludes 1.""",

@@ -281,7 +281,11 @@ class StepperScreen(AskingScreen):
         panel.show(
             paint,
             "heads" + (": your weights" if changed else ""),
-            self.session.keyed("{stepper.heavier} {stepper.lighter} change the weight"),
+            self.session.keyed(
+                "{stepper.heavier} {stepper.lighter} change the weight"
+                if diffusion.weights.size > 1
+                else ""
+            ),
         )
 
     def _show_response(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
@@ -295,7 +299,8 @@ class StepperScreen(AskingScreen):
         phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
-        gain = f"{compact(value / best, 3)}{times} the best head" if best > 0 else ""
+        several = diffusion.weights.size > 1 and best > 0
+        gain = f"{compact(value / best, 3)}{times} the best head" if several else ""
         if gain and self.optimum is not None:
             gain += f"; none above {compact(self.optimum.at_most / best, 3)}{times}"
         number = self.selected + 1

@@ -34,17 +34,17 @@ def test_each_is_drawn_from_zero_to_its_most() -> None:
         gpu_percent=[50.0, 50.0, 50.0],
     )
     assert histories(state) == [
-        "gpu ▅▅▅ 50 %",
-        "cpu ▁▅█ 100 %",
+        "gpu ▅▅▅ 50%",
+        "cpu ▁▅█ 100%",
         "mem ▃▅█ 4.0 MiB",
     ]
     assert all(text.isascii() for text in histories(state, ascii_only=True))
-    assert histories(reports(cpu_percent=[200.0, 400.0]))[0] == "cpu ▅█ 400 %"
+    assert histories(reports(cpu_percent=[200.0, 400.0]))[0] == "cpu ▅█ 400%"
 
 
 def test_what_is_not_measured_is_not_shown() -> None:
     assert histories(ExperimentState()) == []
-    assert histories(reports(gpu_percent=[50.0, None], cpu_percent=[None, 3.0])) == ["cpu ▁ 3 %"]
+    assert histories(reports(gpu_percent=[50.0, None], cpu_percent=[None, 3.0])) == ["cpu ▁ 3%"]
 
 
 def test_only_the_last_minutes_are_remembered() -> None:
@@ -59,7 +59,7 @@ async def test_the_header_shows_as_much_of_it_as_there_is_room_for(
 ) -> None:
     async with opened(synthetic.trained(upto=400), size=(width, 40)) as pilot:
         header = screen_lines(pilot.app)[0]
-        bars = re.search(r"cpu (█*) ?96 %", header)
+        bars = re.search(r"cpu (█*) ?96%", header)
         assert bars, header
         assert len(bars[1]) == shown
         assert "step 400/600" in header
