@@ -21,7 +21,13 @@ class Status:
 
     word: str
     style: str
-    advice: str = ""
+    trouble: str = ""
+    more: str = ""  # where there is more about it
+
+    @property
+    def advice(self) -> str:
+        """Trouble and where there is more about it."""
+        return f"{self.trouble} ({self.more})" if self.more else self.trouble
 
 
 def status_of(
@@ -41,6 +47,7 @@ def status_of(
     """
     if problem or condition == "damaged":
         return Status("DAMAGED", "pill-error", problem or "Something in its directory is damaged")
+    log = keys.filled("{app.log} shows the log", keymap or {})
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:
         return Status(f"PLAYING {compact(timeline.speed)}x", "pill-quiet")
@@ -49,7 +56,7 @@ def status_of(
     if not live and condition in ("dead", "running", "new") and state.live and state.events:
         return Status("STALE", "pill-error", _dead(state))
     if state.status == "failed" or condition == "failed":
-        return Status("FAILED", "pill-error", _failed(state, keymap or {}))
+        return Status("FAILED", "pill-error", _failed(state), log)
     if state.status == "stopped" or condition == "stopped":
         resume = f"Continue with: synergy resume {state.id}"
         return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
@@ -64,8 +71,8 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; "
-            + keys.filled("press {app.log} for its log", keymap or {}),
+            f"The {who} lives but has written nothing for {silent_for:.0f} s",
+            log,
         )
     return Status("LIVE", "pill-good")
 
@@ -106,15 +113,14 @@ def _dead(state: ExperimentState) -> str:
     return f"The worker is gone. Continue from the last checkpoint with: synergy resume {state.id}"
 
 
-def _failed(state: ExperimentState, keymap: Mapping[str, str]) -> str:
+def _failed(state: ExperimentState) -> str:
     reasons: dict[str, list[str]] = {}
     for run in state.runs.values():
         if run.status == "failed":
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    log = keys.filled("press {app.log} for the worker's log", keymap)
-    return f"{what or 'The run failed'} ({log})"
+    return what or "The run failed"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:

@@ -62,9 +62,8 @@ class LogScreen(LiveScreen, ReadingScreen):
         state, text = self.state, Text()
         text.append(f"{state.title or self.session.experiment.id}\n", style="bold")
         text.append(f"{self.session.experiment.path}\n\n", style="dim")
-        advice = self.session.status.advice
-        if advice:
-            text.append(f"{advice}\n\n", style="bold red")
+        if trouble := self.session.status.trouble:
+            text.append(f"{trouble}\n\n", style="bold red")
         text.append("Warnings\n", style="bold")
         for when, run, message in state.warnings:
             text.append(f"  {words.clock(when):>8}  ", style="dim")

@@ -231,7 +231,7 @@ async def test_hints_name_the_keys_that_a_user_has_chosen(
         await pilot.press("enter")
         assert "f8 f9 change the weight" in await pressed(pilot)
     failed = status_of(synthetic.state_of([]), "failed", Timeline(), keymap=keymap)
-    assert failed.advice.endswith("(press f10 for the worker's log)")
+    assert failed.advice.endswith("(f10 shows the log)")
     app = SynergyApp(None, home=tmp_path, keymap=keymap)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(lambda: "f11 runs it" in screen_text(app), pilot)
