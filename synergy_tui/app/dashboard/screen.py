@@ -291,16 +291,16 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.interventions:
             parts.append(changed(run.interventions))
+        hidden = len(self.runs) - len(self._columns_that_fit())
+        if hidden > 0 and not self.maximised and run is self.selected_run:
+            parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
             count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
             known = f"{count} {'params' if narrow else 'parameters'}"
             room = self.size.width // max(len(self._shown), 1) - BORDER
-            # Cut short it would say nothing, and take the place of what may follow.
+            # Cut short it would say nothing.
             parts += [known] if len(" · ".join([*parts, known])) <= room else []
-        hidden = len(self.runs) - len(self._columns_that_fit())
-        if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:

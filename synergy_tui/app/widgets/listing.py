@@ -115,7 +115,8 @@ def draw_listing(
     here = at.get(selected, -1)
     first = _window(len(lines), max(here, 0), height)
     seen = lines[first : first + height]
-    if seen and seen[0] is not None and seen[0][1] is not None and first != here:
+    covered = bool(seen and seen[0] is not None and seen[0][1] is not None and first != here)
+    if covered and seen[0] is not None:
         seen[0] = (seen[0][0], None)  # its heading stays in sight
     layouts = {id(section): fitted(section, width - 2) for section in sections}
     keys = []
@@ -147,7 +148,7 @@ def draw_listing(
         sum(line is not None and line[1] is not None for line in part)
         for part in (lines[:first], lines[first + height :])
     )
-    hidden = out_of_sight(above, below, ascii_only)
+    hidden = out_of_sight(above + covered, below, ascii_only)
     room = width - len(hidden) - 2
     if height and (canvas.chars[0, max(room, 0) :] == ord(" ")).all():
         canvas.write(room + 2, 0, hidden, MUTED)

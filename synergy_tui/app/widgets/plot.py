@@ -269,11 +269,11 @@ def _draw_markers(
 ) -> list[str]:
     """Draw dashed lines in cells that no strong curve needs, then the crosshair and all names.
 
-    Returns the names of upright lines for which there was no place.
+    Returns the names of upright lines, but for minor ones, for which there was no place.
     """
     board = Board(body, cells)
     lines = _ASCII_LINES if ascii_only else _LINES
-    uprights: list[list[Label]] = []
+    uprights: list[tuple[list[Label], bool]] = []
     levels: list[list[Label]] = []
     shown = [marker for marker in plot.markers if body.height >= ROOMY or not marker.minor]
     flat = {_row(plot.y, marker.at, body.height) for marker in shown if marker.axis == "y"}
@@ -286,7 +286,10 @@ def _draw_markers(
                 names += _level(body, plot.y, marker, name, style, taken, lines)
             else:
                 names += _upright(body, plot.x, marker, name, style, taken, lines, rows)
-        (levels if marker.axis == "y" else uprights).append(names)
+        if marker.axis == "y":
+            levels.append(names)
+        else:
+            uprights.append((names, marker.minor))
     if plot.cursor is not None:
         _vertical(body, plot.x, plot.cursor, taken, lines["vertical"])
     if plot.crosshair is not None:
@@ -297,8 +300,8 @@ def _draw_markers(
     # An upright's name must stand beside it; a level's has the whole width.
     unnamed = [
         names[-1].text
-        for names in uprights
-        if names and not any(board.write(each) for each in names)
+        for names, minor in uprights
+        if names and not any(board.write(each) for each in names) and not minor
     ]
     for names in levels:
         any(board.write(each) for each in names)

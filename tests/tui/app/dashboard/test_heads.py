@@ -149,7 +149,7 @@ async def test_a_watched_training_shows_its_heads_too(opened: Opened) -> None:
         assert "LIVE" in text
 
 
-@pytest.mark.parametrize(("width", "listed"), [(120, 20), (60, 9)])
+@pytest.mark.parametrize(("width", "listed"), [(130, 20), (60, 8)])
 async def test_more_heads_than_colours_have_marks_of_their_own(
     opened: Opened, width: int, listed: int
 ) -> None:

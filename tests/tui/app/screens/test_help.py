@@ -123,7 +123,7 @@ async def test_a_filter_leaves_the_lines_with_every_word(four: Experiment) -> No
         found = re.search(r"(\d+) of (\d+)", lines[-2])
         assert found
         assert 1 < int(found[1]) < 6 < 60 < int(found[2])
-        await pilot.press("space", *"training")
+        await pilot.press("space", *"more")
         await until(lambda: "(EMA)" not in screen_text(pilot.app), pilot)
         await pilot.press("enter", "escape")
         await until(lambda: "How soon?" in screen_text(pilot.app), pilot)

@@ -403,11 +403,12 @@ async def test_the_list_that_the_cursor_is_in_is_copied(
 async def test_what_there_is_is_counted_also_in_a_narrow_terminal(home: Path) -> None:
     for place in range(30):
         (home.parent / "scenarios" / f"more{place:02}.toml").write_text(GOOD)
-    async with picking(home, size=(80, 24)) as pilot:
+    app = SynergyApp(None, home=home, keymap={}, ascii_only=False)
+    async with app.run_test(size=(80, 24)) as pilot:
         await until(lambda: "32 scenarios · 1 experiment" in screen_lines(pilot.app)[0], pilot)
-        shown = len([line for line in screen_lines(pilot.app) if "Two heads" in line]) + 1
-        heading = screen_lines(pilot.app)[1]
-        more = re.search(r"(\d+) more ▾ *$", heading)
-        assert more, heading
-        rows = [line for line in screen_lines(pilot.app)[2:14] if line[1:3].strip(" >") == ""]
-        assert int(more[1]) == 33 - len(rows), shown
+        shown = len([line for line in screen_lines(app) if "Two heads" in line]) + 1
+        assert screen_lines(app)[1].rstrip().endswith(f"{33 - shown} more ▾")
+        await pilot.press("G")
+        await until(lambda: "> ✓" in screen_text(app), pilot)
+        above = len([line for line in screen_lines(app) if "Two heads" in line])
+        assert screen_lines(app)[1].rstrip().endswith(f"{32 - above} more ▴")
