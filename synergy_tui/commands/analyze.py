@@ -272,7 +272,7 @@ def _print(records: Iterable[Record], notes: Sequence[str], shown: Shown) -> Non
 def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None:
     """Print the analyses of one source, one convention after another, on stdout."""
     first = records[0]
-    inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
+    inputs = counted(first["inputs"], "input") + ", 95% intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
     lengths = "up to " if first.get("lengths") else ""
     echo(f"{first['file']}: {heads}, {lengths}{counted(first['nodes'], 'node')}, {inputs}")

@@ -195,7 +195,7 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
     styles = {"supported": "green", "contradicted": "red"}
     if found.lines:
         print_table(
-            ["", "claim", "ratio", "", "95 %", "null"],
+            ["", "claim", "ratio", "", "95%", "null"],
             [
                 [
                     Text(line.mark, style=styles.get(line.verdict, "") if line.decided else ""),
