@@ -91,14 +91,6 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a key of the scenario; may be given several times.",
 )
-device_option = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|mps",
-    callback=_device,
-    help="Where to compute; cuda:1 is the second GPU.",
-)
 timeout_option = click.option(
     "--timeout",
     type=Real(min=0, min_open=True),
@@ -127,6 +119,28 @@ def whole_option(
         show_default=default is not None,
         help=help,
     )
+
+
+def file_option(*names: str, help: str, metavar: str = "FILE", multiple: bool = False) -> Any:
+    """An option that takes the path of a file, or of a folder where ``metavar`` says so."""
+    return click.option(
+        *names, type=click.Path(path_type=Path), metavar=metavar, help=help, multiple=multiple
+    )
+
+
+def where_option(help: str) -> Any:
+    """The option ``--device``; ``help`` says what happens there."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda|mps",
+        callback=_device,
+        help=help,
+    )
+
+
+device_option = where_option("Where to train; cuda:1 is the second GPU.")
 
 
 def with_options(*options: Any) -> Any:

@@ -98,7 +98,7 @@ def execute(
 
 
 def _tracked(experiment: Experiment, tracker: str) -> subprocess.Popen[bytes] | None:
-    """Start a tracker; one that cannot be started is no reason not to run."""
+    """Start a tracker; without one, the run starts all the same."""
     from synergy_tui.export.track import start
 
     try:

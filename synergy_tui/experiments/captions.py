@@ -70,12 +70,12 @@ def measured(run: RunState, view: View) -> str:
 
 def basis(pairs: list[Pair], joint: list[RunState], view: View) -> str:
     if len(pairs) > 1:
-        return f"95 % over {len(pairs)} seeds"
+        return f"95% over {len(pairs)} seeds"
     inputs = view.of(joint[0]).get("inputs") or 1
     if view.exact(joint):
         return "1 input, exact"
     which = "these two networks" if pairs else "this network"
-    return f"{which}; 95 % over {inputs:g} inputs"
+    return f"{which}; 95% over {inputs:g} inputs"
 
 
 def notes(heads: list[Pair], joint: list[RunState], view: View) -> list[str]:

@@ -74,8 +74,8 @@ def exp(value: float) -> float:
 
 
 def log(value: float) -> float:
-    """The logarithm of what cannot be negative."""
-    return math.log(value) if value > 0 else -math.inf
+    """Natural logarithm, -inf of 0; nan of what is not known."""
+    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
 
 
 def estimate(values: Sequence[float]) -> Estimate:

@@ -52,7 +52,7 @@ class Line:
     """Above 1 is what is claimed; NaN where it is not known."""
     values: str
     interval: tuple[float, float] | None
-    """95 %, of the ratio."""
+    """95%, of the ratio."""
     null: str = ""
     """The name of what could have given the ratio without the cause that is claimed."""
     null_ratio: float | None = None
@@ -420,7 +420,7 @@ def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:
     floor = pairs[0].other.floor
     values = f"{'held-out' if held_out else 'training'} loss {before} → {after}"
     if len(pairs) == 1 and effects[0][0].half is not None and probes[0] is not None:
-        values += f", 95 % over {probes[0].eval_sequences:,} sequences"
+        values += f", 95% over {probes[0].eval_sequences:,} sequences"
     if floor is not None:
         values += f" (floor {number(floor)})"
     return _line(claim, effects, values, null="untrained")

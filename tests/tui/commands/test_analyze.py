@@ -240,7 +240,7 @@ def test_several_inputs_have_intervals(call: Call, tmp_path: Path) -> None:
     apart = records(call("analyze", *files, "--json"))
     means = [each["mixing"]["hitting_time_mean"] for each in apart if each["layer"] == 1]
     assert layer["mixing"]["hitting_time_mean"] == pytest.approx(np.mean(means))
-    assert "5 inputs, 95 % intervals" in call("analyze", *files, "--together").stdout
+    assert "5 inputs, 95% intervals" in call("analyze", *files, "--together").stdout
 
 
 def test_rows_that_do_not_sum_to_one(call: Call, tmp_path: Path, example2: Path) -> None:

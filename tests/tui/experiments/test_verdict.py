@@ -192,7 +192,7 @@ def test_runs_of_several_seeds_are_compared_within_each_seed() -> None:
     """
     found = scoreboard(state_of(*seeds((1, 0.9, 1.8), (2, 0.4, 0.8))))
     assert found.heading.startswith("8 heads against 1, 2 seeds · same batches within each")
-    assert found.basis == "95 % over 2 seeds"
+    assert found.basis == "95% over 2 seeds"
     learned = next(line for line in found.lines if line.claim == "learned")
     assert learned.ratio == pytest.approx(0.5)
     assert learned.values.startswith("held-out loss .6 → 1.2")
@@ -240,7 +240,7 @@ def test_held_out_sequences_give_one_loss_each_an_interval(
     half = 1.96 * math.hypot(errors[0] / 0.9, errors[1] / 0.3)
     assert line.interval == pytest.approx((3 * math.exp(-half), 3 * math.exp(half)))
     assert line.verdict == verdict
-    assert "95 % over 1,024 sequences" in line.values
+    assert "95% over 1,024 sequences" in line.values
 
 
 def test_what_is_kept_between_frames_follows_probes_losses_and_failures() -> None:
@@ -341,7 +341,7 @@ def test_conventions_inputs_and_parameters_are_named() -> None:
     found = scoreboard(state_of(measured("one", 1), many))
     assert found.convention == "theory"
     assert found.measured == "walks, sink excluded, learned head weights"
-    assert found.basis == "these two networks; 95 % over 16 inputs"
+    assert found.basis == "these two networks; 95% over 16 inputs"
     assert "parameters differ: 200 and 100" in found.heading
     assert scoreboard(state_of(measured("one", 1, inputs=1))).lines == []
 
