@@ -15,7 +15,7 @@ from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
-from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_table
+from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_note, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
 from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
@@ -294,7 +294,7 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
         print_layered(same[-1])
         _bounds(layers, details=shown.details)
         _paths(layers)
-    echo(f"columns: {COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike")
+    print_note(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike", "columns")
 
 
 def _layers(records: Sequence[Record], *, wide: bool) -> None:
