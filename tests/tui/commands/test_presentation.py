@@ -17,7 +17,7 @@ ROWS = [[name, "1,234", "0.5"] for name in ("single", "double", "triple")]
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [line for line in capsys.readouterr().out.splitlines() if line]
+    return [line for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
 def test_without_a_terminal_a_table_has_any_width(capsys: pytest.CaptureFixture[str]) -> None:
