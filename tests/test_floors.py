@@ -69,6 +69,7 @@ FLOORS = {
         app
         commands
         cli
+        start
         __main__
     """,
 }
