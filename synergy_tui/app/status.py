@@ -47,7 +47,8 @@ def status_of(
     """
     if problem or condition == "damaged":
         return Status("DAMAGED", "pill-error", problem or "Something in its directory is damaged")
-    log = keys.filled("{app.log} shows the log", keymap or {})
+    # A training of one's own has its log where its user put it.
+    log = "" if state.watched else keys.filled("{app.log} shows the log", keymap or {})
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:
         return Status(f"PLAYING {compact(timeline.speed)}x", "pill-quiet")

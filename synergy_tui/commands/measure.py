@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
+from synergy_tui.commands.arguments import Whole, experiments_argument, json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
@@ -49,7 +49,7 @@ _REMOVED: Mapping[Removal, str] = {"zero": "zero", "mean": "its mean"}
 )
 @click.option(
     "--sinks",
-    type=click.IntRange(min=2),
+    type=Whole(min=2),
     metavar="K",
     help="Fidelity with each of the last K positions as the sink, not the last alone.",
 )

@@ -133,7 +133,8 @@ def _conventions(pairs: list[Pair], view: View) -> list[str]:
                 if there.log * here.log < 0:
                     against.append(f"but {name} points the other way: {text}")
                 else:
-                    alike.append(f"{name} agrees: {text}")
+                    same = ", same direction" if there.log * here.log > 0 else ""
+                    alike.append(f"{name}{same}: {text}")
     return against + alike
 
 

@@ -34,6 +34,11 @@ MARKS: dict[Word, str] = {
     "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
 }  # fmt: skip
 LEGEND = f"≈ no effect (within {SMALLEST_EFFECT:g}×)"
+SIGNS = (
+    f"✔ supported, ✘ contradicted, {LEGEND}, ? undecided; above 1× as claimed; "
+    "values are geometric means over inputs"
+)
+"""How to read a scoreboard that stands alone, without the app's help."""
 EXACT = 1e-9
 
 
@@ -205,7 +210,7 @@ def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
         nothing = "nothing is left to compare" if failed else "nothing measured yet"
         return (Scoreboard(nothing, failed=failed),)
     heads, group = comparison.of_heads(runs)
-    diverse = comparison.of_diversity(runs)
+    diverse, between = comparison.of_diversity(runs)
     lines: list[Line | _OfLoss | None] = []
     if heads:
         lines += [
@@ -224,7 +229,7 @@ def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
             _diverse_synergy(diverse, view),
         ]
     compared = {run.name for pair in [*heads, *diverse] for run in (pair.one, pair.other)}
-    compared |= {run.name for run in group}
+    compared |= {run.name for run in (*group, *between)}
     left = [run.name for run in runs if run.name not in compared] if len(runs) > 1 else []
     apart = "not compared, for want of a run that differs in its heads only"
     board = Scoreboard(

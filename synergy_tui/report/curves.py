@@ -56,7 +56,7 @@ def forest(findings: Sequence[Finding]) -> list[Plot]:
                     f"Every claim against its null ({convention})",
                     "Right of the line is what is claimed, the line is the null. Shaded: nearer to "
                     "1 than the smallest effect of interest. ▲ supported, ▼ contradicted, ■ no "
-                    "effect, ○ undecided. Bars: 95% over seeds; an arrow goes on beyond the edge.",
+                    "effect, ○ undecided. Bars: 95% over seeds; arrows continue beyond the edge.",
                     lambda rows=rows: _forest(rows),  # type: ignore[misc]
                 )
             )

@@ -15,7 +15,7 @@ from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_word
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdict
 from synergy_tui.report.statistics.examine import SMALLEST_CORRELATION, Predicted, examine
-from synergy_tui.report.statistics.findings import Finding, in_words
+from synergy_tui.report.statistics.findings import FEW, Finding, in_words
 from synergy_tui.report.statistics.observations import Observation, number_at
 from synergy_tui.words import duration
 
@@ -94,11 +94,11 @@ class Document:
     conventions: Mapping[str, str]  # convention → what it measures
     predictions: Sequence[Outcome]  # those made before the first event come first
     headline: Sequence[tuple[Verdict | None, Claim, str]]  # None where groups differ
-    summaries: Mapping[str, Mapping[str, str]]  # claim → convention → which groups say what
     findings: Mapping[str, Sequence[Finding]]  # every test, by claim
     tables: Sequence[Table]  # numbers by group, one table per convention
     figures: Sequence[Plot]  # drawn when rendered
     tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
+    untested: Mapping[str, str]  # claims with their groups that it did not → why
     alpha: float = ALPHA
     equivalence_alpha: float = EQUIVALENCE_ALPHA
 
@@ -182,14 +182,6 @@ def compose(evidence: Evidence, *, command: str) -> Document:
         conventions={name: _convention_in_words(name) for name in evidence.conventions},
         predictions=_outcomes(evidence, findings),
         headline=[_headline(own) for own in by_claim.values()],
-        summaries={
-            claim: {
-                name: in_words([each for each in own if each.convention == name])
-                for name in evidence.conventions
-                if any(each.convention == name for each in own)
-            }
-            for claim, own in by_claim.items()
-        },
         findings=by_claim,
         tables=[_table(evidence, convention) for convention in evidence.conventions],
         figures=plots(evidence, findings),
@@ -200,7 +192,23 @@ def compose(evidence: Evidence, *, command: str) -> Document:
             )
             for convention in evidence.conventions
         },
+        untested=_untested(findings),
     )
+
+
+def _untested(findings: Sequence[Finding]) -> dict[str, str]:
+    """Claims that could not be tested, with their groups, and why; those of one reason together."""
+    lacking: dict[str, dict[str, dict[str, None]]] = {}
+    for each in findings:
+        if each.missing:
+            lacking.setdefault(each.missing, {}).setdefault(each.claim, {})[each.group] = None
+    return {
+        "; ".join(
+            f"{claim} ({', '.join(groups) if len(groups) <= FEW else f'{len(groups)} groups'})"
+            for claim, groups in claims.items()
+        ): reason
+        for reason, claims in lacking.items()
+    }
 
 
 def records(evidence: Evidence) -> list[ClaimRecord]:

@@ -32,7 +32,7 @@ class Marking:
         raise NotImplementedError
 
     def show_marks(self) -> None:
-        """Draw the marks anew."""
+        """Draw the marks again."""
 
     def action_mark(self) -> None:
         """Mark what is under the cursor, or take its mark off."""

@@ -300,7 +300,7 @@ class PickerScreen(Filtering, Marking, Screen[None]):
                 ("Start this sweep?\n\n", "bold"),
                 f"{plan.announcement}\n\n",
                 (self._keyed("{picker.open} starts it"), "$text-warning"),
-                "; it continues when you leave. Any other line leaves it.",
+                "; it continues when you leave. Moving to another line cancels.",
             )
         )
 

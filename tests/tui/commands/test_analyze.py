@@ -319,6 +319,8 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),
         (["attention.npy", "--text", "words"], "go together"),
         (["attention.npy", "--epsilon", "nan"], "nan is not a number"),
+        (["attention.npy", "--epsilon", "x"], "'x' is not a valid number"),
+        (["attention.npy", "--inputs", "x"], "'x' is not a valid whole number"),
         (["model.pt"], "cannot be read as a checkpoint"),
         (["model.pt", "--heads", "2"], "model.pt"),
         (["attention.npy", "--tokens", "1,x"], "--tokens 1,x"),

@@ -286,9 +286,8 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
         events[0] |= {"seed": 1, "interventions": changes}
         return events
 
-    board = board_of(
-        run("same", 0.0, 0.1, 0.9), run("half", 0.5, 0.2, 0.6), run("all", 1, 0.3, 0.3)
-    )
+    runs = [run("same", 0.0, 0.1, 0.9), run("half", 0.5, 0.2, 0.6), run("all", 1, 0.3, 0.3)]
+    board = board_of(*runs)
     assert set(board) == {
         "synergy-clarity", "diversity-loss", "diversity-clarity", "diversity-synergy",
     }  # fmt: skip
@@ -296,6 +295,8 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
     assert board["diversity-clarity"].values == "φ .1 → .3"
     assert board["diversity-synergy"].ratio == pytest.approx(2)
     assert board["diversity-synergy"].verdict == "supported"
+    # What lies between the ends is part of the comparison, not left out of it.
+    assert not any("not compared" in note for note in scoreboard(state_of(*runs)).notes)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +328,11 @@ def test_another_convention_that_says_the_opposite_is_in_a_line() -> None:
     many = measured("many", 8, fidelity=0.2, conventions=other(0.004))
     found = scoreboard(state_of(one, many))
     assert found.notes[0] == "but paper-code points the other way: clearer 4×"
-    assert "paper-code agrees: sooner 1×" in found.notes
+    assert "paper-code: sooner 1×" in found.notes
+    slower = measured("many", 8, hitting=2.0, conventions=other(0.1))
+    assert "paper-code, same direction: clearer" in " ".join(
+        scoreboard(state_of(one, slower)).notes
+    )
     chosen = board_of(one, many, convention=Convention("paper-code"))
     assert chosen["clearer"].ratio == pytest.approx(4)
 
