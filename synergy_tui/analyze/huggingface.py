@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from synergy_tui.analyze.capture import Plan
 
-DTYPES = ("float32", "bfloat16", "float16")
 # From this much attention in one layer on, it is made head by head from queries and keys.
 _LARGE_LAYER = 2 * 2**30
 _IN_BLOCK = re.compile(r"\.\d+\.")

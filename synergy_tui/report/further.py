@@ -73,17 +73,17 @@ class Promise:
 def _kept(rows: Sequence[Row]) -> Iterator[tuple[Row, str, Snapshot]]:
     """Runs with their seed and the attention that was kept of them."""
     found = False
+    reason = "no run was measured"
     for row in rows:
         snapshot = row.place.load()
-        if snapshot is not None:
-            found = True
-            (observation, *_) = row.observations.values()
-            yield row, observation.block, snapshot
+        if isinstance(snapshot, str):
+            reason = snapshot
+            continue
+        found = True
+        (observation, *_) = row.observations.values()
+        yield row, observation.block, snapshot
     if not found:
-        raise UserError(
-            "There is no kept attention to measure.",
-            hint='`keep = "last"` and `kept_inputs` in [analysis] decide what experiments keep.',
-        )
+        raise UserError(f"There is nothing to measure: {reason}.")
 
 
 def _trained(rows: Sequence[Row], otherwise: str) -> list[tuple[Row, str, Snapshot]]:

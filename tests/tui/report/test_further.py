@@ -13,6 +13,7 @@ from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.report.evidence import Row
 from synergy_tui.report.further import promises, sinks_in_turn, through_layers
+from synergy_tui.report.nulls import NOT_KEPT
 from synergy_tui.report.statistics.observations import Numbers, Observation
 from tests.tui.report.test_nulls import Kept
 
@@ -99,6 +100,6 @@ def test_sinks_in_turn_are_the_fidelities_of_what_comes_before_each() -> None:
 
 def test_what_was_not_kept_is_said() -> None:
     nothing = row([[FIRST, SECOND]])
-    object.__setattr__(nothing.place, "snapshot", None)
-    with pytest.raises(UserError, match="no kept attention"):
+    object.__setattr__(nothing.place, "snapshot", NOT_KEPT)
+    with pytest.raises(UserError, match="was not kept"):
         list(promises([nothing]))

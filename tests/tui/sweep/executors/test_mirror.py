@@ -14,7 +14,7 @@ from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.mirror import Mirror
 from synergy_tui.sweep.executors.remote import Packet, luggage, run_points
 from tests.tui.conftest import make
-from tests.tui.sweep.conftest import TRAINED
+from tests.tui.sweep.conftest import trained
 
 
 def stream(*experiments: Experiment, expected: dict[str, str] | None = None) -> list[Packet]:
@@ -132,7 +132,7 @@ def test_what_a_worker_cannot_send_is_refused_in_words(
 def test_attention_that_is_not_to_be_kept_is_removed_here_too(
     tmp_path: Path, attempts: int
 ) -> None:
-    text = TRAINED.format(steps=30).replace("probe_every = 0", "probe_every = 5")
+    text = trained(probe_every=5)
     sweep = make(f'{text}\n[analysis]\nkeep = "last"\n', tmp_path)
     experiment = sweep.experiment("s0")
     packets = stream(experiment)

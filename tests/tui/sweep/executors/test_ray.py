@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from synergy_tui.experiments.events import EventReader
 from synergy_tui.scenario import load_scenario
 from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.plan import expand
+from tests.tui.sweep.conftest import trained
+from tests.waiting import wait_for
 
 pytest.importorskip("ray")
 
@@ -24,35 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 STEPS = 2000  # long enough that a node can be killed half way, however fast the processor
 STORE = 80 * 2**20
-SCENARIO = f"""
-title = "Small enough to lose"
-[train]
-task = "sort"
-length = 9
-vocabulary = 4
-steps = {STEPS}
-batch = 8
-embed = 16
-mlp = 16
-layers = 1
-probe_every = 50
-probe_inputs = 2
-checkpoint_every = 25
-log_every = 1
-[sweep]
-seeds = 3
-heads = [1, 2]
-attempts = 3
-"""
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+SCENARIO = trained(STEPS, probe_every=50, checkpoint_every=25, sweep="seeds = 3\nattempts = 3")
 
 
 @pytest.fixture
