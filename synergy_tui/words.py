@@ -19,6 +19,7 @@ class AtLeast:
 
 Value = float | AtLeast
 
+_ZERO = re.compile(r"(?<![\d.,])0(?=\.\d)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -41,6 +42,16 @@ def number(value: Any, digits: int = 4) -> str:
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}"
+
+
+def bound_name(name: str) -> str:
+    """What a proven bound bounds, in words."""
+    known = {
+        "thm_2_9": "mixing time (theorem 2.9)",
+        "sharper": "mixing time (sharper)",
+        "fidelity_backward": "fidelity x nodes",
+    }
+    return known.get(name, name.replace("_", " "))
 
 
 def changes(keys: Mapping[str, Any]) -> str:
@@ -135,7 +146,7 @@ def _no_zero(text: str) -> str:
 
 def short_decimals(text: str) -> str:
     """A text whose numbers are written as `compact` does: ``0.25 → 10.5`` as ``.25 → 10.5``."""
-    return re.sub(r"(?<![\d.,])0(?=\.\d)", "", text)
+    return _ZERO.sub("", text)
 
 
 def percent(share: float) -> str:

@@ -188,6 +188,9 @@ def watch(experiment: Experiment, *, ascii_only: bool | None = None) -> int:
     if code:
         return code
     ending = experiment.ending()
-    if ending is None or experiment.state() == "running":
+    state = experiment.state()
+    if state == "dead":
+        return int(ExitCode.RUN_FAILED)
+    if ending is None or state == "running":
         return int(ExitCode.OK)
     return int(ending.get("exit_code", ExitCode.OK))

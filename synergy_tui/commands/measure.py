@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
+from synergy_tui.commands.arguments import Whole, experiments_argument, json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
@@ -49,7 +49,7 @@ _REMOVED: Mapping[Removal, str] = {"zero": "zero", "mean": "its mean"}
 )
 @click.option(
     "--sinks",
-    type=click.IntRange(min=2),
+    type=Whole(min=2),
     metavar="K",
     help="Fidelity with each of the last K positions as the sink, not the last alone.",
 )
@@ -109,11 +109,11 @@ def _layers(rows: Sequence[Row], as_json: bool) -> None:
         for each in found:
             echo(json_line({"kind": "layers", **asdict(each)}))
         return
-    echo("all layers in order: medians over seeds, gains geometric means [95 % over seeds]")
+    echo("all layers in order: medians over seeds, gains geometric means [95% over seeds]")
     groups = _grouped(found, lambda each: (each.group, each.run, each.heads, each.gamma))
     print_table(
         ["group", "run", "heads", "γ", "seeds", "one layer:\nfidelity", "gain over\nbest head",
-         "all layers:\nn·fidelity", "gain over\nbest chain", "95 %", "above 1 in"],
+         "all layers:\nn·fidelity", "gain over\nbest chain", "95%", "above 1 in"],
         [[*map(str, key), *_through(members)] for key, members in groups.items()],
         left=4,
     )  # fmt: skip
@@ -143,12 +143,12 @@ def _sinks(rows: Sequence[Row], k: int, as_json: bool) -> None:
         return
     echo(
         f"the last position as the sink, and each of the last {k} in turn: medians over seeds, "
-        "gains geometric means [95 % over seeds]"
+        "gains geometric means [95% over seeds]"
     )
     groups = _grouped(found, lambda each: (each.group, each.run, each.heads, each.layer))
     print_table(
         ["group", "run", "heads", "layer", "seeds", "last:\nn·fidelity", "gain over\nbest head",
-         "95 %", "above 1 in", "each:\nn·fidelity", "gain over\nbest head", "95 %", "above 1 in"],
+         "95%", "above 1 in", "each:\nn·fidelity", "gain over\nbest head", "95%", "above 1 in"],
         [[*map(str, key), *_in_turn(members)] for key, members in groups.items()],
         left=2,
     )  # fmt: skip
@@ -245,7 +245,7 @@ def _ablate(rows: Sequence[Row], as_json: bool) -> None:
     print_table(
         [
             "group", "run", "heads", "layer", "removed:\nwrites", "networks",
-            "cost,\nmean", "largest,\nmedian", "weight:\nρ", "p", "share:\nρ", "95 %", "p",
+            "cost,\nmean", "largest,\nmedian", "weight:\nρ", "p", "share:\nρ", "95%", "p",
             "by weight\nalone: ρ", "beyond\nit: p",
         ],
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,11 +18,31 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.verdict import Scoreboard
 
 
+LABEL = 12
+"""Columns that labels have beside what is said of them."""
+COLUMNS_READ = (
+    "fewer steps: sooner; fidelity, 0 to 1, higher: clearer; amplification and mixing gain "
+    "above 1: the heads together clearer, or sooner, than the best of them"
+)
+
+
 def json_line(value: Any) -> str:
     """Return ``value`` as one line of strict JSON; infinite and missing numbers are strings."""
     from synergy_tui.experiments.events import encode
 
     return encode(value).decode().rstrip("\n")
+
+
+def print_note(text: str, label: str = "", *, err: bool = False) -> None:
+    """Print a sentence beneath a label, in lines of whole words where there is a terminal."""
+    stream = sys.stderr if err else sys.stdout
+    lines = [text]
+    if stream.isatty():
+        room = max(shutil.get_terminal_size().columns - LABEL, 20)
+        lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        echo(f"{label:<{LABEL}}{line}", err=err)
+        label = ""
 
 
 def print_table(
@@ -37,39 +58,39 @@ def print_table(
 
     Cells are shown `clean`. The first ``left`` columns contain words (left-aligned), the others
     numbers. Columns whose heading is in ``wrap`` may wrap; the others are never cut. Those in
-    ``spare`` are left out of a terminal too narrow for them, the first ones first, and returned. A
-    line break in a heading is kept where there is room for a table. ``err`` prints on stderr.
+    ``spare`` are left out of a terminal too narrow for them, the first ones first, and returned;
+    where even that is too wide, rows become columns, and nothing is left out. A line break in a
+    heading is kept where there is room for a table. ``err`` prints on stderr.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     rows = [[cell if isinstance(cell, Text) else clean(cell) for cell in row] for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     widths = []
     for index, heading in enumerate(columns):
-        may_wrap = heading in wrap
-        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
-        table.add_column(heading, justify=justify, no_wrap=not may_wrap)
         cells = [*heading.split("\n"), *(row[index] for row in rows)]
-        widths.append(20 if may_wrap else max(map(len, cells)))
+        widths.append(20 if heading in wrap else max(map(len, cells)))
     stream = sys.stderr if err else sys.stdout
     room = shutil.get_terminal_size().columns
-    if stream.isatty() and sum(widths) + 3 * len(widths) > room:
-        present = [heading for heading in spare if heading in columns]
-        if present:
-            place = columns.index(present[0])
-            fewer = [[*row[:place], *row[place + 1 :]] for row in rows]
-            others = [*columns[:place], *columns[place + 1 :]]
-            left_out = print_table(others, fewer, left=left, wrap=wrap, spare=present[1:], err=err)
-            return [_in_one_line(present[0]), *left_out]
-        headings = list(map(_in_one_line, columns))
-        _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
-        return []
+    shown, left_out = list(range(len(columns))), []
+    droppable = [columns.index(heading) for heading in spare if heading in columns]
+    while stream.isatty() and sum(widths[index] + 3 for index in shown) > room:
+        if not droppable:
+            headings = list(map(_in_one_line, columns))
+            _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
+            return []
+        shown.remove(droppable[0])
+        left_out.append(_in_one_line(columns[droppable.pop(0)]))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index in shown:
+        may_wrap = columns[index] in wrap
+        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
+        table.add_column(columns[index], justify=justify, no_wrap=not may_wrap)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in shown))
     _print_rich(table, err)
-    return []
+    return left_out
 
 
 def _in_one_line(heading: str) -> str:
@@ -92,6 +113,7 @@ def _print_turned(
             cells = [f"  {rows[at][index]:<{widths[at] - 2}}" for at in range(start, end)]
             echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
         start = end
+    echo(err=err)
 
 
 def _print_rich(renderable: Any, err: bool) -> None:
@@ -153,6 +175,8 @@ def print_runs(
         left=len(texts),
         err=err,
     )
+    if "fidelity" in shown:
+        print_note(COLUMNS_READ, "columns", err=err)
     for record in records:
         if record.get("interventions"):
             echo(f"{record['run']}: {changes(record['interventions'])}", err=err)
@@ -170,9 +194,10 @@ def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
             key = tuple(str(record[name]) for name in ("convention", "combine", "sink"))
             weights.setdefault(key, set()).add(str(record["weights"]))
     for (convention, combine, sink), used in sorted(weights.items()):
-        echo(
-            f"convention  {convention}, {combine}, {' or '.join(sorted(used))} head weights, "
-            f"sink {sink}; times in diffusion steps, loss in nats"
+        print_note(
+            f"{convention}, {combine}, {' or '.join(sorted(used))} head weights, sink {sink}; "
+            "times in diffusion steps, loss in nats",
+            "convention",
         )
     return len(weights)
 
@@ -182,12 +207,12 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
     from rich.text import Text
 
     for failed in found.failed:
-        echo(f"verdict     {failed}", err=err)
-    echo(f"verdict     {found.heading}", err=err)
+        print_note(failed, "verdict", err=err)
+    print_note(found.heading, "verdict", err=err)
     styles = {"supported": "green", "contradicted": "red"}
     if found.lines:
         print_table(
-            ["", "claim", "ratio", "", "95 %", "null"],
+            ["", "claim", "ratio", "", "95%", "null"],
             [
                 [
                     Text(line.mark, style=styles.get(line.verdict, "") if line.decided else ""),
@@ -202,13 +227,13 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
             left=2,
             err=err,
         )
-        from synergy_tui.experiments.verdict import LEGEND
+        from synergy_tui.experiments.verdict import SIGNS
 
-        echo(f"            {LEGEND}", err=err)
+        print_note(SIGNS, err=err)
     if found.convention:
-        echo(f"            {found.convention} · {found.measured} · {found.basis}", err=err)
+        print_note(f"{found.convention} · {found.measured} · {found.basis}", err=err)
     for note in found.notes:
-        echo(f"            {note}", err=err)
+        print_note(note, err=err)
 
 
 def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False) -> None:

@@ -156,7 +156,7 @@ def _decided(draft: _Draft, found: Sample, differs: float, alike: float, *, fami
 
 
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -388,7 +388,7 @@ def _in_words(further: tuple[str, Sample, bool]) -> str:
     name, found, _ = further
     low, high = (_exp(end) for end in found.interval)
     ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"beyond {name} ×{_exp(found.mean):.3g}{ends}"
+    return f"beyond {name} {_exp(found.mean):.3g}×{ends}"
 
 
 def _typical(members: Sequence[Observation], value: Value) -> float:
@@ -405,8 +405,8 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
     )
     if not math.isnan(own):
         yield (
-            f"over each input's best head ×{own:.3g}"
-            + ("" if math.isnan(null) else f", swapped heads ×{null:.3g}")
+            f"over each input's best head {own:.3g}×"
+            + ("" if math.isnan(null) else f", swapped heads {null:.3g}×")
         )
     late = [one.beyond_one_step for one in members if not math.isnan(one.beyond_one_step)]
     times = [one.binding_time for one in members if not math.isnan(one.binding_time)]
@@ -417,7 +417,7 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
     if layered:
         through = float(np.mean([each.gain for each in layered]))
         gamma = layered[0].gamma
-        yield f"through all layers in order (γ {gamma}) ×{_exp(through):.3g} over the best chain"
+        yield f"through all layers in order (γ {gamma}) {_exp(through):.3g}× over the best chain"
         single = float(np.mean([_gain(which)(one) for one in members]))
         if which == "clear" and single * through < 0:
             higher = "gains" if single > 0 else "loses"

@@ -56,7 +56,7 @@ class Finding:
             size = (
                 f"|ρ| < {self.effect:g}"
                 if self.about.kind == "association"
-                else (f"within ×{self.effect:g}")
+                else f"within {self.effect:g}×"
             )
             return f"no effect ({size})"
         if self.verdict is Verdict.UNDECIDED and self.missing:

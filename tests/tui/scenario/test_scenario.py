@@ -105,6 +105,7 @@ def test_what_is_resolved_reads_back_the_same(write: Any, tmp_path: Path) -> Non
     ("override", "says"),
     [
         ("train.steps=many", "must be an integer"),
+        ("train=3", "must be a table"),
         ("seed=[]", "must be an integer"),
         ("runs.nobody.heads=2", "no run 'nobody' (runs: single-head, multi-head)"),
         ("runs.multi-heda.heads=2", "did you mean 'multi-head'?"),
@@ -448,3 +449,10 @@ def test_bundled_scenarios_are_valid_and_found_by_name(
         with pytest.raises(UserError, match="no such file") as refused:
             find_scenario(elsewhere)
         assert "example2 comes with Synergy" in (refused.value.hint or "")
+
+
+def test_from_one_head_to_eight_only_the_diversity_changes() -> None:
+    runs = load_scenario(bundled()["one_to_many"]).runs
+    apart = [run.model_dump(exclude={"name"}) for run in runs]
+    assert [run.pop("head_diversity") for run in apart] == [0, 0.25, 0.5, 0.75, 1]
+    assert all(run == apart[0] for run in apart)

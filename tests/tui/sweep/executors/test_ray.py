@@ -56,17 +56,22 @@ def sweep(tmp_path: Path) -> Sweep:
     return create_sweep(scenario, expand(scenario), tmp_path / "out")
 
 
-def drive(sweep: Sweep, address: str) -> subprocess.Popen[bytes]:
+def drive(sweep: Sweep, *how: str) -> subprocess.Popen[bytes]:
+    """Run a sweep by what ``how`` names, up to two points as one ensemble."""
     with sweep.log_path.open("ab") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "synergy_tui.sweep.worker", str(sweep.path)),
-                *("--executor=ray", "--workers=0", f"--ray={address}", "--device=cpu"),
+                *("--device=cpu", "--together=2", *how),
             ],
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+
+
+def on(cluster: Any) -> tuple[str, ...]:
+    return "--executor=ray", "--workers=0", f"--ray={cluster.address}"
 
 
 def events(sweep: Sweep, point: str) -> list[dict[str, Any]]:
@@ -106,10 +111,10 @@ def assert_complete(sweep: Sweep) -> None:
 
 def test_a_killed_node_loses_no_event_and_doubles_none(cluster: Any, sweep: Sweep) -> None:
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
-    driver = drive(sweep, cluster.address)
+    driver = drive(sweep, *on(cluster))
     try:
-        # Both nodes are busy with a point that has a checkpoint: whichever dies, one is lost.
-        wait_for(lambda: len(half_way(sweep)) >= 2, "two points half way")
+        # One node has an ensemble of two points, the other the third: whichever dies, one is lost.
+        wait_for(lambda: len(half_way(sweep)) == 3, "all points half way")
         cluster.remove_node(nodes[1], allow_graceful=False)
         assert driver.wait(timeout=240) == 0, sweep.log_path.read_text()
     finally:
@@ -130,7 +135,7 @@ def test_a_killed_node_loses_no_event_and_doubles_none(cluster: Any, sweep: Swee
 
 def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> None:
     cluster.add_node(num_cpus=2, object_store_memory=STORE)
-    driver = drive(sweep, cluster.address)
+    driver = drive(sweep, *on(cluster))
     try:
         wait_for(lambda: half_way(sweep), "a point half way")
         driver.terminate()
@@ -140,7 +145,7 @@ def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> N
         driver.wait()
     before = {name: state for name, state in sweep.states().items() if state == "finished"}
     assert "stopped" in sweep.states().values()
-    again = drive(sweep, cluster.address)
+    again = drive(sweep, *on(cluster))
     try:
         assert again.wait(timeout=240) == 0, sweep.log_path.read_text()
     finally:
@@ -153,3 +158,26 @@ def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> N
         if event["kind"] == "point_started"
     ]
     assert all(started.count(name) == 1 for name in before)
+
+
+def test_points_that_train_together_have_the_bits_of_a_pool(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    text = SCENARIO.replace(f"steps = {STEPS}", "steps = 60").replace("seeds = 3", "seeds = 4")
+    file = tmp_path / "same.toml"
+    file.write_text(text)
+    scenario = load_scenario(file)
+    found = []
+    for name, how in (("pool", ("--executor=ensemble", "--workers=2")), ("ray", on(cluster))):
+        made = create_sweep(scenario, expand(scenario), tmp_path / name)
+        driver = drive(made, *how)
+        assert driver.wait(timeout=240) == 0, made.log_path.read_text()
+        found.append(
+            {
+                path.relative_to(made.path): path.read_bytes()
+                for path in made.path.glob("points/*/*/*.safetensors")
+            }
+        )
+    pool, ray = found
+    assert len(pool) == 4 * 2 * (3 + 2)  # points, runs, probes and checkpoints
+    assert pool.keys() == ray.keys()
+    assert [name for name in pool if pool[name] != ray[name]] == []
