@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,10 +202,13 @@ def _untested(findings: Sequence[Finding]) -> dict[str, str]:
     for each in findings:
         if each.missing:
             lacking.setdefault(each.missing, {}).setdefault(each.claim, {})[each.group] = None
+
+    def named(groups: Collection[str]) -> str:
+        return ", ".join(groups) if len(groups) <= FEW else f"{len(groups)} groups"
+
     return {
         "; ".join(
-            f"{claim} ({', '.join(groups) if len(groups) <= FEW else f'{len(groups)} groups'})"
-            for claim, groups in claims.items()
+            f"{BY_ID[claim].label} ({named(groups)})" for claim, groups in claims.items()
         ): reason
         for reason, claims in lacking.items()
     }

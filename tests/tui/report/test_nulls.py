@@ -12,6 +12,7 @@ import pytest
 
 import synergy_engine as engine
 from synergy_engine.analysis import nulls
+from synergy_tui.claims import BY_ID
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.report.document import compose, findings_of, records
@@ -139,14 +140,14 @@ def test_a_report_says_what_it_cannot_test_without_attention(tmp_path: Path) -> 
         else:
             assert "undecided (not measured)" not in outcomes
     [(claims, reason)] = found.untested.items()
-    assert all(claim in claims for claim in needing)
+    assert all(BY_ID[claim].label in claims for claim in needing)
     assert "kept_inputs" in reason
     assert found.tests["theory"] == kept.tests["theory"] - 12  # 2 claims, 2 groups, 3 head counts
     assert {each["claim"] for each in records(evidence) if each["missing"]} == needing
     page = tmp_path / "report.html"
     write_report(found, page)
     for text in (page.read_text(), page.with_suffix(".md").read_text()):
-        assert "Not among these tests: synergy-clarity (" in text
+        assert "Not among these tests: synergy, clarity (" in text
 
 
 def test_conditions_and_the_jittered_control_are_taken_of_it() -> None:
