@@ -67,7 +67,7 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
     over_ranges(
         lambda low, high: flaws(flat, flat.view(kind), faintest, LARGEST, low, high, found),
         len(flat),
-        float(flat.size),
+        flat.size / 4,  # a number is read in a quarter of the time of a multiplication
     )
     problems = _wrong_entries(heads) if found[:, 0].any() else []
     if rows == "sinks":
