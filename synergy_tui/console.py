@@ -14,7 +14,7 @@ def echo(text: Any = "", *, err: bool = False, nl: bool = True) -> None:
     """Write text to stdout, or to stderr for ``err``, as `clean_lines` leaves it.
 
     It is flushed at once. JSON needs no cleaning (`events.encode` escapes what a terminal would
-    act upon) but bears it.
+    act upon) but tolerates it.
     """
     click.echo(clean_lines(text), err=err, nl=nl)
 

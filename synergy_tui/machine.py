@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice, takewhile
@@ -31,7 +30,6 @@ from synergy_tui.words import counted, size
 # `note` is worth knowing, `warning` works worse than it could, with `broken` runs will fail.
 State = Literal["ok", "note", "warning", "broken"]
 
-INTERVAL = 2.0
 # Below these the app still works, but wraps or runs out of room.
 SMALLEST_TERMINAL = (80, 24)
 LITTLE_DISK = 2 * 2**30
@@ -392,91 +390,6 @@ def _extras() -> Finding:
         return Finding("extras", "ok", text, data=versions)
     advice = "; ".join(f'pip install "synergy-heads[{extra}]": {EXTRAS[extra]}' for extra in absent)
     return Finding("extras", "note", f"{text}; absent: {', '.join(absent)}", advice, versions)
-
-
-class ResourceMonitor:
-    """Reports CPU, memory and GPU use every ``interval`` seconds until it is stopped.
-
-    ``report`` is called with ``cpu_percent`` (100 is one busy core), ``memory_bytes`` (resident),
-    ``gpu_percent`` and ``gpu_memory_bytes`` (``None`` without an NVIDIA GPU or its library).
-    """
-
-    def __init__(self, report: Callable[..., Any], interval: float = INTERVAL) -> None:
-        self._report = report
-        self._interval = interval
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="resources", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and wait for the report under way."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-
-    def _watch(self) -> None:
-        import psutil
-
-        process = psutil.Process()
-        process.cpu_percent()
-        gpu = _gpu_meter()
-        while not self._stopped.wait(self._interval):
-            percent, used = gpu()
-            try:
-                self._report(
-                    cpu_percent=process.cpu_percent(),
-                    memory_bytes=process.memory_info().rss,
-                    gpu_percent=percent,
-                    gpu_memory_bytes=used,
-                )
-            except (OSError, psutil.Error):
-                return
-
-
-def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
-    """Return what measures load and memory of the busiest GPU that this process may use.
-
-    Without one it returns ``None``s. A part of a GPU (MIG) has a memory, but no load of its own.
-    """
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handles = _visible(pynvml)
-    except Exception:
-        handles = []
-
-    def measure() -> tuple[float | None, int | None]:
-        found: list[tuple[float | None, int]] = []
-        for handle in handles:
-            try:
-                used = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
-            except pynvml.NVMLError:
-                continue
-            try:
-                load = float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-            except pynvml.NVMLError:
-                found.append((None, used))
-            else:
-                found.append((load, used))
-        return max(found, key=lambda each: (each[0] or 0.0, each[1]), default=(None, None))
-
-    return measure
-
-
-def _visible(nvml: Any) -> list[Any]:
-    """The library's handles of the GPUs in CUDA_VISIBLE_DEVICES, or of all where it is not set."""
-    names = visible_gpus()
-    if names is None:
-        names = [str(index) for index in range(nvml.nvmlDeviceGetCount())]
-    return [
-        nvml.nvmlDeviceGetHandleByIndex(int(name))
-        if name.isdigit()
-        else nvml.nvmlDeviceGetHandleByUUID(name)
-        for name in names
-    ]
 
 
 def visible_gpus() -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Standard output and error: closed by the caller, full, or left by whoever was reading them."""
+"""Standard output and error: closed by the caller, full, or no longer read."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ class AtLeast:
 
 Value = float | AtLeast
 
+_ZERO = re.compile(r"(?<![\d.,])0(?=\.\d)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -135,7 +136,7 @@ def _no_zero(text: str) -> str:
 
 def short_decimals(text: str) -> str:
     """A text whose numbers are written as `compact` does: ``0.25 → 10.5`` as ``.25 → 10.5``."""
-    return re.sub(r"(?<![\d.,])0(?=\.\d)", "", text)
+    return _ZERO.sub("", text)
 
 
 def percent(share: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synergy_tui.errors import UserError, require
+from synergy_tui.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +18,9 @@ if TYPE_CHECKING:
 
     from synergy_tui.analyze.capture import Plan
 
-DTYPES = ("float32", "bfloat16", "float16")
 # From this much attention in one layer on, it is made head by head from queries and keys.
 _LARGE_LAYER = 2 * 2**30
+_IN_BLOCK = re.compile(r"\.\d+\.")
 # Names that configurations give to the longest text.
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "n_ctx")
 
@@ -70,9 +73,9 @@ def load(directory: Path, reading: Reading) -> Loaded:
         raise UserError(f"There is no model directory {directory}.")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    config = _reading(
-        directory, lambda: transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
-    )
+    with _read_as(directory, "causal language model"):
+        config = transformers.AutoConfig.from_pretrained(directory, **_LOCAL)
+        text_config = config.get_text_config(decoder=True)
     ids, labels = _inputs(directory, reading)
     cut = reading.length is not None and max(map(len, ids)) > reading.length
     ids = [each[: reading.length] for each in ids]
@@ -80,11 +83,11 @@ def load(directory: Path, reading: Reading) -> Loaded:
     count = max(lengths)
     if min(lengths) < 2:
         raise UserError("A text of fewer than two tokens has no information to follow.")
-    text_config = config.get_text_config(decoder=True)
     _require_context(directory, text_config, count)
-    size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
-    model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
-    most = model.get_input_embeddings().weight.shape[0]
+    with _read_as(directory, "causal language model"):
+        size = 4 * len(ids) * (getattr(text_config, "num_attention_heads", None) or 1) * count**2
+        model = _model(directory, config, text_config, reading, fused=size >= _LARGE_LAYER)
+        most = model.get_input_embeddings().weight.shape[0]
     wrong = [token for each in ids for token in each if not 0 <= token < most]
     if wrong:
         raise UserError(
@@ -94,7 +97,8 @@ def load(directory: Path, reading: Reading) -> Loaded:
     # What follows a text is heard by none of its tokens, so it may be anything.
     padded = [each + each[-1:] * (count - len(each)) for each in ids]
     chosen = torch.tensor(padded, device=reading.device)
-    found = plan(model, chosen, str(directory))
+    with _read_as(directory, "causal language model"):
+        found = plan(model, chosen, str(directory))
     _require_memory(size, count, fused=found.fused)
     notes = []
     if labels is not None:
@@ -119,14 +123,14 @@ def load(directory: Path, reading: Reading) -> Loaded:
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
-def _reading(directory: Path, read: Any, what: str = "causal language model") -> Any:
-    """Return what ``read`` does, or say that the directory does not hold it."""
-    from safetensors import SafetensorError
-
-    failures = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, TypeError)
+@contextmanager
+def _read_as(directory: Path, what: str) -> Iterator[None]:
+    """Say that a directory does not hold ``what``, whatever transformers raises at its files."""
     try:
-        return read()
-    except (*failures, SafetensorError) as error:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{directory} cannot be read as a {what}: {reason}",
@@ -152,13 +156,10 @@ def _inputs(directory: Path, reading: Reading) -> tuple[list[list[int]], tuple[s
             f"{directory} contains no tokenizer, so texts cannot become tokens.",
             hint="Save one there (tokenizer.save_pretrained), or give ids: --tokens 3,1,2.",
         )
-    tokenizer = _reading(
-        directory,
-        lambda: transformers.AutoTokenizer.from_pretrained(directory, **_LOCAL),
-        "model with a tokenizer",
-    )
-    ids = [tokenizer(text)["input_ids"] for text in reading.texts]
-    return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
+    with _read_as(directory, "model with a tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **_LOCAL)
+        ids = [tokenizer(text)["input_ids"] for text in reading.texts]
+        return ids, tuple(map(str, tokenizer.convert_ids_to_tokens(ids[0])))
 
 
 def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, fused: bool) -> Any:
@@ -169,6 +170,7 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
     import torch
     import transformers
 
+    _require_layers(directory, text_config)
     saved = (getattr(config, "architectures", None) or [""])[0]
     kind = getattr(transformers, saved, transformers.AutoModelForCausalLM)
     fused = (
@@ -182,7 +184,15 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         "attn_implementation": "sdpa" if fused else "eager",
         "dtype": getattr(torch, reading.dtype),
     }
-    model = _reading(directory, lambda: kind.from_pretrained(directory, **options))
+    model: Any
+    model, info = kind.from_pretrained(directory, output_loading_info=True, **options)
+    # Heads of other tasks may be missing; in a block, transformers would draw at random.
+    if missing := [name for name in sorted(info["missing_keys"]) if _IN_BLOCK.search(name)]:
+        raise UserError(
+            f"{directory}: its weights lack {counted(len(missing), 'tensor')} of the model that "
+            f"config.json describes, such as {missing[0]}.",
+            hint="Copy all files of the model, or save it again.",
+        )
     try:
         return model.to(reading.device).eval()
     except (RuntimeError, AssertionError) as error:  # torch without CUDA raises the latter
@@ -190,6 +200,21 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         raise UserError(
             f"--device {reading.device}: {reason}", hint="Leave it out, or give cpu, cuda or mps."
         ) from error
+
+
+def _require_layers(directory: Path, config: Any) -> None:
+    """Refuse more layers than the weights have tensors, before any layer is made."""
+    from safetensors import safe_open
+
+    layers, tensors = getattr(config, "num_hidden_layers", None), 0
+    for file in directory.glob("*.safetensors"):
+        with safe_open(file, "pt") as opened:
+            tensors += len(opened.keys())
+    if isinstance(layers, int) and tensors and layers > tensors:
+        raise UserError(
+            f"{directory}: config.json says {layers:,} layers; its weights are {tensors} tensors.",
+            hint="Copy all files of the model, or save it again.",
+        )
 
 
 def _require_context(directory: Path, config: Any, count: int) -> None:

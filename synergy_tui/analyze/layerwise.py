@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,18 +262,23 @@ def _key(loaded: Loaded, options: Options) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def measure_queries(path: Path, options: Options, *, tick: Tick | None = None) -> Iterator[Record]:
-    """Measure queries and keys from a file, one layer after another; records as of `measure`."""
-    from synergy_tui.analyze.queries import count_layers, read_queries
+def measure_queries(
+    path: Path, options: Options, *, axes: str | None = None, tick: Tick | None = None
+) -> Measured:
+    """Measure queries and keys from a file, one layer after another."""
+    from synergy_tui.analyze.recorded import read_queries
 
-    layers = count_layers(path)
+    recorded = read_queries(path, axes)
+    layers = len(recorded.layers)
     found = []
-    for at, (number, attention) in enumerate(read_queries(path)):
+    for at, (number, queries) in enumerate(recorded.layers):
+        attention = queries.attention().numpy()[:, None]
+        source = Source(str(path), attention, lengths=recorded.lengths)
         own = replace(_own_weights(options, at, layers), depth=layers)
-        records = _without_mean(measure(Source(str(path), attention[:, None]), own))
+        records = _without_mean(measure(source, own))
         for record in records:
             record["layer"] = number
         found.append(records)
         if tick is not None:
             tick(at + 1, layers)
-    yield from gather(found)
+    return Measured(gather(found), recorded.notes, None)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from synergy_engine.graphio.layouts import AVERAGED
 from synergy_engine.graphio.tensors import Tensor, TensorFile
+from synergy_tui.analyze.containers import load_plain, named_tensors, tensor_of
+from synergy_tui.analyze.recorded import has_queries
+from synergy_tui.analyze.vllm_hook import CACHE, read_scores
 from synergy_tui.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
-
-DEEPEST = 8
-"""Containers nested deeper than this are not attention."""
 
 
 def read_saved(path: Path) -> TensorFile | None:
     """The tensors of a file of attention; ``None`` for a checkpoint or anything else.
 
-    Only tensors and plain containers are unpickled (``weights_only``), so that reading runs no
-    code of whoever wrote the file. What cannot be read so is left to who reads checkpoints.
+    What is no pickle of plain containers is left to who reads checkpoints.
     """
     import torch
 
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except Exception:  # bytes that are no pickle make the unpickler raise anything
-        return None
+    content = load_plain(path)
+    if isinstance(content, Mapping) and CACHE in content:
+        return read_scores(path, content)
     if _generated(content):
         raise UserError(
             f"{path} contains attention of each generated token by itself, whose queries are fewer "
@@ -38,45 +31,15 @@ def read_saved(path: Path) -> TensorFile | None:
             hint="Record one pass over the whole text: model(ids, output_attentions=True, "
             "use_cache=False).",
         )
-    found = {name: _tensor(name, value) for name, value in _tensors(content, "", 0)}
+    found = {name: tensor_of(name, value) for name, value in named_tensors(content)}
     pair = list(found.values())
     if isinstance(content, (tuple, list)) and len(pair) == 2 and _multihead(*pair):
         # What nn.MultiheadAttention returns: its output, and its weights.
-        return TensorFile({AVERAGED: _tensor(AVERAGED, content[1])}, {})
+        return TensorFile({AVERAGED: tensor_of(AVERAGED, content[1])}, {})
     square = [each for each in found.values() if len(each.shape) >= 3 and each.dtype.kind in "fu"]
     attention = [each for each in square if 0 <= each.shape[-1] - each.shape[-2] <= 1]
-    return TensorFile(found, {}) if attention or isinstance(content, torch.Tensor) else None
-
-
-def _tensors(content: Any, name: str, depth: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor, by the keys and places that lead to it, joined with dots."""
-    import torch
-
-    if isinstance(content, torch.Tensor):
-        yield name or "array", content
-    elif depth < DEEPEST:
-        inner: Iterator[tuple[Any, Any]] = iter(())
-        if isinstance(content, Mapping):
-            inner = iter(content.items())
-        elif isinstance(content, (list, tuple)):
-            inner = iter(enumerate(content))
-        for key, value in inner:
-            yield from _tensors(value, f"{name}.{key}" if name else str(key), depth + 1)
-
-
-def _tensor(name: str, tensor: torch.Tensor) -> Tensor:
-    import torch
-
-    narrow = tensor.dtype == torch.bfloat16
-    kinds = {torch.float16: np.float16, torch.float64: np.float64}
-    plain = np.dtype("<u2") if narrow else np.dtype(kinds.get(tensor.dtype, np.float32))
-
-    def numbers(tensor: torch.Tensor = tensor) -> np.ndarray:
-        dense = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
-        return (dense.float() if narrow else dense).numpy()
-
-    load: Callable[[], np.ndarray] = numbers
-    return Tensor(name, tuple(tensor.shape), plain, load, narrow)
+    known = attention or isinstance(content, torch.Tensor) or has_queries(found)
+    return TensorFile(found, {}) if known else None
 
 
 def _multihead(output: Tensor, weights: Tensor) -> bool:

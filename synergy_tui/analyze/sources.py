@@ -124,8 +124,16 @@ def _is_sparse_matrix(path: Path) -> bool:
 
 def _attention(path: Path, file: TensorFile, inputs: Inputs) -> Source:
     from synergy_engine.graphio.attention import Reading, read_tensors
+    from synergy_tui.analyze.recorded import has_queries
 
-    _refuse_options(path, inputs, "attention", GRAPH_OPTIONS)
+    square = any(
+        len(each.shape) > 2 and each.shape[-1] == each.shape[-2] for each in file.tensors.values()
+    )
+    if not square and has_queries(file.tensors):
+        raise UserError(
+            f"{path} contains queries and keys, not attention.", hint=f"Give it as --qk {path}"
+        )
+    _refuse_options(path, inputs, "attention", GRAPH_OPTIONS | CHECKPOINT_OPTIONS)
     rows = "sinks" if inputs.learned_sinks else "normalise" if inputs.renormalise else "auto"
     read = read_tensors(
         path,
@@ -165,7 +173,12 @@ def _attention(path: Path, file: TensorFile, inputs: Inputs) -> Source:
     )
 
 
-GRAPH_OPTIONS = {"undirected": "--undirected", "matrix_rows": "--matrix-rows"}
+GRAPH_OPTIONS = {
+    "undirected": "--undirected",
+    "matrix_rows": "--matrix-rows",
+    "self_loops": "--self-loops",
+}
+CHECKPOINT_OPTIONS = {"tokens": "--tokens", "count": "--inputs", "seed": "--seed"}
 ATTENTION_OPTIONS = {
     "axes": "--axes",
     "mask": "--mask",
@@ -174,6 +187,7 @@ ATTENTION_OPTIONS = {
     "learned_sinks": "--learned-sinks",
     "labels": "--labels",
     "tensor": "--tensor",
+    "renormalise": "--renormalise",
     "heads": "--heads",
 }
 
@@ -182,7 +196,9 @@ def _refuse_options(path: Path, inputs: Inputs, kind: str, options: dict[str, st
     """Refuse options that say nothing about this kind of file, rather than ignore them."""
     plain = Inputs()
     given = [
-        option for name, option in options.items() if getattr(inputs, name) != getattr(plain, name)
+        option
+        for name, option in options.items()
+        if np.any(getattr(inputs, name) != getattr(plain, name))
     ]
     if given:
         raise UserError(f"{path} is {kind}: {', '.join(given)} cannot apply.", hint="Leave it out.")
@@ -191,7 +207,7 @@ def _refuse_options(path: Path, inputs: Inputs, kind: str, options: dict[str, st
 def _graph(path: Path, inputs: Inputs) -> Source:
     import synergy_engine as engine
 
-    _refuse_options(path, inputs, "a graph", ATTENTION_OPTIONS)
+    _refuse_options(path, inputs, "a graph", ATTENTION_OPTIONS | CHECKPOINT_OPTIONS)
     graph = engine.read_graph(
         path,
         self_loops=inputs.self_loops,

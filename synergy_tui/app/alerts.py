@@ -19,7 +19,7 @@ ENDED = ("finished", "failed", "stopped")
 
 
 class Alerts:
-    """Remembers what a log has said, so that only what is new is told."""
+    """Remembers what a log has said, so that only what is new is reported."""
 
     def __init__(self) -> None:
         self._known: set[str] | None = None
@@ -27,7 +27,7 @@ class Alerts:
     def news(self, state: ExperimentState, *, live: bool) -> str:
         """What has ended, failed or broken an expectation since the last call, in one line.
 
-        What was so when the log was first read is no news, nor is anything of a recording.
+        What was so when the log was first read is not new, nor is anything of a recording.
         """
         found = [
             f"{run.name} {run.status}" for run in state.runs.values() if run.status in ENDED

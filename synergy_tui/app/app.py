@@ -149,6 +149,7 @@ class SynergyApp(App[None]):
             message.experiment,
             message.mode,
             ascii_only=self.ascii_only,
+            keymap=self.keymap,
             grown=lambda: self.post_message(Grown()),
             clock=self._clock,
         )
@@ -322,7 +323,7 @@ class SynergyApp(App[None]):
             if key.id != "app.palette":
                 yield SystemCommand(
                     f"{key.label} ({keys.shown(key, self.keymap, ascii_only=self.ascii_only)})",
-                    key.help,
+                    keys.filled(key.help, self.keymap, ascii_only=self.ascii_only),
                     lambda action=key.action: self.call_later(screen.run_action, action),
                 )
         ours = list(themes.NAMES)

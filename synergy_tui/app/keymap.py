@@ -16,7 +16,11 @@ from pathlib import Path
 from synergy_tui.app import keys
 from synergy_tui.errors import UserError
 
-RENAMED = {"time.pause": "time.play", "take.copy_verdict": "take.copy_table"}
+RENAMED = {
+    "time.pause": "time.play",
+    "take.copy_verdict": "take.copy_table",
+    "log.back": "text.back",
+}
 """Actions that were called otherwise once; a user's file may still say so."""
 
 

@@ -7,6 +7,7 @@ use a free key, give it a meaning first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -292,7 +293,8 @@ TABLE: tuple[Key, ...] = (
     _spread("stepper.source_before", "left", "source(-1)", "source before",
         "Let the signal start at the node before"),
     _spread("stepper.head_down", "down", "head(1)", "head",
-        "Select the next head: the keys + and - change its weight", footer=8),
+        "Select the next head: {stepper.heavier} and {stepper.lighter} change its weight",
+        footer=8),
     _spread("stepper.head_up", "up", "head(-1)", "head up", "Select the head before"),
     _spread("stepper.heavier", "more", "weigh(1)", "weight",
         "Give the selected head more weight, the others less in proportion", footer=6,
@@ -338,8 +340,10 @@ TABLE: tuple[Key, ...] = (
         "Show only what has all the words that are typed; enter keeps it, escape drops it",
         screens=("picker", "sweep"), footer=3),
     _lists("list.filter_runs", "filter", "filter", "filter",
-        "Show only runs, or messages, that have all the words that are typed",
-        screens=("dashboard", "log")),
+        "Show only runs that have all the words that are typed", screens=("dashboard",)),
+    _lists("list.filter_text", "filter", "filter", "filter",
+        "Show only what has all the words that are typed; enter keeps it, escape drops it",
+        screens=("log", "help"), footer=4),
     _lists("compare.mark", "mark", "mark", "mark",
         "Mark what is selected to be compared, or take the mark off",
         screens=("picker", "sweep"), footer=5),
@@ -375,7 +379,8 @@ TABLE: tuple[Key, ...] = (
         footer=2),
     # Sweep
     _sweep("sweep.open", "open", "open", "open",
-        "Show the selected group's points; open the selected point; escape comes back", footer=1),
+        "Show the selected group's points; open the selected point; {sweep.back} comes back",
+        footer=1),
     _sweep("sweep.view", "next panel", "view(1)", "table",
         "Groups, points, and the verdicts where they have no place beside them", footer=3),
     _sweep("sweep.view_before", "previous panel", "view(-1)", "table before",
@@ -411,9 +416,9 @@ TABLE: tuple[Key, ...] = (
         "Warnings, errors and what happened when",
         screens=("dashboard", "heads", "inspector", "stepper"), footer=8),
     _anywhere("app.back", "back", "app.back", "back", "Back to the screen before",
-        screens=("stepper", "help"), footer=3),
-    _anywhere("log.back", "back", "back", "back", "Undo the filter, then back to the screen before",
-        screens=("log",), footer=3),
+        screens=("stepper",), footer=3),
+    _anywhere("text.back", "back", "back", "back",
+        "Undo the filter, then back to the screen before", screens=("log", "help"), footer=3),
     _anywhere("app.experiments", "open another", "app.picker", "open",
         "Open another scenario or experiment", screens=("dashboard", "sweep")),
     _anywhere("app.theme", "theme", "app.next_theme", "theme",
@@ -429,6 +434,9 @@ TABLE: tuple[Key, ...] = (
         screens=ALL, footer=2),
 )  # fmt: skip
 """What each key does where. A screen has at most one row for a meaning."""
+
+BY_ID = {key.id: key for key in TABLE}
+_ID = re.compile(r"\{([a-z]+\.\w+)\}")
 
 _SHOWN = {
     "left_square_bracket": "[",
@@ -482,6 +490,15 @@ def shown(
     """How the key (all its alternatives with ``every``) is written, after the user's remapping."""
     names = (keymap or {}).get(key.id, key.keys).split(",")
     return " ".join(spelled(name.strip(), ascii_only) for name in (names if every else names[:1]))
+
+
+def filled(text: str, keymap: Mapping[str, str], *, ascii_only: bool = False) -> str:
+    """``text`` with keys in place of ids: ``{app.log} shows the log`` is ``M shows the log``."""
+
+    def key(found: re.Match[str]) -> str:
+        return shown(BY_ID[found[1]], keymap, ascii_only=ascii_only)
+
+    return _ID.sub(key, text)
 
 
 def spelled(name: str, ascii_only: bool = False) -> str:

@@ -23,7 +23,7 @@ class Pace:
 
     def observe(self, elapsed: float, step: int) -> None:
         """Take in that ``step`` was reached ``elapsed`` seconds after the start."""
-        if step == 0:  # loading and compiling are no measure of what follows
+        if step == 0:  # loading and compiling say nothing about what follows
             self._began = elapsed
             self._last = (elapsed, 0)
         seconds, steps = elapsed - self._last[0], step - self._last[1]

@@ -6,14 +6,14 @@ Screens ask for one another by messages; the app alone knows them all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
-from synergy_tui.app import status
+from synergy_tui.app import keys, status
 from synergy_tui.app.alerts import Alerts
 from synergy_tui.app.pace import Pace
 from synergy_tui.app.tail import Tail
@@ -41,12 +41,15 @@ class Session:
         mode: Mode = "live",
         *,
         ascii_only: bool = False,
+        keymap: Mapping[str, str] | None = None,
         grown: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.experiment = experiment
         self.mode: Mode = mode
         self.ascii_only = ascii_only
+        self.keymap: Mapping[str, str] = {} if keymap is None else keymap
+        """What the user's own keys replace; hints on screens name these."""
         self.timeline = Timeline()
         self.tail = Tail(experiment, grown=grown, clock=clock)
         self.lock = self.tail.lock
@@ -72,7 +75,12 @@ class Session:
             silent_for=self.tail.silent_for,
             problem=self.tail.problem,
             replay=self.mode == "replay",
+            keymap=self.keymap,
         )
+
+    def keyed(self, text: str) -> str:
+        """``text`` with the user's keys in place of ids of the table (`keys.filled`)."""
+        return keys.filled(text, self.keymap, ascii_only=self.ascii_only)
 
     @property
     def live(self) -> bool:

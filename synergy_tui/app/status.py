@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from synergy_tui.app import keys
 from synergy_tui.app.timeline import Mode, Timeline
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.words import compact, duration, size
@@ -19,7 +21,13 @@ class Status:
 
     word: str
     style: str
-    advice: str = ""
+    trouble: str = ""
+    more: str = ""  # where there is more about it
+
+    @property
+    def advice(self) -> str:
+        """Trouble and where there is more about it."""
+        return f"{self.trouble} ({self.more})" if self.more else self.trouble
 
 
 def status_of(
@@ -30,14 +38,17 @@ def status_of(
     silent_for: float = 0.0,
     problem: str = "",
     replay: bool = False,
+    keymap: Mapping[str, str] | None = None,
 ) -> Status:
     """What the header calls the experiment.
 
     ``condition`` is ``Experiment.state()``; ``silent_for`` counts seconds since the log last grew;
-    ``problem`` is why it cannot be read further.
+    ``problem`` is why it cannot be read further; ``keymap`` is the user's own keys.
     """
     if problem or condition == "damaged":
         return Status("DAMAGED", "pill-error", problem or "Something in its directory is damaged")
+    # A training of one's own has its log where its user put it.
+    log = "" if state.watched else keys.filled("{app.log} shows the log", keymap or {})
     live = condition in ("running", "new") and state.live
     if timeline.mode is Mode.PLAYING:
         return Status(f"PLAYING {compact(timeline.speed)}x", "pill-quiet")
@@ -46,7 +57,7 @@ def status_of(
     if not live and condition in ("dead", "running", "new") and state.live and state.events:
         return Status("STALE", "pill-error", _dead(state))
     if state.status == "failed" or condition == "failed":
-        return Status("FAILED", "pill-error", _failed(state))
+        return Status("FAILED", "pill-error", _failed(state), log)
     if state.status == "stopped" or condition == "stopped":
         resume = f"Continue with: synergy resume {state.id}"
         return Status("STOPPED", "pill-warning", _OWN if state.watched else resume)
@@ -61,7 +72,8 @@ def status_of(
         return Status(
             "STALE",
             "pill-warning",
-            f"The {who} lives but has written nothing for {silent_for:.0f} s; press M for its log",
+            f"The {who} lives but has written nothing for {silent_for:.0f} s",
+            log,
         )
     return Status("LIVE", "pill-good")
 
@@ -83,11 +95,11 @@ def resources(state: ExperimentState) -> list[str]:
     used = state.usage[-1]
     found = []
     if used.get("gpu_percent") is not None:
-        found.append(f"gpu {used['gpu_percent']:.0f} %")
+        found.append(f"gpu {used['gpu_percent']:.0f}%")
         if used.get("gpu_memory_bytes") is not None:
             found[-1] += f" {size(used['gpu_memory_bytes'])}"
     if used.get("cpu_percent") is not None:
-        found.append(f"cpu {used['cpu_percent']:.0f} %")
+        found.append(f"cpu {used['cpu_percent']:.0f}%")
         if used.get("memory_bytes") is not None:
             found[-1] += f" {size(used['memory_bytes'])}"
     return found
@@ -109,7 +121,7 @@ def _failed(state: ExperimentState) -> str:
             reasons.setdefault(run.reason, []).append(run.name)
     what = "; ".join(f"{', '.join(runs)}: {reason}" for reason, runs in reasons.items())
     what = what or state.reason
-    return f"{what or 'The run failed'} (press M for the worker's log)"
+    return what or "The run failed"
 
 
 def rows(state: ExperimentState) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from synergy_tui.app.past import pack
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.state import ExperimentState
@@ -47,7 +48,7 @@ class Tail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.experiment = experiment
-        self.state = ExperimentState()
+        self.state = ExperimentState(pack)
         self.lock = threading.Lock()  # held while the state changes
         self.version = 0  # grows with every change of the state or the condition
         self.caught_up = False  # whether the end of the log has been reached once

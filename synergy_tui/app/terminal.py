@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 
 from synergy_tui.errors import UserError
 from synergy_tui.login import tmux_draws_ascii
@@ -23,20 +23,20 @@ def require_terminal(environment: Mapping[str, str] = os.environ) -> None:
         raise UserError(f"The app cannot be drawn here: TERM is {term}.", hint=headless)
 
 
-def follow_size(environment: MutableMapping[str, str] = os.environ) -> None:
+def follow_size() -> None:
     """Make the terminal's own size the one that is used, now and after it is resized.
 
     An exported ``COLUMNS`` or ``LINES`` would be used instead, always. With stdout
     redirected the size can only be asked of stderr, once.
     """
-    environment.pop("COLUMNS", None)
-    environment.pop("LINES", None)
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
     if not sys.stdout.isatty():
         try:
             columns, lines = os.get_terminal_size(sys.stderr.fileno())
         except OSError:
             return
-        environment["COLUMNS"], environment["LINES"] = str(columns), str(lines)
+        os.environ["COLUMNS"], os.environ["LINES"] = str(columns), str(lines)
 
 
 def prefers_ascii(environment: Mapping[str, str] = os.environ) -> bool:
@@ -49,14 +49,14 @@ def prefers_ascii(environment: Mapping[str, str] = os.environ) -> bool:
     return console or encoding != "utf8" or tmux_draws_ascii(environment)
 
 
-def has_colour(environment: Mapping[str, str] = os.environ) -> bool:
+def has_colour() -> bool:
     """Whether the terminal says that it has eight colours or more."""
-    if environment.get("COLORTERM"):
+    if os.environ.get("COLORTERM"):
         return True
     try:
         import curses
 
-        curses.setupterm(environment.get("TERM") or "xterm", fd=sys.__stderr__.fileno())  # type: ignore[union-attr]
+        curses.setupterm(os.environ.get("TERM") or "xterm", fd=sys.__stderr__.fileno())  # type: ignore[union-attr]
         return curses.tigetnum("colors") >= 8
     except Exception:
         # No terminfo entry (or no curses at all): what is unknown is mostly modern.

@@ -62,9 +62,13 @@ class Identity:
 
 
 def identity(index: int) -> Identity:
-    """Identity of the run at ``index`` (from 0) of its scenario; beyond eight they repeat."""
-    place = index % len(GLYPHS)
-    return Identity(GLYPHS[place], ASCII_GLYPHS[place], f"run-{place + 1}")
+    """Identity of the run at ``index`` (from 0) of its scenario, or of the head of its layer.
+
+    Beyond eight the colours repeat with other glyphs, beyond 64 so do the pairs.
+    """
+    turn, place = divmod(index, len(GLYPHS))
+    glyph = (place + turn) % len(GLYPHS)
+    return Identity(GLYPHS[glyph], ASCII_GLYPHS[glyph], f"run-{place + 1}")
 
 
 def themes() -> list[Theme]:

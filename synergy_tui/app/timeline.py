@@ -57,7 +57,8 @@ class Timeline:
     def observe(self, last: int, stops: Iterable[int], pace: float | None = None) -> None:
         """Take in what the log contains now; a cursor that does not follow stays where it is."""
         self.last = int(last)
-        self.stops = np.unique(np.fromiter((int(stop) for stop in stops), dtype=np.int64))
+        # Not np.unique, which imports numpy.ma: the first frame need not wait for that.
+        self.stops = np.array(sorted({int(stop) for stop in stops}), dtype=np.int64)
         if pace is not None and np.isfinite(pace) and pace > 0:
             self.pace = float(pace)
 
@@ -125,7 +126,9 @@ class Timeline:
 
     def _all_stops(self) -> npt.NDArray[np.int64]:
         """Probes and the newest step, so that the cursor can always reach the end."""
-        return np.unique(np.append(self.stops, self.last))
+        if self.stops.size and self.stops[-1] >= self.last:
+            return self.stops
+        return np.append(self.stops, self.last)
 
     def _nearest(self, step: float) -> float:
         stops = self._all_stops()

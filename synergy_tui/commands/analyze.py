@@ -15,7 +15,7 @@ from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
-from synergy_tui.commands.presentation import json_line, print_table
+from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
 from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
@@ -100,12 +100,6 @@ class Gamma(click.ParamType):
     help="In graph files: add missing ones, or take the file as it is.",
 )
 @reading_options
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A local Hugging Face model directory (extra hf).",
-)
 @model_options
 @click.option(
     "--convention",
@@ -208,6 +202,7 @@ def command(
     tokens = given.pop("tokens")
     ids = None if tokens is None else read_tokens(tokens)
     asked.require(model, ids)
+    _refuse_stray(files, model, asked.queries)
     inputs = Inputs(
         tokens=ids,
         renormalise=given["renormalise"],
@@ -222,8 +217,30 @@ def command(
     with as_user_errors():
         for each in _sources(files, inputs, together):
             _measure(each, options, shown)
-        for records, notes in asked.measure(model, ids, options):
+        for records, notes in asked.measure(model, ids, options, inputs.axes):
             _print(records, notes, shown)
+
+
+# Options that are only about files, and only about models, by the names of their parameters.
+_OF_FILES = ("heads", "tensor", "count", "seed", "together", "self_loops", "renormalise", *NAMES)
+_OF_MODELS = ("length", "device", "dtype")
+
+
+def _refuse_stray(files: Sequence[Path], model: Path | None, queries: Path | None) -> None:
+    """Refuse options about what is not measured, rather than ignore them."""
+    context = click.get_current_context()
+    about = {name: "a FILE" for name in _OF_FILES if not files}
+    about |= {name: "--model DIR" for name in _OF_MODELS if model is None}
+    if queries is not None:
+        about.pop("axes", None)
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in about and source is click.core.ParameterSource.COMMANDLINE:
+            needed = about[parameter.name]
+            raise UserError(
+                f"{parameter.opts[0]} is about {needed}, and there is none.",
+                hint=f"Leave it out, or give {needed}.",
+            )
 
 
 def _sources(files: tuple[Path, ...], inputs: Inputs, joined: bool) -> list[Source]:
@@ -255,10 +272,10 @@ def _print(records: Iterable[Record], notes: Sequence[str], shown: Shown) -> Non
 def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None:
     """Print the analyses of one source, one convention after another, on stdout."""
     first = records[0]
-    inputs = counted(first["inputs"], "input") + ", 95 % intervals" * (first["inputs"] > 1)
+    inputs = counted(first["inputs"], "input") + ", 95% intervals" * (first["inputs"] > 1)
     heads = counted(first["heads"], "head")
     lengths = "up to " if first.get("lengths") else ""
-    echo(f"{first['file']}: {heads}, {lengths}{first['nodes']} nodes, {inputs}")
+    echo(f"{first['file']}: {heads}, {lengths}{counted(first['nodes'], 'node')}, {inputs}")
     for note in notes:
         echo(f"  {note}")
     for convention, group in groupby(records, key=lambda record: record["convention"]):
@@ -327,6 +344,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
         ],
         spare=() if wide else (capped, *_SPARE),
     )
+    echo(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike")
     if left_out:
         echo(f"left out of a narrow terminal: {', '.join(left_out)} (--wide shows all)")
     lost = {

@@ -29,6 +29,8 @@ def complete_experiments(
 class Real(click.FloatRange):
     """A number in a range; NaN, which compares with nothing, is refused."""
 
+    name = "number"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -36,6 +38,12 @@ class Real(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, and called so where it is not one."""
+
+    name = "whole number"
 
 
 class Age(click.ParamType[float]):
@@ -83,14 +91,6 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a key of the scenario; may be given several times.",
 )
-device_option = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|mps",
-    callback=_device,
-    help="Where to train; cuda:1 is the second GPU.",
-)
 timeout_option = click.option(
     "--timeout",
     type=Real(min=0, min_open=True),
@@ -113,12 +113,34 @@ def whole_option(
     """An option that takes a whole number in a range."""
     return click.option(
         *names,
-        type=click.IntRange(least, most),
+        type=Whole(least, most),
         metavar=metavar,
         default=default,
         show_default=default is not None,
         help=help,
     )
+
+
+def file_option(*names: str, help: str, metavar: str = "FILE", multiple: bool = False) -> Any:
+    """An option that takes the path of a file, or of a folder where ``metavar`` says so."""
+    return click.option(
+        *names, type=click.Path(path_type=Path), metavar=metavar, help=help, multiple=multiple
+    )
+
+
+def where_option(help: str) -> Any:
+    """The option ``--device``; ``help`` says what happens there."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda|mps",
+        callback=_device,
+        help=help,
+    )
+
+
+device_option = where_option("Where to train; cuda:1 is the second GPU.")
 
 
 def with_options(*options: Any) -> Any:

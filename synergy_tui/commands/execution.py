@@ -98,7 +98,7 @@ def execute(
 
 
 def _tracked(experiment: Experiment, tracker: str) -> subprocess.Popen[bytes] | None:
-    """Start a tracker; one that cannot be started is no reason not to run."""
+    """Start a tracker; without one, the run starts all the same."""
     from synergy_tui.export.track import start
 
     try:
@@ -188,6 +188,9 @@ def watch(experiment: Experiment, *, ascii_only: bool | None = None) -> int:
     if code:
         return code
     ending = experiment.ending()
-    if ending is None or experiment.state() == "running":
+    state = experiment.state()
+    if state == "dead":
+        return int(ExitCode.RUN_FAILED)
+    if ending is None or state == "running":
         return int(ExitCode.OK)
     return int(ending.get("exit_code", ExitCode.OK))

@@ -51,7 +51,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Formats of the figures, separated by commas.",
 )
 @click.option("--run", metavar="RUN", help="Run of --attention and --graph.  [default: the last]")
-@whole_option("--step", least=0, help="Training step of them.  [default: the newest]")
+@whole_option(
+    "--step", least=0, help="Training step of them: the last probe by then.  [default: the newest]"
+)
 @whole_option("--layer", default=1, help="Layer of --graph.")
 @whole_option("--input", "example", least=0, default=0, help="Input of --graph.")
 @click.option(
@@ -146,9 +148,10 @@ def command(
         if attention and kept:
             write_attention(attention, kept)
             echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
-        if graph and made is not None:
+        if graph and kept and made is not None:
             write_graph(graph, made)
-            echo(f"wrote {graph}: {made.number_of_edges()} edges", err=True)
+            which = f"{kept.run}, step {kept.step}, layer {layer}"
+            echo(f"wrote {graph}: {which}, {made.number_of_edges():,} edges", err=True)
 
 
 def _formats(given: str) -> tuple[str, ...]:

@@ -251,8 +251,15 @@ def _progress(state: ExperimentState) -> str:
     if not state.total_steps:
         measuring = [run.name for run in state.runs.values() if run.status == "running"]
         return f"{elapsed}  measuring {', '.join(measuring)}"
-    runs = [f"{run.name} {_numbers(run)}" for run in state.runs.values() if run.total_steps]
-    return f"step {state.step}/{state.total_steps}  {elapsed}  {'  |  '.join(runs)}"
+    runs = [
+        f"{run.name} {numbers}"
+        for run in state.runs.values()
+        if run.total_steps and (numbers := _numbers(run))
+    ]
+    line = "  ".join([f"step {state.step}/{state.total_steps}", elapsed, "  |  ".join(runs)])
+    probe = max((run.probes[-1].step for run in state.runs.values() if run.probes), default=None)
+    # What a probe measured is not of a later step.
+    return line.rstrip() + (f"  (probe at step {probe})" if probe not in (None, state.step) else "")
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from synergy_tui.commands.arguments import whole_option
+from synergy_tui.commands.arguments import Whole, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError
@@ -121,13 +121,13 @@ def _ask() -> Answers:
         value_proc=lambda value: _head_counts(None, None, value),  # type: ignore[arg-type]
         err=True,
     )
-    at_least_2 = click.IntRange(min=2)
+    at_least_2 = Whole(min=2)
     if not train:
         nodes = click.prompt("Nodes", type=at_least_2, default=32, err=True)
         return Answers(task=None, topology=what, heads=heads, length=nodes)
     length = click.prompt("Tokens per sequence", type=at_least_2, default=33, err=True)
-    layers = click.prompt("Layers", type=click.IntRange(min=1), default=1, err=True)
-    steps = click.prompt("Training steps", type=click.IntRange(min=1), default=600, err=True)
+    layers = click.prompt("Layers", type=Whole(min=1), default=1, err=True)
+    steps = click.prompt("Training steps", type=Whole(min=1), default=600, err=True)
     return Answers(task=what, heads=heads, length=length, layers=layers, steps=steps)
 
 

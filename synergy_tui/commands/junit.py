@@ -80,7 +80,7 @@ def render_junit(state: ExperimentState) -> str:
 
 
 def _claims(suite: ET.Element, state: ExperimentState) -> None:
-    """The scoreboard as properties of the suite: what was found is no pass or failure."""
+    """The scoreboard as properties of the suite: a finding neither passes nor fails."""
     from synergy_tui.experiments.verdict import scoreboard
 
     found = scoreboard(state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from synergy_tui.commands.arguments import experiments_argument, json_option, out_option
+from synergy_tui.commands.arguments import Whole, experiments_argument, json_option, out_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.presentation import json_line, print_table
 from synergy_tui.console import echo
@@ -21,7 +21,7 @@ from synergy_tui.words import number, span
 if TYPE_CHECKING:
     from synergy_tui.report.ablation import Network, Relation, Removal
     from synergy_tui.report.evidence import Row
-    from synergy_tui.report.further import Through
+    from synergy_tui.report.further import InTurn, Through
 
 Each = TypeVar("Each")
 _REMOVED: Mapping[Removal, str] = {"zero": "zero", "mean": "its mean"}
@@ -31,6 +31,7 @@ _REMOVED: Mapping[Removal, str] = {"zero": "zero", "mean": "its mean"}
     cls=Examples,
     examples="""
     synergy measure last --layers
+    synergy measure last --sinks 8
     synergy measure sweep_condition --condition
     synergy measure sweep_head_diversity --ablate --run lambda-1
     synergy measure last --ablate --json | jq 'select(.kind == "relation")'
@@ -45,6 +46,12 @@ _REMOVED: Mapping[Removal, str] = {"zero": "zero", "mean": "its mean"}
     "--layers",
     is_flag=True,
     help="All layers in order, for γ half, one and, where `norms` recorded it, measured.",
+)
+@click.option(
+    "--sinks",
+    type=Whole(min=2),
+    metavar="K",
+    help="Fidelity with each of the last K positions as the sink, not the last alone.",
 )
 @click.option(
     "--condition",
@@ -62,21 +69,23 @@ def command(
     out: Path | None,
     runs: tuple[str, ...],
     layers: bool,
+    sinks: int | None,
     condition: bool,
     ablate: bool,
     as_json: bool,
 ) -> None:
     """Measure finished runs of experiments and sweeps NAME… further, from what they kept.
 
-    --layers and --condition read the kept attention of the last probe, --ablate the last
+    --layers, --sinks and --condition read the kept attention of the last probe, --ablate the last
     checkpoint. Seeds are the sample: intervals are over them. With --json, one object per network,
     system or layer, and per test.
     """
     from synergy_tui.report.evidence import collect
 
-    if not (layers or condition or ablate):
+    if not (layers or sinks or condition or ablate):
         raise UserError(
-            "Nothing was asked for.", hint="Give --layers, --condition, --ablate, or several."
+            "Nothing was asked for.",
+            hint="Give --layers, --sinks K, --condition, --ablate, or several.",
         )
     rows = [row for row in collect(names, out).rows if not runs or row.run in runs]
     if not rows:
@@ -84,6 +93,8 @@ def command(
     with as_user_errors():
         if layers:
             _layers(rows, as_json)
+        if sinks:
+            _sinks(rows, sinks, as_json)
         if condition:
             _condition(rows, as_json)
         if ablate:
@@ -98,11 +109,11 @@ def _layers(rows: Sequence[Row], as_json: bool) -> None:
         for each in found:
             echo(json_line({"kind": "layers", **asdict(each)}))
         return
-    echo("all layers in order: medians over seeds, gains geometric means [95 % over seeds]")
+    echo("all layers in order: medians over seeds, gains geometric means [95% over seeds]")
     groups = _grouped(found, lambda each: (each.group, each.run, each.heads, each.gamma))
     print_table(
         ["group", "run", "heads", "γ", "seeds", "one layer:\nfidelity", "gain over\nbest head",
-         "all layers:\nn·fidelity", "gain over\nbest chain", "95 %", "above 1 in"],
+         "all layers:\nn·fidelity", "gain over\nbest chain", "95%", "above 1 in"],
         [[*map(str, key), *_through(members)] for key, members in groups.items()],
         left=4,
     )  # fmt: skip
@@ -113,18 +124,57 @@ def _layers(rows: Sequence[Row], as_json: bool) -> None:
 def _through(members: Sequence[Through]) -> list[str]:
     import numpy as np
 
-    from synergy_tui.report.statistics.intervals import bootstrap_interval
-
-    synergy = [log(each.synergy) for each in members]
-    low, high = bootstrap_interval(synergy)
     return [
         str(len(members)),
         number(float(np.median([each.single_fidelity for each in members])), 3),
         number(_typical([each.single_gain for each in members]), 3),
         number(float(np.median([each.normalised for each in members])), 3),
-        number(float(np.exp(np.mean(synergy))), 3),
+        *_gain([each.synergy for each in members]),
+    ]
+
+
+def _sinks(rows: Sequence[Row], k: int, as_json: bool) -> None:
+    from synergy_tui.report.further import sinks_in_turn
+
+    found = list(sinks_in_turn(rows, k))
+    if as_json:
+        for each in found:
+            echo(json_line({"kind": "sinks", **asdict(each)}))
+        return
+    echo(
+        f"the last position as the sink, and each of the last {k} in turn: medians over seeds, "
+        "gains geometric means [95% over seeds]"
+    )
+    groups = _grouped(found, lambda each: (each.group, each.run, each.heads, each.layer))
+    print_table(
+        ["group", "run", "heads", "layer", "seeds", "last:\nn·fidelity", "gain over\nbest head",
+         "95%", "above 1 in", "each:\nn·fidelity", "gain over\nbest head", "95%", "above 1 in"],
+        [[*map(str, key), *_in_turn(members)] for key, members in groups.items()],
+        left=2,
+    )  # fmt: skip
+
+
+def _in_turn(members: Sequence[InTurn]) -> list[str]:
+    import numpy as np
+
+    return [
+        str(len(members)),
+        number(float(np.median([each.normalised for each in members])), 3),
+        *_gain([each.gain for each in members]),
+        number(float(np.median([each.normalised_each for each in members])), 3),
+        *_gain([each.gain_each for each in members]),
+    ]
+
+
+def _gain(ratios: Sequence[float]) -> list[str]:
+    """A geometric mean over seeds, its interval, and in how many networks there is a gain."""
+    from synergy_tui.report.statistics.intervals import bootstrap_interval
+
+    low, high = bootstrap_interval([log(each) for each in ratios])
+    return [
+        number(_typical(ratios), 3),
         span((math.exp(low), math.exp(high))),
-        f"{sum(each.synergy > 1 + 1e-9 for each in members)} of {len(members)}",
+        f"{sum(each > 1 + 1e-9 for each in ratios)} of {len(ratios)}",
     ]
 
 
@@ -195,7 +245,7 @@ def _ablate(rows: Sequence[Row], as_json: bool) -> None:
     print_table(
         [
             "group", "run", "heads", "layer", "removed:\nwrites", "networks",
-            "cost,\nmean", "largest,\nmedian", "weight:\nρ", "p", "share:\nρ", "95 %", "p",
+            "cost,\nmean", "largest,\nmedian", "weight:\nρ", "p", "share:\nρ", "95%", "p",
             "by weight\nalone: ρ", "beyond\nit: p",
         ],
         [

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synergy_tui.commands.arguments import device_option, out_option, whole_option, with_options
+from synergy_tui.commands.arguments import (
+    file_option,
+    out_option,
+    where_option,
+    whole_option,
+    with_options,
+)
 from synergy_tui.errors import UserError, as_user_errors
 
 if TYPE_CHECKING:
@@ -22,17 +28,16 @@ if TYPE_CHECKING:
     from synergy_tui.analyze.measure import Options
 
 model_options = with_options(
+    file_option("--model", metavar="DIR", help="A local Hugging Face model directory (extra hf)."),
     click.option("--text", "texts", multiple=True, help="What the model reads; may be repeated."),
-    click.option(
+    file_option(
         "--text-file",
         "text_files",
         multiple=True,
-        type=click.Path(path_type=Path),
-        metavar="FILE",
         help="A file whose whole content is one text; may be repeated.",
     ),
     whole_option("--length", least=2, help="Cut texts to this many tokens."),
-    device_option,
+    where_option("Where the model runs; auto is the CPU, cuda:1 the second GPU."),
     click.option(
         "--dtype",
         type=click.Choice(["float32", "bfloat16", "float16"]),
@@ -47,19 +52,15 @@ model_options = with_options(
         "cache (step1,step2), as one experiment to attach, replay, report and export.",
     ),
     out_option,
-    click.option(
+    file_option(
         "--resume",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
         help="Keep finished layers in FILE, and do not measure again those that are there.",
     ),
-    click.option(
+    file_option(
         "--qk",
         "queries",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="Queries and keys (.npz, .safetensors) in place of attention: q and k, or "
-        "layers.0.q, layers.0.k …; (H,n,d), after rotary positions.",
+        help="Queries and keys (.npz, .safetensors, torch.save, vLLM-Hook's qk.pt) in place of "
+        "attention: q and k, or layers.0.q, layers.0.k …; (H,n,d), after rotary positions.",
     ),
 )
 
@@ -98,7 +99,7 @@ class ModelOptions:
             )
 
     def measure(
-        self, model: Path | None, ids: np.ndarray | None, options: Options
+        self, model: Path | None, ids: np.ndarray | None, options: Options, axes: str | None
     ) -> Iterator[tuple[list[Record], Sequence[str]]]:
         """Yield the records of a file of queries and keys and of a model, with notes."""
         from synergy_tui.analyze.layerwise import measure_model, measure_queries
@@ -107,8 +108,8 @@ class ModelOptions:
             raise UserError("--weights output needs a forward pass.", hint="Give --model DIR.")
         if self.queries is not None:
             with as_user_errors(str(self.queries)), _progress("layers") as tick:
-                records = list(measure_queries(self.queries, options, tick=tick))
-            yield records, []
+                found = measure_queries(self.queries, options, axes=axes, tick=tick)
+            yield found.records, found.notes
         if model is None:
             return
         reading = self._reading(ids)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.verdict import Scoreboard
 
 
+COLUMNS_READ = (
+    "fewer steps: sooner; fidelity, 0 to 1, higher: clearer; amplification and mixing gain "
+    "above 1: the heads together clearer, or sooner, than the best of them"
+)
+
+
 def json_line(value: Any) -> str:
     """Return ``value`` as one line of strict JSON; infinite and missing numbers are strings."""
     from synergy_tui.experiments.events import encode
@@ -37,39 +43,39 @@ def print_table(
 
     Cells are shown `clean`. The first ``left`` columns contain words (left-aligned), the others
     numbers. Columns whose heading is in ``wrap`` may wrap; the others are never cut. Those in
-    ``spare`` are left out of a terminal too narrow for them, the first ones first, and returned. A
-    line break in a heading is kept where there is room for a table. ``err`` prints on stderr.
+    ``spare`` are left out of a terminal too narrow for them, the first ones first, and returned;
+    where even that is too wide, rows become columns, and nothing is left out. A line break in a
+    heading is kept where there is room for a table. ``err`` prints on stderr.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     rows = [[cell if isinstance(cell, Text) else clean(cell) for cell in row] for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     widths = []
     for index, heading in enumerate(columns):
-        may_wrap = heading in wrap
-        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
-        table.add_column(heading, justify=justify, no_wrap=not may_wrap)
         cells = [*heading.split("\n"), *(row[index] for row in rows)]
-        widths.append(20 if may_wrap else max(map(len, cells)))
+        widths.append(20 if heading in wrap else max(map(len, cells)))
     stream = sys.stderr if err else sys.stdout
     room = shutil.get_terminal_size().columns
-    if stream.isatty() and sum(widths) + 3 * len(widths) > room:
-        present = [heading for heading in spare if heading in columns]
-        if present:
-            place = columns.index(present[0])
-            fewer = [[*row[:place], *row[place + 1 :]] for row in rows]
-            others = [*columns[:place], *columns[place + 1 :]]
-            left_out = print_table(others, fewer, left=left, wrap=wrap, spare=present[1:], err=err)
-            return [_in_one_line(present[0]), *left_out]
-        headings = list(map(_in_one_line, columns))
-        _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
-        return []
+    shown, left_out = list(range(len(columns))), []
+    droppable = [columns.index(heading) for heading in spare if heading in columns]
+    while stream.isatty() and sum(widths[index] + 3 for index in shown) > room:
+        if not droppable:
+            headings = list(map(_in_one_line, columns))
+            _print_turned(headings, [list(map(str, row)) for row in rows], room, err)
+            return []
+        shown.remove(droppable[0])
+        left_out.append(_in_one_line(columns[droppable.pop(0)]))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index in shown:
+        may_wrap = columns[index] in wrap
+        justify: Literal["left", "right"] = "left" if index < left or may_wrap else "right"
+        table.add_column(columns[index], justify=justify, no_wrap=not may_wrap)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(row[index] for index in shown))
     _print_rich(table, err)
-    return []
+    return left_out
 
 
 def _in_one_line(heading: str) -> str:
@@ -153,6 +159,8 @@ def print_runs(
         left=len(texts),
         err=err,
     )
+    if "fidelity" in shown:
+        echo(f"columns     {COLUMNS_READ}", err=err)
     for record in records:
         if record.get("interventions"):
             echo(f"{record['run']}: {changes(record['interventions'])}", err=err)
@@ -187,7 +195,7 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
     styles = {"supported": "green", "contradicted": "red"}
     if found.lines:
         print_table(
-            ["", "claim", "ratio", "", "95 %", "null"],
+            ["", "claim", "ratio", "", "95%", "null"],
             [
                 [
                     Text(line.mark, style=styles.get(line.verdict, "") if line.decided else ""),
@@ -202,9 +210,9 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
             left=2,
             err=err,
         )
-        from synergy_tui.experiments.verdict import LEGEND
+        from synergy_tui.experiments.verdict import SIGNS
 
-        echo(f"            {LEGEND}", err=err)
+        echo(f"            {SIGNS}", err=err)
     if found.convention:
         echo(f"            {found.convention} · {found.measured} · {found.basis}", err=err)
     for note in found.notes:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from synergy_tui.commands.arguments import with_options
+from synergy_tui.commands.arguments import file_option, with_options
 
 NAMES = (
     "axes", "mask", "lengths", "span", "sink", "labels", "learned_sinks", "undirected",
@@ -18,8 +16,9 @@ reading_options = with_options(
     click.option(
         "--axes",
         metavar="L,B,H,n,n",
-        help="What the axes of attention are: B inputs, L layers, H heads, queries, keys.  "
-        "[default: by the file's names and padding, and said; refused where two fit]",
+        help="What the axes of attention are: B inputs, L layers, H heads, queries, keys; of --qk "
+        "as in B,n,H,d.  [default: by the file's names and padding, and said; refused where two "
+        "fit]",
     ),
     click.option(
         "--mask",
@@ -35,10 +34,8 @@ reading_options = with_options(
         metavar="NODE",
         help="The sink: a token's number, or a node's name.  [default: the last]",
     ),
-    click.option(
+    file_option(
         "--labels",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
         help="The tokens' texts, one per line or a JSON list, to be shown beside their numbers.",
     ),
     click.option(

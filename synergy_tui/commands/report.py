@@ -65,6 +65,8 @@ def command(
     sources = [source.id for source in evidence.sources]
     document = compose(evidence, command=shlex.join(["synergy", "report", *sources]))
     for verdict, claim, sentence in document.headline:
-        echo(f"{verdict or 'differs':<13} {claim.id}: {sentence}", err=True)
+        echo(f"{verdict or 'differs':<13} {claim.label}: {sentence}", err=True)
+    for claims, reason in document.untested.items():
+        echo(f"{'not tested':<13} {claims}, because {reason}", err=True)
     for path in write_report(document, output or Path("report.html")):
         echo(str(path))

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def command(name: str, out: Path | None, as_json: bool) -> None:
     """Show one experiment: runs, numbers, expectations, warnings and the verdict.
 
-    Of a sweep: its groups with means and 95 % intervals over seeds, the points that are not
+    Of a sweep: its groups with means and 95% intervals over seeds, the points that are not
     finished, and the report's verdicts as they stand. NAME is an id, a unique part of one, `last`,
     or a directory.
     """
@@ -164,9 +164,9 @@ def _show_sweep(sweep: Sweep, as_json: bool) -> None:
 
 
 def _print_groups(measure: Measure, rows: Sequence[Row]) -> None:
-    echo(f"\n{measure.name} ({measure.unit}): means and 95 % intervals over seeds")
+    echo(f"\n{measure.name} ({measure.unit}): means and 95% intervals over seeds")
     print_table(
-        ["group", "run", "seeds", "mean", "95 %", f"{measure.better}", "ratio", "95 %"],
+        ["group", "run", "seeds", "mean", "95%", f"{measure.better}", "ratio", "95%"],
         [
             [
                 row.group,

@@ -135,4 +135,4 @@ def refusal(sides: tuple[Side, Side], *, same: bool = False) -> str:
 
 def _pairs(sides: tuple[Side, Side]) -> tuple[list[comparison.Pair], list[comparison.Pair]]:
     runs = list(pair(sides).runs.values())
-    return comparison.of_heads(runs)[0], comparison.of_diversity(runs)
+    return comparison.of_heads(runs)[0], comparison.of_diversity(runs)[0]

@@ -70,12 +70,12 @@ def measured(run: RunState, view: View) -> str:
 
 def basis(pairs: list[Pair], joint: list[RunState], view: View) -> str:
     if len(pairs) > 1:
-        return f"95 % over {len(pairs)} seeds"
+        return f"95% over {len(pairs)} seeds"
     inputs = view.of(joint[0]).get("inputs") or 1
     if view.exact(joint):
         return "1 input, exact"
     which = "these two networks" if pairs else "this network"
-    return f"{which}; 95 % over {inputs:g} inputs"
+    return f"{which}; 95% over {inputs:g} inputs"
 
 
 def notes(heads: list[Pair], joint: list[RunState], view: View) -> list[str]:
@@ -133,7 +133,8 @@ def _conventions(pairs: list[Pair], view: View) -> list[str]:
                 if there.log * here.log < 0:
                     against.append(f"but {name} points the other way: {text}")
                 else:
-                    alike.append(f"{name} agrees: {text}")
+                    same = ", same direction" if there.log * here.log > 0 else ""
+                    alike.append(f"{name}{same}: {text}")
     return against + alike
 
 

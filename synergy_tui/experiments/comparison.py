@@ -74,8 +74,8 @@ def exp(value: float) -> float:
 
 
 def log(value: float) -> float:
-    """The logarithm of what cannot be negative."""
-    return math.log(value) if value > 0 else -math.inf
+    """Natural logarithm, -inf of 0; nan of what is not known."""
+    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -121,20 +121,24 @@ def of_heads(runs: Iterable[RunState]) -> tuple[list[Pair], list[RunState]]:
     return pairs, [run for key in kept for run in groups[key]]
 
 
-def of_diversity(runs: Iterable[RunState]) -> list[Pair]:
-    """Least against most diverse heads, one pair for each seed, where nothing else differs."""
+def of_diversity(runs: Iterable[RunState]) -> tuple[list[Pair], list[RunState]]:
+    """Least against most diverse heads, one pair for each seed, where nothing else differs; and all
+    runs that are in between.
+    """
     groups: dict[tuple[Any, ...], list[RunState]] = defaultdict(list)
     for run in runs:
         if run.kind == "trained" and run.heads > 1:
             others = {k: str(v) for k, v in run.interventions.items() if k != "head_diversity"}
             key = (run.task, run.nodes, run.layers, run.heads, tuple(sorted(others.items())))
             groups[*key, run.seed].append(run)
-    found: dict[tuple[Any, ...], list[Pair]] = defaultdict(list)
+    found: dict[tuple[Any, ...], list[tuple[Pair, list[RunState]]]] = defaultdict(list)
     for key, group in groups.items():
         least, most = min(group, key=diversity), max(group, key=diversity)
         if diversity(least) < diversity(most):
-            found[(*key[:-1], diversity(least), diversity(most))].append(Pair(least, most))
-    return max(found.values(), key=len, default=[])
+            ends = (diversity(least), diversity(most))
+            found[(*key[:-1], *ends)].append((Pair(least, most), group))
+    best = max(found.values(), key=len, default=[])
+    return [pair for pair, _ in best], [run for _, group in best for run in group]
 
 
 def diversity(run: RunState) -> float:
@@ -195,7 +199,8 @@ def _half(analysis: Mapping[str, Any], measure: Measure) -> float | None:
     mean = exp(_log_mean(analysis, measure))
     if not ends or (analysis.get("inputs") or 1) < 2 or not 0 < mean < math.inf:
         return None
-    return abs(float(ends[1]) - float(ends[0])) / 2 / mean
+    # One end may be cut at what is possible: the other has the half width.
+    return max(abs(float(end) - mean) for end in ends) / mean
 
 
 def gain(analysis: Mapping[str, Any], key: str) -> Estimate | None:

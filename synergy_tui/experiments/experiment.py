@@ -359,16 +359,22 @@ def list_experiments(out: str | Path | None = None) -> list[Experiment]:
 
     Names that begin with a dot are experiments being made or removed, and are left out.
     """
+    return [
+        Experiment(path)
+        for path in folders(out)
+        if not path.name.startswith(".") and is_experiment(path)
+    ]
+
+
+def folders(out: str | Path | None) -> list[Path]:
+    """What is in the folder ``out``, by name; nothing when there is no folder yet."""
     root = home(out)
     try:
-        paths = sorted(
-            path for path in root.iterdir() if not path.name.startswith(".") and is_experiment(path)
-        )
+        return sorted(root.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as error:
         raise UserError(f"{root} cannot be read: {error.strerror}.") from error
-    return [Experiment(path) for path in paths]
 
 
 def find_experiment(

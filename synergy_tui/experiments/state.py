@@ -127,6 +127,8 @@ class RunState:
     fresh: list[int] = field(default_factory=list)
     """Places in :attr:`probes` of those that :meth:`aged` has not returned."""
     checkpoints: list[tuple[int, str]] = field(default_factory=list)
+    tracks: dict[Any, Series] = field(default_factory=dict, init=False)
+    """What views keep of numbers over :attr:`probes`, as far as they have read these."""
 
     @property
     def learns(self) -> bool:
@@ -183,8 +185,7 @@ class RunState:
 
     def add_probe(self, probe: Probe) -> None:
         """Keep a probe; one at the same step or later is superseded."""
-        while self.probes and self.probes[-1].step >= probe.step:
-            self.probes.pop()
+        self._drop_probes(probe.step - 1)
         self.fresh = [place for place in self.fresh if place < len(self.probes)]
         self.fresh.append(len(self.probes))
         self.probes.append(probe)
@@ -207,8 +208,13 @@ class RunState:
         self.ended_at = 0
         for series in self.series.values():
             series.drop_after(step)
+        self._drop_probes(step)
+
+    def _drop_probes(self, step: int) -> None:
+        """Forget the probes after ``step``, and what was kept of them."""
         while self.probes and self.probes[-1].step > step:
             self.probes.pop()
+            self.tracks.clear()
 
 
 def outline(run: RunState, place: int) -> None:

@@ -34,6 +34,11 @@ MARKS: dict[Word, str] = {
     "supported": "✔", "contradicted": "✘", "no effect": "≈", "undecided": "?",
 }  # fmt: skip
 LEGEND = f"≈ no effect (within {SMALLEST_EFFECT:g}×)"
+SIGNS = (
+    f"✔ supported, ✘ contradicted, {LEGEND}, ? undecided; above 1× as claimed; "
+    "values are geometric means over inputs"
+)
+"""How to read a scoreboard that stands alone, without the app's help."""
 EXACT = 1e-9
 
 
@@ -47,7 +52,7 @@ class Line:
     """Above 1 is what is claimed; NaN where it is not known."""
     values: str
     interval: tuple[float, float] | None
-    """95 %, of the ratio."""
+    """95%, of the ratio."""
     null: str = ""
     """The name of what could have given the ratio without the cause that is claimed."""
     null_ratio: float | None = None
@@ -205,7 +210,7 @@ def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
         nothing = "nothing is left to compare" if failed else "nothing measured yet"
         return (Scoreboard(nothing, failed=failed),)
     heads, group = comparison.of_heads(runs)
-    diverse = comparison.of_diversity(runs)
+    diverse, between = comparison.of_diversity(runs)
     lines: list[Line | _OfLoss | None] = []
     if heads:
         lines += [
@@ -224,7 +229,7 @@ def _compare(state: ExperimentState, view: View) -> tuple[Any, ...]:
             _diverse_synergy(diverse, view),
         ]
     compared = {run.name for pair in [*heads, *diverse] for run in (pair.one, pair.other)}
-    compared |= {run.name for run in group}
+    compared |= {run.name for run in (*group, *between)}
     left = [run.name for run in runs if run.name not in compared] if len(runs) > 1 else []
     apart = "not compared, for want of a run that differs in its heads only"
     board = Scoreboard(
@@ -415,7 +420,7 @@ def _learned(claim: str, pairs: list[Pair], step: int | None) -> Line | None:
     floor = pairs[0].other.floor
     values = f"{'held-out' if held_out else 'training'} loss {before} → {after}"
     if len(pairs) == 1 and effects[0][0].half is not None and probes[0] is not None:
-        values += f", 95 % over {probes[0].eval_sequences:,} sequences"
+        values += f", 95% over {probes[0].eval_sequences:,} sequences"
     if floor is not None:
         values += f" (floor {number(floor)})"
     return _line(claim, effects, values, null="untrained")

@@ -26,7 +26,7 @@ def scoreboard(state: ExperimentState) -> str:
     lines += [_text(each) for each in [*board.failed, board.heading]] + [""]
     if board.lines:
         lines += _table(
-            ["", "claim", "ratio", "", "95 %", "null"],
+            ["", "claim", "ratio", "", "95%", "null"],
             [
                 [each.mark, each.label, each.times, each.values, each.range, each.against]
                 for each in board.lines

@@ -151,7 +151,6 @@ def relation(
     *,
     of: Literal["share", "weight"] = "share",
     keep_weights: bool = False,
-    seed: int = 0,
 ) -> Relation:
     """Test whether heads that have more of ``of`` cost more to remove, within networks.
 
@@ -159,7 +158,7 @@ def relation(
     share is beside its weight, share / weight, so that heads keep their weights: what the weights
     alone make of the agreement is then in the null.
     """
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     observed, drawn = [], []
     for each in networks:
         values, cost = getattr(each, of), stats.rankdata(getattr(each, removal))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from synergy_tui.report.evidence import Evidence, Foretold, Source, time_in_word
 from synergy_tui.report.figures import Plot, plots
 from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdict
 from synergy_tui.report.statistics.examine import SMALLEST_CORRELATION, Predicted, examine
-from synergy_tui.report.statistics.findings import Finding, in_words
+from synergy_tui.report.statistics.findings import FEW, Finding, in_words
 from synergy_tui.report.statistics.observations import Observation, number_at
 from synergy_tui.words import duration
 
@@ -40,7 +40,7 @@ METHOD = (
     "the best head of each input is reported beside it.",
     "Synergy is supported only where it is also beyond the null “shuffled inputs” (heads that "
     "looked at different inputs) and beyond the untrained network, both over the best head of each "
-    "input, with 95 % each: an intersection of tests, which no correction has to allow for.",
+    "input, with 95% each: an intersection of tests, which no correction has to allow for.",
     "Beside it, k of H: the fidelity of a network trained with k heads over that of k of the heads "
     "of the same seed's largest network, over at most eight choices. It decides nothing: heads of "
     "the larger network are narrower and learned to leave work to the others, so that a ratio "
@@ -52,7 +52,7 @@ METHOD = (
     "ones): the least-squares line within a seed, from its lower to its upper end; with two "
     "conditions their paired ratio.",
     "Test: Student's t on logarithms, paired; the sign test where a ratio is 0 or infinite or all "
-    "seeds agree exactly. Intervals: 95 %, Student's t, not corrected.",
+    "seeds agree exactly. Intervals: 95%, Student's t, not corrected.",
     "Verdict: no effect where two one-sided tests reject every ratio beyond the smallest effect of "
     "interest; else supported or contradicted where the test rejects a ratio of 1; else undecided. "
     "An interval within the smallest effect is never an effect, even where it leaves out 1.",
@@ -94,11 +94,11 @@ class Document:
     conventions: Mapping[str, str]  # convention → what it measures
     predictions: Sequence[Outcome]  # those made before the first event come first
     headline: Sequence[tuple[Verdict | None, Claim, str]]  # None where groups differ
-    summaries: Mapping[str, Mapping[str, str]]  # claim → convention → which groups say what
     findings: Mapping[str, Sequence[Finding]]  # every test, by claim
     tables: Sequence[Table]  # numbers by group, one table per convention
     figures: Sequence[Plot]  # drawn when rendered
     tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
+    untested: Mapping[str, str]  # claims with their groups that it did not → why
     alpha: float = ALPHA
     equivalence_alpha: float = EQUIVALENCE_ALPHA
 
@@ -111,6 +111,10 @@ class Outcome:
     findings: Sequence[Finding]
 
     @property
+    def claim(self) -> Claim:
+        return BY_ID[self.foretold.prediction.claim]
+
+    @property
     def groups(self) -> str:
         where = self.foretold.prediction.where
         return ", ".join(f"{axis} {value}" for axis, value in where.items()) or "all groups"
@@ -118,9 +122,9 @@ class Outcome:
     @property
     def smallest(self) -> str:
         """The smallest effect of interest, as the claim is measured."""
-        if BY_ID[self.foretold.prediction.claim].kind == "association":
+        if self.claim.kind == "association":
             return f"ρ {SMALLEST_CORRELATION:g}"
-        return f"×{number(self.foretold.prediction.effect)}"
+        return f"{number(self.foretold.prediction.effect)}×"
 
     @property
     def made(self) -> str:
@@ -178,14 +182,6 @@ def compose(evidence: Evidence, *, command: str) -> Document:
         conventions={name: _convention_in_words(name) for name in evidence.conventions},
         predictions=_outcomes(evidence, findings),
         headline=[_headline(own) for own in by_claim.values()],
-        summaries={
-            claim: {
-                name: in_words([each for each in own if each.convention == name])
-                for name in evidence.conventions
-                if any(each.convention == name for each in own)
-            }
-            for claim, own in by_claim.items()
-        },
         findings=by_claim,
         tables=[_table(evidence, convention) for convention in evidence.conventions],
         figures=plots(evidence, findings),
@@ -196,7 +192,26 @@ def compose(evidence: Evidence, *, command: str) -> Document:
             )
             for convention in evidence.conventions
         },
+        untested=_untested(findings),
     )
+
+
+def _untested(findings: Sequence[Finding]) -> dict[str, str]:
+    """Claims that could not be tested, with their groups, and why; those of one reason together."""
+    lacking: dict[str, dict[str, dict[str, None]]] = {}
+    for each in findings:
+        if each.missing:
+            lacking.setdefault(each.missing, {}).setdefault(each.claim, {})[each.group] = None
+
+    def named(groups: Collection[str]) -> str:
+        return ", ".join(groups) if len(groups) <= FEW else f"{len(groups)} groups"
+
+    return {
+        "; ".join(
+            f"{BY_ID[claim].label} ({named(groups)})" for claim, groups in claims.items()
+        ): reason
+        for reason, claims in lacking.items()
+    }
 
 
 def records(evidence: Evidence) -> list[ClaimRecord]:
@@ -335,16 +350,14 @@ def p_value(value: float) -> str:
 
 
 def strength(finding: Finding) -> str:
-    """Power for the smallest effect of interest, and the seeds for 80 % of it."""
+    """Power for the smallest effect of interest, and the seeds for 80% of it."""
     if math.isnan(finding.power):
         return ""
     size = (
-        f"ρ = {finding.effect:g}"
-        if finding.about.kind == "association"
-        else (f"×{finding.effect:g}")
+        f"ρ = {finding.effect:g}" if finding.about.kind == "association" else f"{finding.effect:g}×"
     )
     seeds = "more than 10,000" if finding.needed is None else f"{finding.needed:,}"
-    return f"{finding.power:.0%} for {size}; 80 % at {seeds} seeds"
+    return f"{finding.power:.0%} for {size}; 80% at {seeds} seeds"
 
 
 def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
+from synergy_tui.experiments.comparison import log
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, leaf, run_record
@@ -25,7 +26,6 @@ from synergy_tui.report.statistics.observations import (
     Further,
     Numbers,
     Observation,
-    log,
 )
 from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
@@ -113,14 +113,27 @@ def gather(names: Sequence[str], out: str | Path | None = None) -> Evidence:
 def collect(names: Sequence[str], out: str | Path | None = None) -> Evidence:
     """Read what `gather` reads, without the nulls that are made of kept attention."""
     evidence = Evidence()
-    for found in [find_entry(name, out) for name in names]:
+    entries = [find_entry(name, out) for name in names]
+    for found in entries:
         _add(evidence, found, several=len(names) > 1)
     if not evidence.rows:
         raise UserError(
             "There is nothing to report: no run has finished with a measurement.",
-            hint="`synergy sweep DIR` resumes a sweep that was stopped.",
+            hint=_continuation(entries[0]),
         )
     return evidence
+
+
+def _continuation(found: Entry) -> str:
+    """Say what can be done about an entry in which nothing has finished."""
+    if isinstance(found, Sweep):
+        return f"`synergy sweep {found.reference}` resumes a sweep that was stopped."
+    shown = f"`synergy show {found.reference}` shows what it has"
+    if found.state() == "finished":
+        return f"{shown}."
+    if found.watched:
+        return f"{shown}; into={found.id!r} of synergy_tui.watch continues it."
+    return f"{shown}; `synergy resume {found.reference}` continues it if it was stopped."
 
 
 def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:

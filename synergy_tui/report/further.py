@@ -1,4 +1,4 @@
-"""Finished runs measured further, from their kept attention: layers in order, and the condition."""
+"""Finished runs measured further, from kept attention: layers in order, sinks, the condition."""
 
 from __future__ import annotations
 
@@ -39,6 +39,22 @@ class Through:
 
 
 @dataclass(frozen=True)
+class InTurn:
+    """A layer with its last position as the sink, and with each of the last k in turn."""
+
+    group: str
+    run: str
+    heads: int  # per layer
+    seed: str
+    layer: int  # from 1
+    k: int
+    normalised: float  # n · φ of the last position, mean over inputs
+    normalised_each: float  # the same, mean over sinks too
+    gain: float  # φ over that of the best head of each input, geometric mean over inputs
+    gain_each: float  # the same, over sinks too
+
+
+@dataclass(frozen=True)
 class Promise:
     """What theory says of one system, and the gain that its own weights attain."""
 
@@ -57,27 +73,32 @@ class Promise:
 def _kept(rows: Sequence[Row]) -> Iterator[tuple[Row, str, Snapshot]]:
     """Runs with their seed and the attention that was kept of them."""
     found = False
+    reason = "no run was measured"
     for row in rows:
         snapshot = row.place.load()
-        if snapshot is not None:
-            found = True
-            (observation, *_) = row.observations.values()
-            yield row, observation.block, snapshot
+        if isinstance(snapshot, str):
+            reason = snapshot
+            continue
+        found = True
+        (observation, *_) = row.observations.values()
+        yield row, observation.block, snapshot
     if not found:
-        raise UserError(
-            "There is no kept attention to measure.",
-            hint='`keep = "last"` and `kept_inputs` in [analysis] decide what experiments keep.',
-        )
+        raise UserError(f"There is nothing to measure: {reason}.")
+
+
+def _trained(rows: Sequence[Row], otherwise: str) -> list[tuple[Row, str, Snapshot]]:
+    """Networks with their seed and the attention that was kept of them."""
+    trained = [each for each in _kept(rows) if not each[2].designed]
+    if not trained:
+        raise UserError(f"{otherwise}: only networks have them, not graphs.")
+    return trained
 
 
 def through_layers(rows: Sequence[Row]) -> Iterator[Through]:
     """Follow attention through all layers with γ half, one and, where recorded, measured."""
     import synergy_engine as engine
 
-    trained = [each for each in _kept(rows) if not each[2].designed]
-    if not trained:
-        raise UserError("There are no layers to follow: only networks have them, not graphs.")
-    for row, seed, snapshot in trained:
+    for row, seed, snapshot in _trained(rows, "There are no layers to follow"):
         (observation, *_) = row.observations.values()
         for found in engine.layered(
             snapshot.attention,
@@ -97,6 +118,29 @@ def through_layers(rows: Sequence[Row]) -> Iterator[Through]:
                 normalised=found["normalised"],
                 synergy=found["synergy"],
                 exact=found["exact"],
+            )
+
+
+def sinks_in_turn(rows: Sequence[Row], k: int) -> Iterator[InTurn]:
+    """Measure fidelity at each of the last ``k`` positions, not at the last alone."""
+    import synergy_engine as engine
+
+    for row, seed, snapshot in _trained(rows, "There are no positions to take as sinks"):
+        for found in engine.analyze_batch(
+            snapshot.attention, snapshot.head_weights, rows="normalise", sinks=k
+        ):
+            each = found["sinks"]
+            yield InTurn(
+                group=row.group,
+                run=row.run,
+                heads=row.heads,
+                seed=seed,
+                layer=found["layer"],
+                k=each["k"],
+                normalised=found["fidelity"]["normalised"],
+                normalised_each=each["normalised"],
+                gain=found["synergy"]["fidelity_amplification"],
+                gain_each=each["fidelity_amplification"],
             )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot, load_snapshot
+from synergy_tui.experiments.comparison import log
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.report.statistics.observations import (
     Condition,
@@ -23,7 +24,6 @@ from synergy_tui.report.statistics.observations import (
     Gains,
     Layered,
     Observation,
-    log,
 )
 
 SWAPS = 3
@@ -31,6 +31,8 @@ SWAPS = 3
 FEW_INPUTS = 2
 TIMED = ("theory", "paper-code")  # conventions whose steps to the sink are hitting times
 LARGEST = 256  # nodes of systems that are measured again
+NOT_KEPT = 'the attention was not kept: keep = "last" with kept_inputs = 4 in [analysis] keeps it'
+UNKNOWN = Gain(math.nan, math.nan)
 
 Floats = NDArray[np.float64]
 ByConvention = Mapping[str, Observation]
@@ -43,14 +45,17 @@ class Place:
     experiment: Experiment
     file: str | None
 
-    def load(self) -> Snapshot | None:
+    def load(self) -> Snapshot | str:
+        """The attention, or why there is none to measure."""
         if self.file is None:
-            return None
+            return NOT_KEPT
         try:
             found = load_snapshot(self.experiment, self.file, weighted=True)
-        except (UserError, OSError):  # removed since, or damaged: its nulls are missing
-            return None
-        return found if found.nodes <= LARGEST else None
+        except (UserError, OSError) as error:  # removed since, or damaged
+            return f"the kept attention cannot be read: {str(error).rstrip('.')}"
+        if found.nodes > LARGEST:
+            return f"systems of more than {LARGEST} nodes are not measured again"
+        return found
 
 
 def with_nulls(rows: Sequence[tuple[Place, ByConvention]]) -> Sequence[ByConvention]:
@@ -62,14 +67,18 @@ def with_nulls(rows: Sequence[tuple[Place, ByConvention]]) -> Sequence[ByConvent
         if one is not None and one.heads > 1:
             networks.setdefault((one.group, one.run, one.heads, one.dose), []).append(index)
     for members in networks.values():
-        kept = {index: found for index in members if (found := rows[index][0].load()) is not None}
+        loaded = {index: rows[index][0].load() for index in members}
+        kept = {index: each for index, each in loaded.items() if isinstance(each, Snapshot)}
         for convention in {name for index in members for name in result[index]}:
             own = {index: each for index, each in kept.items() if convention in result[index]}
             gains, reason = _gains(own, convention)
-            for index in members:
+            unknown = Gains(UNKNOWN, UNKNOWN if convention in TIMED else None)
+            for index, found in loaded.items():
                 if convention in result[index]:
                     result[index][convention] = replace(
-                        result[index][convention], gains=gains.get(index), no_swap=reason
+                        result[index][convention],
+                        gains=gains.get(index, unknown),
+                        no_swap=found if isinstance(found, str) else reason,
                     )
         for index, snapshot in kept.items():
             convention = next(iter(result[index]))
@@ -94,10 +103,12 @@ def _beside_larger(
                 seeds.setdefault((one.group, one.block), {})[one.heads] = index
     for members in seeds.values():
         most = max(members)
-        whole = rows[members[most]][0].load() if len(members) > 1 else None
+        whole = rows[members.pop(most)][0].load()
         for heads, index in members.items():
-            few = rows[index][0].load() if whole is not None and heads < most else None
-            if whole is None or few is None or not _same_inputs(whole, few):
+            few = rows[index][0].load()
+            if not (isinstance(whole, Snapshot) and isinstance(few, Snapshot)):
+                continue
+            if not _same_inputs(whole, few):
                 continue
             logs = [
                 subset(
@@ -121,8 +132,6 @@ def _same_inputs(one: Snapshot, other: Snapshot) -> bool:
 
 def _gains(kept: Mapping[int, Snapshot], convention: str) -> tuple[dict[int, Gains], str]:
     """Gains of each network, with swapped heads' where there are any; and why there are none."""
-    if not kept:
-        return {}, "the attention was not kept (analysis.keep, analysis.kept_inputs)"
     scores = {index: _scores(each, convention) for index, each in kept.items()}
     reason = _not_common(list(kept.values()))
     swapped = {} if reason else _swapped(list(kept), kept, scores, convention)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from synergy_tui.experiments.comparison import log
 from synergy_tui.report.document import compose
 from synergy_tui.report.evidence import gather
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval, bootstrap_interval
-from synergy_tui.report.statistics.observations import log
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.measures import Measure
 from synergy_tui.sweep.overview import Overview

@@ -6,6 +6,7 @@ import datetime
 import errno
 import importlib.metadata
 import platform
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -42,7 +43,10 @@ SHUFFLES = 2
 
 
 class Recorder:
-    """Writes one experiment, whose lock the caller holds; ``state`` follows what is written."""
+    """Writes one experiment, whose lock the caller holds; ``state`` follows what is written.
+
+    One thread may measure while another writes events.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Recorder:
         self.details: list[str] = []
         """For the worker's log: what failures were, in the exceptions' own words."""
         self._writer = writer
+        self._writing = threading.Lock()  # so that the state follows in the order of the log
         self._handlers: dict[str, Callable[[Any], None]] = {
             "RunStarted": self._run_started,
             "TrainStep": self._train_step,
@@ -72,7 +77,8 @@ class Recorder:
 
     def write(self, event: kinds.Kind) -> None:
         """Append an event and fold it into :attr:`state`."""
-        self.state.apply(self._writer.write(event.kind, **vars(event)))
+        with self._writing:
+            self.state.apply(self._writer.write(event.kind, **vars(event)))
 
     def started(self) -> None:
         """Write ``experiment_started``, unless the log begins with it already."""

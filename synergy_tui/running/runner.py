@@ -17,9 +17,9 @@ from synergy_tui.experiments.events import Event, EventWriter
 from synergy_tui.experiments.experiment import RESERVE, Experiment
 from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import open_own
-from synergy_tui.machine import ResourceMonitor
 from synergy_tui.running.behind import RecordingThread
 from synergy_tui.running.recorder import NO_ROOM, Recorder
+from synergy_tui.running.resources import ResourceMonitor
 from synergy_tui.running.signals import Stopper
 from synergy_tui.scenario import DesignedRun, FamilyRun, LoadedRun, TrainedRun, WatchedRun
 from synergy_tui.scenario.training import matches_of, training_of

@@ -270,6 +270,8 @@ def _problem(raw: dict[str, Any], error: Any) -> Problem:
     elif kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", str(context.get("expected")))
         message = f"allowed: {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
+    elif kind in ("model_type", "model_attributes_type", "dict_type"):
+        message = "must be a table"
     elif kind == "value_error":
         message = str(context.get("error", error["msg"]))
     else:

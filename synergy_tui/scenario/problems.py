@@ -12,6 +12,8 @@ from synergy_tui.words import clean
 
 # Nobody reads on beyond these.
 MOST_SHOWN = 50
+LONGEST = 60
+"""Characters of a value that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ MISSING = _Missing()
 class ScenarioError(UserError):
     """A scenario that cannot be used: all that is wrong, in the order of the file."""
 
-    def __init__(self, file: str, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         self.file = file
         self.problems = sorted(problems, key=lambda problem: problem.line or 0)
         count = len(self.problems)
@@ -68,7 +70,7 @@ class ScenarioError(UserError):
         else:
             rest = [f"… and {count - MOST_SHOWN:,} more"] if count > MOST_SHOWN else []
             message = "\n  ".join([f"{file} has {count:,} problems:", *lines, *rest])
-        super().__init__(message, hint=hint)
+        super().__init__(message)
 
 
 def dotted(path: Key) -> str:
@@ -88,7 +90,7 @@ def _fits_json(value: Any) -> bool:
     return isinstance(value, str | float)
 
 
-def short(value: Any, longest: int = 60) -> str:
+def short(value: Any) -> str:
     """Return a value as TOML writes it, cut where it is long."""
     if isinstance(value, bool):
         text = str(value).lower()
@@ -99,4 +101,4 @@ def short(value: Any, longest: int = 60) -> str:
             text = repr(value)
         except ValueError:  # integers of more than 4,300 digits, which only hexadecimal ones can be
             text = "a number too long to show"
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

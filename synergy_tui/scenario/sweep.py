@@ -42,7 +42,7 @@ class Override(BaseModel):
 
 
 class Prediction(BaseModel):
-    """``[[sweep.predict]]``: what a claim will come to, written down before the run."""
+    """``[[sweep.predict]]``: the verdict on a claim, predicted before the run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -110,7 +110,7 @@ class SweepTable(BaseModel):
     )
     overrides: list[Override] = Field(default=[], description="Settings for some of the points.")
     predict: list[Prediction] = Field(
-        default=[], description="What the claims will come to; the report shows how it went."
+        default=[], description="Predicted verdicts; the report shows whether they came true."
     )
     executor: Literal["auto", "ensemble", "pool", "ray"] = Field(
         default="auto", description="What runs the points: one batched ensemble, processes, Ray."

@@ -33,6 +33,7 @@ from synergy_tui.experiments.experiment import (
     Experiment,
     changed,
     create_experiment,
+    folders,
     match_id,
     moment,
 )
@@ -319,13 +320,7 @@ def is_sweep(path: Path) -> bool:
 
 def list_sweeps(out: str | Path | None = None) -> list[Sweep]:
     """Return the sweeps of a folder, oldest first; none when there is no folder yet."""
-    root = home(out)
-    try:
-        return [Sweep(path) for path in sorted(root.iterdir()) if is_sweep(path)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except PermissionError as error:
-        raise UserError(f"{root} cannot be read: {error.strerror}.") from error
+    return [Sweep(path) for path in folders(out) if is_sweep(path)]
 
 
 def find_sweep(name: str, out: str | Path | None = None, *, damaged: bool = False) -> Sweep:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from synergy_tui.errors import ExitCode
-from synergy_tui.experiments.events import Event, EventWriter
+from synergy_tui.experiments.events import EventWriter
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.executor import Executor, Outcome, Task
 
@@ -22,14 +22,13 @@ def run_sweep(
     *,
     attempts: int = 3,
     should_stop: Callable[[], bool] = lambda: False,
-    listener: Callable[[Event], None] | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> ExitCode:
     """Run what is not finished of a sweep, whose lock must be held; shuts the executor down.
 
     A point whose worker was lost is tried ``attempts`` times in all. ``should_stop`` is asked twice
-    a second; once it is true, everything is checkpointed and stops. ``listener`` gets each event of
-    the sweep's log; ``origin`` holds further fields of ``sweep_started`` (executor, machine).
+    a second; once it is true, everything is checkpointed and stops.
+    ``origin`` holds further fields of ``sweep_started`` (executor, machine).
 
     Returns 0 when all is done and all expectations hold, 1 when an expectation failed somewhere,
     3 when a point failed, and 143 when it was stopped (``synergy sweep DIR`` resumes it).
@@ -49,7 +48,7 @@ def run_sweep(
     begun: dict[str, float] = {}
     tries: collections.Counter[str] = collections.Counter()
     stopping = False
-    with EventWriter(sweep.events_path, listener) as log:
+    with EventWriter(sweep.events_path) as log:
         log.write(
             "sweep_started",
             id=sweep.id,

@@ -129,11 +129,11 @@ def estimate(
     )
 
 
-def measure_rate(windows: int = 12, seconds: float = 0.01) -> float:
+def measure_rate() -> float:
     """Operations per second of one core, on single-precision products as small networks make.
 
     Counted in the thread's own processor time, and on products too small for BLAS to share out: the
-    machine may be busy now and idle later. The best of several windows.
+    machine may be busy now and idle later. The best of twelve windows.
     """
     import numpy as np
 
@@ -142,9 +142,9 @@ def measure_rate(windows: int = 12, seconds: float = 0.01) -> float:
     b = np.ones((width, 2 * width), np.float32)
     a @ b
     best = 0.0
-    for _ in range(windows):
+    for _ in range(12):
         begun, count = time.thread_time(), 0
-        while (spent := time.thread_time() - begun) < seconds:
+        while (spent := time.thread_time() - begun) < 0.01:
             for _ in range(at_once):
                 a @ b
             count += at_once

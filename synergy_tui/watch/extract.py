@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -43,14 +44,15 @@ class Extractor:
         self, model: nn.Module, batch: Any, attention: Callable[..., Any] | None = None
     ) -> None:
         self.model = unwrapped(model)
-        self.device = next((each.device for each in self.model.parameters()), None)
+        parameters = list(self.model.parameters())
+        self.device = next((each.device for each in parameters), None)
+        self._sharded = bool(SHARDED & {*map(_type_name, (*self.model.modules(), *parameters))})
         self._batch = _moved(batch, self.device)
         self._given = attention
 
     def __call__(self) -> Extracted:
         """Return the attention of the model as it is now; a `NoAttentionError` says why not."""
-        parts = {*map(_type_name, self.model.modules()), *map(_type_name, self.model.parameters())}
-        if parts & SHARDED:
+        if self._sharded:
             raise NoAttentionError("its parameters are sharded, so one process cannot run it alone")
         with undisturbed(self.model):
             found, loss = self._attention()
@@ -103,6 +105,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
     modes = [(module, module.training) for module in model.modules()]
     devices = {each.device.index for each in model.parameters() if each.device.type == "cuda"}
+    drawn, numpy_drawn = random.getstate(), np.random.get_state()  # noqa: NPY002
     stance = getattr(torch.compiler, "set_stance", None)  # from torch 2.6 on
     # Not inference mode: what a model caches in it could not take part in its training later.
     with (
@@ -113,11 +116,15 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         try:
-            model.eval()
+            # Not `model.eval()`: some modules do more in it, as adapters that merge their weights.
+            for module, _ in modes:
+                module.training = False
             yield
         finally:
             for module, training in modes:
                 module.training = training
+            random.setstate(drawn)
+            np.random.set_state(numpy_drawn)  # noqa: NPY002
 
 
 def _from_transformers(model: Any, batch: Any) -> tuple[Any, float | None]:

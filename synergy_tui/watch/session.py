@@ -73,8 +73,8 @@ class Watch:
         self._out, self._into = out, into
         self._process = os.getpid()
         self._files = ExitStack()
-        self._open = False
-        self._measures = True
+        self._entered = self._open = False
+        self._measures, self._returned = True, False
         self._unmeasured = 0  # changed by two threads; a probe too many or too few does no harm
         self._last: tuple[int, Any] | None = None  # the newest step, where it is not yet written
         self._at, self._probed = start, -1
@@ -85,6 +85,7 @@ class Watch:
         return self._open and os.getpid() == self._process
 
     def __enter__(self) -> Self:
+        self._entered = True
         if _rank() == 0:
             self._guarded(self._begin)
         return self
@@ -130,7 +131,10 @@ class Watch:
             As measured by the loop.
         """
         if self.active:
-            self._guarded(self._step, step, loss, accuracy, tokens_per_second)
+            self._guarded(self._step, step, (loss, accuracy, tokens_per_second))
+        elif not self._entered:
+            self._entered = True  # said once
+            _log.warning("nothing is watched before `with watch(…) as w:` is entered")
 
     def _guarded(self, action: Callable[..., None], *given: Any) -> None:
         """Do something of ours; should it fail, say so once and leave the training alone."""
@@ -163,8 +167,12 @@ class Watch:
         self._recorder = Recorder(self.experiment, scenario, writer, state)
         self._recorder.started()
         self._started(first)
-        self._recording = RecordingThread(self._write, ahead=PROBES_AHEAD)
-        self._recording.__enter__()
+        # Losses have a thread of their own, so that their curve moves while a probe is measured.
+        self._threads = self._files.enter_context(ExitStack())
+        self._recording, self._measuring = (
+            self._threads.enter_context(RecordingThread(record, ahead=PROBES_AHEAD))
+            for record in (self._recorder.write, self._measure)
+        )
         self._start_tracker(self.experiment)
         atexit.register(self._left)
         self._open = True
@@ -172,7 +180,7 @@ class Watch:
             self._without_attention(problem)
         else:
             self._put_probe(self._start, first)
-        _log.info("watched as %s", self.experiment.path)
+        _log.info("`synergy attach %s` shows this training live", self.experiment.reference)
 
     def _place(self) -> tuple[Experiment, Scenario]:
         """Make the experiment, or find the one to append to; return it and its scenario."""
@@ -217,10 +225,16 @@ class Watch:
             )
         )
 
-    def _step(self, step: int, loss: Any, accuracy: Any, rate: float | None) -> None:
+    def _step(self, given: Any, numbers: tuple[Any, ...]) -> None:
+        step = int(given)
+        if step < self._at and not self._returned:
+            self._returned = True  # said once
+            message = f"step {step} follows step {self._at}: steps count all updates, over epochs"
+            self._recording.put(kinds.Warning(run=self._run, message=message))
+            _log.warning("%s", message)
         self._at = step
-        numbers = (loss, accuracy, rate)
-        self._last = (step, numbers)
+        # A loss as it is would keep its graph, and with it what the user wants freed.
+        self._last = (step, tuple(map(_detached, numbers)))
         if step % self._log_every == 0:
             self._put_step()
         if self._measures and step % self._every == 0 and step != self._probed:
@@ -231,7 +245,7 @@ class Watch:
             return
         step, numbers = self._last
         self._last = None
-        loss, accuracy, rate = map(_number, numbers)
+        loss, accuracy, rate = (None if each is None else float(each) for each in numbers)
         if step < 1 or loss is None:
             return  # step 0 is before any update
         self._recording.put(
@@ -253,7 +267,7 @@ class Watch:
     def _put_probe(self, step: int, found: Extracted, *, final: bool = False) -> None:
         self._probed = step
         self._unmeasured += 1
-        self._recording.put((step, found, final))
+        self._measuring.put((step, found, final))
 
     def _without_attention(self, problem: str) -> None:
         """Continue with the losses alone."""
@@ -262,14 +276,11 @@ class Watch:
         self._recording.put(kinds.Warning(run=self._run, message=message))
         _log.warning("%s: %s", self._run, message)
 
-    def _write(self, item: Any) -> None:
-        """Write an event, or measure a probe and write it; in the recording thread."""
-        if isinstance(item, kinds.Kind):
-            self._recorder.write(item)
-            return
+    def _measure(self, probe: tuple[int, Extracted, bool]) -> None:
+        """Measure a probe and write it; in the measuring thread."""
         from synergy_engine.errors import EngineError
 
-        step, found, final = item
+        step, found, final = probe
         try:
             self._recorder.probe(self._run, step, found.snapshot, final=final, loss=found.loss)
         except EngineError as error:
@@ -290,7 +301,7 @@ class Watch:
         self._put_step()
         if how == "finished" and self._measures and self._probed != self._at:
             self._probe(self._at, final=True)
-        self._recording.__exit__(None, None, None)
+        self._threads.close()
         self._recorder.end(how, self._run, self._at, reason)
         self._recorder.finish(int(code), reason, complete=how == "finished")
         self._files.close()
@@ -419,8 +430,8 @@ def _rank() -> int:
     return int(given) if given.isdigit() else 0
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value.detach() if hasattr(value, "detach") else value)
+def _detached(value: Any) -> Any:
+    return value.detach() if hasattr(value, "detach") else value
 
 
 def _reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import multiprocessing
+import os
 import platform
 import re
 import shutil
@@ -83,13 +84,19 @@ class Updates:
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
 
-    def milliseconds(self, steps: int) -> dict[str, float]:
+    def milliseconds(self, steps: int) -> Report:
         """Per update, until the device is done and until the host has asked for it."""
         started = self.wait()
         for _ in range(steps):
             self.cohort.update(measure=False)
         host = time.perf_counter() - started
-        return {"step": 1e3 * (self.wait() - started) / steps, "host": 1e3 * host / steps}
+        found: Report = {
+            "step": 1e3 * (self.wait() - started) / steps,
+            "host": 1e3 * host / steps,
+        }
+        if self.cohort.remarks:  # what was asked for and did not work
+            found["remarks"] = self.cohort.remarks
+        return found
 
     def kernels(self) -> Report:
         """What one update launches: how many kernels, busy time, and the longest by name."""
@@ -296,14 +303,14 @@ def same_bits(device: torch.device) -> Report:
             log_every=1,
         )
         once, again = (
-            [
-                event.loss
-                for event in train(settings, [RunSettings("4", 4)], device=str(device))
-                if isinstance(event, TrainStep)
-            ]
-            for _ in range(2)
+            list(train(settings, [RunSettings("4", 4)], device=str(device))) for _ in range(2)
         )
-        found[f"length {length}, deterministic {deterministic}"] = once == again
+        losses = [[e.loss for e in made if isinstance(e, TrainStep)] for made in (once, again)]
+        failed = [event.reason for event in once if isinstance(event, RunFailed)]
+        whole = len(losses[0]) == settings.steps
+        found[f"length {length}, deterministic {deterministic}"] = (
+            losses[0] == losses[1] if whole else f"failed: {failed}"
+        )
     return found
 
 
@@ -432,6 +439,10 @@ def main() -> None:
         print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))
         return
     device = torch.device(chosen.device)
+    # PyTorch looks at it once, before its first product: later no check could be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if device.index is not None:
+        torch.cuda.set_device(device)  # or Triton's timer and the limits would measure another
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     name = re.sub(r"\W+", "-", card.removeprefix("NVIDIA ")).lower()
     out = chosen.out or RESULTS / f"{name}-{date.today().isoformat()}.json"

@@ -42,7 +42,7 @@ CORES = usable_cores()
 WAYS = {
     "ensemble": Backend("ensemble", CORES, 1, LARGEST_BATCH, "cpu"),
     "pool": Backend("pool", CORES, 1, 1, "cpu"),
-    "ray": Backend("ray", CORES, 1, 1, "cpu", "local"),
+    "ray": Backend("ray", CORES, 1, LARGEST_BATCH, "cpu", "local"),
 }
 
 

@@ -1,19 +1,22 @@
 """What watching a training costs it, in pairs of blocks within one process::
 
-    python -m tests.benchmarks.watch_cost [--threads 1] [--every 100] [MODEL …]
+    python -m tests.benchmarks.watch_cost [--threads 1] [MODEL …]
 
-Each block is 100 updates, watched or not; the order turns from pair to pair. A watched block begins
-with a probe and ends when it is measured and written. The table gives medians of paired ratios with
-the 95 % interval of their mean logarithm, of two times: the processor's, of all threads, which is
-what watching costs where every core is busy with training anyway, and the clock's, which is what it
-costs where the measuring thread finds a core of its own. Beside them: how long the training itself
-waits for one probe.
+Each block is 10 updates, watched or not; the order turns from pair to pair. A watched block begins
+with a probe, writes ten losses, and ends when all of it is measured and written: what 100 updates
+bring by default (``every=100``, ``log_every=10``), so that what it takes more is ten times as large
+a share of its time as it is of theirs, and shows ten times as clearly above the noise. The table
+gives that share divided by ten: the mean logarithm of paired ratios with its 95 % interval, of two
+times. The processor's, of all threads, is what watching costs where every core is busy with
+training anyway; the clock's, what it costs where the measuring thread finds a core of its own.
+Beside them: how long the training itself waits for one probe.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import statistics
 import tempfile
@@ -28,7 +31,8 @@ from synergy_tui.watch import Watch, watch
 from tests.benchmarks.against import interval
 
 SYMBOLS = 16
-BLOCK = 100  # updates
+BLOCK = 10  # updates, with the probe and the losses of EVERY
+EVERY = 100  # the default of `watch`
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Model(nn.Module):
         return self.head(self.blocks(x, mask=self.mask, is_causal=True))
 
 
-def measure(name: str, every: int, blocks: int, seconds: float) -> None:
+def measure(name: str, blocks: int, seconds: float) -> None:
     """Print a row of the table."""
     size = SIZES[name]
     torch.manual_seed(0)
@@ -90,9 +94,11 @@ def measure(name: str, every: int, blocks: int, seconds: float) -> None:
                 w.step(step, loss=loss)
         if w is not None:
             w._recording.drain()
+            w._measuring.drain()
         return time.process_time() - spent, time.perf_counter() - begun
 
-    with watch(model, torch.randint(SYMBOLS, (size.probes, size.length)), every=every) as w:
+    probe_batch = torch.randint(SYMBOLS, (size.probes, size.length))
+    with watch(model, probe_batch, every=BLOCK, log_every=1) as w:
         extract = w._extract
 
         def timed() -> object:
@@ -102,12 +108,12 @@ def measure(name: str, every: int, blocks: int, seconds: float) -> None:
             return found
 
         w._extract = timed  # type: ignore[assignment]
-        w._recording.drain()  # by then the engine's kernels are compiled
+        w._measuring.drain()  # by then the engine's kernels are compiled
         block(0, None)
         pairs: list[tuple[tuple[float, float], tuple[float, float]]] = []
         until = time.monotonic() + seconds
         while len(pairs) < blocks and (len(pairs) < 3 or time.monotonic() < until):
-            first = (len(pairs) + 1) * every
+            first = (len(pairs) + 1) * BLOCK
             if len(pairs) % 2:
                 watched, alone = block(first, w), block(first, None)
             else:
@@ -116,8 +122,11 @@ def measure(name: str, every: int, blocks: int, seconds: float) -> None:
     costs = []
     for clock in (0, 1):
         ratios = [watched[clock] / alone[clock] for watched, alone in pairs]
-        low, high = (100 * (each - 1) for each in interval(ratios))
-        costs.append(f"{100 * (statistics.median(ratios) - 1):+.1f} % ({low:+.1f} to {high:+.1f})")
+        middle = math.exp(statistics.fmean(map(math.log, ratios)))
+        low, share, high = (
+            100 * (each - 1) * BLOCK / EVERY for each in sorted([middle, *interval(ratios)])
+        )
+        costs.append(f"{share:+.2f} % ({low:+.2f} to {high:+.2f})")
     update = 1e3 * statistics.median(alone[1] for _, alone in pairs) / BLOCK
     shape = f"{size.layers} layers, {size.heads} heads, {size.length} tokens, {size.width} wide"
     print(
@@ -132,8 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=list(SIZES), metavar="MODEL")
     parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--every", type=int, default=BLOCK)
-    parser.add_argument("--blocks", type=int, default=30)
+    parser.add_argument("--blocks", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60, help="for each model")
     options = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING)
@@ -144,7 +152,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["SYNERGY_HOME"] = home
         for name in options.models:
-            measure(name, options.every, options.blocks, options.seconds)
+            measure(name, options.blocks, options.seconds)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from synergy_tui.experiments.experiment import Experiment, list_experiments
 from tests.tui.commands.conftest import call, finished, home, make
+from tests.waiting import wait_for
 
 __all__ = ["call", "finished", "home", "make"]  # fixtures, as the tests of the commands have them
 
@@ -87,14 +87,6 @@ class Shell:
         """Return the only experiment in the home, once there is one."""
         wait_for(lambda: bool(list_experiments(self.home)))
         return list_experiments(self.home)[0]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until ``condition`` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from tests.end_to_end.conftest import Shell, wait_for
+from tests.end_to_end.conftest import Shell
+from tests.waiting import wait_for
 
 
 def test_a_training_without_the_app(shell: Shell) -> None:

@@ -67,6 +67,13 @@ def _sparse(
     )  # fmt: skip
 
 
+def _without(name: str) -> bytes:
+    """The index of a model's shards, without some tensors."""
+    index = json.loads(READERS["model's index.json"].files()[0])
+    index["weight_map"] = {k: v for k, v in index["weight_map"].items() if name not in k}
+    return json.dumps(index).encode()
+
+
 SWEEP = b'title = "a"\n[train]\ntask = "sort"\n[sweep]\nseeds = 2\nheads = [1, 2]\n'
 DESIGNED = (
     b'title = "a"\n[[runs]]\nname = "a"\nnodes = ["u", "v"]\nheads = [{ edges = [["u", "v"]] }, '
@@ -145,6 +152,30 @@ FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: _npz(q=np.ones((1, 2, 3), np.float32), k=np.ones((1, 2, 3), np.float32),
                      scale=np.zeros(1, [("a", "<f4"), ("b", "<f4")])),
         "not one number",
+    ),
+    "a padding that is a number": (
+        "model's tokenizer.json", lambda: b'{"version": "1.0", "padding": 0.5}',
+        "cannot be read as a model with a tokenizer",
+    ),
+    "a configuration of another model": (
+        "model's config.json", lambda: READERS["model's config.json"].files()[1], "weights lack"
+    ),
+    "a tensor that the index does not name": (
+        "model's index.json", lambda: _without("k_proj"), "weights lack # tensors"
+    ),
+    "two billion layers": (
+        "model's config.json",
+        lambda: READERS["model's config.json"].files()[0].replace(
+            b'"num_hidden_layers": 2', b'"num_hidden_layers": 2147483648'
+        ),
+        "layers; its weights are",
+    ),
+    "an event that a worker made up": (
+        "packet", lambda: b'{"events": [{"kind": "train_step", "run": {}}], "files": {}}',
+        "of another shape",
+    ),
+    "a file that a worker places elsewhere": (
+        "packet", lambda: b'{"events": [], "files": {"scenario.toml": ""}}', "outside its attention"
     ),
 }  # fmt: skip
 

@@ -17,8 +17,9 @@ import pytest
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import launch
 from synergy_tui.sweep.directory import find_sweep
-from tests.end_to_end.conftest import SYNERGY, Shell, wait_for
-from tests.tui.sweep.conftest import TRAINED
+from tests.end_to_end.conftest import SYNERGY, Shell
+from tests.tui.sweep.conftest import trained
+from tests.waiting import wait_for
 
 ENDLESS = 1_000_000
 # Every fsync takes a while, so that a signal surely comes while something is written.
@@ -153,7 +154,7 @@ def test_a_report_that_nobody_reads_leaves_the_runs_exit_code(shell: Shell, nobo
 @pytest.mark.parametrize("pipe", ["2>&1 | head -1", "--json | head -1"])
 def test_a_sweep_whose_reader_leaves_keeps_checkpoints(shell: Shell, pipe: str) -> None:
     scenario = shell.folder / "sweep.toml"
-    scenario.write_text(TRAINED.format(steps=ENDLESS))
+    scenario.write_text(trained(ENDLESS))
     line = f"{SYNERGY} sweep --no-ui {scenario} {pipe}; exit ${{PIPESTATUS[0]}}"
     done = in_bash(shell, line)
     assert done.returncode == 143
@@ -199,7 +200,7 @@ def test_a_closed_terminal_ends_the_run_after_a_checkpoint(shell: Shell) -> None
 
 
 def test_under_nohup_the_run_continues_without_its_terminal(shell: Shell) -> None:
-    process = on_a_terminal(shell, "run", "--no-ui", shell.scenario(4000), nohup=True)
+    process = on_a_terminal(shell, "run", "--no-ui", shell.scenario(1500), nohup=True)
     assert process.wait(timeout=120) == 0
     assert shell.experiment().state() == "finished"
 
@@ -285,7 +286,7 @@ def test_a_worker_that_takes_longer_is_not_a_success_yet(shell: Shell) -> None:
 
 def test_ctrl_c_again_and_again_stops_a_sweep_in_order(shell: Shell) -> None:
     scenario = shell.folder / "sweep.toml"
-    scenario.write_text(TRAINED.format(steps=ENDLESS))
+    scenario.write_text(trained(ENDLESS))
     process = shell.start("sweep", "--no-ui", scenario)
     wait_for(lambda: any(shell.home.glob("2*/points/*/checkpoints/*.safetensors")))
     while process.poll() is None:
@@ -301,7 +302,7 @@ def test_ctrl_c_again_and_again_stops_a_sweep_in_order(shell: Shell) -> None:
 
 def test_a_driver_that_crashes_is_not_a_failed_expectation(shell: Shell) -> None:
     scenario = shell.folder / "sweep.toml"
-    scenario.write_text(TRAINED.format(steps=20))
+    scenario.write_text(trained(20))
     shell.environment["PYTHONPATH"] = str(shell.folder)
     (shell.folder / "sitecustomize.py").write_text(
         "import sys\n"

@@ -14,7 +14,8 @@ import pytest
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.worker import launch
-from tests.end_to_end.conftest import SYNERGY, Shell, wait_for
+from tests.end_to_end.conftest import SYNERGY, Shell
+from tests.waiting import wait_for
 
 STEPS = 1500
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import synergy_engine as engine
 from tests.fuzz.campaign import Tally, fuzz
-from tests.fuzz.readers import READERS, Reader
+from tests.fuzz.readers import READERS
+from tests.fuzz.readers.reader import Reader
 
 BLOCK = 1000
 ROOM = 3 * 2**30

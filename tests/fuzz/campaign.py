@@ -20,7 +20,7 @@ from unittest import mock
 
 from synergy_engine import limits
 from tests.fuzz.mutate import mutate
-from tests.fuzz.readers import Reader
+from tests.fuzz.readers.reader import Reader
 
 PATIENCE = 20.0
 """Seconds of processor time after which reading a file counts as hanging."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from synergy_trainer.cohort import Cohort
 from synergy_trainer.data import Source
 from tests.trainer.runs import PAIR, losses, of_kind, small
 
+if torch.cuda.is_available():
+    # PyTorch looks at it once, before its first product, which may belong to another test.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 pytestmark = pytest.mark.gpu
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 needs_mps = pytest.mark.skipif(
@@ -112,6 +116,13 @@ def test_auto_takes_cuda_and_probes_come_to_the_host() -> None:
     assert of_kind(events, RunStarted)[0].device.startswith("cuda")
     assert of_kind(events, Probe)[-1].attention.shape == (3, 2, 4, 9, 9)
     assert of_kind(events, RunFinished)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("graphs", [False, True])
+def test_the_second_gpu_follows_the_cpu(graphs: bool) -> None:
+    found = losses_on("cuda:1", dropout=0.1, cuda_graphs=graphs)
+    assert found == pytest.approx(losses_on("cpu", dropout=0.1), abs=1e-4)
 
 
 @needs_mps

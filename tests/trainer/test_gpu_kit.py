@@ -48,6 +48,7 @@ def checked(out: Path, *names: str, keep: Path | None = None, **environment: str
 
 def test_the_checks_run_on_a_cpu(tmp_path: Path) -> None:
     names = ("machine", "protocol", "steps", "tests", "findings", "same_bits", "attention")
+    names = (*names, "compiled")
     kept = tmp_path / "kept"
     found = checked(tmp_path / "cpu.json", *names, keep=kept)
     assert found["machine"]["gpu"] == "CPU"
@@ -68,6 +69,7 @@ def test_the_checks_run_on_a_cpu(tmp_path: Path) -> None:
         assert arrays["copy-16.attention"].shape == (2, 4, 16, 100, 100)
     repeated = {name: same for name, same in found["same_bits"].items() if name != "seconds"}
     assert list(repeated.values()) == [True] * 4
+    assert found["compiled"]["step"] > 0
     table = run("-m", "tests.benchmarks.gpu_check", "--table", str(tmp_path / "cpu.json"))
     assert table.stdout.count("\n| ") == 4 + 8 + 4
 

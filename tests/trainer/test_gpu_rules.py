@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -255,6 +256,46 @@ def test_what_cannot_be_deterministic_on_cuda_is_an_error() -> None:
     failure = explain(error, CUDA)
     assert failure is not None
     assert failure.reason.startswith("deterministic: PyTorch has no repeatable way")
+
+
+def test_a_process_that_multiplied_before_is_told_what_to_set() -> None:
+    """PyTorch looks at the variable once, before its first product, and says so in these words."""
+    error = RuntimeError(
+        "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` "
+        "or …, you must set an environment variable before running your PyTorch application: "
+        "CUBLAS_WORKSPACE_CONFIG=:4096:8 or CUBLAS_WORKSPACE_CONFIG=:16:8."
+    )
+    failure = explain(error, CUDA)
+    assert failure is not None
+    assert failure.reason.endswith("set CUBLAS_WORKSPACE_CONFIG=:4096:8 before it starts")
+
+
+class SlicesInReverse(TorchDispatchMode):
+    """Notes how many numbers each gradient of a slice has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[int] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
+    ) -> Any:
+        result = function(*given, **(named or {}))
+        if function.overloadpacket.__name__ in ("slice_backward", "select_backward"):
+            self.found.append(result.numel())
+        return result
+
+
+@pytest.mark.parametrize("how", [{}, {"head_width": 2}], ids=str)
+def test_queries_keys_and_values_are_split(how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of a slice is a tensor of zeros as large as the whole, one for each slice."""
+    monkeypatch.setattr("synergy_trainer.attend.attention.lanes_serve", lambda _: False)
+    settings = small()
+    cohort = Cohort(settings, [replace(PAIR[0], **how)], CPU)
+    with SlicesInReverse() as noted:
+        cohort.update(measure=True)
+    stream = settings.batch * settings.length * settings.embed
+    assert noted.found == [stream]  # of the last layer, where only some tokens are scored
 
 
 def test_the_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,8 +93,11 @@ def attention(group: str, seed: int, heads: int) -> Snapshot:
     return Snapshot("", weights.astype(np.float32), np.full((1, heads), 1 / heads), tokens)
 
 
-def record(folder: Path, *, finished: bool = True) -> Sweep:
-    """Make a sweep of ten points; unless ``finished``, one has failed, one runs and one waits."""
+def record(folder: Path, *, finished: bool = True, keep: bool = True) -> Sweep:
+    """Make a sweep of ten points; unless ``finished``, one has failed, one runs and one waits.
+
+    ``keep``: whether the attention of finished points is there.
+    """
     sweep = make(SCENARIO, folder, "sweep_heads")
     left = () if finished else (FAILED, RUNNING, WAITING)
     with EventWriter(sweep.events_path) as log:
@@ -103,9 +106,7 @@ def record(folder: Path, *, finished: bool = True) -> Sweep:
             if point.name == WAITING and not finished:
                 continue
             log.write("point_started", point=point.name, attempt=1)
-            _record_point(
-                sweep, point.name, point.group, point.seed, complete=point.name not in left
-            )
+            _record_point(sweep, point.name, point.group, point.seed, point.name not in left, keep)
             if point.name not in left:
                 log.write("point_ended", point=point.name, attempt=1, state="finished",
                           exit_code=0, reason="", seconds=2.0)  # fmt: skip
@@ -117,14 +118,18 @@ def record(folder: Path, *, finished: bool = True) -> Sweep:
     return sweep
 
 
-def _record_point(sweep: Sweep, name: str, group: str, seed: int, *, complete: bool) -> None:
+def _record_point(
+    sweep: Sweep, name: str, group: str, seed: int, complete: bool, keep: bool
+) -> None:
     runs = [f"heads-{heads}" for heads in HEADS]
     experiment = sweep.experiment(name)
     with EventWriter(experiment.events_path) as log:
         log.write("experiment_started", id=name, scenario=name, title=name, runs=runs, seed=seed,
                   versions={"synergy": "0.1.0"}, started="2026-11-23T15:43:12+00:00")  # fmt: skip
         for run, heads in zip(runs, HEADS, strict=True):
-            kept = _keep(experiment, run, attention(group, seed, heads)) if complete else None
+            kept = None
+            if complete and keep:
+                kept = _keep(experiment, run, attention(group, seed, heads))
             steps = 40 if complete else 20
             _record_run(log, run, heads, numbers(group, seed, heads), steps, kept)
             if complete:

@@ -56,7 +56,11 @@ def test_every_theme_has_eight_runs_and_every_run_its_mark() -> None:
     for marks in (GLYPHS, ASCII_GLYPHS, OF_TERMINAL):
         assert len(set(marks)) == 8
     assert "".join(ASCII_GLYPHS).isascii()
-    assert identity(8) == identity(0)
+    pairs = [identity(index) for index in range(64)]
+    assert len({(each.glyph, each.variable) for each in pairs}) == 64
+    assert len({(each.ascii_glyph, each.variable) for each in pairs}) == 64
+    assert [each.variable for each in pairs[8:16]] == [each.variable for each in pairs[:8]]
+    assert identity(64) == identity(0)
 
 
 @pytest.mark.parametrize("dark", [True, False])

@@ -15,10 +15,7 @@ from .events import (
 from .loop import train as train, warm_up as warm_up
 from .published import LoadedModel as LoadedModel, load_published as load_published
 from .settings import (
-    ACTIVATIONS as ACTIVATIONS,
     DEVICES as DEVICES,
-    POSITIONS as POSITIONS,
-    PRECISIONS as PRECISIONS,
     ModelShape as ModelShape,
     RunSettings as RunSettings,
     TrainSettings as TrainSettings,

@@ -40,6 +40,12 @@ def explain(error: BaseException, device: object) -> Failure | None:
             f"out of memory on {device}: use a smaller batch or length, or fewer runs at a time",
             details,
         )
+    if isinstance(error, RuntimeError) and "CUBLAS_WORKSPACE_CONFIG" in str(error):
+        return Failure(
+            f"deterministic: this process has multiplied on {device} before; set "
+            "CUBLAS_WORKSPACE_CONFIG=:4096:8 before it starts",
+            details,
+        )
     if isinstance(error, RuntimeError) and "deterministic" in str(error).lower():
         return Failure(
             f"deterministic: PyTorch has no repeatable way to compute this on {device}; train "

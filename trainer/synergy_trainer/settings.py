@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from synergy_trainer.tasks import Task, find_task
 
@@ -19,9 +19,6 @@ Positions = Literal["learned", "sinusoidal", "rotary"]
 Activation = Literal["relu", "gelu"]
 Precision = Literal["float32", "bf16"]
 Schedule = Literal["constant", "linear", "cosine"]
-POSITIONS: tuple[str, ...] = get_args(Positions)
-ACTIVATIONS: tuple[str, ...] = get_args(Activation)
-PRECISIONS: tuple[str, ...] = get_args(Precision)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 INTERVENTIONS = ("head_diversity", "match_scale", "tied", "head_width", "qk_learning_rate")
 

@@ -391,9 +391,9 @@ def _analysis(
                 "worst": found.curve.min(axis=2).mean(axis=0).tolist(),
             },
             "intervals": {
-                "hitting_time_mean": interval(found.hitting_mean),
-                "hitting_time_capped_mean": interval(found.capped),
-                "fidelity_minimax": interval(clear.minimax),
+                "hitting_time_mean": interval(found.hitting_mean, low=0.0),
+                "hitting_time_capped_mean": interval(found.capped, low=0.0),
+                "fidelity_minimax": interval(clear.minimax, low=0.0, high=1.0),
                 "fidelity_amplification": log_interval(amplification),
                 "mixing_gain": log_interval(gain),
                 "hitting_gain": log_interval(hitting_gain),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -318,8 +319,9 @@ def headline(
 
 def mean(values: Floats) -> float:
     """The mean as a Python float; equal values give that value, not one that rounding made."""
+    # Methods, not functions of NumPy, here and below: for a few inputs, the call is what it costs.
     first = float(values[0])
-    return first if np.all(values == first) else float(np.mean(values))
+    return first if (values == first).all() else float(values.sum()) / len(values)
 
 
 def log_mean(ratios: Floats) -> float:
@@ -328,10 +330,10 @@ def log_mean(ratios: Floats) -> float:
     Equal values give that value; zeros and infinities beside one another give nan.
     """
     first = float(ratios[0])
-    if np.all(ratios == first):
+    if (ratios == first).all():
         return first
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.exp(np.mean(np.log(ratios))))
+        return float(np.exp(np.log(ratios).sum() / len(ratios)))
 
 
 def fidelities(
@@ -391,28 +393,33 @@ def each_sink(heads: Reals, weights: Floats, options: Options, k: int) -> dict[s
 
 def typical(times: Ints, max_steps: int) -> int | float | str:
     """Median over inputs of times of which -1 means censored, as the text ``"> max_steps"``."""
-    middle = float(np.median(np.where(times < 0, np.inf, times.astype(float))))
-    if not np.isfinite(middle):
+    ordered = sorted(math.inf if time < 0 else time for time in times.tolist())
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    if middle == math.inf:
         return f"> {max_steps}"
     return int(middle) if middle.is_integer() else middle
 
 
-def interval(values: Floats) -> list[float]:
-    """95 % Student-t interval of the mean over inputs; the value itself, twice, for one input."""
-    middle = mean(values)
-    if len(values) < 2 or not np.isfinite(middle):
+def interval(values: Floats, low: float = -np.inf, high: float = np.inf) -> list[float]:
+    """95 % Student-t interval of the mean over inputs; the value itself, twice, for one input.
+
+    Cut at ``low`` and ``high``, which no mean can be beyond, so that it covers as often.
+    """
+    count, middle = len(values), mean(values)
+    if count < 2 or not math.isfinite(middle):
         return [middle, middle]
     # scipy.stats takes most of a second to import; this is the one number it is needed for.
     from scipy.special import stdtrit
 
-    quantile = float(stdtrit(len(values) - 1, 0.975))
-    half = quantile * float(np.std(values, ddof=1)) / float(np.sqrt(len(values)))
-    return [middle - half, middle + half]
+    apart = values - values.sum() / count
+    deviation = math.sqrt((apart * apart).sum() / (count - 1))
+    half = float(stdtrit(count - 1, 0.975)) * deviation / math.sqrt(count)
+    return [max(middle - half, low), min(middle + half, high)]
 
 
 def log_interval(ratios: Floats) -> list[float]:
     """95 % Student-t interval of `log_mean` over inputs: of the mean logarithm, as ratios."""
-    if np.all(ratios == ratios[0]):
+    if (ratios == ratios[0]).all():
         return [float(ratios[0])] * 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.exp(interval(np.log(ratios))).tolist()

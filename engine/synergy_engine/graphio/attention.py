@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import math
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +13,11 @@ import numpy.typing as npt
 from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import AttentionFileError, EngineError, choose
 from synergy_engine.graphio import layouts, padding
-from synergy_engine.graphio.table import natural
+from synergy_engine.graphio.choosing import MASKS, choose_tensors, float_type, floats
 from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensors
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.validation import ROW_SUM_TOLERANCE, ROWS, dense_heads
 
-_MASKS = ("attention_mask", "mask")
 _LABELS = ("labels", "tokens_text", "str_tokens")
 _SHOWN = 8
 
@@ -138,12 +134,12 @@ def read_attention(
 def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
     """`read_attention` of tensors that are already found, in a file or in memory."""
     choose("rows", how.rows, ("auto", *ROWS))
-    chosen = _choose(path, file, how)
+    chosen, about = choose_tensors(path, file, how.tensor, sinks=how.rows == "sinks")
     raw = file.metadata.get("rows") == "raw weights"
     wanted = ("any" if raw else "check") if how.rows == "auto" else how.rows
-    total = sum(math.prod(each.shape) * _float_type(each.dtype).itemsize for each in chosen)
+    total = sum(math.prod(each.shape) * float_type(each.dtype).itemsize for each in chosen)
     refuse_if_too_large(3 * total, f"{path}: {len(chosen)} tensors, read")
-    arrays = [_floats(path, each) for each in chosen]
+    arrays = [floats(path, each) for each in chosen]
     if wanted == "sinks":
         arrays = [_without_sink(array) for array in arrays]
     where = f"{path} ({', '.join(each.name for each in chosen[:4])})"
@@ -155,7 +151,9 @@ def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
         )
         batch = layouts.arrange(arrays, layout)
         spans = _spans(path, file, how, batch, designed=wanted == "any")
-        notes = [] if layout.stated or batch.ndim < 3 else [_axes_note(layout, batch, len(chosen))]
+        notes = list(about)
+        if not layout.stated and batch.ndim > 2:
+            notes.append(_axes_note(layout, batch, len(chosen)))
         names, labels = (
             _listed(file.metadata.get("names", "null"), batch.shape[-1]),
             _labels(path, file, batch.shape[-1]),
@@ -213,7 +211,7 @@ def _spans(
     inputs, nodes = batch.shape[0], batch.shape[-1]
     mask = how.mask
     if mask is None and how.span is None and how.lengths is None:
-        stored = next((file.tensors[name] for name in _MASKS if name in file.tensors), None)
+        stored = next((file.tensors[name] for name in MASKS if name in file.tensors), None)
         mask = None if stored is None else load(path, stored)
     spans = padding.chosen(inputs, nodes, range_=how.span, lengths=how.lengths, mask=mask)
     if spans is None and not designed:
@@ -304,118 +302,11 @@ def _checked(
     return attention, notes
 
 
-def _is_attention(tensor: Tensor) -> bool:
-    square = len(tensor.shape) >= 2 and tensor.shape[-1] == tensor.shape[-2]
-    return square and tensor.dtype.kind in "fiub"
-
-
-def _with_sink(tensor: Tensor) -> bool:
-    """Whether there is one key more than there are queries, as learned sinks make it."""
-    shape = tensor.shape
-    return len(shape) >= 2 and shape[-1] == shape[-2] + 1 and tensor.dtype.kind in "fiub"
-
-
-def _choose(path: Path, file: TensorFile, how: Reading) -> list[Tensor]:
-    """The arrays that are meant; an error that lists them all when that is not clear."""
-    tensors, wanted = file.tensors, how.tensor
-    names = sorted(tensors, key=natural)
-    listed = "; ".join(str(tensors[name]) for name in names[:20])
-    if wanted is not None:
-        matching = (
-            [tensors[wanted]]
-            if wanted in tensors
-            else [tensors[name] for name in names if fnmatch.fnmatchcase(name, wanted)]
-        )
-        if not matching:
-            raise AttentionFileError(f"{path}: no tensor is called {wanted}; there are: {listed}")
-    elif "attention" in tensors:
-        matching = [tensors["attention"]]
-    elif len(tensors) == 1:
-        matching = list(tensors.values())
-    else:
-        fits = [
-            tensors[name]
-            for name in names
-            if _is_attention(tensors[name]) or (how.rows == "sinks" and _with_sink(tensors[name]))
-        ]
-        matching = _layers(fits) or fits
-        if len(matching) != 1 and not _layers(fits):
-            cached = [each for each in tensors.values() if _cached(each)] if not fits else []
-            if cached:
-                raise AttentionFileError(f"{path}: {cached[0]}: {_FEWER}")
-            hint = "" if "indptr" not in tensors else "; this looks like a SciPy graph (read_graph)"
-            raise AttentionFileError(
-                f"{path}: say which tensor holds the attention (a name, or a pattern that matches "
-                f"all layers); there are: {listed or 'none'}{hint}"
-            )
-    sinks = how.rows == "sinks"
-    odd = [
-        each
-        for each in matching
-        if len(each.shape) > 5 or not (_is_attention(each) or (sinks and _with_sink(each)))
-    ]
-    if odd and _cached(odd[0]):
-        column = (
-            '; one column more than rows may be learned sinks (rows="sinks")'
-            if _with_sink(odd[0])
-            else ""
-        )
-        raise AttentionFileError(f"{path}: {odd[0]}: {_FEWER}{column}")
-    if odd or (len(matching) > 1 and len({each.shape for each in matching}) > 1):
-        raise AttentionFileError(
-            f"{path}: attention is (n, n), (H, n, n), (B, H, n, n) or (B, L, H, n, n) numbers, "
-            f"layers all alike; not {'; '.join(map(str, (odd or matching)[:5]))}"
-        )
-    if len(matching) > 1 and len(matching[0].shape) > 4:
-        raise AttentionFileError(f"{path}: {matching[0]} holds layers already; choose one tensor")
-    return matching
-
-
-_FEWER = (
-    "queries are fewer than keys, as when a KV cache is used: record one pass over the whole text "
-    "(use_cache=False), in which every token is a query"
-)
-
-
-def _cached(tensor: Tensor) -> bool:
-    shape = tensor.shape
-    return len(shape) >= 3 and shape[-2] < shape[-1] and tensor.dtype.kind == "f"
-
-
-def _layers(tensors: list[Tensor]) -> list[Tensor]:
-    """Those that are the layers of a model: names that differ in one number, shapes alike.
-
-    Of a whole TransformerLens cache, the patterns; none where more than one set of names fits.
-    """
-    patterns = [each for each in tensors if each.name.endswith("hook_pattern")] or tensors
-    if len(patterns) < 2 or len({each.shape for each in patterns}) > 1:
-        return patterns if len(patterns) == 1 and len(tensors) > 1 else []
-    parts = [re.split(r"(\d+)", each.name) for each in patterns]
-    if len({len(part) for part in parts}) > 1:
-        return []
-    varying = [column for column in zip(*parts, strict=True) if len(set(column)) > 1]
-    numbers = varying[0] if len(varying) == 1 else ()
-    return patterns if numbers and all(number.isdigit() for number in numbers) else []
-
-
-def _floats(path: Path, tensor: Tensor) -> Reals:
-    array = load(path, tensor)
-    if array.dtype.kind not in "fiub":
-        raise AttentionFileError(f"{path}: {tensor.name} holds {array.dtype}, not numbers")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by place
-        return array.astype(_float_type(array.dtype), copy=False)
-
-
-def _float_type(dtype: np.dtype[Any]) -> np.dtype[np.floating]:
-    """The type that numbers of a file keep: float32 where that holds them (bfloat16 does)."""
-    return np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
-
-
 def _head_weights(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | None:
     stored = file.tensors.get("head_weights")
     if stored is None:
         return None
-    weights = _floats(path, stored).astype(np.float64)
+    weights = floats(path, stored).astype(np.float64)
     if weights.size != math.prod(shape):
         raise AttentionFileError(
             f"{path}: head_weights has shape {weights.shape}; the attention has "
@@ -433,7 +324,7 @@ def _gamma(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | Non
     if stored is None:
         return None
     expected = (*shape[:2], shape[-1])
-    gamma = _floats(path, stored).astype(np.float64)
+    gamma = floats(path, stored).astype(np.float64)
     if gamma.shape != expected:
         raise AttentionFileError(
             f"{path}: gamma has shape {gamma.shape}; expected (inputs, layers, nodes) {expected}"

@@ -85,7 +85,7 @@ def recognise(batch: Reals) -> Spans | None:
     On the right: keys at the end that nobody hears, in any layer or head, themselves included;
     several of them, or as many as differ between inputs, because a single one may be a sink without
     a self-loop. On the left: rows at the start that a causal mask cannot make (they attend evenly
-    to everything, to nothing, or are no numbers), whose keys no later row hears.
+    to everything, to nothing, or are not numbers), whose keys no later row hears.
     """
     inputs, nodes = batch.shape[0], batch.shape[-1]
     if 0 in batch.shape:

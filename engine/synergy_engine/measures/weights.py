@@ -82,7 +82,7 @@ def optimal_weights(
     Deterministic for a given ``seed``. Cost: a few hundred evaluations of the objective for two
     heads, some thousands for more, O(H · edges) a step each; in batches where heads are dense.
 
-    What is found is then bounded, whoever searched: no fidelity exceeds ``upper``, and no mean
+    What is found is then bounded, however it was found: no fidelity exceeds ``upper``, and no mean
     hitting time undercuts ``lower``.
 
     Parameters

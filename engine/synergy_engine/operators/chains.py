@@ -31,7 +31,7 @@ def best_chain(
     """Search the chains through heads (L, H, n, n) from the sink down; γ is (L, n).
 
     All are tried where there are at most ``most``. Beyond, rows ``v`` of partial chains are ranked
-    by ``min_j (v U)_j``, a limit for every way to go on: ``U[:, j]`` is what the layers below let
+    by ``min_j (v U)_j``, a limit for all continuations: ``U[:, j]`` is what the layers below let
     through from node j when every node takes its best head. ``mixture`` (n,) says which nodes are
     worth bounding; ``whole`` as in `synergy_engine.operators.dense.head_stack`.
     """

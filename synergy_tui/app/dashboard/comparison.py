@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from synergy_tui.app import keys
 from synergy_tui.app.dashboard.panels import Look, learned, mixing_rule
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.ascii import to_ascii
@@ -37,10 +38,14 @@ def summarise(state: ExperimentState, look: Look, alert: str = "") -> Summary:
     found = scoreboard(state, look.step, convention=look.convention, layer=look.layer)
     notes = []
     if found.convention:
+        chosen, rule = (
+            keys.filled(hint, look.keymap, ascii_only=look.ascii_only)
+            for hint in ("{view.convention}, {view.layer}", "{view.convention} changes")
+        )
         notes = [
-            f"{found.convention} (m, v) · {found.basis} · {LEGEND}",
+            f"{found.convention} ({chosen}) · {found.basis} · {LEGEND}",
             *found.notes,
-            f"{mixing_rule(state, look)} (m changes) · {found.measured}",
+            f"{mixing_rule(state, look)} ({rule}) · {found.measured}",
         ]
     trouble = [] if alert else found.failed
     line = "; ".join([*trouble, found.heading])

@@ -57,8 +57,8 @@ def described(snapshot: Snapshot) -> str:
 class GraphChart(Chart):
     """A panel with a DAG in place of curves."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, classes: str) -> None:
+        super().__init__(classes=classes)
         self._snapshot: Snapshot | None = None
         self._dag: Dag | None = None
 

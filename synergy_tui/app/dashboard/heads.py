@@ -11,17 +11,19 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.widgets import Static
 
+from synergy_tui import words
 from synergy_tui.app import keys
 from synergy_tui.app.clipboard import tsv
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.reading import ChartReading
 from synergy_tui.app.dashboard.scales import inside, scales, upright
-from synergy_tui.app.dashboard.tracks import number, track
+from synergy_tui.app.dashboard.tracks import track
+from synergy_tui.app.past import heads_at, number
 from synergy_tui.app.session import Copy, OpenInspector, Session
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats
 from synergy_tui.app.widgets.chart import Chart
-from synergy_tui.app.widgets.frame import Header, KeyBar, TimelineBar
+from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, TimelineBar
 from synergy_tui.app.widgets.plot import Crosshair, Curve, Panel, Plot
 from synergy_tui.app.widgets.strips import Field
 from synergy_tui.experiments.state import RunState
@@ -73,11 +75,13 @@ class HeadsScreen(ChartReading):
         self.chosen_layer = layer or 1
         self.measure_place = 0
         self._header = Header(id="header")
+        self._legend = FieldStrip(id="legend")
         self._chart = Chart(id="heads")
         self._timeline_bar = TimelineBar(id="timeline")
 
     def compose(self) -> ComposeResult:
         yield self._header
+        yield self._legend
         yield self._chart
         yield self._timeline_bar
         yield KeyBar("heads", id="keys")
@@ -100,7 +104,7 @@ class HeadsScreen(ChartReading):
 
     def refresh_view(self) -> None:
         run = self.run_shown
-        if run is None or not self.fits(SMALLEST, "This view", "Escape leaves it."):
+        if run is None or not self.fits(SMALLEST, "This view", "{heads.back} leaves it."):
             return
         look = self.look()
         status = self.session.status
@@ -113,6 +117,7 @@ class HeadsScreen(ChartReading):
         ]
         self._header.show(fields)
         self._timeline_bar.show(self.track())
+        self._legend.show(legend(run, self.chosen_layer, self.size.width, look.ascii_only))
         axis = scales(self.state, look).steps
         self._chart.selected = True
         self._chart.show(panel(run, self.measure, look, axis))
@@ -188,28 +193,39 @@ def known_measures(run: RunState) -> list[Measure]:
     return [each for each in MEASURES if any(each.key in head for head in heads)]
 
 
+def legend(run: RunState, layer: int, width: int, ascii_only: bool) -> list[Field]:
+    """Every head by its mark and colour, as many as ``width`` has room for, the first first."""
+    count = len(tracks_of(run, layer, MEASURES[0].key)[1])
+    fields = [
+        Field(f"{identity(head).mark(ascii_only)} {head + 1}", identity(head).variable)
+        for head in range(count)
+    ]
+    room = width - 2 - len(f"of {count} heads")
+    while fields and sum(field.width + FieldStrip.gap for field in fields) > room:
+        fields.pop()
+    shown = words.counted(count, "head") if len(fields) == count else f"of {count} heads"
+    return [*fields, Field(shown if count else "", "muted")]
+
+
 def tracks_of(run: RunState, layer: int, key: str) -> tuple[np.ndarray, Floats]:
     """A measure of each head of a layer (from 1): (k,) steps and (heads, k) values, NaN where a
     probe has none."""
     steps = np.array([probe.step for probe in run.probes], dtype=np.int64)
-    found = [
-        (probe.layers[layer - 1].get("per_head") or []) if layer <= len(probe.layers) else []
-        for probe in run.probes
-    ]
+    found = [heads_at(probe, layer, key) for probe in run.probes]
     values = np.full((max(map(len, found), default=0), len(found)), math.nan)
     for place, heads in enumerate(found):
-        for head, record in enumerate(heads):
-            values[head, place] = number(record.get(key))
+        values[: len(heads), place] = heads
     return steps, values
 
 
 def panel(run: RunState, measure: Measure, look: Look, axis: Axis) -> Panel:
     """The curves of a measure: each head's, and that of all heads together where it has one."""
     steps, heads = tracks_of(run, look.layer or 1, measure.key)
-    curves = [
-        Curve(steps, each, identity(head).variable, label=f"head {head + 1}")
-        for head, each in enumerate(heads)
-    ]
+    curves = []
+    for head, each in enumerate(heads):
+        own = identity(head)
+        glyph = own.mark(look.ascii_only)
+        curves.append(Curve(steps, each, own.variable, glyph=glyph, label=f"head {head + 1}"))
     values = [*heads]
     headline = ""
     if measure.mixture is not None:

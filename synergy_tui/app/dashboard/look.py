@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -131,6 +131,7 @@ class Look:
     layer: int | None = None  # from 1; None for all together
     lens: Lens = Lens()
     ascii_only: bool = False
+    keymap: Mapping[str, str] = field(default_factory=dict)  # the user's own keys, for hints
 
 
 def round_number(value: float) -> float:

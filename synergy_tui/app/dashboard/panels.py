@@ -11,7 +11,8 @@ import numpy as np
 
 from synergy_tui.app.dashboard.look import KINDS, Look, smoothing_name, steps_text
 from synergy_tui.app.dashboard.scales import Scales, heads
-from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, number, track
+from synergy_tui.app.dashboard.tracks import arrival_curve, average, earlier, track
+from synergy_tui.app.past import number
 from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis, Floats
 from synergy_tui.app.widgets.plot import Bar, Bars, Crosshair, Curve, Marker, Panel, Plot
@@ -230,7 +231,9 @@ def _clearly_bars(
                 alone = head.get("fidelity_minimax")
                 bars.append(Bar(f"head {head['head']}", number(alone), measured(alone), "muted"))
             headline = _fidelity_text(analysis)
-        name = run.name if len(runs) > 1 else "together" if len(each) > 1 else "its head"
+        name = "together" if len(each) > 1 else "its head"
+        if len(runs) > 1:
+            name = f"{_ink(run, look, alone=False)[2]} {run.name}"
         bars.append(Bar(name, number(value), measured(value), colour))
     plot: Plot | Bars = Bars(bars, axes.bars)
     if not bars:

@@ -35,6 +35,7 @@ class ChartReading(TimedScreen):
             layer=self.chosen_layer,
             lens=self.lens,
             ascii_only=self.session.ascii_only,
+            keymap=self.session.keymap,
         )
 
     def panel_of(self, chart: Chart) -> tuple[int, str]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from synergy_tui.app.dashboard.look import Look
-from synergy_tui.app.dashboard.tracks import arrival_curve, number, track
+from synergy_tui.app.dashboard.tracks import arrival_curve, track
+from synergy_tui.app.past import number
 from synergy_tui.app.widgets.axes import HUGS, Axis, Floats, Scale, covering, hugging
 from synergy_tui.experiments.analysis import HeadAlone
 from synergy_tui.experiments.state import ExperimentState, RunState

@@ -21,7 +21,7 @@ from synergy_tui.app.dashboard import panels, scales, tracks
 from synergy_tui.app.dashboard.comparison import summarise
 from synergy_tui.app.dashboard.graph import GraphChart, Loaded, described, read_graph
 from synergy_tui.app.dashboard.reading import ChartReading
-from synergy_tui.app.dashboard.usage import histories
+from synergy_tui.app.dashboard.usage import LENGTH, SHORT, histories
 from synergy_tui.app.desk import Desk
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.screens.marks import Marking
@@ -39,8 +39,9 @@ from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text
 
 COLUMNS = 4
-HISTORY = 140
-"""Columns from which on the header shows the use of the machine as a small history."""
+ROOMY, HISTORY = 140, 100
+"""Columns from which on the header spells everything out, and from which on it has room for the use
+of the machine as a small history."""
 NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
@@ -152,7 +153,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         return self.size.width < COMPACT[0] or self.size.height < COMPACT[1]
 
     def refresh_view(self) -> None:
-        if not self.fits(SMALLEST, "Synergy", "q leaves; the run continues."):
+        if not self.fits(SMALLEST, "Synergy", "{app.leave} leaves; the run continues."):
             return
         look = self.look()
         now = self.session.status
@@ -190,7 +191,8 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         elif isinstance(graph, str) and isinstance(panel.plot, Plot):
             panel = replace(panel, plot=replace(panel.plot, empty=graph))
         elif isinstance(graph, Snapshot):
-            panel = replace(panel, detail=described(graph))
+            lead = f"{run.name}: " if run and len(runs) > 1 else ""
+            panel = replace(panel, detail=lead + described(graph))
         chart.show_graph(graph if isinstance(graph, Snapshot) else None, panel)
 
     def _load_graphs(self) -> None:
@@ -289,16 +291,16 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             parts.append(f"{run.heads} head{'s' if run.heads > 1 else ''}")
         if run.interventions:
             parts.append(changed(run.interventions))
+        hidden = len(self.runs) - len(self._columns_that_fit())
+        if hidden > 0 and not self.maximised and run is self.selected_run:
+            parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         if run.parameters is not None:
             narrow = len(self._shown) * NARROW_COLUMN > self.size.width
             count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
             known = f"{count} {'params' if narrow else 'parameters'}"
             room = self.size.width // max(len(self._shown), 1) - BORDER
-            # Cut short it would say nothing, and take the place of what may follow.
+            # Cut short it would say nothing.
             parts += [known] if len(" · ".join([*parts, known])) <= room else []
-        hidden = len(self.runs) - len(self._columns_that_fit())
-        if hidden > 0 and not self.maximised and run is self.selected_run:
-            parts.append(f"{hidden} more: n")
         return " · ".join(parts)
 
     def _columns_that_fit(self) -> list[RunState]:
@@ -312,7 +314,8 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         busy = now.word in ("LIVE", "PAUSED", "STARTING")
         used = status.resources(state) if busy else []
         fields = [
-            Field("Synergy", "title", weight=40),
+            # The experiment's own name and numbers say more than the app's.
+            Field("Synergy", "title", weight=21),
             Field(state.title or self.session.experiment.id, "text", weight=50, shrinks=True),
             # What is used of a device names it already, and who is done uses none.
             Field(run.device or "" if run and busy and not used else "", "muted", weight=20),
@@ -324,12 +327,14 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if speed and state.live:
             fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
         elapsed = words.clock(self.session.elapsed)
-        fields.append(Field(f"{elapsed} elapsed", "muted", 28, right=True))
+        roomy = not used or self.size.width >= ROOMY
+        fields.append(Field(f"{elapsed} elapsed" if roomy else elapsed, "muted", 28, right=True))
         if now.word in ("LIVE", "PAUSED"):
             left = status.remaining(state, self.session.pace.rate)
             fields.append(Field(left, "text", 45, right=True))
         if used and self.size.width >= HISTORY:
-            used = histories(state, self.session.ascii_only)
+            length = LENGTH if roomy else SHORT
+            used = histories(state, self.session.ascii_only, length)
         for place, use in enumerate(used):
             fields.append(Field(use, "muted", 25 - place, right=True))
         return fields

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.past import number_at
 from synergy_tui.app.widgets.axes import Floats
-from synergy_tui.experiments.metrics import leaf
-from synergy_tui.experiments.state import Probe, RunState
+from synergy_tui.experiments.state import Probe, RunState, Series
 
 EARLIER = 4
 """How many earlier arrival curves are drawn faintly behind the newest."""
@@ -23,28 +23,15 @@ LARGEST = 1e200
 """A loss beyond it is not averaged: it would leave nothing of those after it."""
 
 
-def number(value: Any) -> float:
-    """A metric as a float: NaN for what is missing, infinity for a censored time."""
-    if value is None or isinstance(value, bool):
-        return math.nan
-    if isinstance(value, str):
-        return math.inf if value.startswith(">") or value == "inf" else math.nan
-    return float(value)
-
-
 def track(
     run: RunState, look: Look, path: tuple[str, str], layer: int | None = None
 ) -> tuple[np.ndarray, Floats]:
     """One metric over the probes of a run: (k,) steps and (k,) values."""
     layer = look.layer if layer is None else layer
-    probes = run.probes
-    steps = np.fromiter((probe.step for probe in probes), dtype=np.int64, count=len(probes))
-    values = np.fromiter(
-        (number(leaf(look.convention.analysis(probe, layer), path)) for probe in probes),
-        dtype=np.float64,
-        count=len(probes),
-    )
-    return steps, values
+    kept = run.tracks.setdefault((look.convention, layer, path), Series())
+    for probe in run.probes[len(kept) :]:
+        kept.append(probe.step, number_at(probe, look.convention, layer, path))
+    return kept.steps, kept.values
 
 
 def arrival(probe: Probe, look: Look) -> Mapping[str, Any]:

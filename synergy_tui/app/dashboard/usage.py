@@ -10,13 +10,13 @@ from synergy_tui.app.widgets.grid import spark
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.words import size
 
-LENGTH = 8
-"""Characters of a history."""
+LENGTH, SHORT = 8, 4
+"""Characters of a history, and of one where columns are few."""
 FULL = 100.0
 """Percent: where the scale of a load ends, unless it uses more than one core."""
 
 
-def histories(state: ExperimentState, ascii_only: bool = False) -> list[str]:
+def histories(state: ExperimentState, ascii_only: bool = False, length: int = LENGTH) -> list[str]:
     """GPU, processor and memory over the last minutes, the scarcest first; as far as measured."""
     found = []
     for name, key in (
@@ -33,7 +33,7 @@ def histories(state: ExperimentState, ascii_only: bool = False) -> list[str]:
             continue
         percent = key.endswith("percent")
         top = float(np.nanmax(values))
-        curve = spark(values, LENGTH, ascii_only, ends=(0.0, max(top, FULL) if percent else top))
-        newest = f"{values[-1]:.0f} %" if percent else size(values[-1])
+        curve = spark(values, length, ascii_only, ends=(0.0, max(top, FULL) if percent else top))
+        newest = f"{values[-1]:.0f}%" if percent else size(values[-1])
         found.append(f"{name} {curve.strip()} {newest}")
     return found

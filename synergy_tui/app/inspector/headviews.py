@@ -270,15 +270,13 @@ def draw_what_if(
             continue
         canvas.write(lead + 9, y, f"{arrow} {compact(new, 3)}", TITLE)
         if old > 0 and math.isfinite(old) and math.isfinite(new):
-            ratio = f"{times}{compact(new / old, 3)}"
+            ratio = f"{compact(new / old, 3)}{times}"
             canvas.write(lead + 19, y, ratio, _change(label, new / old))
     y = len(labels)
     canvas.write(0, y, labels[-1][: lead - 1], MUTED)
     canvas.write(lead, y, before.mixing_time.rjust(8), TEXT)
     if after is not None:
         canvas.write(lead + 9, y, f"{arrow} {after.mixing_time}", TITLE)
-    elif height > y + 1:
-        canvas.write(0, y + 1, "x switches the selected head off", MUTED)
     return canvas
 
 

@@ -79,9 +79,9 @@ def _draw_one(
     """Draw what was found for one γ from row ``y`` on; return the row after it."""
     found = through.found
     phi, gamma, times = ("phi", "gamma", "x") if mode == "ascii" else ("φ", "γ", "×")
-    gain = f"{times}{compact(found['synergy'], 3)}"
+    gain = f"{compact(found['synergy'], 3)}{times}"
     if not found["exact"]:
-        gain = f"{times}{compact(found['synergy_at_least'], 3)} to {gain}"
+        gain = f"{compact(found['synergy_at_least'], 3)}{times} to {gain}"
     faintest = name(found["node"])
     canvas.write(1, y, f"{gamma} = {found['gamma']}", TITLE)
     chain = "the best chain of one head per layer"

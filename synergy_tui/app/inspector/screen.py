@@ -160,7 +160,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
     # Showing
 
     def refresh_view(self) -> None:
-        if not self.fits(SMALLEST, "The inspector", "esc goes back."):
+        if not self.fits(SMALLEST, "The inspector", "{inspector.restore} goes back."):
             return
         self._ask()
         self._arrange()
@@ -228,7 +228,8 @@ class InspectorScreen(AskingScreen, TimedScreen):
             if missing or view is None:
                 panel.show(say(missing), "" if self.in_order else PANELS[panel.number])
             else:
-                panel.show(*view.panel(panel.number))
+                paint, title, hint = view.panel(panel.number)
+                panel.show(paint, title, self.session.keyed(hint))
 
     def view(self) -> InspectorView | None:
         if self.answer is None or self.snapshot is None:

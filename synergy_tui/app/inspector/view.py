@@ -267,8 +267,12 @@ class InspectorView:
 
         off = len(answer.question.off)
         if off:
-            return paint, f"what if: {off} of {self.snapshot.heads} heads off", "0: all on"
-        return paint, "what if a head is switched off", "x: off"
+            return (
+                paint,
+                f"what if: {off} of {self.snapshot.heads} heads off",
+                "{inspector.all_on}: all on",
+            )
+        return paint, "what if a head is switched off", "{inspector.switch}: off"
 
     def as_csv(self, run: str, step: int) -> str:
         """The figures of every head and of the mixtures, one per line."""

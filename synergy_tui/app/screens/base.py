@@ -11,6 +11,7 @@ from textual.widgets import Static
 from synergy_tui.app import status
 from synergy_tui.app.session import Session
 from synergy_tui.app.timeline import Mode
+from synergy_tui.app.widgets.filter import Filtering
 from synergy_tui.app.widgets.frame import TimelineBar
 from synergy_tui.app.widgets.strips import Track
 from synergy_tui.experiments.state import ExperimentState
@@ -18,11 +19,18 @@ from synergy_tui.files import DIRECTORY_MODE, write_whole
 from synergy_tui.words import clean
 
 
-class ReadingScreen(Screen[None]):
-    """A screen with a text to scroll through."""
+class ReadingScreen(Filtering, Screen[None]):
+    """A screen with a text to scroll through and to filter."""
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines)
+
+    action_cursor = action_scroll  # of the keys that move while a filter is typed
+
+    async def action_back(self) -> None:
+        """Undo the filter, then go back to the screen before."""
+        if not self.unfiltered():
+            await self.run_action("app.back")
 
 
 class LiveScreen(Screen[None]):
@@ -61,7 +69,7 @@ class LiveScreen(Screen[None]):
         for note in self.query("#too-small").results(Static) if small else ():
             note.update(
                 f"{what} needs {smallest[0]} columns and {smallest[1]} rows; "
-                f"this terminal has {width} and {height}. {way_out}"
+                f"this terminal has {width} and {height}. {self.session.keyed(way_out)}"
             )
         return not small
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,28 @@ LONGEST = 24
 """Characters of a scenario's name in the list, at most."""
 MUTED = "$foreground 60%"
 
+Keyed = Callable[[str], str]
+"""Puts keys in place of ids of the table, as `keys.filled`."""
+
 _STATES = {
-    "running": ("●", "good", "enter returns to it"),
-    "new": ("…", "muted", "enter waits for its worker"),
-    "finished": ("✓", "good", "enter replays it"),
-    "failed": ("✗", "error", "enter shows how far it came"),
-    "stopped": ("■", "warning", "enter shows how far it came; {resume} continues it"),
-    "damaged": ("✗", "error", "it cannot be opened; {remove} removes it"),
-    "dead": ("?", "error", "its worker is gone; {resume} continues from its last checkpoint"),
+    "running": ("●", "good", "{picker.open} returns to it"),
+    "new": ("…", "muted", "{picker.open} waits for its worker"),
+    "finished": ("✓", "good", "{picker.open} replays it"),
+    "failed": ("✗", "error", "{picker.open} shows how far it came"),
+    "stopped": (
+        "■",
+        "warning",
+        "{picker.open} shows how far it came; {picker.resume} continues it",
+    ),
+    "damaged": ("✗", "error", "it cannot be opened; {picker.remove} removes it"),
+    "dead": (
+        "?",
+        "error",
+        "its worker is gone; {picker.resume} continues from its last checkpoint",
+    ),
 }
 """Mark, style, and what can be done, by state."""
-_DISAPPOINTED = ("!", "warning", "an expectation failed; enter replays it")
+_DISAPPOINTED = ("!", "warning", "an expectation failed; {picker.open} replays it")
 """The same for what finished, but not as expected."""
 _STYLES = {
     "good": "$text-success",
@@ -57,9 +68,9 @@ def state_of(each: Mapping[str, Any]) -> tuple[str, str, str]:
     """Mark, style, and what can be done with an experiment."""
     if each["state"] == "finished" and each["exit_code"]:
         return _DISAPPOINTED
-    mark, style, can = _STATES.get(each["state"], ("?", "muted", "enter opens it"))
+    mark, style, can = _STATES.get(each["state"], ("?", "muted", "{picker.open} opens it"))
     if each.get("watched") and each["state"] in ("stopped", "dead"):
-        can = "your own training, which has ended; enter shows how far it came"
+        can = "your own training, which has ended; {picker.open} shows how far it came"
     return mark, style, can
 
 
@@ -128,8 +139,8 @@ def _loss(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else words.compact(value, 3)
 
 
-def about_scenario(entry: library.Entry) -> Content:
-    """What is known of a scenario, and what enter does."""
+def about_scenario(entry: library.Entry, keyed: Keyed) -> Content:
+    """What is known of a scenario, and which key runs it."""
     if entry.problem:
         return Content.assemble(
             (f"{entry.path.name} cannot be read\n\n", "bold"), (entry.problem, "$text-error")
@@ -140,16 +151,17 @@ def about_scenario(entry: library.Entry) -> Content:
     if entry.runs:
         parts.append(f"runs   {', '.join(entry.runs)}\n")
     parts.append((f"file   {entry.path}\n\n", MUTED))
-    parts.append(
-        "A sweep of many experiments: enter estimates its time before it asks to start it"
+    what = (
+        "A sweep of many experiments: {picker.open} estimates its time before it asks to start it"
         if entry.sweep
-        else "enter runs it; it continues when you leave"
+        else "{picker.open} runs it; it continues when you leave"
     )
+    parts.append(keyed(what))
     return Content.assemble(*parts)
 
 
-def about_experiment(each: Mapping[str, Any], keys: Mapping[str, str]) -> Content:
-    """What is known of an experiment, and what can be done with it by which ``keys``."""
+def about_experiment(each: Mapping[str, Any], keyed: Keyed) -> Content:
+    """What is known of an experiment, and what can be done with it by which keys."""
     _, style, what = state_of(each)
     entry: library.Entry = each["entry"]
     took = "" if each["elapsed"] is None else f", took {words.clock(each['elapsed'])}"
@@ -163,5 +175,5 @@ def about_experiment(each: Mapping[str, Any], keys: Mapping[str, str]) -> Conten
     if entry.runs:
         parts.append(f"runs     {', '.join(entry.runs)}\n")
     parts.append((f"folder   {each['path']}\n\n", MUTED))
-    parts.append(what.format(**keys))
+    parts.append(keyed(what))
     return Content.assemble(*parts)

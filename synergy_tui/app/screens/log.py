@@ -13,7 +13,7 @@ from synergy_tui import words
 from synergy_tui.app import keys
 from synergy_tui.app.screens.base import LiveScreen, ReadingScreen
 from synergy_tui.app.session import Session
-from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
+from synergy_tui.app.widgets.filter import FilterBar, matches
 from synergy_tui.app.widgets.frame import KeyBar
 from synergy_tui.files import open_own
 
@@ -21,7 +21,7 @@ WORKER_BYTES = 32 * 1024
 """How much of the end of the worker's log is shown."""
 
 
-class LogScreen(Filtering, LiveScreen, ReadingScreen):
+class LogScreen(LiveScreen, ReadingScreen):
     """Messages of the experiment, the newest last."""
 
     BINDINGS = keys.bindings_for("log")
@@ -62,9 +62,8 @@ class LogScreen(Filtering, LiveScreen, ReadingScreen):
         state, text = self.state, Text()
         text.append(f"{state.title or self.session.experiment.id}\n", style="bold")
         text.append(f"{self.session.experiment.path}\n\n", style="dim")
-        advice = self.session.status.advice
-        if advice:
-            text.append(f"{advice}\n\n", style="bold red")
+        if trouble := self.session.status.trouble:
+            text.append(f"{trouble}\n\n", style="bold red")
         text.append("Warnings\n", style="bold")
         for when, run, message in state.warnings:
             text.append(f"  {words.clock(when):>8}  ", style="dim")
@@ -92,11 +91,6 @@ class LogScreen(Filtering, LiveScreen, ReadingScreen):
             self.filter_bar.count(len(found), len(lines))
             text = Text("\n").join(found)
         self.query_one("#messages", Static).update(text)
-
-    async def action_back(self) -> None:
-        """Undo the filter, then go back to the screen before."""
-        if not self.unfiltered():
-            await self.run_action("app.back")
 
     def on_filter_bar_sought(self) -> None:
         self.update_now()

@@ -32,7 +32,7 @@ class Marking:
         raise NotImplementedError
 
     def show_marks(self) -> None:
-        """Draw the marks anew."""
+        """Draw the marks again."""
 
     def action_mark(self) -> None:
         """Mark what is under the cursor, or take its mark off."""
@@ -43,7 +43,7 @@ class Marking:
         self.show_marks()
         if mark not in self.marks:
             return
-        then = "mark another" if len(self.marks) < 2 else f"{_shown(self, 'compare.open')} compares"
+        then = "mark another" if len(self.marks) < 2 else self._keyed("{compare.open} compares")
         self.notify(f"{NAMES[self.marks.index(mark)]} is {mark.name}; {then}.", timeout=5)
 
     def action_compare(self) -> None:
@@ -55,9 +55,7 @@ class Marking:
             self.app.clear_notifications()  # of the marks; they would cover what is opened
             self.post_message(OpenSideBySide(*marks))
         elif marks:
-            self.notify(f"Mark one with {_shown(self, 'compare.mark')}, then another.", timeout=5)
+            self.notify(self._keyed("Mark one with {compare.mark}, then another."), timeout=5)
 
-
-def _shown(screen: Marking, name: str) -> str:
-    key = next(key for key in keys.TABLE if key.id == name)
-    return keys.shown(key, getattr(screen.app, "keymap", {}))
+    def _keyed(self, text: str) -> str:
+        return keys.filled(text, getattr(self.app, "keymap", {}))

@@ -94,8 +94,8 @@ class PickerScreen(Filtering, Marking, Screen[None]):
         self.query_one(Header).show(
             [
                 Field("Synergy", "title"),
-                Field("choose a scenario or an experiment", "muted", weight=2),
-                Field(counted, "muted", weight=1, right=True),
+                Field("choose a scenario or an experiment", "muted", weight=1),
+                Field(counted, "muted", weight=2, right=True),
             ]
         )
 
@@ -193,13 +193,9 @@ class PickerScreen(Filtering, Marking, Screen[None]):
         self._plans = {}
         name = self._listing.selected
         if name in self._entries:
-            self._say(about_scenario(self._entries[name]))
+            self._say(about_scenario(self._entries[name], self._keyed))
         elif name in self._found:
-            shown = {
-                key.id.partition(".")[2]: keys.shown(key, getattr(self.app, "keymap", {}))
-                for key in keys.rows_for("picker")
-            }
-            self._say(about_experiment(self._found[name], shown))
+            self._say(about_experiment(self._found[name], self._keyed))
         else:
             self._say("")
 
@@ -252,11 +248,14 @@ class PickerScreen(Filtering, Marking, Screen[None]):
         self._show()
 
     def action_copy_table(self) -> None:
-        """Copy what the filter leaves of the experiments and sweeps."""
-        *_, experiments = self._listing.sections
-        rows = [[column.name.strip() for column in experiments.columns]]
-        rows += [[cell.text for cell in row.cells] for row in experiments.rows]
-        self.post_message(Copy(tsv(rows) if experiments.rows else "", "list of experiments"))
+        """Copy the list that the cursor is in, as the filter leaves it."""
+        section = self._listing.section
+        rows = [] if section is None else [[column.name.strip() for column in section.columns]]
+        what = "list"
+        if section is not None:
+            what = f"list of {section.title.lower()}"
+            rows += [[cell.text for cell in row.cells] for row in section.rows]
+        self.post_message(Copy(tsv(rows), what))
 
     def action_change(self, what: str) -> None:
         """Stop, resume or remove what is under the cursor, once that is confirmed."""
@@ -300,8 +299,8 @@ class PickerScreen(Filtering, Marking, Screen[None]):
             Content.assemble(
                 ("Start this sweep?\n\n", "bold"),
                 f"{plan.announcement}\n\n",
-                ("enter starts it", "$text-warning"),
-                "; it continues when you leave. Any other line leaves it.",
+                (self._keyed("{picker.open} starts it"), "$text-warning"),
+                "; it continues when you leave. Moving to another line cancels.",
             )
         )
 

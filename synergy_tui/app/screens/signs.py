@@ -32,7 +32,11 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("★", "the best: of the heads, or of the steps", ("inspector", "stepper")),
     ("▶ ⇄", "along a path: the next token; the head is switched", ("inspector",)),
     ("← ↓", "on a map: hears; read downwards", ("inspector",)),
-    ("√", "shades by square root, so that faint entries can be seen (a changes)", ("inspector",)),
+    (
+        "√",
+        "shades by square root, so that faint entries can be seen ({inspector.scale} changes)",
+        ("inspector",),
+    ),
     ("γ", "the part of a token's state that attention replaces in a layer", ("inspector",)),
     ("░ ▒ ▓ █", "from little to much, where colours are few", _PANELS),
     ("┄ ┊", "a value that is named beside the line; on the way of time: still to come", _PANELS),

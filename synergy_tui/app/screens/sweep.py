@@ -340,7 +340,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 Field(f"{row.group}, {row.run}", "text", weight=6),
                 Field(f"mean {measured(row.mean)} {span(row.interval)}", "text", weight=5),
                 Field(
-                    f"{measure.better} {row.reference}: ×{measured(row.ratio)} {against}"
+                    f"{measure.better} {row.reference}: {measured(row.ratio)}× {against}"
                     if row.ratios.size
                     else "",
                     "text",
@@ -471,7 +471,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 rows.append([line.name, line.status, *numbers])
         else:
             better = f"{groups.better}, times"
-            rows = [["group", "run", "seeds", "mean", "95 %", better, "95 %"]]
+            rows = [["group", "run", "seeds", "mean", "95%", better, "95%"]]
             for row in groups.rows:
                 mean = [str(row.samples), measured(row.mean), span(row.interval)]
                 ratio = [measured(row.ratio), span(row.ratio_interval)] if row.ratios.size else []

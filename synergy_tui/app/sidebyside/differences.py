@@ -12,6 +12,7 @@ from synergy_tui.app.dashboard.look import Look, smoothing_name
 from synergy_tui.app.dashboard.panels import learned
 from synergy_tui.app.dashboard.scales import Scales
 from synergy_tui.app.dashboard.tracks import arrival_curve, average
+from synergy_tui.app.past import typical_at
 from synergy_tui.app.widgets.axes import Axis, Floats, covering
 from synergy_tui.app.widgets.plot import Bar, Bars, Curve, Marker, Panel, Plot
 from synergy_tui.experiments import comparison
@@ -80,7 +81,7 @@ def _ratios(one: RunState, other: RunState, measure: Measure, look: Look) -> Tra
     view = View(look.step, look.convention, look.layer)
 
     def track(run: RunState) -> Track:
-        typical = [comparison.typical(view.analysis(probe), measure) for probe in run.probes]
+        typical = [typical_at(probe, view, measure) for probe in run.probes]
         at = np.array([probe.step for probe in run.probes], dtype=np.int64)
         return at, np.array(typical, dtype=np.float64)
 

@@ -179,7 +179,7 @@ class SideBySideScreen(ChartReading):
 
     def _draw(self) -> None:
         self._seen = self._versions()
-        if not self.fits(SMALLEST, "Side by side", "esc goes back."):
+        if not self.fits(SMALLEST, "Side by side", "{beside.back} goes back."):
             return
         sides = self.sides
         if sides is None:

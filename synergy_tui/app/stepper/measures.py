@@ -140,13 +140,11 @@ class Stepper:
             bests=bests,
         )
 
-    def fidelity_along(
-        self, weights: npt.ArrayLike, head: int, points: int = 41
-    ) -> tuple[Floats, Floats]:
+    def fidelity_along(self, weights: npt.ArrayLike, head: int) -> tuple[Floats, Floats]:
         """Weights of one head from 0 to 1, the others in proportion, and φ_min at each."""
         import synergy_engine as engine
 
-        shares = np.linspace(0.0, 1.0, points)
+        shares = np.linspace(0.0, 1.0, 41)
         values = np.array(
             [
                 engine.fidelity(

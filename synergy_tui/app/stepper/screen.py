@@ -201,7 +201,7 @@ class StepperScreen(AskingScreen):
     # Showing
 
     def refresh_view(self) -> None:
-        if not self.fits(SMALLEST, "The stepper", "esc goes back."):
+        if not self.fits(SMALLEST, "The stepper", "{app.back} goes back."):
             return
         self._ask()
         self.query_one(Header).show(self._header())
@@ -278,7 +278,15 @@ class StepperScreen(AskingScreen):
             )
 
         changed = self.weights is not None
-        panel.show(paint, "heads" + (": your weights" if changed else ""), "+ - change the weight")
+        panel.show(
+            paint,
+            "heads" + (": your weights" if changed else ""),
+            self.session.keyed(
+                "{stepper.heavier} {stepper.lighter} change the weight"
+                if diffusion.weights.size > 1
+                else ""
+            ),
+        )
 
     def _show_response(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
         response = self._current_response()
@@ -291,9 +299,10 @@ class StepperScreen(AskingScreen):
         phi, times = ("phi", "x") if self.session.ascii_only else ("φ", "×")
         value = diffusion.fidelity.minimax
         best = max(head.minimax for head in diffusion.alone)
-        gain = f"{times}{compact(value / best, 3)} the best head" if best > 0 else ""
+        several = diffusion.weights.size > 1 and best > 0
+        gain = f"{compact(value / best, 3)}{times} the best head" if several else ""
         if gain and self.optimum is not None:
-            gain += f"; none above {times}{compact(self.optimum.at_most / best, 3)}"
+            gain += f"; none above {compact(self.optimum.at_most / best, 3)}{times}"
         number = self.selected + 1
         panel.show(paint, f"{phi}_min {compact(value, 4)} by the weight of head {number}", gain)
 

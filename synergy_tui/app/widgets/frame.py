@@ -92,10 +92,9 @@ def key_fields(
 ) -> list[Field]:
     """Footer of a screen as fields: what is less useful is left out first."""
     rows = [key for key in keys.footer_for(screen) if key.id not in hidden]
-    every = {key.id: key for key in keys.TABLE}
 
     def named(key: keys.Key) -> str:
-        pair = [key, every[key.pair]] if key.pair else [key]
+        pair = [key, keys.BY_ID[key.pair]] if key.pair else [key]
         return " ".join(keys.shown(each, keymap, ascii_only=ascii_only) for each in pair)
 
     return [

@@ -58,9 +58,9 @@ def draw_groups(
     canvas.write(label, 0, "seeds", MUTED)
     canvas.write(value, 0, "mean", MUTED)
     if between:
-        canvas.write(value + MEAN, 0, "95 %", MUTED)
+        canvas.write(value + MEAN, 0, "95%", MUTED)
     canvas.write(ratio, 0, better, MUTED)
-    canvas.write(ratio + RATIO, 0, "95 %", MUTED)
+    canvas.write(ratio + RATIO, 0, "95%", MUTED)
     reach = reach_of(rows)
     if room:
         ends = f"1/{reach:g}", f"{reach:g}"

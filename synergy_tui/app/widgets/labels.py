@@ -22,6 +22,7 @@ class Label:
     style: int
     places: Iterable[tuple[int, int]]
     own: int | None = None  # position of the curve that it names, which it may lie on in part
+    marked: bool = False  # it begins with the curve's glyph, so that it may stand near others
 
 
 class Board:
@@ -54,7 +55,7 @@ class Board:
         if label.own is not None:
             own = self._masks[label.own]
             curves, under = _rows(self._counts > own), _rows(own)
-            beside = [b"", *curves, b""]
+            beside = [] if label.marked else [b"", *curves, b""]
         written = self._blocked
         best, least = None, size + 1
         for row, column in label.places:

@@ -19,7 +19,7 @@ from synergy_tui.app.widgets.canvas import Canvas
 from synergy_tui.app.widgets.chart import CanvasView
 from synergy_tui.app.widgets.strips import Cell
 from synergy_tui.app.widgets.styles import INDEX, MUTED, TITLE
-from synergy_tui.words import cut
+from synergy_tui.words import cut, out_of_sight
 
 GAP = 2
 SHORTEST = 12
@@ -103,9 +103,9 @@ def fitted(section: Section, width: int) -> dict[int, int]:
 
 
 def draw_listing(
-    sections: Sequence[Section], width: int, height: int, selected: str
+    sections: Sequence[Section], width: int, height: int, selected: str, ascii_only: bool = False
 ) -> tuple[Canvas, int, list[str]]:
-    """Draw as many lines as fit, the selected row among them.
+    """Draw as many lines as fit, the selected row among them, and how many rows are out of sight.
 
     Also returns the line of the selected row (-1 for none) and each line's key (or "").
     """
@@ -115,7 +115,8 @@ def draw_listing(
     here = at.get(selected, -1)
     first = _window(len(lines), max(here, 0), height)
     seen = lines[first : first + height]
-    if seen and seen[0] is not None and seen[0][1] is not None and first != here:
+    covered = bool(seen and seen[0] is not None and seen[0][1] is not None and first != here)
+    if covered and seen[0] is not None:
         seen[0] = (seen[0][0], None)  # its heading stays in sight
     layouts = {id(section): fitted(section, width - 2) for section in sections}
     keys = []
@@ -143,6 +144,14 @@ def draw_listing(
                 canvas.write(2, y + 1, cut(section.empty, width - 2), MUTED)
         elif row.key == selected:
             canvas.write(0, y, ">", TITLE)
+    above, below = (
+        sum(line is not None and line[1] is not None for line in part)
+        for part in (lines[:first], lines[first + height :])
+    )
+    hidden = out_of_sight(above + covered, below, ascii_only)
+    room = width - len(hidden) - 2
+    if height and (canvas.chars[0, max(room, 0) :] == ord(" ")).all():
+        canvas.write(room + 2, 0, hidden, MUTED)
     return canvas, here - first if here >= 0 else -1, keys
 
 
@@ -170,6 +179,14 @@ class Listing(CanvasView):
     @property
     def rows(self) -> list[Row]:
         return [row for section in self.sections for row in section.rows]
+
+    @property
+    def section(self) -> Section | None:
+        """The one that the selected row is in."""
+        for section in self.sections:
+            if any(row.key == self.selected for row in section.rows):
+                return section
+        return None
 
     def show(self, sections: Sequence[Section]) -> None:
         """Show these; the cursor stays on its row, or where that row was."""
@@ -205,7 +222,9 @@ class Listing(CanvasView):
 
     def paint(self, width: int, height: int) -> Canvas:
         before = self._line
-        canvas, self._line, self._keys = draw_listing(self.sections, width, height, self.selected)
+        canvas, self._line, self._keys = draw_listing(
+            self.sections, width, height, self.selected, self.ascii_only
+        )
         for line in {before, self._line} - {-1}:
             self._strips.pop(line, None)
             self.refresh_line(line)

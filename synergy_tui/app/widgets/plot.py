@@ -97,19 +97,23 @@ def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canva
     The last row is the x axis; tick labels of the y axis take the columns at the left. With less
     than 3 rows or 8 columns there is no room for axes and only the curves are drawn.
     """
+    return _drawn(plot, width, height, ascii_only)[0]
+
+
+def _drawn(plot: Plot, width: int, height: int, ascii_only: bool) -> tuple[Canvas, list[str]]:
+    """The chart, and the names of upright lines that found no place in it."""
     canvas = Canvas.blank(width, height)
     if width < 1 or height < 1:
-        return canvas
+        return canvas, []
     if not plot.curves:
         _write_empty(canvas, plot.empty)
-        return canvas
+        return canvas, []
     left, rows = body_of(plot, width, height)
     if left:
         _draw_axes(canvas, plot, ascii_only, left, rows)
     body = Canvas(canvas.chars[:rows, left:], canvas.styles[:rows, left:])
     cells, taken = draw_curves(body, plot.x, plot.y, plot.curves, ascii_only)
-    _draw_markers(body, plot, cells, taken, ascii_only)
-    return canvas
+    return canvas, _draw_markers(body, plot, cells, taken, ascii_only)
 
 
 def body_of(plot: Plot, width: int, height: int) -> tuple[int, int]:
@@ -135,7 +139,6 @@ def draw_panel(
     mark = (">" if ascii_only else "▸") if selected else " "
     title = panel.title if len(panel.title) + len(panel.headline) + 3 <= width else panel.short
     canvas.write(0, 0, mark, CURSOR)
-    canvas.write(1, 0, title, TITLE)
     headline = to_ascii(panel.headline) if ascii_only else panel.headline
     plot = panel.plot
     aim = None if isinstance(plot, Bars) else plot.crosshair
@@ -143,16 +146,32 @@ def draw_panel(
         readings, rows = read(plot.curves, aim), body_of(plot, width, height - 1)[1]
         if not has_box(aim, readings, rows):
             headline = one_line(readings, aim, width - len(title) - 3)
-    room = width - len(title) - len(headline) - 4
-    detail = panel.detail if len(panel.detail) < room else panel.brief or panel.detail
-    if len(detail) <= room:
-        canvas.write(len(title) + 3, 0, detail, MUTED)
-    canvas.write(width - len(headline), 0, headline, INDEX["headline"])
+    unnamed: list[str] = []
     if height > 1:
-        drawer = draw_bars if isinstance(plot, Bars) else draw
-        chart = drawer(plot, width, height - 1, ascii_only)  # type: ignore[arg-type]
+        if isinstance(plot, Bars):
+            chart = draw_bars(plot, width, height - 1, ascii_only)
+        else:
+            chart, unnamed = _drawn(plot, width, height - 1, ascii_only)
         canvas.chars[1:], canvas.styles[1:] = chart.chars, chart.styles
+    title, detail = _heading(panel, title, [] if aim else unnamed, width - len(headline) - 4)
+    canvas.write(1, 0, title, TITLE)
+    canvas.write(len(title) + 3, 0, detail, MUTED)
+    canvas.write(width - len(headline), 0, headline, INDEX["headline"])
     return canvas
+
+
+def _heading(panel: Panel, title: str, unnamed: Sequence[str], room: int) -> tuple[str, str]:
+    """Title and detail in ``room`` characters.
+
+    What a line in the chart is comes first as a detail where it has no name beside it.
+    """
+    for name in unnamed:
+        for each in (title, panel.short):
+            if each and len(each) + len(name) <= room:
+                return each, name
+    room -= len(title)
+    detail = panel.detail if len(panel.detail) < room else panel.brief or panel.detail
+    return title, detail if len(detail) <= room else ""
 
 
 def text(plot: Plot, width: int, height: int, ascii_only: bool = False) -> list[str]:
@@ -247,11 +266,14 @@ def _row(axis: Axis, value: float, rows: int) -> int:
 
 def _draw_markers(
     body: Canvas, plot: Plot, cells: list[Mask], taken: Mask, ascii_only: bool
-) -> None:
-    """Draw dashed lines in cells that no strong curve needs, then the crosshair and all names."""
+) -> list[str]:
+    """Draw dashed lines in cells that no strong curve needs, then the crosshair and all names.
+
+    Returns the names of upright lines, but for minor ones, for which there was no place.
+    """
     board = Board(body, cells)
     lines = _ASCII_LINES if ascii_only else _LINES
-    uprights: list[list[Label]] = []
+    uprights: list[tuple[list[Label], bool]] = []
     levels: list[list[Label]] = []
     shown = [marker for marker in plot.markers if body.height >= ROOMY or not marker.minor]
     flat = {_row(plot.y, marker.at, body.height) for marker in shown if marker.axis == "y"}
@@ -264,7 +286,10 @@ def _draw_markers(
                 names += _level(body, plot.y, marker, name, style, taken, lines)
             else:
                 names += _upright(body, plot.x, marker, name, style, taken, lines, rows)
-        (levels if marker.axis == "y" else uprights).append(names)
+        if marker.axis == "y":
+            levels.append(names)
+        else:
+            uprights.append((names, marker.minor))
     if plot.cursor is not None:
         _vertical(body, plot.x, plot.cursor, taken, lines["vertical"])
     if plot.crosshair is not None:
@@ -273,11 +298,17 @@ def _draw_markers(
         if column is not None and has_box(plot.crosshair, readings, body.height):
             draw_box(body, board, readings, plot.crosshair, column, taken)
     # An upright's name must stand beside it; a level's has the whole width.
-    for names in uprights + levels:
+    unnamed = [
+        names[-1].text
+        for names, minor in uprights
+        if names and not any(board.write(each) for each in names) and not minor
+    ]
+    for names in levels:
         any(board.write(each) for each in names)
     if body.height >= ROOMY:
         for each in _curve_labels(body, plot):
             board.write(each)
+    return unnamed
 
 
 def _vertical(body: Canvas, axis: Axis, at: float, taken: Mask, line: str) -> int | None:
@@ -337,7 +368,8 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[Label]:
     for own, curve in enumerate(plot.curves):
         if not curve.label or not len(curve.x):
             continue
-        columns = np.arange(body.width - len(curve.label) - 1, 0, -2)
+        name = f"{curve.glyph} {curve.label}".strip()
+        columns = np.arange(body.width - len(name) - 1, 0, -2)
         placed = plot.x.place(curve.x)
         end = placed[-1] * (body.width - 1)
         # Not farther right than just behind the curve's end: it would seem to belong elsewhere.
@@ -357,5 +389,5 @@ def _curve_labels(body: Canvas, plot: Plot) -> list[Label]:
                 inside += [] if behind else [(row, column)]
         # The name of a faint curve stands back, but must be legible.
         style = INDEX["muted" if curve.faint else curve.style]
-        labels.append(Label(curve.label, style, places + inside, own))
+        labels.append(Label(name, style, places + inside, own, marked=bool(curve.glyph)))
     return labels

@@ -61,13 +61,10 @@ _DARK_CODES = (234, 53, 54, 90, 126, 162, 167, 173, 209, 215, 221, 227, 229)
 _LIGHT_CODES = (230, 223, 216, 209, 203, 167, 161, 125, 89, 53, 17)
 
 
-def levels_of(
-    values: npt.ArrayLike, scale: Scale = "root", top: float = 1.0, *, triangular: bool = False
-) -> Levels:
+def levels_of(values: npt.ArrayLike, scale: Scale = "root", top: float = 1.0) -> Levels:
     """Quantise values of any shape; NaN is nothing (level 0), above ``top`` is the highest level.
 
-    Scales: ``linear``, ``root`` (small shares stay visible) or ``log`` (four decades). With
-    ``triangular``, what lies above the diagonal of the last two axes is nothing too.
+    Scales: ``linear``, ``root`` (small shares stay visible) or ``log`` (four decades).
     """
     data = np.asarray(values, dtype=np.float64)
     share = np.clip(data / top, 0.0, 1.0) if top > 0 else np.zeros_like(data)
@@ -79,8 +76,6 @@ def levels_of(
     share = np.nan_to_num(share)
     levels = (1 + np.rint(share * (LEVELS - 1))).astype(np.uint8)
     levels[np.isnan(data)] = 0
-    if triangular:
-        levels *= np.tri(*data.shape[-2:], dtype=np.uint8)
     return levels
 
 

@@ -17,6 +17,7 @@ ALPHA = 0.05
 EQUIVALENCE_ALPHA = ALPHA / 2
 """Of each one-sided test: alone in its family, no effect is a 95 % interval inside the bounds."""
 POWER = 0.8
+MOST_SEEDS = 10_000
 FAR = 30.0  # beyond so many standard errors SciPy's distribution overflows, and power is 1
 _ROUNDING = 1e-12
 
@@ -125,17 +126,18 @@ def power(effect: float, samples: int, *, alpha: float = ALPHA) -> float:
     return float(stats.nct.sf(critical, degrees, shift) + stats.nct.cdf(-critical, degrees, shift))
 
 
-def samples_needed(effect: float, *, alpha: float = ALPHA, limit: int = 10_000) -> int | None:
+def samples_needed(effect: float, *, alpha: float = ALPHA) -> int | None:
     """The fewest pairs at which a paired t-test has a power of 80 % at a standardised effect.
 
-    ``alpha`` is already divided by the number of tests; ``None`` when ``limit`` pairs would not do.
+    ``alpha`` is already divided by the number of tests; ``None`` when `MOST_SEEDS`
+    would not do.
     """
     if math.isnan(effect):
         return None
     size = abs(effect)
-    if power(size, limit, alpha=alpha) < POWER:
+    if power(size, MOST_SEEDS, alpha=alpha) < POWER:
         return None
-    low, high = 1, limit
+    low, high = 1, MOST_SEEDS
     while high - low > 1:
         middle = (low + high) // 2
         if power(size, middle, alpha=alpha) < POWER:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synergy_tui.claims import BY_ID, CLAIMS, SMALLEST_EFFECT, Foreseen
+from synergy_tui.experiments.comparison import log
 from synergy_tui.report.statistics.checked import bounds, condition, identical_heads
 from synergy_tui.report.statistics.decide import (
     ALPHA,
@@ -35,7 +36,6 @@ from synergy_tui.report.statistics.observations import (
     by_group,
     complete_blocks,
     dose_in_words,
-    log,
 )
 
 SMALLEST_CORRELATION = 0.3
@@ -50,6 +50,7 @@ NOT_EXCHANGEABLE = (
     'the first head is special: graph.redraw = "others" keeps it, and redraws all others'
 )
 JITTERED = "heads that differ by 1e-9"
+DEAF = "a node hears nobody, so that nearly equal heads cannot be made"
 NO_LOSS = "no held-out loss of the untrained network: set train.eval_sequences"
 
 
@@ -155,7 +156,7 @@ def _decided(draft: _Draft, found: Sample, differs: float, alike: float, *, fami
 
 
 def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
+    return math.inf if value >= 700 else math.exp(value)
 
 
 def contrast(conditions: ArrayLike, table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -230,7 +231,7 @@ def _designed(group: str, members: Sequence[Observation], claim: str) -> Iterato
     if not all(one.exchangeable for one in members):
         missing = NOT_EXCHANGEABLE
     elif np.isnan(off).any():
-        missing = "the graphs were not kept (analysis.keep)"
+        missing = next((one.unkept for one in members if one.unkept), DEAF)
     yield _Draft(
         Finding(
             claim,
@@ -329,8 +330,8 @@ def _gain(which: str, *, swapped: bool = False, kind: str = "held_out") -> Value
     return value
 
 
-def _beyond(which: str, kind: str = "held_out") -> Value:
-    own, null = _gain(which, kind=kind), _gain(which, swapped=True, kind=kind)
+def _beyond(which: str) -> Value:
+    own, null = _gain(which), _gain(which, swapped=True)
     return lambda one: own(one) - null(one)
 
 
@@ -346,7 +347,7 @@ def _synergy(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
     which = "clear" if claim == "synergy-clarity" else "soon"
     for group, own in several(members).items():
         these = [one for one in own if one.dose in (None, 1.0)]
-        if all(math.isnan(_gain(which)(one)) for one in these):
+        if all(one.gains is None or getattr(one.gains, which) is None for one in these):
             continue
         values = [_beyond(which)(one) for one in these]
         missing = "" if not np.isnan(values).all() else these[0].no_swap
@@ -387,7 +388,7 @@ def _in_words(further: tuple[str, Sample, bool]) -> str:
     name, found, _ = further
     low, high = (_exp(end) for end in found.interval)
     ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"beyond {name} ×{_exp(found.mean):.3g}{ends}"
+    return f"beyond {name} {_exp(found.mean):.3g}×{ends}"
 
 
 def _typical(members: Sequence[Observation], value: Value) -> float:
@@ -402,10 +403,11 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
         _typical(members, _gain(which, swapped=swapped, kind="per_input"))
         for swapped in (False, True)
     )
-    yield (
-        f"over each input's best head ×{own:.3g}"
-        + ("" if math.isnan(null) else f", swapped heads ×{null:.3g}")
-    )
+    if not math.isnan(own):
+        yield (
+            f"over each input's best head {own:.3g}×"
+            + ("" if math.isnan(null) else f", swapped heads {null:.3g}×")
+        )
     late = [one.beyond_one_step for one in members if not math.isnan(one.beyond_one_step)]
     times = [one.binding_time for one in members if not math.isnan(one.binding_time)]
     if late:
@@ -415,7 +417,7 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
     if layered:
         through = float(np.mean([each.gain for each in layered]))
         gamma = layered[0].gamma
-        yield f"through all layers in order (γ {gamma}) ×{_exp(through):.3g} over the best chain"
+        yield f"through all layers in order (γ {gamma}) {_exp(through):.3g}× over the best chain"
         single = float(np.mean([_gain(which)(one) for one in members]))
         if which == "clear" and single * through < 0:
             higher = "gains" if single > 0 else "loses"
@@ -461,6 +463,9 @@ def _check(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
     check = {"condition": condition, "identical-heads": identical_heads, "bounds": bounds}[claim]
     for group, own in by_group(members).items():
         finding = check(own)
+        unkept = next((one.unkept for one in own if one.unkept), "")
+        if finding is None and unkept and claim != "bounds":
+            finding = Finding(claim, group, missing=unkept)
         if finding is not None:
             yield _Draft(replace(finding, group=group, settings=_shared(own)), None)
 

@@ -35,7 +35,7 @@ class Finding:
     power: float = math.nan  # for the smallest effect of interest, at these seeds
     needed: int | None = None  # seeds for 80 % of it; None when no realistic number would do
     test: str = ""
-    missing: str = ""  # why there is no verdict: the null that is missing
+    missing: str = ""  # why there is no verdict: the null or the attention that is missing
     details: tuple[str, ...] = ()  # for a person
     settings: Mapping[str, object] = field(default_factory=dict)  # axis → value of the group
     predicted: Foreseen | None = None  # verdict predicted before the first event
@@ -56,11 +56,12 @@ class Finding:
             size = (
                 f"|ρ| < {self.effect:g}"
                 if self.about.kind == "association"
-                else (f"within ×{self.effect:g}")
+                else f"within {self.effect:g}×"
             )
             return f"no effect ({size})"
         if self.verdict is Verdict.UNDECIDED and self.missing:
-            return "undecided (no null)"
+            measured = self.about.kind != "check" and not math.isnan(self.measured)
+            return "undecided (no null)" if measured else "undecided (not measured)"
         return str(self.verdict)
 
 

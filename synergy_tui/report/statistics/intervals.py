@@ -24,10 +24,8 @@ def expanded_level(confidence: float, samples: int) -> float:
     return float(1 - 2 * tail)
 
 
-def bootstrap_interval(
-    values: ArrayLike, *, confidence: float = 0.95, resamples: int = 9999, seed: int = 0
-) -> Interval:
-    """Interval of the mean of one value per seed, by the expanded percentile bootstrap.
+def bootstrap_interval(values: ArrayLike, *, resamples: int = 9999) -> Interval:
+    """95 % interval of the mean of one value per seed, by the expanded percentile bootstrap.
 
     nan for fewer than two values or values that are not finite; a fixed seed, so that a report
     can be written twice.
@@ -40,10 +38,10 @@ def bootstrap_interval(
     result = stats.bootstrap(
         (sample,),
         np.mean,
-        confidence_level=expanded_level(confidence, sample.size),
+        confidence_level=expanded_level(0.95, sample.size),
         n_resamples=resamples,
         method="percentile",
         vectorized=True,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -43,7 +43,10 @@ class Gain:
 
 @dataclass(frozen=True)
 class Gains:
-    """Gains of a network's heads, and of heads that never trained together (``None``: no null)."""
+    """Gains of a network's heads, and of heads that never trained together (``None``: no null).
+
+    nan where its attention was not kept.
+    """
 
     clear: Gain
     soon: Gain | None  # None where the convention's steps are not hitting times
@@ -102,12 +105,18 @@ class Observation:
     beyond_one_step: float = math.nan  # share of inputs with t* > 1
     bounds: Sequence[BoundCheck] = ()
     gains: Gains | None = None
-    no_swap: str = ""  # why there is no null of swapped heads
+    no_swap: str = ""  # why there is no null of swapped heads, or no attention to take gains of
     further: tuple[Further, ...] = ()  # nulls of synergy beside swapped heads
     exchangeable: bool = True  # whether no designed head is special (`graph.redraw = "all"`)
     layered: Layered | None = None
     condition: Condition | None = None
     jitter: float = math.nan  # |log ratio| of heads that differ by 1e-9 over the best of them
+
+    @property
+    def unkept(self) -> str:
+        """Why its heads have no gains; empty where they have, and for a single head."""
+        unknown = self.gains is not None and math.isnan(self.gains.clear.per_input)
+        return self.no_swap if unknown else ""
 
 
 def by_group(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
@@ -131,11 +140,6 @@ def dose_in_words(members: Iterable[Observation]) -> str:
 
 
 Value = Callable[[Observation], float]
-
-
-def log(value: float) -> float:
-    """Natural logarithm, -inf of 0; nan of what is not known."""
-    return math.log(value) if value > 0 else (-math.inf if value == 0 else math.nan)
 
 
 def number_at(one: Observation, path: str) -> float:

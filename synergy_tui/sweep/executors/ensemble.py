@@ -13,11 +13,13 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synergy_trainer.tasks import TASKS
 from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.events import Event
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import append_log, run_experiment
 from synergy_tui.scenario import Scenario, TrainedRun
@@ -40,11 +42,15 @@ def stackable(scenario: Scenario) -> tuple[str, int, int] | None:
     return train.model_dump_json(exclude={"task"}), task.tokens, task.scored_from
 
 
-def batches(tasks: Sequence[Task], limit: int) -> list[list[Task]]:
+def batches(tasks: Sequence[Task], limit: int, workers: int = 1) -> list[list[Task]]:
     """Sort tasks into batches of at most ``limit`` points that can train together.
 
-    Those of a batch are :func:`stackable` together, and stand at the same step.
+    Those of a batch are :func:`stackable` together, and stand at the same step. None is larger than
+    what keeps every worker busy.
     """
+    limit = max(1, min(limit, -(-len(tasks) // workers)))
+    if limit == 1:
+        return [[task] for task in tasks]
     sorted_out: dict[object, list[list[Task]]] = {}
     order: list[list[Task]] = []
     for task in tasks:
@@ -72,8 +78,13 @@ def run_together(
     device: str = "auto",
     threads: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    listener: Callable[[Experiment, Event], None] | None = None,
 ) -> list[int]:
-    """Execute experiments that are :func:`stackable` together; exit codes in their order."""
+    """Execute experiments that are :func:`stackable` together; exit codes in their order.
+
+    ``listener`` is called with every event of an experiment after it is in the log, by several
+    threads.
+    """
     scenarios = [experiment.scenario() for experiment in experiments]
     if len({stackable(scenario) for scenario in scenarios}) > 1 or not stackable(scenarios[0]):
         raise UserError(
@@ -90,6 +101,7 @@ def run_together(
                 device=device,
                 threads=threads,
                 should_stop=should_stop,
+                listener=partial(listener, experiment) if listener else None,
                 train=crowd.member(experiment),
             )
         except UserError as error:

@@ -90,7 +90,8 @@ class Backend:
         """For a person: ``pool of 2 processes, 1 thread each``."""
         threads = f"{counted(self.threads, 'thread')} each"
         if self.executor == "ray":
-            return f"Ray ({self.ray}), {threads}"
+            ensembles = f"ensembles of up to {self.together} points, " * (self.together > 1)
+            return f"Ray ({self.ray}), {ensembles}{threads}"
         if self.devices:
             threads += f", on {counted(self.devices, 'GPU')}"
         if self.executor == "ensemble":
@@ -133,7 +134,8 @@ def choose(
             hint="An ensemble fills one device with many points; data_parallel is the opposite.",
         )
     if name == "ray":
-        return Backend("ray", wanted or 0, device=device, ray=ray or "auto")
+        together = _that_ray_stacks(device, scenarios, table)
+        return Backend("ray", wanted or 0, 1, together, device, ray=ray or "auto")
     gpus = gpus_for(device)
     if name == "auto":
         # Points that cannot be stacked train alone in an ensemble's process, as in a pool.
@@ -157,15 +159,28 @@ def _that_fit(cores: int, scenarios: Sequence[Scenario]) -> int:
     return max(1, min(cores, int(room // largest), len(scenarios) or 1))
 
 
+def _that_ray_stacks(device: str, scenarios: Sequence[Scenario], table: SweepTable) -> int:
+    """How many points a worker of a cluster trains as one stack; the table may allow fewer."""
+    if not device.startswith("cuda"):
+        return LARGEST_BATCH
+    if gpus_for(device):  # the cluster's are taken to be like this one
+        return _that_fit_a_gpu(device, scenarios)
+    # Where nothing is known about their memory, as many as the table says that one holds.
+    return _most_in_a_stack(scenarios) if table.gpus_per_point else 1
+
+
+def _most_in_a_stack(scenarios: Sequence[Scenario]) -> int:
+    return max(1, LARGEST_STACK // max((len(scenario.runs) for scenario in scenarios), default=1))
+
+
 def _that_fit_a_gpu(device: str, scenarios: Sequence[Scenario]) -> int:
     """How many points train as one stack on a GPU: up to `LARGEST_STACK` models, and its memory."""
     import torch
 
     costs = [cost(scenario).memory - PROCESS_BYTES for scenario in scenarios]
-    runs = max((len(scenario.runs) for scenario in scenarios), default=1)
     index = torch.device("cuda" if device == "auto" else device).index or 0
     room = torch.cuda.get_device_properties(index).total_memory * SHARE_OF_MEMORY
-    return max(1, min(LARGEST_STACK // runs, int(room // max(costs, default=1))))
+    return max(1, min(_most_in_a_stack(scenarios), int(room // max(costs, default=1))))
 
 
 def gpus_for(device: str) -> int:

@@ -11,10 +11,11 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from synergy_tui.errors import ExitCode
-from synergy_tui.experiments.events import Event, EventReader, EventWriter
-from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.experiments.events import Event, EventReader, EventWriter, plain, revive
+from synergy_tui.experiments.experiment import LOG, Experiment
 from synergy_tui.experiments.retention import Retention
+from synergy_tui.experiments.shapes import fits
 from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import write_whole
 from synergy_tui.sweep.executors.remote import Packet
@@ -23,6 +24,9 @@ from synergy_tui.sweep.executors.remote import Packet
 ONCE_A_STEP = frozenset({"train_step", "probe", "simulated", "checkpoint", "run_finished"})
 ONCE = frozenset({"experiment_started"})
 ONCE_A_RUN = frozenset({"run_started"})
+# What workers may write into, beside the log of tracebacks.
+FOLDERS = ("attention", "checkpoints")
+LONGEST_NAME = 240  # bytes
 
 
 class Mirror:
@@ -43,21 +47,56 @@ class Mirror:
         for event in EventReader(experiment.events_path).read_all():
             self._remember(event)
             self._state.apply(event)
-        Retention(experiment, experiment.scenario().analysis.keep).follow(self._state)
+        scenario = experiment.scenario()
+        self._runs = {run.name for run in scenario.runs}
+        Retention(experiment, scenario.analysis.keep).follow(self._state)
         self._log = self._open.enter_context(EventWriter(experiment.events_path))
 
     def take(self, packet: Packet) -> None:
-        """Write a packet: files first, so that no event names what is not there."""
-        known = {e.get("attention") for e in packet.events if self._key(e) in self._seen}
+        """Write a packet: files first, so that no event names what is not there.
+
+        A `UserError` says what about it cannot come from this experiment; nothing of it is written.
+        """
+        try:
+            events = self._checked(packet)
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{self.experiment.id}: its worker sent what cannot be written: {error}.",
+                hint="Use the same Synergy on every host.",
+            ) from error
+        known = {e.get("attention") for e in events if self._key(e) in self._seen}
         for name, content in packet.files.items():
             if name in known:  # it was written then, and may have been superseded since
                 continue
-            target = (self.experiment.path / name).resolve()
-            if not target.is_relative_to(self.experiment.path.resolve()):
-                raise ValueError(f"a worker named a file outside its experiment: {name}")
+            target = self.experiment.path / name
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(target, content)
-        self._write(packet.events)
+        self._write(events)
+
+    def _checked(self, packet: Packet) -> list[Event]:
+        """The events as a log has them; a `ValueError` where they or the files are not ours."""
+        events: list[Event] = [revive(plain(event)) for event in packet.events]
+        for event in events:
+            if type(event.get("kind")) is not str or not fits(event):
+                raise ValueError("an event of another shape")
+            if event.get("run") is not None and event["run"] not in self._runs:
+                raise ValueError("an event of a run that it does not have")
+        for name, content in packet.files.items():
+            folder, _, file = name.rpartition("/")
+            if name != LOG and (
+                folder not in FOLDERS
+                or file in ("", ".", "..")
+                or not file.isprintable()
+                or len(file.encode()) > LONGEST_NAME
+            ):
+                raise ValueError("a file outside its attention and checkpoints")
+            if type(content) is not bytes:
+                raise TypeError("a file that is not bytes")
+        if packet.exit_code is not None:
+            ExitCode(packet.exit_code)
+        if type(packet.reason) is not str:
+            raise TypeError("a reason that is not text")
+        return events
 
     def close(self, *, stopped: str = "") -> None:
         """Release the experiment; ``stopped`` says why, when it did not reach its end."""
@@ -82,12 +121,12 @@ class Mirror:
                 event = {
                     **event,
                     "checkpoint_step": event.get("step"),
-                    "step": self._newest.get(event["run"], 0),
+                    "step": self._newest.get(event.get("run", ""), 0),
                 }
             self._log.append({**event, "attempt": self.attempt})
             self._remember(event)
             self._state.apply(event)
-            if event["kind"] == "checkpoint":
+            if event["kind"] == "checkpoint" and event.get("run"):
                 self._prune(event["run"])
 
     def _key(self, event: Event) -> tuple[Any, ...] | None:
@@ -107,7 +146,7 @@ class Mirror:
         if run is None:
             return
         if event["kind"] in ("train_step", "probe"):
-            self._newest[run] = max(self._newest.get(run, 0), int(event["step"]))
+            self._newest[run] = max(self._newest.get(run, 0), event.get("step", 0))
         if event["kind"] in ("run_started", "run_resumed"):
             self._alive.add(run)
         elif event["kind"] in ("run_finished", "run_failed", "run_stopped"):

@@ -55,12 +55,9 @@ class PoolExecutor:
 
     def batches(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
         """One point each, or ensembles; no larger than what keeps every worker busy."""
-        if self._backend.together == 1:
-            return [[task] for task in tasks]
         from synergy_tui.sweep.executors.ensemble import batches
 
-        fair = -(-len(tasks) // self._backend.workers)
-        return batches(tasks, max(1, min(self._backend.together, fair)))
+        return batches(tasks, self._backend.together, self._backend.workers)
 
     def submit(self, batch: Sequence[Task]) -> None:
         """Hand a batch to an idle worker, starting one where there is none."""

@@ -1,8 +1,8 @@
-"""Points on a Ray cluster: one task per point, its events streamed to the driver.
+"""Points on a Ray cluster: one task per batch, its events streamed to the driver.
 
 Ray never retries a task here (``max_retries=0``): a retried stream that resumes from a checkpoint
-silently loses what its first life had sent. A lost worker is an outcome, and the sweep's driver
-submits the point again with what has arrived so far.
+silently loses what its first life had sent. A lost worker is an outcome of each of its points, and
+the sweep's driver submits them again with what has arrived so far.
 
 This module shares its name with Ray, so its folder must never be on ``sys.path``: Ray adds to its
 workers' paths the folder of the script that the driver runs, here that of ``sweep/worker.py``.
@@ -24,10 +24,10 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.machine import usable_cores
 from synergy_tui.running.recorder import versions
 from synergy_tui.scenario.sweep import SweepTable
-from synergy_tui.sweep.estimate import cost
+from synergy_tui.sweep.estimate import PROCESS_BYTES, cost
 from synergy_tui.sweep.executors.executor import Backend, Outcome, Task
 from synergy_tui.sweep.executors.mirror import Mirror
-from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
+from synergy_tui.sweep.executors.remote import Packet, luggage, run_points
 
 # Packets that may wait for the driver; then the worker waits.
 AHEAD = 16
@@ -38,17 +38,16 @@ HOSTS_SECONDS = 5.0
 
 @dataclass
 class _Running:
-    task: Task
-    mirror: Mirror
-    node: str = ""  # where it runs, once that is known
+    points: dict[str, tuple[Task, Mirror]]  # those that have not ended, by their experiments' ids
+    node: str = ""  # where they run, once that is known
 
 
 def _run_on_node(*arguments: Any) -> Iterator[Packet]:
-    """Run a point, and say first on which node."""
+    """Run points, and say first on which node."""
     import ray
 
     yield Packet(node=ray.get_runtime_context().get_node_id())
-    yield from run_point(*arguments)
+    yield from run_points(*arguments)
 
 
 @contextlib.contextmanager
@@ -66,7 +65,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 class RayExecutor:
-    """Runs points as tasks of a Ray cluster.
+    """Runs batches of points as tasks of a Ray cluster; a batch trains as one ensemble.
 
     ``backend.ray`` is ``local`` (a cluster of this machine alone, ended with the sweep), ``auto``
     (the one that ``RAY_ADDRESS`` or a head on this machine names) or an address.
@@ -84,32 +83,35 @@ class RayExecutor:
 
     @property
     def free(self) -> int:
-        """Room for further points: what the cluster has now, nodes that joined included."""
+        """Room for further batches: what the cluster has now, nodes that joined included."""
         return self._limit() - len(self._running)
 
     def batches(self, tasks: Sequence[Task]) -> Sequence[Sequence[Task]]:
-        """Every point on its own: the cluster decides where each one runs."""
-        return [[task] for task in tasks]
+        """Ensembles, no larger than what keeps busy what the cluster has now."""
+        from synergy_tui.sweep.executors.ensemble import batches
+
+        return batches(tasks, self._together, self._limit())
 
     def submit(self, batch: Sequence[Task]) -> None:
-        """Submit points, one task each."""
-        for task in batch:
-            experiment = Experiment(task.path)
-            mirror = Mirror(experiment, task.attempt)
-            stream = self._run.options(
-                num_returns="streaming",
-                max_retries=0,
-                name=task.point,
-                _generator_backpressure_num_objects=AHEAD,
-                **self._needs(experiment),
-            ).remote(
-                experiment.id,
-                luggage(experiment),
-                self._backend.device,
-                self._backend.threads,
-                versions(),
-            )
-            self._running[stream] = _Running(task, mirror)
+        """Submit a batch as one task."""
+        experiments = [Experiment(task.path) for task in batch]
+        points = {
+            experiment.id: (task, Mirror(experiment, task.attempt))
+            for task, experiment in zip(batch, experiments, strict=True)
+        }
+        stream = self._run.options(
+            num_returns="streaming",
+            max_retries=0,
+            name=batch[0].point,
+            _generator_backpressure_num_objects=AHEAD,
+            **self._needs(experiments),
+        ).remote(
+            {experiment.id: luggage(experiment) for experiment in experiments},
+            self._backend.device,
+            self._backend.threads,
+            versions(),
+        )
+        self._running[stream] = _Running(points)
 
     def poll(self, timeout: float) -> list[Outcome]:
         """Write what has arrived, and return what has ended."""
@@ -129,10 +131,11 @@ class RayExecutor:
 
     def cancel(self) -> None:
         """End all tasks; their points resume from the newest checkpoints that have arrived."""
-        for stream, running in list(self._running.items()):
+        reason = "the sweep was stopped"
+        for stream, running in self._running.items():
             self._ray.cancel(stream, force=False)
-            running.mirror.close(stopped="the sweep was stopped")
-            self._ended.append(Outcome(running.task, ExitCode.TERMINATED, "the sweep was stopped"))
+            for name in list(running.points):
+                self._end(running, name, ExitCode.TERMINATED, reason, stopped=reason)
         self._running.clear()
 
     def shutdown(self) -> None:
@@ -175,57 +178,87 @@ class RayExecutor:
         if self._backend.workers:
             return self._backend.workers
         resources = self._ray.cluster_resources()
-        limit = int(resources.get("CPU", 0) // self._backend.threads)
-        if share := self._gpus:
-            limit = min(limit, int(resources.get("GPU", 0) / share + 1e-9))
-        return max(1, limit)
+        limit = resources.get("CPU", 0) // self._backend.threads
+        if share := self._gpus(self._together):
+            limit = min(limit, resources.get("GPU", 0) / share + 1e-9)
+        return max(1, int(limit))
 
-    def _needs(self, experiment: Experiment) -> dict[str, Any]:
-        """Resources that Ray sets aside for a point."""
-        estimated = cost(experiment.scenario()).memory
+    @property
+    def _together(self) -> int:
+        """Points at most in a batch: no more than share a GPU where the table says how many do."""
+        together, given = self._backend.together, self._table.gpus_per_point
+        return max(1, int(min(together, 1 / given + 1e-9))) if given else together
+
+    def _needs(self, experiments: Sequence[Experiment]) -> dict[str, Any]:
+        """Resources that Ray sets aside for a batch."""
         memory = self._table.memory_per_point
+        costs = [cost(experiment.scenario()).memory for experiment in experiments]
+        estimated = sum(costs) - PROCESS_BYTES * (len(costs) - 1)
         needs: dict[str, Any] = {
             "num_cpus": self._backend.threads,
-            "memory": int(memory * 2**30) if memory else estimated,
+            "memory": int(memory * 2**30) * len(costs) if memory else estimated,
         }
-        if share := self._gpus:
+        if share := self._gpus(len(costs)):
             needs["num_gpus"] = share
         return needs
 
-    @property
-    def _gpus(self) -> float:
-        """Share of a GPU for each point; Ray hides the other GPUs from it."""
+    def _gpus(self, points: int) -> float:
+        """Share of a GPU for a batch; Ray hides the other GPUs from it."""
         given = self._table.gpus_per_point
-        return float(self._backend.device == "cuda") if given is None else given
+        return float(self._backend.device == "cuda") if given is None else given * points
 
     def _receive(self, stream: Any) -> None:
         running = self._running[stream]
-        task, mirror = running.task, running.mirror
         try:
             packet: Packet = self._ray.get(next(stream))
         except StopIteration:
             self._lose(stream, "its stream ended early")
             return
         except self._ray.exceptions.RayTaskError as error:
-            mirror.close()
-            del self._running[stream]
-            reason = f"{type(error.cause).__name__}: {error.cause}"
-            self._ended.append(Outcome(task, ExitCode.RUN_FAILED, reason))
-            return
+            for name in list(running.points):
+                reason = f"{type(error.cause).__name__}: {error.cause}"
+                self._end(running, name, ExitCode.RUN_FAILED, reason)
         except self._ray.exceptions.RayError as error:
             self._lose(stream, str(error).splitlines()[0])
             return
-        running.node = running.node or packet.node
-        mirror.take(packet)
-        if packet.exit_code is not None:
-            mirror.close()
+        else:
+            running.node = running.node or packet.node
+            if packet.experiment in running.points:
+                self._take(stream, packet)
+        if not running.points:
             del self._running[stream]
-            self._ended.append(Outcome(task, ExitCode(packet.exit_code), packet.reason))
+
+    def _take(self, stream: Any, packet: Packet) -> None:
+        """Write what the worker of a point sent."""
+        running, name = self._running[stream], packet.experiment
+        _, mirror = running.points[name]
+        try:
+            mirror.take(packet)
+        except UserError as error:
+            self._end(running, name, ExitCode.RUN_FAILED, error.message)
+            if not running.points:
+                self._ray.cancel(stream, force=False)
+        else:
+            if packet.exit_code is not None:
+                self._end(running, name, ExitCode(packet.exit_code), packet.reason)
+
+    def _end(
+        self,
+        running: _Running,
+        name: str,
+        code: ExitCode | None,
+        reason: str,
+        *,
+        stopped: str = "",
+    ) -> None:
+        task, mirror = running.points.pop(name)
+        mirror.close(stopped=stopped)
+        self._ended.append(Outcome(task, code, reason))
 
     def _lose(self, stream: Any, reason: str) -> None:
         running = self._running.pop(stream)
-        running.mirror.close()
-        self._ended.append(Outcome(running.task, None, f"its worker was lost ({reason})"))
+        for name in list(running.points):
+            self._end(running, name, None, f"its worker was lost ({reason})")
 
     def _give_up_dead_hosts(self) -> None:
         """Lose the points of hosts that the cluster has given up.

@@ -1,8 +1,8 @@
-"""The far side of a cluster: runs one point in a folder of its own and streams all it writes.
+"""The far side of a cluster: runs points in folders of their own and streams all they write.
 
-Nothing is shared with the driver but what is passed: what the experiment contains so far comes in,
+Nothing is shared with the driver but what is passed: what the experiments contain so far comes in,
 and every event goes out together with the files that it names (attention, checkpoints), the files
-first. So the driver's copy can always be resumed from.
+first. So the driver's copies can always be resumed from.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ URGENT = frozenset({"probe", "simulated", "checkpoint", "run_finished", "experim
 
 @dataclass
 class Packet:
-    """One message to the driver."""
+    """One message to the driver, about one experiment."""
 
+    experiment: str = ""  # its id; in the first packet none
     events: list[Event] = field(default_factory=list)
     # Path relative to the experiment → content; written before the events.
     files: dict[str, bytes] = field(default_factory=dict)
-    exit_code: int | None = None  # in the last packet alone, and so the reason
+    exit_code: int | None = None  # in an experiment's last packet alone, and so the reason
     reason: str = ""
-    node: str = ""  # in the first packet alone: where the point runs
+    node: str = ""  # in the first packet alone: where the points run
 
 
 def luggage(experiment: Experiment) -> dict[str, bytes]:
@@ -61,63 +63,77 @@ def luggage(experiment: Experiment) -> dict[str, bytes]:
     }
 
 
-def run_point(
-    identity: str,
-    brought: Mapping[str, bytes],
+def run_points(
+    brought: Mapping[str, Mapping[str, bytes]],
     device: str,
     threads: int,
     expected: Mapping[str, str],
 ) -> Iterator[Packet]:
-    """Execute an experiment far from its directory, with what :func:`luggage` brought.
+    """Execute experiments far from their directories, several as one ensemble.
 
-    The last packet has an exit code. Where the versions here are not the ``expected`` ones, nothing
-    is run: its results would not be those of the other points.
+    ``brought`` is what :func:`luggage` returned for the id of each. The last packet of each has an
+    exit code. Where the versions here are not the ``expected`` ones, nothing is run: its results
+    would not be those of the other points.
     """
     if differing := _differing(expected):
         reason = f"host {socket.gethostname()} has {', '.join(differing)}"
-        yield Packet(exit_code=int(ExitCode.BAD_INPUT), reason=reason)
+        for identity in brought:
+            yield Packet(identity, exit_code=int(ExitCode.BAD_INPUT), reason=reason)
         return
-    with tempfile.TemporaryDirectory(prefix="synergy-point-") as scratch:
-        experiment = Experiment(Path(scratch) / identity)
-        for name, content in brought.items():
-            target = experiment.path / name
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            target.write_bytes(content)
+    with tempfile.TemporaryDirectory(prefix="synergy-points-") as scratch:
+        experiments = {identity: Experiment(Path(scratch) / identity) for identity in brought}
+        for identity, experiment in experiments.items():
+            for name, content in brought[identity].items():
+                target = experiment.path / name
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                target.write_bytes(content)
         stopper = Stopper()
-        arriving: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        result: dict[str, Any] = {}
+        arriving: queue.SimpleQueue[tuple[str, Event] | None] = queue.SimpleQueue()
+        codes: list[int] = []
+        reason = ""
 
         def execute() -> None:
+            nonlocal codes, reason
             try:
-                result["code"] = run_experiment(
-                    experiment,
+                codes = _execute(
+                    list(experiments.values()),
+                    lambda experiment, event: arriving.put((experiment.id, event)),
                     device=device,
                     threads=threads,
                     should_stop=stopper,
-                    listener=arriving.put,
                 )
             except UserError as error:
-                result.update(code=int(error.exit_code), reason=error.message)
+                codes, reason = [int(error.exit_code)] * len(experiments), error.message
             except BaseException as error:
-                result.update(
-                    code=int(ExitCode.RUN_FAILED), reason=f"{type(error).__name__}: {error}"
-                )
+                codes = [int(ExitCode.RUN_FAILED)] * len(experiments)
+                reason = f"{type(error).__name__}: {error}"
             finally:
                 arriving.put(None)
 
-        worker = threading.Thread(target=execute, name="run the point")
+        worker = threading.Thread(target=execute, name="run the points")
         worker.start()
         try:
-            yield from _packets(experiment, arriving)
+            yield from _packets(experiments, arriving)
         finally:
             # The driver has gone, or wants no more: end with a checkpoint that nobody will fetch.
             stopper.request("the driver asked for no more", int(ExitCode.TERMINATED))
             worker.join()
-        log = experiment.log_path
-        files = {log.name: log.read_bytes()} if log.is_file() else {}
-        ending = experiment.ending() or {}
-        reason = str(result.get("reason") or ending.get("reason") or "")
-        yield Packet(files=files, exit_code=int(result["code"]), reason=reason)
+        for (identity, experiment), code in zip(experiments.items(), codes, strict=True):
+            log = experiment.log_path
+            files = {log.name: log.read_bytes()} if log.is_file() else {}
+            said = reason or str((experiment.ending() or {}).get("reason") or "")
+            yield Packet(identity, files=files, exit_code=int(code), reason=said)
+
+
+def _execute(
+    experiments: list[Experiment], listener: Callable[[Experiment, Event], None], **how: Any
+) -> list[int]:
+    """Run one experiment, or several together; their exit codes."""
+    if len(experiments) == 1:
+        return [run_experiment(experiments[0], listener=partial(listener, experiments[0]), **how)]
+    from synergy_tui.sweep.executors.ensemble import run_together
+
+    return run_together(experiments, listener=listener, **how)
 
 
 def _differing(expected: Mapping[str, str]) -> list[str]:
@@ -134,30 +150,32 @@ def _differing(expected: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _packets(experiment: Experiment, arriving: queue.SimpleQueue[Event | None]) -> Iterator[Packet]:
-    packet, size, due = Packet(), 0, time.monotonic() + SEND_SECONDS
+def _packets(
+    experiments: Mapping[str, Experiment], arriving: queue.SimpleQueue[tuple[str, Event] | None]
+) -> Iterator[Packet]:
+    waiting: dict[str, Packet] = {}
+    due = time.monotonic() + SEND_SECONDS
     while True:
-        urgent = False
         try:
-            event = arriving.get(timeout=max(0.01, due - time.monotonic()))
+            arrived = arriving.get(timeout=max(0.01, due - time.monotonic()))
         except queue.Empty:
             pass
         else:
-            if event is None:
-                if packet.events:
-                    yield packet
+            if arrived is None:
+                yield from waiting.values()
                 return
+            identity, event = arrived
+            packet = waiting.setdefault(identity, Packet(identity))
             packet.events.append(event)
-            urgent = event["kind"] in URGENT
             for name in _named_files(event):
                 with suppress(FileNotFoundError):  # it may have been superseded meanwhile
-                    packet.files[name] = (experiment.path / name).read_bytes()
-                    size += len(packet.files[name])
-        late = time.monotonic() >= due
-        if packet.events and (urgent or late or size > LARGEST_PACKET):
-            yield packet
-            packet, size = Packet(), 0
-        if urgent or late:
+                    packet.files[name] = (experiments[identity].path / name).read_bytes()
+            size = sum(map(len, packet.files.values()))
+            if event["kind"] in URGENT or size > LARGEST_PACKET:
+                yield waiting.pop(identity)
+        if time.monotonic() >= due:
+            yield from waiting.values()
+            waiting = {}
             due = time.monotonic() + SEND_SECONDS
 
 

@@ -1,6 +1,10 @@
-"""The Trainer of Hugging Face on a tiny GPT-2, watched (needs transformers and accelerate)."""
+"""The Trainer of Hugging Face on a tiny GPT-2, watched.
 
-import sys
+It needs two more packages: python -m pip install transformers accelerate
+"""
+
+import argparse
+import logging
 import tempfile
 
 import torch
@@ -19,6 +23,7 @@ def examples(count: int) -> list[dict[str, torch.Tensor]]:
 
 
 def main(steps: int = 300) -> None:
+    logging.basicConfig(level=logging.INFO)  # says how to attach
     torch.manual_seed(0)
     model = GPT2LMHeadModel(
         GPT2Config(vocab_size=SYMBOLS, n_positions=LENGTH, n_embd=64, n_layer=2, n_head=4)
@@ -47,4 +52,6 @@ def main(steps: int = 300) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=300, help="updates of the model")
+    main(parser.parse_args().steps)

@@ -1,6 +1,7 @@
 """A training loop of one's own, watched: a small Transformer learns to copy."""
 
-import sys
+import argparse
+import logging
 
 import torch
 from torch import nn
@@ -53,6 +54,7 @@ def batch(inputs: int) -> torch.Tensor:
 
 
 def main(steps: int = 500) -> None:
+    logging.basicConfig(level=logging.INFO)  # says how to attach
     torch.manual_seed(0)
     model = Model()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -71,4 +73,6 @@ def main(steps: int = 500) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=500, help="updates of the model")
+    main(parser.parse_args().steps)

@@ -75,6 +75,22 @@ def test_intervals_are_student_t_over_inputs() -> None:
     assert low == high == alone["fidelity"]["minimax"]
 
 
+def test_an_interval_has_no_end_that_no_mean_can_reach() -> None:
+    from scipy import stats
+
+    # One input hears everything in a step, the others next to nothing: Student's t alone says < 0.
+    silent = np.array([[1.0, 0.0, 0.0], [1e-6, 1 - 1e-6, 0.0], [1e-6, 1e-6, 1 - 2e-6]])
+    clear = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.4, 0.4, 0.2]])
+    (found,) = engine.analyze_batch(np.stack([clear, silent, silent])[:, None, None])
+    values = np.exp(found["per_input"]["log_fidelity"])
+    plain = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert plain[0] < 0
+    low, high = found["intervals"]["fidelity_minimax"]
+    assert low == 0
+    assert high == pytest.approx(min(1.0, plain[1]), rel=1e-9)
+    assert found["intervals"]["hitting_time_mean"][0] >= 0
+
+
 def test_intervals_of_ratios_are_of_the_mean_logarithm() -> None:
     from scipy import stats
 

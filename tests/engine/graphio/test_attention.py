@@ -98,11 +98,57 @@ def test_layers_by_pattern_in_natural_order(tmp_path: Path) -> None:
     assert np.array_equal(read[0, 9, 0], np.eye(3))
     assert np.array_equal(read[0, 10, 0], attention(1, 3)[0])
     assert np.array_equal(engine.read_attention(tmp_path / "a.npz").attention, read)
-    np.savez(tmp_path / "b.npz", **layers, scores=np.ones((3, 3)))
-    with pytest.raises(AttentionFileError, match="say which tensor"):
+    np.savez(tmp_path / "b.npz", **layers, dropped=attention(1, 3))
+    with pytest.raises(AttentionFileError, match="say which tensor") as caught:
         engine.read_attention(tmp_path / "b.npz")
+    assert "blocks.*.pattern (11 of (1, 3, 3)); dropped (1, 3, 3)" in str(caught.value)
     with pytest.raises(AttentionFileError, match=r"no tensor is called x; there are: blocks\.0"):
         engine.read_attention(tmp_path / "a.npz", "x")
+
+
+@pytest.mark.parametrize("beside", ["scores", "states", "mask", "bidirectional", "copy"])
+def test_layers_are_told_from_what_is_only_square(beside: str, tmp_path: Path) -> None:
+    """As in caches of all modules' outputs, whose names give nothing away."""
+    rng = np.random.default_rng(0)
+    layers = [attention(1, 2, 4) for _ in range(3)]
+    other = {
+        "scores": rng.normal(size=(1, 2, 4, 4)),
+        "states": rng.normal(size=(1, 4, 4)),
+        "mask": np.tril(np.ones((1, 1, 4, 4), dtype=bool)),
+        "bidirectional": np.full((1, 2, 4, 4), 0.25),
+        "copy": None,
+    }[beside]
+    content = {f"h.{k}.attn.1": layer for k, layer in enumerate(layers)}
+    for k, layer in enumerate(layers):
+        content[f"h.{k}.attn.0"] = layer if other is None else other
+    np.savez(tmp_path / "a.npz", **content)
+    read = engine.read_attention(tmp_path / "a.npz")
+    assert read.attention.shape == (1, 3, 2, 4, 4)
+    np.testing.assert_array_equal(read.attention[0], np.stack([layer[0] for layer in layers]))
+    assert any(note.startswith("attention taken from h.*.attn.") for note in read.notes)
+    content["h.1.attn.0"] = attention(1, 2, 4)[:, ::-1] / 2 + np.eye(4) / 2
+    content["h.0.attn.0"] = content["h.2.attn.0"] = content["h.1.attn.0"]
+    np.savez(tmp_path / "b.npz", **content)
+    with pytest.raises(AttentionFileError, match=r"h\.\*\.attn\.0 \(3 of .*; h\.\*\.attn\.1 \(3"):
+        engine.read_attention(tmp_path / "b.npz")
+
+
+def test_layers_of_several_visits_are_chosen_by_pattern(tmp_path: Path) -> None:
+    content = {f"layers.{k}.attn.{visit}": attention(2, 3) for k in range(2) for visit in range(2)}
+    content["layers.1.attn.0"] = content["layers.0.attn.0"] = np.eye(3)[None].repeat(2, axis=0)
+    np.savez(tmp_path / "a.npz", **content)
+    with pytest.raises(
+        AttentionFileError, match=r"layers\.\*\.attn\.0 \(2 of .*layers\.\*\.attn\.1"
+    ):
+        engine.read_attention(tmp_path / "a.npz")
+    read = engine.read_attention(tmp_path / "a.npz", "layers.*.attn.0")
+    assert np.array_equal(read.attention[0, 1, 1], np.eye(3))
+
+
+def test_layers_that_are_not_all_there_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{f"layers.{k}.attn": attention(2, 3) for k in (3, 11)})
+    notes = engine.read_attention(tmp_path / "a.npz").notes
+    assert "layers are those of the numbers 3, 11 in their names" in notes
 
 
 def test_published_attention(paper: Path) -> None:

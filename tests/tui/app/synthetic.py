@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from synergy_tui.experiments.events import encode
+from synergy_tui.experiments.events import decode, encode
 from synergy_tui.experiments.state import ExperimentState
 
 
@@ -191,3 +191,9 @@ def write_steps(count: int, path: Path) -> None:
                 file.write(b"".join(block))
                 block.clear()
         file.write(b"".join(block))
+
+
+def again(event: dict[str, Any]) -> dict[str, Any]:
+    """The event as it is read from a log, sharing nothing with ``event``."""
+    read: dict[str, Any] = decode(encode(event))
+    return read

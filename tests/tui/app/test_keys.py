@@ -20,11 +20,14 @@ from synergy_tui.app.screens.picker import PickerScreen
 from synergy_tui.app.screens.sweep import SweepScreen
 from synergy_tui.app.session import Mark
 from synergy_tui.app.sidebyside.screen import SideBySideScreen
+from synergy_tui.app.status import status_of
 from synergy_tui.app.stepper.screen import StepperScreen
+from synergy_tui.app.timeline import Timeline
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment
 from tests.tui import recorded_sweeps
-from tests.tui.app.conftest import replaying
+from tests.tui.app import synthetic
+from tests.tui.app.conftest import pressed, replaying, screen_text, until
 
 
 def test_ids_are_unique() -> None:
@@ -195,3 +198,48 @@ def test_arrow_keys_are_named_in_ascii_where_their_signs_are_other_keys() -> Non
     assert keys.shown(row, every=True) == "shift+↓ J"
     assert keys.shown(row, every=True, ascii_only=True) == "shift+down J"
     assert keys.spelled("less_than_sign", ascii_only=True) == "<"
+
+
+async def test_hints_name_the_keys_that_a_user_has_chosen(
+    four: Experiment, example2: Experiment, tmp_path: Path
+) -> None:
+    """Each screen is looked at with a free key for every hint that it gives."""
+    keymap = {
+        "view.run": "f2",
+        "view.convention": "f3",
+        "view.layer": "f4",
+        "inspector.switch": "f6",
+        "inspector.all_on": "f7",
+        "stepper.heavier": "f8",
+        "stepper.lighter": "f9",
+        "app.log": "f10",
+        "picker.open": "f11",
+        "compare.mark": "f12",
+    }
+    async with replaying(four, (120, 40), keymap=keymap) as pilot:
+        text = screen_text(pilot.app)
+        assert "1 more: f2" in text
+        assert "(f3, f4)" in text
+        await pilot.press("f2", "enter")
+        await pressed(pilot)
+        assert "f6: off" in await pressed(pilot, "z", *["tab"] * 5)
+        assert "f7: all on" in await pressed(pilot, "down", "f6")
+        await pilot.press("question_mark")
+        await until(lambda: "Figures" in screen_text(pilot.app), pilot)
+        assert "A head that is off (f6)" in screen_text(pilot.app).replace("\n", " ")
+    async with replaying(example2, (120, 40), keymap=keymap) as pilot:
+        await pilot.press("N", "enter")
+        assert "f8 f9 change the weight" in await pressed(pilot)
+    failed = status_of(synthetic.state_of([]), "failed", Timeline(), keymap=keymap)
+    assert failed.advice.endswith("(f10 shows the log)")
+    app = SynergyApp(None, home=tmp_path, keymap=keymap)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: "f11 runs it" in screen_text(app), pilot)
+
+
+def test_what_a_text_has_in_braces_is_a_key_only_if_it_is_an_id() -> None:
+    assert keys.filled("{app.log}, {view.run}", {"view.run": "plus"}) == "M, +"
+    assert keys.filled("a {name} and {}", {}) == "a {name} and {}"
+    assert (
+        keys.filled("{heads.inspect} {inspector.token_left}", {}, ascii_only=True) == "enter left"
+    )

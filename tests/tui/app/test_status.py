@@ -102,5 +102,5 @@ def test_durations_and_sizes_read_naturally() -> None:
 def test_the_scarcest_resource_comes_first() -> None:
     event = {"v": 1, "t": 1.0, "kind": "resources", "cpu_percent": 96.0, "memory_bytes": 4e8,
              "gpu_percent": 71.0, "gpu_memory_bytes": 2e9}  # fmt: skip
-    assert status.resources(synthetic.state_of([event])) == ["gpu 71 % 1.9 GiB", "cpu 96 % 381 MiB"]
+    assert status.resources(synthetic.state_of([event])) == ["gpu 71% 1.9 GiB", "cpu 96% 381 MiB"]
     assert status.resources(ExperimentState()) == []

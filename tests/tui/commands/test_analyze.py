@@ -240,7 +240,7 @@ def test_several_inputs_have_intervals(call: Call, tmp_path: Path) -> None:
     apart = records(call("analyze", *files, "--json"))
     means = [each["mixing"]["hitting_time_mean"] for each in apart if each["layer"] == 1]
     assert layer["mixing"]["hitting_time_mean"] == pytest.approx(np.mean(means))
-    assert "5 inputs, 95 % intervals" in call("analyze", *files, "--together").stdout
+    assert "5 inputs, 95% intervals" in call("analyze", *files, "--together").stdout
 
 
 def test_rows_that_do_not_sum_to_one(call: Call, tmp_path: Path, example2: Path) -> None:
@@ -319,6 +319,8 @@ def test_people_see_a_table_and_the_convention(call: Call, example2: Path) -> No
         (["attention.npy", "--top-paths", "1", "--source", "4"], "from 0 to 3"),
         (["attention.npy", "--text", "words"], "go together"),
         (["attention.npy", "--epsilon", "nan"], "nan is not a number"),
+        (["attention.npy", "--epsilon", "x"], "'x' is not a valid number"),
+        (["attention.npy", "--inputs", "x"], "'x' is not a valid whole number"),
         (["model.pt"], "cannot be read as a checkpoint"),
         (["model.pt", "--heads", "2"], "model.pt"),
         (["attention.npy", "--tokens", "1,x"], "--tokens 1,x"),

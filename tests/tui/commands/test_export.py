@@ -18,10 +18,11 @@ from synergy_tui.experiments.experiment import Experiment
 Call = Callable[..., Result]
 
 
-def export(call: Call, *arguments: str | Path) -> None:
+def export(call: Call, *arguments: str | Path) -> str:
     result = call("export", "last", *arguments)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
+    return result.stderr
 
 
 def test_attention_without_head_weights_is_not_given_any(
@@ -122,7 +123,8 @@ def test_graphs_carry_information_forwards(
     suffix: str, call: Call, finished: Experiment, tmp_path: Path
 ) -> None:
     file = tmp_path / f"heads.{suffix}"
-    export(call, "--graph", file, "--run", "many", "--layer", "2", "--threshold", "0.2")
+    wrote = export(call, "--graph", file, "--run", "many", "--layer", "2", "--threshold", "0.2")
+    assert "many, step 20, layer 2, " in wrote
     if suffix == "json":
         graph = nx.node_link_graph(json.loads(file.read_text(encoding="utf-8")), edges="edges")
     else:

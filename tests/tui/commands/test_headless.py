@@ -45,6 +45,27 @@ def test_a_quick_training_has_a_line_every_tenth(capsys: pytest.CaptureFixture[s
     assert [int(line.split()[1].partition("/")[0]) for line in steps] == [1, *range(100, 1001, 100)]
 
 
+def test_numbers_of_an_earlier_probe_are_not_given_as_the_steps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Run(10)
+    run.step(1)
+    assert capsys.readouterr().err.splitlines()[-1].endswith("a loss 1  |  b loss 1")
+    for name in ("a", "b"):
+        run.happens("probe", run=name, step=2, inputs=1, overall={}, layers=[])
+    run.step(2)
+    assert "probe at" not in capsys.readouterr().err
+    run.step(3)
+    assert capsys.readouterr().err.endswith("  (probe at step 2)\n")
+
+
+def test_a_run_without_numbers_yet_is_not_named(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(10)
+    run.now += PLAIN_SECONDS
+    run.happens("resources", cpu_percent=100.0)
+    assert capsys.readouterr().err.splitlines()[-1] == "step 0/10  60 s"
+
+
 def test_a_slow_training_has_a_line_every_so_often(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(1_000_000)
     for step in range(1, 602):

@@ -27,12 +27,16 @@ def refused(call: Call, *args: object) -> str:
 
 
 def test_every_question_has_a_table_and_objects(call: Call, ablated_sweep: Sweep) -> None:
-    text = call("measure", ablated_sweep.path, "--layers", "--condition", "--ablate").stdout
-    for heading in ("gain over", "theory says", "carried", "of the output projection"):
+    questions = ("--layers", "--sinks", 3, "--condition", "--ablate")
+    text = call("measure", ablated_sweep.path, *questions).stdout
+    for heading in ("best chain", "last 3 in turn", "theory says", "of the output projection"):
         assert heading in text
-    kinds = [each["kind"] for each in records(call, ablated_sweep.path, "--layers", "--ablate")]
-    # Two seeds and two head counts by three γ; of two heads two layers, three tests by two ways.
-    assert [kinds.count(kind) for kind in ("layers", "ablation", "relation")] == [12, 4, 12]
+    asked = records(call, ablated_sweep.path, "--layers", "--sinks", 3, "--ablate")
+    kinds = [each["kind"] for each in asked]
+    # Two seeds and two head counts by three γ, or by two layers; of two heads two layers, three
+    # tests by two ways.
+    wanted = {"layers": 12, "sinks": 8, "ablation": 4, "relation": 12}
+    assert {kind: kinds.count(kind) for kind in kinds} == wanted
 
 
 def test_runs_can_be_chosen(call: Call, ablated_sweep: Sweep) -> None:
@@ -53,6 +57,7 @@ def test_designed_graphs_have_conditions_and_nothing_to_ablate(
     assert {each["heads"] for each in found} == {4}
     assert "no trained run of several heads" in refused(call, designed_sweep.path, "--ablate")
     assert "no layers" in refused(call, designed_sweep.path, "--layers")
+    assert "no positions" in refused(call, designed_sweep.path, "--sinks", 3)
 
 
 def test_a_question_is_needed(call: Call, tmp_path: Path) -> None:

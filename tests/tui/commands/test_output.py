@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import Result
 
+from synergy_tui.commands.execution import watch
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.experiment import Experiment
 from tests.places import ROOT
@@ -149,6 +150,16 @@ def test_an_exit_code_that_a_log_made_up_is_a_failure(
     monkeypatch.setattr("synergy_tui.commands.attach.watch", lambda *_, **__: 77)
     monkeypatch.setattr("synergy_tui.app.terminal.require_terminal", lambda *_: None)
     assert call("attach", "last").exit_code == ExitCode.RUN_FAILED
+
+
+def test_a_worker_that_died_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, finished: Experiment
+) -> None:
+    monkeypatch.setattr("synergy_tui.app.app.open_app", lambda *_, **__: 0)
+    monkeypatch.setattr(Experiment, "ending", lambda _: None)
+    for state, code in (("dead", ExitCode.RUN_FAILED), ("running", ExitCode.OK)):
+        monkeypatch.setattr(Experiment, "state", lambda _, state=state: state)
+        assert watch(finished) == code
 
 
 def test_a_completion_that_does_not_exist_is_bad_input(

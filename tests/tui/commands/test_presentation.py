@@ -33,10 +33,32 @@ def test_rows_become_columns_where_the_terminal_is_narrow(
     assert max(map(len, lines)) <= max(columns, 26)
 
 
+@pytest.mark.parametrize(
+    ("columns", "left_out", "shown"),
+    [(60, [], ["run", "b", "c", "d"]), (34, ["c"], ["run", "b", "d"]), (16, [], ["run", "c", "d"])],
+)
+def test_what_may_be_left_out_is_all_there_where_rows_become_columns(
+    columns: int,
+    left_out: list[str],
+    shown: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [["one", "1" * 6, "2" * 6, "3" * 6], ["two", "4" * 6, "5" * 6, "6" * 6]]
+    assert print_table(["run", "b", "c", "d"], rows, spare=["c"]) == left_out
+    printed = lines_of(capsys)
+    headings = printed[0].split() if columns > 16 else [line.split()[0] for line in printed]
+    assert set(shown) <= set(headings)
+    assert ("c" in headings) == (not left_out)
+
+
 def test_numbers_that_no_run_has_take_no_column(capsys: pytest.CaptureFixture[str]) -> None:
     print_runs([{"kind": "designed", "run": "a", "status": "finished", "fidelity": 0.375}], ["run"])
-    heading, _, row = lines_of(capsys)
+    heading, _, row, reading = lines_of(capsys)
     assert heading.split() == ["run", "fidelity"]
+    assert "higher: clearer" in reading
     assert "3/8 = 0.375" in row
 
 

@@ -192,7 +192,7 @@ def test_runs_of_several_seeds_are_compared_within_each_seed() -> None:
     """
     found = scoreboard(state_of(*seeds((1, 0.9, 1.8), (2, 0.4, 0.8))))
     assert found.heading.startswith("8 heads against 1, 2 seeds · same batches within each")
-    assert found.basis == "95 % over 2 seeds"
+    assert found.basis == "95% over 2 seeds"
     learned = next(line for line in found.lines if line.claim == "learned")
     assert learned.ratio == pytest.approx(0.5)
     assert learned.values.startswith("held-out loss .6 → 1.2")
@@ -240,7 +240,7 @@ def test_held_out_sequences_give_one_loss_each_an_interval(
     half = 1.96 * math.hypot(errors[0] / 0.9, errors[1] / 0.3)
     assert line.interval == pytest.approx((3 * math.exp(-half), 3 * math.exp(half)))
     assert line.verdict == verdict
-    assert "95 % over 1,024 sequences" in line.values
+    assert "95% over 1,024 sequences" in line.values
 
 
 def test_what_is_kept_between_frames_follows_probes_losses_and_failures() -> None:
@@ -286,9 +286,8 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
         events[0] |= {"seed": 1, "interventions": changes}
         return events
 
-    board = board_of(
-        run("same", 0.0, 0.1, 0.9), run("half", 0.5, 0.2, 0.6), run("all", 1, 0.3, 0.3)
-    )
+    runs = [run("same", 0.0, 0.1, 0.9), run("half", 0.5, 0.2, 0.6), run("all", 1, 0.3, 0.3)]
+    board = board_of(*runs)
     assert set(board) == {
         "synergy-clarity", "diversity-loss", "diversity-clarity", "diversity-synergy",
     }  # fmt: skip
@@ -296,6 +295,8 @@ def test_runs_that_differ_in_the_diversity_of_their_heads_only() -> None:
     assert board["diversity-clarity"].values == "φ .1 → .3"
     assert board["diversity-synergy"].ratio == pytest.approx(2)
     assert board["diversity-synergy"].verdict == "supported"
+    # What lies between the ends is part of the comparison, not left out of it.
+    assert not any("not compared" in note for note in scoreboard(state_of(*runs)).notes)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +328,11 @@ def test_another_convention_that_says_the_opposite_is_in_a_line() -> None:
     many = measured("many", 8, fidelity=0.2, conventions=other(0.004))
     found = scoreboard(state_of(one, many))
     assert found.notes[0] == "but paper-code points the other way: clearer 4×"
-    assert "paper-code agrees: sooner 1×" in found.notes
+    assert "paper-code: sooner 1×" in found.notes
+    slower = measured("many", 8, hitting=2.0, conventions=other(0.1))
+    assert "paper-code, same direction: clearer" in " ".join(
+        scoreboard(state_of(one, slower)).notes
+    )
     chosen = board_of(one, many, convention=Convention("paper-code"))
     assert chosen["clearer"].ratio == pytest.approx(4)
 
@@ -338,7 +343,7 @@ def test_conventions_inputs_and_parameters_are_named() -> None:
     found = scoreboard(state_of(measured("one", 1), many))
     assert found.convention == "theory"
     assert found.measured == "walks, sink excluded, learned head weights"
-    assert found.basis == "these two networks; 95 % over 16 inputs"
+    assert found.basis == "these two networks; 95% over 16 inputs"
     assert "parameters differ: 200 and 100" in found.heading
     assert scoreboard(state_of(measured("one", 1, inputs=1))).lines == []
 

@@ -12,7 +12,8 @@ import synergy_engine as engine
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.report.evidence import Row
-from synergy_tui.report.further import promises, through_layers
+from synergy_tui.report.further import promises, sinks_in_turn, through_layers
+from synergy_tui.report.nulls import NOT_KEPT
 from synergy_tui.report.statistics.observations import Numbers, Observation
 from tests.tui.report.test_nulls import Kept
 
@@ -75,8 +76,30 @@ def test_layers_in_order_are_the_engines_with_every_gamma_that_is_known() -> Non
     assert measured.normalised == pytest.approx(float(wanted.normalised))
 
 
+def test_sinks_in_turn_are_the_fidelities_of_what_comes_before_each() -> None:
+    both = [np.array(head) / np.sum(head, axis=1, keepdims=True) for head in (FIRST, SECOND)]
+    (found,) = sinks_in_turn([row([both], designed=False)], 2)
+    whole = engine.fidelity(engine.MultiHeadSystem.from_attention(np.array(both))).minimax
+    cut = engine.MultiHeadSystem.from_attention(np.array(both)[:, :3, :3])
+    assert (found.k, found.layer, found.seed) == (2, 1, "seed 4")
+    assert found.normalised == pytest.approx(4 * whole)
+    assert found.normalised_each == pytest.approx(
+        (4 * whole + 3 * engine.fidelity(cut).minimax) / 2
+    )
+    assert found.gain == pytest.approx(10 / 9)
+    alone = max(
+        engine.fidelity(engine.MultiHeadSystem.from_attention(np.array([head])[:, :3, :3])).minimax
+        for head in both
+    )
+    assert found.gain_each == pytest.approx(
+        math.sqrt(10 / 9 * engine.fidelity(cut).minimax / alone)
+    )
+    with pytest.raises(UserError, match="only networks"):
+        list(sinks_in_turn([row([both])], 2))
+
+
 def test_what_was_not_kept_is_said() -> None:
     nothing = row([[FIRST, SECOND]])
-    object.__setattr__(nothing.place, "snapshot", None)
-    with pytest.raises(UserError, match="no kept attention"):
+    object.__setattr__(nothing.place, "snapshot", NOT_KEPT)
+    with pytest.raises(UserError, match="was not kept"):
         list(promises([nothing]))

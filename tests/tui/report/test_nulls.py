@@ -12,12 +12,14 @@ import pytest
 
 import synergy_engine as engine
 from synergy_engine.analysis import nulls
+from synergy_tui.claims import BY_ID
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.experiment import Experiment
-from synergy_tui.report.document import findings_of, records
+from synergy_tui.report.document import compose, findings_of, records
 from synergy_tui.report.evidence import gather
 from synergy_tui.report.nulls import SWAPS, Place, with_nulls
 from synergy_tui.report.statistics.observations import Numbers, Observation
+from synergy_tui.report.write import write_report
 from tests.tui.conftest import make, run_here
 from tests.tui.recorded_sweeps import numbers, record
 
@@ -114,8 +116,38 @@ def test_heads_are_swapped_on_common_inputs_only() -> None:
 
 def test_what_was_not_kept_is_named() -> None:
     ((one),) = with_nulls([(Place(Experiment("unused"), None), one_run(0))])
-    assert one["theory"].gains is None
-    assert "analysis.keep" in one["theory"].no_swap
+    assert "kept_inputs" in one["theory"].unkept
+    lost = Place(Experiment("unused"), "attention/gone.safetensors")
+    ((one),) = with_nulls([(lost, one_run(0))])
+    assert "cannot be read" in one["theory"].unkept
+
+
+def test_a_report_says_what_it_cannot_test_without_attention(tmp_path: Path) -> None:
+    """The claims of kept attention are named with a reason; the others are decided as before."""
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "not").mkdir()
+    kept = compose(gather([str(record(tmp_path / "kept").path)]), command="")
+    sweep = record(tmp_path / "not", keep=False)
+    evidence = gather([str(sweep.path)])
+    found = compose(evidence, command="")
+    needing = {"synergy-clarity", "synergy-speed", "condition", "identical-heads"}
+    assert kept.untested == {}
+    assert found.findings.keys() == kept.findings.keys()
+    for claim, own in found.findings.items():
+        outcomes = {each.outcome for each in own}
+        if claim in needing:
+            assert outcomes == {"undecided (not measured)"}
+        else:
+            assert "undecided (not measured)" not in outcomes
+    [(claims, reason)] = found.untested.items()
+    assert all(BY_ID[claim].label in claims for claim in needing)
+    assert "kept_inputs" in reason
+    assert found.tests["theory"] == kept.tests["theory"] - 12  # 2 claims, 2 groups, 3 head counts
+    assert {each["claim"] for each in records(evidence) if each["missing"]} == needing
+    page = tmp_path / "report.html"
+    write_report(found, page)
+    for text in (page.read_text(), page.with_suffix(".md").read_text()):
+        assert "Not among these tests: synergy, clarity (" in text
 
 
 def test_conditions_and_the_jittered_control_are_taken_of_it() -> None:

@@ -146,6 +146,8 @@ def test_verdicts_of_every_kind_stand_in_the_same_list(document: Document, writt
         kind = (verdict or "differs").replace(" ", "-")
         assert f'<li class="{kind}">' in page
         assert claim.refuted_by in page
+        assert f"<strong>{claim.label}</strong>" in page
+    assert "synergy-clarity" not in page, "people read names, programs ids"
     # Designed heads were not trained: claims about training are not made of them.
     assert set(document.findings) == {
         "synergy-clarity",

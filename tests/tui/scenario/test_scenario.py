@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from synergy_tui.scenario import (
     load_scenario,
     parse_scenario,
 )
-from synergy_tui.scenario.positions import Positions
 from synergy_tui.scenario.training import matches_of, training_of
 
 TRAINED = """\
@@ -107,6 +105,7 @@ def test_what_is_resolved_reads_back_the_same(write: Any, tmp_path: Path) -> Non
     ("override", "says"),
     [
         ("train.steps=many", "must be an integer"),
+        ("train=3", "must be a table"),
         ("seed=[]", "must be an integer"),
         ("runs.nobody.heads=2", "no run 'nobody' (runs: single-head, multi-head)"),
         ("runs.multi-heda.heads=2", "did you mean 'multi-head'?"),
@@ -452,52 +451,8 @@ def test_bundled_scenarios_are_valid_and_found_by_name(
         assert "example2 comes with Synergy" in (refused.value.hint or "")
 
 
-POSITIONED = """\
-# a comment with [brackets] = "x"
-title = "with # no comment" # and [one]
-"quoted key" = 'it''s'
-long = \"\"\"
-[[runs]]
-not = "a key"
-\"\"\"
-a.b.c = 1
-[t]
-list = [ # here
-  1, "]",
-  [2, 3],
-]
-inline = { x = 1, y = { z = [1] } }
-[[runs]]
-name = "a"
-  [[runs.heads]]
-  edges = [[0, 1],
-           [1, 2]]
-[[runs]]
-name = "b"
-[runs.sub]
-k = 1
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [
-        ((), 1),
-        (("title",), 2),
-        (("a", "b", "c"), 8),
-        (("t",), 9),
-        (("t", "list", 0), 11),
-        (("t", "list", 2, 1), 12),
-        (("t", "inline", "y", "z"), 14),
-        (("t", "absent", "deeper"), 9),
-        (("runs", 0, "name"), 16),
-        (("runs", 0, "heads", 0, "edges", 1), 19),
-        (("runs", 1), 20),
-        (("runs", 1, "name"), 21),
-        (("runs", 1, "sub", "k"), 23),
-    ],
-)
-def test_positions(path: Any, line: int) -> None:
-    text = POSITIONED.replace("'it''s'", "'its'")
-    tomllib.loads(text)
-    assert Positions(text).line(path) == line
+def test_from_one_head_to_eight_only_the_diversity_changes() -> None:
+    runs = load_scenario(bundled()["one_to_many"]).runs
+    apart = [run.model_dump(exclude={"name"}) for run in runs]
+    assert [run.pop("head_diversity") for run in apart] == [0, 0.25, 0.5, 0.75, 1]
+    assert all(run == apart[0] for run in apart)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +22,29 @@ batch = 8
 embed = 16
 mlp = 16
 layers = 1
-probe_every = 0
+probe_every = {probe_every}
 probe_inputs = 2
-checkpoint_every = 10
+checkpoint_every = {checkpoint_every}
 log_every = 1
 [sweep]
-seeds = 3
+{sweep}
 heads = [1, 2]
 """
 
 
+def trained(
+    steps: int = 30, *, probe_every: int = 0, checkpoint_every: int = 10, sweep: str = "seeds = 3"
+) -> str:
+    """The small sweep's scenario, of one head beside two."""
+    return TRAINED.format(
+        steps=steps, probe_every=probe_every, checkpoint_every=checkpoint_every, sweep=sweep
+    )
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> Sweep:
-    return make(TRAINED.format(steps=30), tmp_path)
+    return make(trained(), tmp_path)
 
 
 def log_of(sweep: Sweep) -> list[dict[str, Any]]:
     return list(EventReader(sweep.events_path).read_all())
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -16,7 +16,8 @@ from synergy_tui.sweep.follow import follow
 from synergy_tui.sweep.overview import Overview
 from synergy_tui.sweep.worker import launch
 from tests.tui.conftest import make
-from tests.tui.sweep.conftest import TRAINED, log_of, wait_for
+from tests.tui.sweep.conftest import log_of, trained
+from tests.waiting import wait_for
 
 
 class Scripted:
@@ -144,7 +145,7 @@ def test_a_damaged_plan_is_reported(sweep: Sweep) -> None:
 def test_workers_checkpoint_and_end_when_their_driver_is_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = make(TRAINED.format(steps=20_000), tmp_path)
+    sweep = make(trained(20_000), tmp_path)
     experiment = sweep.experiment("s0")
     driver = launch(sweep, Backend("pool", workers=1, threads=1, together=1, device="cpu"))
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +130,24 @@ def test_panels_follow_a_watched_training_step_by_step() -> None:
         assert not drawn.empty.startswith("nothing is trained")
 
 
+def test_what_is_said_of_a_training_that_is_silent_or_failed() -> None:
+    with suppress(ZeroDivisionError), watch(Tiny(), tokens()) as w:
+        w.step(1, loss=1.0)
+        w._measuring.drain()
+        state = find_experiment("last").fold()
+        silent = status_of(state, "running", Timeline(), silent_for=100.0)
+        assert silent.advice == "Your training lives but has written nothing for 100 s"
+        raise ZeroDivisionError("its own")
+    failed = status_of(find_experiment("last").fold(), "failed", Timeline())
+    assert (failed.word, failed.advice) == ("FAILED", "model: ZeroDivisionError: its own")
+
+
 def test_what_is_said_of_a_training_that_was_killed(home: Path) -> None:
     """A copy of a log that is being written is one whose process has gone: nobody has its lock."""
     with watch(Tiny(), tokens(), log_every=1) as w:
         w.step(1, loss=2.0)
         w._recording.drain()
+        w._measuring.drain()
         assert w.experiment is not None
         killed = home / "2026-01-01-000000-killed"
         shutil.copytree(w.experiment.path, killed)
@@ -147,6 +161,10 @@ def test_what_is_said_of_a_training_that_was_killed(home: Path) -> None:
         each["id"]: each for each in map(json.loads, invoke("ls", "--json").stdout.splitlines())
     }
     assert listed[killed.name]["state"] == "dead"
+    nothing = invoke("report", "killed", "--json")
+    assert nothing.exit_code == 2
+    assert f"into='{killed.name}'" in nothing.stderr
+    assert "resume" not in nothing.stderr
     for command in (["resume", "--no-ui"], ["stop"]):
         refused = invoke(*command, "killed")
         assert refused.exit_code == 2

@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,10 +26,11 @@ from torch.utils.checkpoint import checkpoint
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, find_experiment, list_experiments
+from synergy_tui.running.recorder import Recorder
 from synergy_tui.running.worker import launch, stop
 from synergy_tui.watch import watch
 from synergy_tui.watch.examples import plain_loop
-from synergy_tui.watch.extract import Extractor, NoAttentionError
+from tests.places import ROOT
 
 LENGTH = 6
 
@@ -141,86 +144,6 @@ def test_wrapped_modules_train_the_same_bit_by_bit(wrap: Any) -> None:
     assert not state.warnings
 
 
-def test_modes_of_single_modules_are_put_back() -> None:
-    model = Tiny().train()
-    model.frozen.eval()
-    Extractor(model, tokens())()
-    assert model.training
-    assert model.dropout.training
-    assert not model.frozen.training
-
-
-def test_attention_that_torch_fuses_is_recomputed() -> None:
-    model = Tiny()
-    found = Extractor(model, tokens())().snapshot
-    with torch.no_grad():
-        expected = model.eval().explicit(tokens()).numpy()
-    np.testing.assert_allclose(found.attention[:, 0], expected, atol=1e-6)
-    columns = model.attn["c_proj"].weight.detach().numpy().reshape(8, 2, 4)
-    norms = np.sqrt((columns**2).sum((0, 2)))
-    np.testing.assert_allclose(found.head_weights[0], norms / norms.sum(), rtol=1e-6)
-    assert found.tokens is not None
-    assert found.tokens.tolist() == tokens().tolist()
-
-
-def test_attention_of_multihead_attention_is_what_it_returns() -> None:
-    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    mask = nn.Transformer.generate_square_subsequent_mask(LENGTH)
-    inputs = torch.randn(3, LENGTH, 8)
-    found = Extractor(layer, {"src": inputs, "src_mask": mask, "is_causal": True})()
-    layer.eval()
-    _, expected = layer.self_attn(
-        inputs, inputs, inputs, attn_mask=mask, average_attn_weights=False
-    )
-    np.testing.assert_allclose(found.snapshot.attention[:, 0], expected.detach(), atol=1e-6)
-    assert found.learned
-
-
-@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
-def test_attention_of_a_hugging_face_model(implementation: str) -> None:
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(vocab_size=5, n_positions=8, n_embd=8, n_layer=2, n_head=2)
-    model = transformers.GPT2LMHeadModel(config)
-    model.set_attn_implementation(implementation)
-    model.gradient_checkpointing_enable()
-    found = Extractor(model, {"input_ids": tokens(), "labels": tokens()})()
-    assert model.config._attn_implementation == implementation
-    assert model.is_gradient_checkpointing
-    model.set_attn_implementation("eager")
-    with torch.no_grad():
-        expected = model.eval()(tokens(), labels=tokens(), output_attentions=True)
-    np.testing.assert_allclose(found.snapshot.attention[:, 1], expected.attentions[1], atol=1e-6)
-    assert found.loss == pytest.approx(float(expected.loss))
-
-
-@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel])
-def test_wrappers_are_looked_into(wrap: Any) -> None:
-    model = Tiny()
-    found = Extractor(wrap(model), tokens())().snapshot.attention
-    assert (found == Extractor(model, tokens())().snapshot.attention).all()
-
-
-def test_a_function_may_give_the_attention() -> None:
-    given = np.broadcast_to(np.eye(4, dtype=np.float32), (2, 3, 4, 4))
-    found = Extractor(nn.Linear(1, 1), torch.zeros(1), lambda model, batch: [given, given])()
-    assert found.snapshot.attention.shape == (2, 2, 3, 4, 4)
-    assert not found.learned
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (np.full((1, 1, 3, 3), 1 / 3), "not causal"),
-        (np.tril(np.ones((1, 1, 3, 3))), "sum to one"),
-        (np.full((1, 1, 3, 3), np.nan), "sum to one"),
-        (np.ones((1, 3, 2)), "one shape"),
-    ],
-)
-def test_what_is_not_attention_is_refused(given: np.ndarray, message: str) -> None:
-    with pytest.raises(NoAttentionError, match=message):
-        Extractor(nn.Linear(1, 1), torch.zeros(1), lambda model, batch: [given])()
-
-
 def test_a_model_without_attention_is_watched_for_its_losses(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -268,6 +191,90 @@ def test_mistakes_in_arguments_are_raised_at_once() -> None:
         watch(Tiny(), tokens(), expect=["model.loss"])
     with pytest.raises(ValueError, match="every"):
         watch(Tiny(), tokens(), every=0)
+
+
+def test_losses_are_written_while_a_probe_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end, measured = threading.Event(), Recorder.probe
+
+    def slow(self: Recorder, run: str, step: int, *given: Any, **more: Any) -> None:
+        assert step == 0 or may_end.wait(60)
+        measured(self, run, step, *given, **more)
+
+    monkeypatch.setattr(Recorder, "probe", slow)
+    with watch(Tiny(), tokens(), every=1, log_every=1) as w:
+        for step in (1, 2, 3):
+            w.step(step, loss=1 / step)
+        w._recording.drain()
+        assert w.experiment is not None
+        run = w.experiment.fold().runs["model"]
+        assert run.steps.tolist() == [1, 2, 3]
+        assert [probe.step for probe in run.probes] in ([], [0])
+        may_end.set()
+    run = w.experiment.fold().runs["model"]
+    assert [probe.step for probe in run.probes] == [0, 1, 2, 3]
+
+
+def test_training_never_waits_for_a_probe_and_leaves_it_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("synergy_tui.watch.session.PROBES_AHEAD", 2)
+    may_end, measured = threading.Event(), Recorder.probe
+
+    def slow(*given: Any, **more: Any) -> None:
+        assert may_end.wait(60)
+        measured(*given, **more)
+
+    monkeypatch.setattr(Recorder, "probe", slow)
+    with watch(Tiny(), tokens(), every=1) as w:
+        for step in range(1, 9):
+            w.step(step, loss=1.0)
+        may_end.set()
+        w._measuring.drain()
+        w.step(9)
+    run = find_experiment("last").fold().runs["model"]
+    assert [probe.step for probe in run.probes] == [0, 1, 9]
+
+
+def test_a_loss_is_not_kept_with_its_graph() -> None:
+    with watch(Tiny(), tokens(), log_every=100) as w:
+        loss = torch.ones(3, requires_grad=True).sum()
+        kept = weakref.ref(loss)
+        w.step(1, loss=loss)
+        del loss
+        assert kept() is None
+    assert find_experiment("last").fold().runs["model"].losses.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("number", [np.float32, torch.tensor, lambda each: torch.tensor([each])])
+def test_numbers_may_be_of_any_kind(number: Any) -> None:
+    with watch(Tiny(), tokens(), log_every=1) as w:
+        w.step(np.int64(1), loss=number(0.5), accuracy=number(0.25), tokens_per_second=8)
+        w.step(torch.tensor(2), loss=number(math.nan))
+    run = find_experiment("last").fold().runs["model"]
+    assert run.steps.tolist() == [1, 2]
+    assert run.losses[0] == 0.5
+    assert math.isnan(run.losses[1])
+    assert run.accuracies[0] == 0.25
+    assert run.speed.values[0] == 8
+
+
+def test_steps_that_start_again_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    with watch(Tiny(), tokens(), log_every=1) as w:
+        for _ in range(3):
+            for step in (1, 2):
+                w.step(step, loss=1.0)
+    (warning,) = caplog.messages
+    assert warning == "step 1 follows step 2: steps count all updates, over epochs"
+    assert [each[2] for each in find_experiment("last").fold().warnings] == [warning]
+
+
+def test_a_watch_that_was_not_entered_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    w = watch(Tiny(), tokens())
+    w.step(1, loss=1.0)
+    w.step(2, loss=1.0)
+    (warning,) = caplog.messages
+    assert "`with watch" in warning
+    assert list_experiments() == []
 
 
 def test_only_rank_0_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +329,7 @@ with watch(Tiny(), tokens(), every=1, log_every=1) as w:
 
 @pytest.mark.slow
 def test_a_killed_training_leaves_a_log_that_can_be_read(home: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", TRAINING], cwd=Path(__file__).parents[3])
+    process = subprocess.Popen([sys.executable, "-c", TRAINING], cwd=ROOT)
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
@@ -344,6 +351,18 @@ def test_a_killed_training_leaves_a_log_that_can_be_read(home: Path) -> None:
         launch(experiment)
     for line in experiment.events_path.read_text().splitlines():
         json.loads(line)
+
+
+@pytest.mark.parametrize("example", ["plain_loop", "hf_trainer"])
+def test_examples_take_help(example: str) -> None:
+    if example == "hf_trainer":
+        pytest.importorskip("transformers")
+    done = subprocess.run(
+        [sys.executable, "-m", f"synergy_tui.watch.examples.{example}", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "updates of the model" in done.stdout
 
 
 def test_the_plain_example_runs() -> None:

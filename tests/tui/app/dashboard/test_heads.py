@@ -16,7 +16,8 @@ from synergy_tui.app.dashboard.screen import DashboardScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
 from synergy_tui.app.widgets.plot import Plot
 from synergy_tui.experiments.experiment import Experiment
-from tests.tui.app.conftest import replaying, said, screen_lines, screen_text
+from tests.tui.app import synthetic
+from tests.tui.app.conftest import Opened, replaying, said, screen_lines, screen_text
 from tests.tui.app.test_sizes import compare
 
 
@@ -123,6 +124,48 @@ async def test_what_is_exported_goes_up_to_the_cursor(four: Experiment) -> None:
         assert (row["step"], row["layer"], row["head"]) == (str(step), str(layer), str(place))
         for measure in MEASURES[:4]:
             assert float(row[measure.key]) == head[measure.key]
+
+
+async def test_a_watched_training_shows_its_heads_too(opened: Opened) -> None:
+    """Its length is not known, and nothing was measured without a head."""
+    events = synthetic.trained(upto=100, steps=100, runs=(("model", 3),), finish=False)
+    for event in events:
+        if event["kind"] == "run_started":
+            event |= {"kind_of_run": "watched", "steps": None, "floor": None, "task": None}
+    probes = [event for event in events if event["kind"] == "probe"]
+    async with opened(events, size=(100, 30)) as pilot:
+        await pilot.press("E")
+        screen = pilot.app.screen
+        assert isinstance(screen, HeadsScreen)
+        assert [each.key for each in screen.listed] == [each.key for each in MEASURES[:4]]
+        for key in ("hitting_time_mean", "mixing_time_tv_max", "fidelity_minimax", "weight"):
+            curves = shown(screen)
+            for head in range(3):
+                logged_values = [p["layers"][0]["per_head"][head][key] for p in probes]
+                assert curves[f"head {head + 1}"] == logged_values
+            await pilot.press("m")
+        text = screen_text(pilot.app)
+        assert "● 1  ▲ 2  ■ 3  3 heads" in text
+        assert "LIVE" in text
+
+
+@pytest.mark.parametrize(("width", "listed"), [(130, 20), (60, 8)])
+async def test_more_heads_than_colours_have_marks_of_their_own(
+    opened: Opened, width: int, listed: int
+) -> None:
+    events = synthetic.trained(upto=100, steps=100, runs=(("many", 20),))
+    async with opened(events, size=(width, 30)) as pilot:
+        await pilot.press("E")
+        await pilot.pause()
+        screen = pilot.app.screen
+        assert isinstance(screen, HeadsScreen)
+        plot = screen._chart.panel.plot
+        assert isinstance(plot, Plot)
+        pairs = {(curve.style, curve.glyph) for curve in plot.curves}
+        assert len(pairs) == len(plot.curves) == 21
+        line = screen_lines(pilot.app)[1]
+        assert line.split()[1 : 2 * listed : 2] == [str(head + 1) for head in range(listed)]
+        assert line.rstrip().endswith("  20 heads" if listed == 20 else "  of 20 heads")
 
 
 async def test_a_designed_graph_has_no_training(example2: Experiment) -> None:

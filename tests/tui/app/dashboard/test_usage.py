@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from synergy_tui.app.dashboard.usage import LENGTH, histories
+from synergy_tui.app.dashboard.usage import LENGTH, SHORT, histories
 from synergy_tui.experiments.state import USAGE, ExperimentState
 from tests.tui.app import synthetic
 from tests.tui.app.conftest import Opened, screen_lines
@@ -32,17 +34,17 @@ def test_each_is_drawn_from_zero_to_its_most() -> None:
         gpu_percent=[50.0, 50.0, 50.0],
     )
     assert histories(state) == [
-        "gpu ▅▅▅ 50 %",
-        "cpu ▁▅█ 100 %",
+        "gpu ▅▅▅ 50%",
+        "cpu ▁▅█ 100%",
         "mem ▃▅█ 4.0 MiB",
     ]
     assert all(text.isascii() for text in histories(state, ascii_only=True))
-    assert histories(reports(cpu_percent=[200.0, 400.0]))[0] == "cpu ▅█ 400 %"
+    assert histories(reports(cpu_percent=[200.0, 400.0]))[0] == "cpu ▅█ 400%"
 
 
 def test_what_is_not_measured_is_not_shown() -> None:
     assert histories(ExperimentState()) == []
-    assert histories(reports(gpu_percent=[50.0, None], cpu_percent=[None, 3.0])) == ["cpu ▁ 3 %"]
+    assert histories(reports(gpu_percent=[50.0, None], cpu_percent=[None, 3.0])) == ["cpu ▁ 3%"]
 
 
 def test_only_the_last_minutes_are_remembered() -> None:
@@ -51,10 +53,14 @@ def test_only_the_last_minutes_are_remembered() -> None:
     assert len(histories(state)[0].split()[1]) == LENGTH
 
 
-@pytest.mark.parametrize(("width", "shown"), [(130, False), (180, True)])
-async def test_the_header_shows_it_where_there_is_room(
-    opened: Opened, width: int, shown: bool
+@pytest.mark.parametrize(("width", "shown"), [(96, 0), (100, SHORT), (130, SHORT), (180, LENGTH)])
+async def test_the_header_shows_as_much_of_it_as_there_is_room_for(
+    opened: Opened, width: int, shown: int
 ) -> None:
     async with opened(synthetic.trained(upto=400), size=(width, 40)) as pilot:
-        assert ("█ 96 %" in screen_lines(pilot.app)[0]) is shown
-        assert "96 %" in screen_lines(pilot.app)[0]
+        header = screen_lines(pilot.app)[0]
+        bars = re.search(r"cpu (█*) ?96%", header)
+        assert bars, header
+        assert len(bars[1]) == shown
+        assert "step 400/600" in header
+        assert "LIVE" in header

@@ -105,8 +105,8 @@ def test_what_if_compares_before_and_after(answers: tuple[Answer, Answer]) -> No
     assert "without 2" in shown
     assert shown.count("→") == 8
     rows = [line.split() for line in shown.splitlines()]
-    assert rows[2] == ["no", "weights", "could", "exceed", ".5", "→", ".25", "×.5"]
-    assert rows[6] == ["no", "weights", "could", "need", "fewer", "2", "→", "4", "×2"]
+    assert rows[2] == ["no", "weights", "could", "exceed", ".5", "→", ".25", ".5×"]
+    assert rows[6] == ["no", "weights", "could", "need", "fewer", "2", "→", "4", "2×"]
     ascii_shown = canvas_text(draw_what_if(without, None, "3", 41, 9, ascii_only=True))
     assert ascii_shown.isascii()
     assert "phi_min" in ascii_shown

@@ -70,7 +70,7 @@ def test_layers_in_order_have_the_last_on_top() -> None:
     text = canvas_text(draw_ordered(ordered(), "uvwτ".__getitem__, 80, 10, "blocks"))
     lines = text.splitlines()
     assert "γ = half" in lines[0]
-    assert "φ .0278 of u, ×.667 the best chain of one head per layer" in lines[0]
+    assert "φ .0278 of u, .667× the best chain of one head per layer" in lines[0]
     assert lines[1].split() == ["layer", "stays", "1", "2"]
     assert lines[2].split() == ["2", "25%", "50%", "25%"]
     assert lines[3].split() == ["1", "25%", "12%", "62%"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
+from synergy_tui.app import keys
 from synergy_tui.app.app import SynergyApp, table_name
 from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.inspector.screen import InspectorScreen
@@ -41,20 +43,27 @@ def signs(text: str) -> set[str]:
     )
 
 
+HELP: dict[str, str] = {}
+"""Screen → its help, which is the same wherever it is opened."""
+
+
 async def help_on(pilot: Pilot[None], screen: str) -> str:
     """The whole help text of a screen."""
+    if screen in HELP:
+        return HELP[screen]
     here = pilot.app.screen
     await pilot.app.push_screen(HelpScreen(screen, {}))
     await pilot.resize_terminal(120, 200)
     await until(lambda: "Your own keys" in screen_text(pilot.app), pilot)
-    text = screen_text(pilot.app)
+    HELP[screen] = screen_text(pilot.app)
     pilot.app.pop_screen()
     assert pilot.app.screen is here
-    return text
+    return HELP[screen]
 
 
-@pytest.mark.parametrize("size", [(200, 60), (80, 24)])
-@pytest.mark.parametrize("which", ["four", "example2"])
+@pytest.mark.parametrize(
+    ("which", "size"), [("four", (200, 60)), ("four", (80, 24)), ("example2", (120, 40))]
+)
 async def test_every_sign_on_a_screen_is_in_its_help(
     which: str, size: tuple[int, int], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -108,6 +117,36 @@ async def test_help_in_ascii_names_the_arrow_keys(four: Experiment) -> None:
         assert text.isascii()
         assert "  right l  " in text
         assert "from ... to" in text
+
+
+async def test_a_filter_leaves_the_lines_with_every_word(four: Experiment) -> None:
+    async with replaying(four, (120, 60)) as pilot:
+        await pilot.press("question_mark", "slash", *"smooth")
+        await until(lambda: "How soon?" not in screen_text(pilot.app), pilot)
+        lines = screen_text(pilot.app).splitlines()
+        assert any("view.smoothing" in line for line in lines)
+        assert any("(EMA)" in line for line in lines)
+        assert not any("view.convention" in line for line in lines)
+        found = re.search(r"(\d+) of (\d+)", lines[-2])
+        assert found
+        assert 1 < int(found[1]) < 6 < 60 < int(found[2])
+        await pilot.press("space", *"more")
+        await until(lambda: "(EMA)" not in screen_text(pilot.app), pilot)
+        await pilot.press("enter", "escape")
+        await until(lambda: "How soon?" in screen_text(pilot.app), pilot)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not isinstance(pilot.app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("screen", [*READING, "log", "help"])
+def test_every_key_that_a_text_names_works_on_its_screen(screen: str) -> None:
+    here = {key.id for key in keys.rows_for(screen)}
+    texts = [*READING.get(screen, {}), *READING.get(screen, {}).values()]
+    texts += [meaning for _, meaning in signs_of(screen)]
+    texts += [key.help for key in keys.rows_for(screen)]
+    named = {name for text in texts for name in re.findall(r"\{(.+?)\}", text)}
+    assert named <= here
 
 
 @pytest.mark.parametrize("screen", READING)

@@ -381,3 +381,34 @@ async def test_hundreds_of_experiments_are_read_behind_a_list_that_answers(home:
         await pilot.pause()
         assert "2026-10-01-000000" in screen_text(pilot.app), "the oldest is the last"
         assert "EXPERIMENTS" in screen_text(pilot.app), "its heading stays in sight"
+
+
+async def test_the_list_that_the_cursor_is_in_is_copied(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
+    async with picking(home) as pilot:
+        await until(lambda: "good" in screen_text(pilot.app), pilot)
+        await pilot.press("Y")
+        await pilot.pause()
+        assert pilot.app.clipboard.splitlines()[1:] == ["broken\t", "good\tTwo heads"]
+        await go_to(pilot, "one")
+        await pilot.press("Y")
+        await pilot.pause()
+        names, row = pilot.app.clipboard.splitlines()
+        assert names.split("\t")[2:6] == ["state", "heads", "task", "loss"]
+        assert row.split("\t")[2:4] == ["finished", "1, 8"]
+
+
+async def test_what_there_is_is_counted_also_in_a_narrow_terminal(home: Path) -> None:
+    for place in range(30):
+        (home.parent / "scenarios" / f"more{place:02}.toml").write_text(GOOD)
+    app = SynergyApp(None, home=home, keymap={}, ascii_only=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: "32 scenarios · 1 experiment" in screen_lines(pilot.app)[0], pilot)
+        shown = len([line for line in screen_lines(app) if "Two heads" in line]) + 1
+        assert screen_lines(app)[1].rstrip().endswith(f"{33 - shown} more ▾")
+        await pilot.press("G")
+        await until(lambda: "> ✓" in screen_text(app), pilot)
+        above = len([line for line in screen_lines(app) if "Two heads" in line])
+        assert screen_lines(app)[1].rstrip().endswith(f"{32 - above} more ▴")

@@ -47,7 +47,7 @@ async def test_groups_have_means_intervals_and_a_scale(tmp_path: Path) -> None:
         heading = next(line for line in lines if "seeds" in line)
         row = next(line for line in lines if "heads-4" in line)
         assert row[heading.index("mean") :].startswith("."), "headings stand over their values"
-        assert row[heading.index("95 %") :].startswith("[")
+        assert row[heading.index("95%") :].startswith("[")
         assert "•" in row or "·" in row
         one = heading.rindex(" 1 ") + 1
         assert row[one] in "│·•●", "1 is where the heading says"

@@ -47,7 +47,7 @@ async def test_single_heads_stand_beside_the_mixture(example2: Experiment) -> No
         assert "φ_min .4167" in text
         assert "best head alone .375" in text
         assert "optimal .4298" in text
-        assert "×1.11 the best head; none above ×1.15" in text
+        assert "1.11× the best head; none above 1.15×" in text
 
 
 async def test_the_signal_spreads_step_by_step_from_any_node(example2: Experiment) -> None:

@@ -226,3 +226,34 @@ def test_a_marker_whose_longer_name_has_no_place_keeps_its_short_one() -> None:
     drawn = "\n".join(text(Plot(Axis(0, 10), Axis(0, 1), curve, [early]), 60, 8))
     assert marker.longer in drawn
     assert "mixed" not in drawn
+
+
+def test_an_upright_line_without_a_place_for_its_name_is_named_in_the_title() -> None:
+    x = np.linspace(0, 40, 400)
+    full = [Curve(x, np.abs(np.sin(3 * x + k)), "run-1") for k in range(6)]
+    plot = Plot(Axis(0, 40), Axis(0, 1), full, [Marker("x", 30, "mixed at 30")])
+    panel = Panel("how soon?", "arrival at the sink", "mean 9 steps", plot, "soon")
+    for width, title in ((70, "how soon?"), (42, "how soon?"), (34, "soon")):
+        first, *chart = draw_panel(panel, width, 5).lines()
+        assert first.split("  ")[0].strip() == title
+        assert "mixed at 30" in first
+        assert "mixed" not in "".join(chart)
+    assert "mixed" not in draw_panel(panel, 30, 5).lines()[0]
+    free = replace(panel, plot=replace(plot, curves=[Curve(x, np.zeros(400), "run-1")]))
+    first, *chart = draw_panel(free, 70, 5).lines()
+    assert "arrival at the sink" in first
+    assert "mixed at 30" in "".join(chart)
+
+
+def test_the_name_of_a_marked_curve_may_stand_beside_another() -> None:
+    """Its glyph and colour say which it is; without them it would seem to name its neighbour."""
+    x = np.linspace(0, 80, 200)
+    curves = [
+        Curve(x, 0.9 + 0.02 * place * x / 80, f"run-{place + 1}", glyph=glyph, label=f"name{place}")
+        for place, glyph in enumerate("●▲■")
+    ]
+    plot = Plot(Axis(0, 80), Axis(0, 1), curves)
+    drawn = "\n".join(text(plot, 90, 8))
+    assert all(f"{each.glyph} {each.label}" in drawn for each in curves)
+    plain = "\n".join(text(replace(plot, curves=[replace(c, glyph="") for c in curves]), 90, 8))
+    assert sum(each.label in plain for each in curves) < 3

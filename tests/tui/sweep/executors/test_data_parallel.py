@@ -15,32 +15,17 @@ from synergy_tui.sweep.executors.data_parallel import run_parallel
 from synergy_tui.sweep.executors.executor import Backend, choose
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from tests.tui.conftest import make, run_here
+from tests.tui.sweep.conftest import trained
 
-SCENARIO = """
-title = "Shared batches"
-[train]
-task = "sort"
-length = 9
-vocabulary = 4
-steps = {steps}
-batch = 8
-embed = 16
-mlp = 16
-layers = 1
-probe_every = 0
-probe_inputs = 2
-checkpoint_every = 20
-log_every = 1
-[sweep]
-heads = [1, 2]
-data_parallel = 2
-"""
+
+def scenario(steps: int) -> str:
+    return trained(steps, checkpoint_every=20, sweep="data_parallel = 2")
 
 
 @pytest.mark.slow
 def test_two_processes_follow_the_loss_of_one_with_the_joint_batch(tmp_path: Path) -> None:
-    one = make(SCENARIO.format(steps=60), tmp_path / "one")
-    two = make(SCENARIO.format(steps=60), tmp_path / "two")
+    one = make(scenario(60), tmp_path / "one")
+    two = make(scenario(60), tmp_path / "two")
     assert run_here(one) is ExitCode.OK
     pool = PoolExecutor(Backend("pool", 1, device="cpu", processes=2), two.log_path)
     with two.lock():
@@ -58,7 +43,7 @@ def test_two_processes_follow_the_loss_of_one_with_the_joint_batch(tmp_path: Pat
 
 @pytest.mark.slow
 def test_processes_that_share_a_point_stop_with_a_checkpoint_and_go_on(tmp_path: Path) -> None:
-    sweep = make(SCENARIO.format(steps=2000), tmp_path)
+    sweep = make(scenario(2000), tmp_path)
     experiment = sweep.experiment("s0")
 
     class Seen(Stopper):
@@ -75,13 +60,13 @@ def test_processes_that_share_a_point_stop_with_a_checkpoint_and_go_on(tmp_path:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
-    sweep = make(SCENARIO.format(steps=10).replace("batch = 8", "batch = 9"), tmp_path)
+    sweep = make(scenario(10).replace("batch = 8", "batch = 9"), tmp_path)
     with pytest.raises(UserError, match="a batch of 9 cannot be shared by 2 processes"):
         run_parallel(sweep.experiment("s0"), 2, device="cpu", threads=1, stopper=Stopper())
 
 
 def test_sharing_a_point_needs_the_pool(tmp_path: Path) -> None:
-    sweep = make(SCENARIO.format(steps=10), tmp_path)
+    sweep = make(scenario(10), tmp_path)
     assert choose(sweep.scenario(), [], device="cpu", workers=1).processes == 2
     with pytest.raises(UserError, match="data_parallel = 2 needs the executor pool"):
         choose(sweep.scenario(), [], device="cpu", executor="ensemble")

@@ -13,12 +13,12 @@ from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.ensemble import batches, run_together
 from synergy_tui.sweep.executors.executor import Task
 from tests.tui.conftest import make, run_here
-from tests.tui.sweep.conftest import TRAINED
+from tests.tui.sweep.conftest import trained
 
 
 def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None:
-    alone = make(TRAINED.format(steps=30), tmp_path / "alone")
-    together = make(TRAINED.format(steps=30), tmp_path / "together")
+    alone = make(trained(), tmp_path / "alone")
+    together = make(trained(), tmp_path / "together")
     assert run_here(alone) is ExitCode.OK
     experiments = [together.experiment(point.name) for point in together.points]
     assert run_together(experiments, device="cpu", threads=1) == [0, 0, 0]
@@ -40,7 +40,7 @@ def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None
     ids=["tasks", "head_diversity", "parameter counts"],
 )  # fmt: skip
 def test_points_of_one_ensemble_may_differ_in(varied: str, tmp_path: Path) -> None:
-    text = TRAINED.format(steps=10).replace("seeds = 3", "seeds = 1") + varied + "\n"
+    text = trained(10, sweep="seeds = 1") + varied + "\n"
     alone, together = make(text, tmp_path / "alone"), make(text, tmp_path / "together")
     assert run_here(alone) is ExitCode.OK
     experiments = [together.experiment(point.name) for point in together.points]
@@ -56,7 +56,7 @@ def test_points_of_one_ensemble_may_differ_in(varied: str, tmp_path: Path) -> No
 
 
 def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
-    sweep = make(TRAINED.format(steps=60), tmp_path)
+    sweep = make(trained(60), tmp_path)
     experiments = [sweep.experiment(point.name) for point in sweep.points]
 
     def half() -> bool:
@@ -75,7 +75,7 @@ def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
 
 
 def test_batches_hold_what_can_be_stacked(tmp_path: Path) -> None:
-    text = TRAINED.format(steps=30) + 'tasks = ["sort", "copy"]\n'
+    text = trained() + 'tasks = ["sort", "copy"]\n'
     sweep = make(text, tmp_path)
     tasks = [Task(p.name, sweep.experiment(p.name).path) for p in sweep.points]
     names = [[task.point for task in batch] for batch in batches(tasks, 2)]

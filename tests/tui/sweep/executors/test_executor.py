@@ -12,11 +12,14 @@ import torch
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import load_scenario
 from synergy_tui.scenario.sweep import SweepTable
+from synergy_tui.sweep.directory import create_sweep
 from synergy_tui.sweep.estimate import PROCESS_BYTES, cost, estimate
 from synergy_tui.sweep.executors import pool
 from synergy_tui.sweep.executors.executor import LARGEST_STACK, Backend, Task, choose
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from synergy_tui.sweep.executors.ray import RayExecutor
+from synergy_tui.sweep.executors.remote import Packet
+from synergy_tui.sweep.plan import expand
 from synergy_tui.sweep.start import announce
 from tests.tui.sweep.test_plan import BASE, points_of
 
@@ -118,22 +121,119 @@ def test_on_a_processor_workers_keep_what_they_see(
     executor.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("device", "given", "share", "room"),
-    [("cuda", None, 1.0, 4), ("cuda", 0.5, 0.5, 8), ("auto", None, None, 16), ("cpu", 0, None, 16)],
-)
-def test_ray_gives_each_point_a_gpu_of_its_own(
-    device: str, given: float | None, share: float | None, room: int, tmp_path: Path
-) -> None:
+def ray_executor(device: str, together: int, given: float | None) -> RayExecutor:
+    """One that believes in a cluster of 16 cores and 4 GPUs."""
     executor = RayExecutor.__new__(RayExecutor)
     executor._table = SweepTable(gpus_per_point=given)
-    executor._backend = Backend("ray", 0, device=device)
+    executor._backend = Backend("ray", 0, together=together, device=device)
     executor._running = {}
     executor._ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0, "GPU": 4.0})
+    return executor
+
+
+@pytest.mark.parametrize(
+    ("device", "together", "given", "points", "share", "room"),
+    [
+        ("cuda", 1, None, 1, 1.0, 4),
+        ("cuda", 20, None, 20, 1.0, 4),  # a stack has a GPU of its own
+        ("cuda", 20, 0.5, 2, 1.0, 4),  # two share one: they are its stack
+        ("cuda", 20, 0.25, 3, 0.75, 4),
+        ("cuda", 20, 2, 1, 2.0, 2),
+        ("cuda", 20, 0.001, 20, 0.02, 16),
+        ("auto", 8, None, 8, None, 16),
+        ("cpu", 8, 0, 8, None, 16),
+    ],
+)
+def test_ray_gives_each_batch_a_gpu_of_its_own(
+    device: str,
+    together: int,
+    given: float | None,
+    points: int,
+    share: float | None,
+    room: int,
+    tmp_path: Path,
+) -> None:
+    executor = ray_executor(device, together, given)
     scenario = points_of("[sweep]\nheads = [1]", tmp_path)[0].scenario
-    needs = executor._needs(SimpleNamespace(scenario=lambda: scenario))  # type: ignore[arg-type]
+    batch: Any = [SimpleNamespace(scenario=lambda: scenario)] * points
+    needs = executor._needs(batch)
     assert needs.get("num_gpus") == share
+    assert needs["memory"] == PROCESS_BYTES + points * (cost(scenario).memory - PROCESS_BYTES)
     assert executor.free == room
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "sizes"),
+    [("cpu", None, [8] * 12 + [4]), ("cuda", None, [20] * 5), ("cuda", 0.25, [4] * 25)],
+)
+def test_ray_stacks_what_a_pool_would(
+    device: str, given: float | None, sizes: list[int], tmp_path: Path, four_gpus: SimpleNamespace
+) -> None:
+    text = "[sweep]\nheads = [1, 2]\nseeds = 100\n"
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + text + ("" if given is None else f"gpus_per_point = {given}\n"))
+    scenario = load_scenario(file)
+    points = expand(scenario)
+    sweep = create_sweep(scenario, points, tmp_path / "out")
+    chosen = choose(
+        scenario, [point.scenario for point in points], ray="local", workers=4, device=device
+    )
+    executor = ray_executor(device, chosen.together, given)
+    executor._backend = chosen
+    tasks = [Task(point.name, sweep.experiment(point.name).path) for point in sweep.points]
+    assert [len(batch) for batch in executor.batches(tasks)] == sizes
+    # With few points every worker gets its share of them.
+    assert [len(batch) for batch in executor.batches(tasks[:6])] == [2, 2, 2]
+
+
+def test_what_a_worker_of_ray_may_not_send_fails_its_point_alone(tmp_path: Path) -> None:
+    text = BASE + "[sweep]\nheads = [1]\nseeds = 2\n"
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    scenario = load_scenario(file)
+    sweep = create_sweep(scenario, expand(scenario), tmp_path / "out")
+    tasks = [Task(point.name, sweep.experiment(point.name).path) for point in sweep.points]
+    sent = iter(
+        [
+            Packet(node="n"),
+            Packet("s0", files={"../x": b""}),
+            Packet("s0", exit_code=0),  # comes too late
+            Packet("s1", exit_code=0),
+        ]
+    )
+    cancelled: list[Any] = []
+    executor = ray_executor("cpu", 8, None)
+    executor._ended, executor._looked = [], float("inf")
+    errors = SimpleNamespace(RayTaskError=LookupError, RayError=LookupError)
+    executor._ray = SimpleNamespace(
+        get=lambda packet: packet,
+        wait=lambda streams, **_: (streams, []),
+        cancel=lambda stream, **_: cancelled.append(stream),
+        exceptions=errors,
+    )
+    task = SimpleNamespace(remote=lambda *_: sent)
+    executor._run = SimpleNamespace(options=lambda **_: task)
+    executor.submit(tasks)
+    ended = [outcome for _ in range(4) for outcome in executor.poll(0)]
+    assert [(each.task.point, each.exit_code) for each in ended] == [("s0", 3), ("s1", 0)]
+    assert "outside its attention" in ended[0].reason
+    assert executor._running == {}
+    assert cancelled == []
+    # One that trains alone is asked to end.
+    sent = iter([Packet("s0", files={"../x": b""})])
+    executor.submit(tasks[:1])
+    assert [each.exit_code for each in executor.poll(0)] == [3]
+    assert cancelled == [sent]
+
+
+def test_without_knowing_a_gpu_ray_stacks_only_what_the_table_allows(tmp_path: Path) -> None:
+    scenario = points_of("[sweep]\nheads = [1]", tmp_path)[0].scenario
+    for given, together in ((None, 1), (0.25, LARGEST_STACK)):
+        table = SweepTable(gpus_per_point=given)
+        found = choose(
+            scenario.model_copy(update={"sweep": table}), [scenario], ray="auto", device="cuda"
+        )
+        assert found.together == together
 
 
 def test_the_time_on_a_gpu_is_said_to_be_unknown(tmp_path: Path) -> None:

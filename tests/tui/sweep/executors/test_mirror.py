@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.recorder import versions
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.mirror import Mirror
-from synergy_tui.sweep.executors.remote import Packet, luggage, run_point
+from synergy_tui.sweep.executors.remote import Packet, luggage, run_points
 from tests.tui.conftest import make
-from tests.tui.sweep.conftest import TRAINED
+from tests.tui.sweep.conftest import trained
 
 
-def stream(experiment: Experiment) -> list[Packet]:
-    return list(run_point(experiment.id, luggage(experiment), "cpu", 1, versions()))
+def stream(*experiments: Experiment, expected: dict[str, str] | None = None) -> list[Packet]:
+    brought = {experiment.id: luggage(experiment) for experiment in experiments}
+    return list(run_points(brought, "cpu", 1, expected or versions()))
 
 
 def test_a_far_point_arrives_whole(sweep: Sweep) -> None:
@@ -76,19 +78,61 @@ def test_a_stopped_mirror_can_be_resumed(sweep: Sweep) -> None:
     assert experiment.state() == "stopped"
 
 
-def test_a_worker_cannot_write_outside_its_experiment(sweep: Sweep) -> None:
-    mirror = Mirror(sweep.experiment("s0"), attempt=1)
-    with pytest.raises(ValueError, match="outside its experiment"):
-        mirror.take(Packet(files={"../../evil": b"x"}))
+def test_far_points_trained_together_arrive_each_in_its_own(sweep: Sweep) -> None:
+    experiments = [sweep.experiment(point.name) for point in sweep.points]
+    mirrors = {experiment.id: Mirror(experiment, attempt=1) for experiment in experiments}
+    codes = {}
+    for packet in stream(*experiments):
+        mirrors[packet.experiment].take(packet)
+        assert packet.experiment not in codes, "something came after its last packet"
+        if packet.exit_code is not None:
+            codes[packet.experiment] = packet.exit_code
+    assert codes == dict.fromkeys(mirrors, 0)
+    for experiment in experiments:
+        mirrors[experiment.id].close()
+        assert experiment.state() == "finished"
+        for run in experiment.fold().runs.values():
+            assert run.steps.tolist() == list(range(1, 31))
+        assert len(list(experiment.checkpoints.iterdir())) == 4
+
+
+STARTED = {"v": 1, "t": 0.0, "kind": "run_started", "run": "heads-1", "heads": 1}
+
+
+@pytest.mark.parametrize(
+    ("packet", "words"),
+    [
+        (Packet(files={"../../evil": b"x"}), "outside its attention"),
+        (Packet(files={"events.jsonl": b"x"}), "outside its attention"),
+        (Packet(files={"attention/..": b"x"}), "outside its attention"),
+        (Packet(files={"attention/" + 70 * "𝛕" + ".safetensors": b"x"}), "outside its attention"),
+        (Packet(files={"attention/a": "x"}), "not bytes"),  # type: ignore[dict-item]
+        (Packet(events=[STARTED, {**STARTED, "run": "other"}]), "run that it does not have"),
+        (Packet(events=[STARTED, {**STARTED, "heads": "many"}]), "of another shape"),
+        (Packet(events=[STARTED, {"v": 2, "kind": "telepathy"}]), "of another shape"),
+        (Packet(events=[STARTED, None]), "has no attribute"),  # type: ignore[list-item]
+        (Packet(exit_code=7), "7 is not a valid ExitCode"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_worker_cannot_send_is_refused_in_words(
+    packet: Packet, words: str, sweep: Sweep
+) -> None:
+    experiment = sweep.experiment("s0")
+    mirror = Mirror(experiment, attempt=1)
+    before = set(sweep.path.rglob("*"))
+    with pytest.raises(UserError, match=words):
+        mirror.take(packet)
     mirror.close()
-    assert not (sweep.path / "evil").exists()
+    assert set(sweep.path.rglob("*")) <= before
+    assert experiment.events_path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_attention_that_is_not_to_be_kept_is_removed_here_too(
     tmp_path: Path, attempts: int
 ) -> None:
-    text = TRAINED.format(steps=30).replace("probe_every = 0", "probe_every = 5")
+    text = trained(probe_every=5)
     sweep = make(f'{text}\n[analysis]\nkeep = "last"\n', tmp_path)
     experiment = sweep.experiment("s0")
     packets = stream(experiment)
@@ -104,7 +148,7 @@ def test_attention_that_is_not_to_be_kept_is_removed_here_too(
 def test_a_worker_of_another_version_refuses_in_words(sweep: Sweep) -> None:
     experiment = sweep.experiment("s0")
     expected = {**versions(), "torch": "1.0+cu999", "synergy-heads": "9.9", "python": "2.7"}
-    [packet] = run_point(experiment.id, luggage(experiment), "cpu", 1, expected)
+    [packet] = stream(experiment, expected=expected)
     assert packet.exit_code == 2
     assert not packet.events
     installed = versions()
@@ -117,5 +161,5 @@ def test_a_worker_of_another_version_refuses_in_words(sweep: Sweep) -> None:
 def test_builds_of_one_version_are_the_same_version(sweep: Sweep) -> None:
     experiment = sweep.experiment("s0")
     other = {name: version.split("+")[0] + "+cu999" for name, version in versions().items()}
-    *_, last = run_point(experiment.id, luggage(experiment), "cpu", 1, other)
+    *_, last = stream(experiment, expected=other)
     assert last.exit_code == 0

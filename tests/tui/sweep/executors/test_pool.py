@@ -15,14 +15,14 @@ from synergy_tui.sweep.driver import run_sweep
 from synergy_tui.sweep.executors.executor import Backend
 from synergy_tui.sweep.executors.pool import PoolExecutor
 from tests.tui.conftest import make, run_here
-from tests.tui.sweep.conftest import TRAINED, log_of
+from tests.tui.sweep.conftest import log_of, trained
 
 
 @pytest.mark.slow
 def test_a_pool_survives_the_death_of_a_worker_and_finishes_from_checkpoints(
     tmp_path: Path,
 ) -> None:
-    sweep = make(TRAINED.format(steps=400), tmp_path)
+    sweep = make(trained(400), tmp_path)
     pool = PoolExecutor(Backend("pool", 1, device="cpu"), sweep.log_path)
     first = sweep.points[0].name
 

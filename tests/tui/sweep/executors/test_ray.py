@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from synergy_tui.experiments.events import EventReader
 from synergy_tui.scenario import load_scenario
 from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.plan import expand
+from tests.tui.sweep.conftest import trained
+from tests.waiting import wait_for
 
 pytest.importorskip("ray")
 
@@ -24,35 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 STEPS = 2000  # long enough that a node can be killed half way, however fast the processor
 STORE = 80 * 2**20
-SCENARIO = f"""
-title = "Small enough to lose"
-[train]
-task = "sort"
-length = 9
-vocabulary = 4
-steps = {STEPS}
-batch = 8
-embed = 16
-mlp = 16
-layers = 1
-probe_every = 50
-probe_inputs = 2
-checkpoint_every = 25
-log_every = 1
-[sweep]
-seeds = 3
-heads = [1, 2]
-attempts = 3
-"""
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+SCENARIO = trained(STEPS, probe_every=50, checkpoint_every=25, sweep="seeds = 3\nattempts = 3")
 
 
 @pytest.fixture
@@ -83,17 +56,22 @@ def sweep(tmp_path: Path) -> Sweep:
     return create_sweep(scenario, expand(scenario), tmp_path / "out")
 
 
-def drive(sweep: Sweep, address: str) -> subprocess.Popen[bytes]:
+def drive(sweep: Sweep, *how: str) -> subprocess.Popen[bytes]:
+    """Run a sweep by what ``how`` names, up to two points as one ensemble."""
     with sweep.log_path.open("ab") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "synergy_tui.sweep.worker", str(sweep.path)),
-                *("--executor=ray", "--workers=0", f"--ray={address}", "--device=cpu"),
+                *("--device=cpu", "--together=2", *how),
             ],
             stdout=log,
             stderr=log,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+
+
+def on(cluster: Any) -> tuple[str, ...]:
+    return "--executor=ray", "--workers=0", f"--ray={cluster.address}"
 
 
 def events(sweep: Sweep, point: str) -> list[dict[str, Any]]:
@@ -133,10 +111,10 @@ def assert_complete(sweep: Sweep) -> None:
 
 def test_a_killed_node_loses_no_event_and_doubles_none(cluster: Any, sweep: Sweep) -> None:
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
-    driver = drive(sweep, cluster.address)
+    driver = drive(sweep, *on(cluster))
     try:
-        # Both nodes are busy with a point that has a checkpoint: whichever dies, one is lost.
-        wait_for(lambda: len(half_way(sweep)) >= 2, "two points half way")
+        # One node has an ensemble of two points, the other the third: whichever dies, one is lost.
+        wait_for(lambda: len(half_way(sweep)) == 3, "all points half way")
         cluster.remove_node(nodes[1], allow_graceful=False)
         assert driver.wait(timeout=240) == 0, sweep.log_path.read_text()
     finally:
@@ -157,7 +135,7 @@ def test_a_killed_node_loses_no_event_and_doubles_none(cluster: Any, sweep: Swee
 
 def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> None:
     cluster.add_node(num_cpus=2, object_store_memory=STORE)
-    driver = drive(sweep, cluster.address)
+    driver = drive(sweep, *on(cluster))
     try:
         wait_for(lambda: half_way(sweep), "a point half way")
         driver.terminate()
@@ -167,7 +145,7 @@ def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> N
         driver.wait()
     before = {name: state for name, state in sweep.states().items() if state == "finished"}
     assert "stopped" in sweep.states().values()
-    again = drive(sweep, cluster.address)
+    again = drive(sweep, *on(cluster))
     try:
         assert again.wait(timeout=240) == 0, sweep.log_path.read_text()
     finally:
@@ -180,3 +158,26 @@ def test_a_stopped_sweep_continues_where_it_was(cluster: Any, sweep: Sweep) -> N
         if event["kind"] == "point_started"
     ]
     assert all(started.count(name) == 1 for name in before)
+
+
+def test_points_that_train_together_have_the_bits_of_a_pool(cluster: Any, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=2, object_store_memory=STORE)
+    text = SCENARIO.replace(f"steps = {STEPS}", "steps = 60").replace("seeds = 3", "seeds = 4")
+    file = tmp_path / "same.toml"
+    file.write_text(text)
+    scenario = load_scenario(file)
+    found = []
+    for name, how in (("pool", ("--executor=ensemble", "--workers=2")), ("ray", on(cluster))):
+        made = create_sweep(scenario, expand(scenario), tmp_path / name)
+        driver = drive(made, *how)
+        assert driver.wait(timeout=240) == 0, made.log_path.read_text()
+        found.append(
+            {
+                path.relative_to(made.path): path.read_bytes()
+                for path in made.path.glob("points/*/*/*.safetensors")
+            }
+        )
+    pool, ray = found
+    assert len(pool) == 4 * 2 * (3 + 2)  # points, runs, probes and checkpoints
+    assert pool.keys() == ray.keys()
+    assert [name for name in pool if pool[name] != ray[name]] == []

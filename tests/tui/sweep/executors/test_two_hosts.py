@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,17 @@ from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.plan import expand
 from tests.hosts import OWN, Host, network, text
 from tests.places import PYTHONPATH
+from tests.tui.sweep.conftest import trained
+from tests.waiting import wait_for
 
 pytest.importorskip("ray")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STEPS, PROBES, SAVES = 1200, 100, 50
-SCENARIO = f"""
-title = "Small enough to lose"
-[train]
-task = "sort"
-length = 9
-vocabulary = 4
-steps = {STEPS}
-batch = 8
-embed = 16
-mlp = 16
-layers = 1
-probe_every = {PROBES}
-probe_inputs = 2
-checkpoint_every = {SAVES}
-log_every = 1
-[sweep]
-seeds = 3
-heads = [1, 2]
-attempts = 4
-"""
+SCENARIO = trained(
+    STEPS, probe_every=PROBES, checkpoint_every=SAVES, sweep="seeds = 3\nattempts = 4"
+)
 PORT = "6379"
 # A host that is not heard of for about ten seconds is lost, instead of for half a minute.
 IMPATIENT = {
@@ -62,15 +47,6 @@ BEGUN = time.monotonic()
 
 def say(what: str) -> None:
     print(f"{time.monotonic() - BEGUN:7.1f} s  {what}", flush=True)
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 150.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
 class Cluster:
