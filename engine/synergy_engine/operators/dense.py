@@ -32,7 +32,7 @@ milliseconds, 30 on a single thread, and more on old processors."""
 FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
-LOOKS = (256, 1024, 4096)
+LOOKS = (64, 256, 1024, 4096)
 """Steps after which the rest of a long walk is foreseen from its slow modes, if that is certain."""
 
 WALKED_FIRST = 16

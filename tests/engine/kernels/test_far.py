@@ -10,7 +10,7 @@ import pytest
 
 from synergy_engine.kernels import far
 from synergy_engine.kernels.states import Survival
-from synergy_engine.operators.dense import LOOKS, head_stack
+from synergy_engine.operators.dense import LOOKS, DenseStack, head_stack
 
 LAST = 10_000
 LEVELS, OF_MEAN = [0.25, 0.25, 0.125, 0.01], [False, True, False, True]
@@ -47,7 +47,13 @@ def peaked(n: int) -> np.ndarray:
 @pytest.mark.parametrize("pulled", [False, True])
 def test_what_is_foreseen_is_what_walking_finds(pulled: bool) -> None:
     n = 30
-    stack = head_stack(peaked(n), "diffusion" if pulled else "walk")
+    heads = peaked(n)
+    plain = head_stack(heads, "diffusion" if pulled else "walk").operators
+    # Both scales at work: powers of two change nothing else.
+    powers = 2.0 ** np.arange(-n // 2, n - n // 2)
+    stack = DenseStack(
+        heads * powers[:, None] / powers, plain.row_scale / powers, plain.column_scale * powers
+    )
     near, state = (
         Survival.start(stack.count, n, levels=LEVELS, of_mean=OF_MEAN, pulled=pulled)
         for _ in range(2)
