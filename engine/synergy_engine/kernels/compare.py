@@ -154,30 +154,21 @@ def flaws(heads, bits, faintest, largest, low, high, out):
         least = ~np.uint64(0)  # of entries less one: 0 becomes the largest of all
         off = 0.0
         wild = False
-        for j in range(0, n, 4):
-            # Four rows side by side, since one sum waits for itself; the last may be repeated.
-            end = min(j + 4, n)
-            second, third, fourth = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
-            one, two, three, four = heads[k, j], heads[k, second], heads[k, third], heads[k, fourth]
-            p, q, r, s = bits[k, j], bits[k, second], bits[k, third], bits[k, fourth]
-            a = b = c = d = 0.0
-            for i in range(end):
-                a += one[i]
-                b += two[i]
-                c += three[i]
-                d += four[i]
-                signs |= (p[i] | q[i]) | (r[i] | s[i])
-            for total in (a, b, c, d):
-                wild |= not total <= largest
-                off = max(off, abs(total - 1.0))
-            for row in range(j, end):
-                # Slices: an index that begins above 0 is tested for wraparound, which is slow.
-                whole, rest = bits[k, row], bits[k, row, row + 1 :]
-                for i in range(len(rest)):
-                    above |= rest[i]
-                if faintest > 0:
-                    for i in range(row + 1):
-                        least = min(least, np.uint64(whole[i]) - np.uint64(1))
+        for j in range(n):
+            # Slices: an index that begins above 0 is tested for wraparound, which is slow.
+            row, whole, rest = heads[k, j], bits[k, j], bits[k, j, j + 1 :]
+            total = 0.0
+            for i in range(j + 1):
+                total += row[i]
+            for i in range(j + 1):
+                signs |= whole[i]
+            for i in range(len(rest)):
+                above |= rest[i]
+            if faintest > 0:
+                for i in range(j + 1):
+                    least = min(least, np.uint64(whole[i]) - np.uint64(1))
+            wild |= not total <= largest
+            off = max(off, abs(total - 1.0))
         out[k, 0] = 1.0 if wild or above != 0 or (signs >> sign) & 1 else 0.0
         out[k, 1] = 1.0 if least < faintest else 0.0
         out[k, 2] = off

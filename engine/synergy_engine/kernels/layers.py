@@ -13,22 +13,19 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _sums(one, two, three, four, length):
-    """Sums of the first ``length`` weights of four rows, side by side: none waits for itself."""
-    a = b = c = d = 0.0
+def _sum(row, length):
+    total = 0.0
     for i in range(length):
-        a += one[i]
-        b += two[i]
-        c += three[i]
-        d += four[i]
-    return a, b, c, d
+        total += row[i]
+    return total
 
 
 @njit(cache=True, nogil=True)
-def _per_weight(x, total, j, whole, out):
-    """``x`` divided by the ``total`` of row ``j``; where that is 0 the node keeps ``x``."""
+def _per_weight(x, row, j, whole, out):
+    """``x`` divided by the sum of row ``j``; where that is 0 the node keeps ``x``."""
     if x == 0.0 or not whole:
         return x
+    total = _sum(row, j + 1)
     if total > 0.0:
         return x / total
     out[j] += x
@@ -47,23 +44,27 @@ def push(heads, layer, rows, whole, low, high, out):
         v = rows[k // count]
         target = out[k // count, layer, k % count]
         target[:] = 0.0
-        for j in range(0, n - n % 4, 4):
+        j = 0
+        while j + 3 < n:
             if v[j] != 0.0 or v[j + 1] != 0.0 or v[j + 2] != 0.0 or v[j + 3] != 0.0:
                 one, two, three, four = matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]
-                # Above the diagonal weights are 0.
-                sums = _sums(one, two, three, four, j + 4)
-                a = _per_weight(v[j], sums[0], j, whole, target)
-                b = _per_weight(v[j + 1], sums[1], j + 1, whole, target)
-                c = _per_weight(v[j + 2], sums[2], j + 2, whole, target)
-                d = _per_weight(v[j + 3], sums[3], j + 3, whole, target)
-                for i in range(j + 4):
+                a = _per_weight(v[j], one, j, whole, target)
+                b = _per_weight(v[j + 1], two, j + 1, whole, target)
+                c = _per_weight(v[j + 2], three, j + 2, whole, target)
+                d = _per_weight(v[j + 3], four, j + 3, whole, target)
+                for i in range(j + 1):
                     target[i] += (a * one[i] + b * two[i]) + (c * three[i] + d * four[i])
-        for j in range(n - n % 4, n):
+                target[j + 1] += b * two[j + 1] + c * three[j + 1] + d * four[j + 1]
+                target[j + 2] += c * three[j + 2] + d * four[j + 2]
+                target[j + 3] += d * four[j + 3]
+            j += 4
+        while j < n:
             row = matrix[j]
-            a = _per_weight(v[j], _sums(row, row, row, row, j + 1)[0], j, whole, target)
+            a = _per_weight(v[j], row, j, whole, target)
             if a != 0.0:
                 for i in range(j + 1):
                     target[i] += a * row[i]
+            j += 1
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
