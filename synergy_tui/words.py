@@ -44,6 +44,16 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def bound_name(name: str) -> str:
+    """What a proven bound bounds, in words."""
+    known = {
+        "thm_2_9": "mixing time (theorem 2.9)",
+        "sharper": "mixing time (sharper)",
+        "fidelity_backward": "fidelity x nodes",
+    }
+    return known.get(name, name.replace("_", " "))
+
+
 def changes(keys: Mapping[str, Any]) -> str:
     """Keys of a scenario with their values: ``head_diversity 0.5, match_scale``."""
     return ", ".join(

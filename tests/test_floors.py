@@ -59,6 +59,7 @@ FLOORS = {
         schemas analyze export report.statistics
         watch
         report
+        app.past
         app.themes app.keys app.clipboard app.terminal app.timeline app.pace app.tail app.desk
         app.status app.keymap app.alerts app.widgets
         app.session
@@ -69,6 +70,7 @@ FLOORS = {
         app
         commands
         cli
+        start
         __main__
     """,
 }

@@ -15,12 +15,12 @@ from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
-from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_table
+from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_note, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
 from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
-from synergy_tui.words import counted, number
+from synergy_tui.words import bound_name, counted, number
 
 if TYPE_CHECKING:
     from synergy_tui.analyze.measure import Options
@@ -294,6 +294,7 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
         print_layered(same[-1])
         _bounds(layers, details=shown.details)
         _paths(layers)
+    print_note(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike", "columns")
 
 
 def _layers(records: Sequence[Record], *, wide: bool) -> None:
@@ -344,7 +345,6 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
         ],
         spare=() if wide else (capped, *_SPARE),
     )
-    echo(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike")
     if left_out:
         echo(f"left out of a narrow terminal: {', '.join(left_out)} (--wide shows all)")
     lost = {
@@ -432,7 +432,7 @@ def _bounds(layers: Sequence[Record], *, details: bool) -> None:
             [
                 [
                     str(layer),
-                    name.replace("_", " "),
+                    bound_name(name),
                     number(bound["measured"]),
                     number(bound["bound"]),
                     {True: "yes", False: "NO"}.get(bound["holds"], "open"),

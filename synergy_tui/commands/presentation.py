@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from synergy_tui.experiments.verdict import Scoreboard
 
 
+LABEL = 12
+"""Columns that labels have beside what is said of them."""
 COLUMNS_READ = (
     "fewer steps: sooner; fidelity, 0 to 1, higher: clearer; amplification and mixing gain "
     "above 1: the heads together clearer, or sooner, than the best of them"
@@ -28,6 +31,18 @@ def json_line(value: Any) -> str:
     from synergy_tui.experiments.events import encode
 
     return encode(value).decode().rstrip("\n")
+
+
+def print_note(text: str, label: str = "", *, err: bool = False) -> None:
+    """Print a sentence beneath a label, in lines of whole words where there is a terminal."""
+    stream = sys.stderr if err else sys.stdout
+    lines = [text]
+    if stream.isatty():
+        room = max(shutil.get_terminal_size().columns - LABEL, 20)
+        lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    for line in lines:
+        echo(f"{label:<{LABEL}}{line}", err=err)
+        label = ""
 
 
 def print_table(
@@ -98,6 +113,7 @@ def _print_turned(
             cells = [f"  {rows[at][index]:<{widths[at] - 2}}" for at in range(start, end)]
             echo(f"{f'  {heading}':<{indent}}{''.join(cells)}".rstrip(), err=err)
         start = end
+    echo(err=err)
 
 
 def _print_rich(renderable: Any, err: bool) -> None:
@@ -160,7 +176,7 @@ def print_runs(
         err=err,
     )
     if "fidelity" in shown:
-        echo(f"columns     {COLUMNS_READ}", err=err)
+        print_note(COLUMNS_READ, "columns", err=err)
     for record in records:
         if record.get("interventions"):
             echo(f"{record['run']}: {changes(record['interventions'])}", err=err)
@@ -178,9 +194,10 @@ def print_conventions(records: Iterable[Mapping[str, Any]]) -> int:
             key = tuple(str(record[name]) for name in ("convention", "combine", "sink"))
             weights.setdefault(key, set()).add(str(record["weights"]))
     for (convention, combine, sink), used in sorted(weights.items()):
-        echo(
-            f"convention  {convention}, {combine}, {' or '.join(sorted(used))} head weights, "
-            f"sink {sink}; times in diffusion steps, loss in nats"
+        print_note(
+            f"{convention}, {combine}, {' or '.join(sorted(used))} head weights, sink {sink}; "
+            "times in diffusion steps, loss in nats",
+            "convention",
         )
     return len(weights)
 
@@ -190,8 +207,8 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
     from rich.text import Text
 
     for failed in found.failed:
-        echo(f"verdict     {failed}", err=err)
-    echo(f"verdict     {found.heading}", err=err)
+        print_note(failed, "verdict", err=err)
+    print_note(found.heading, "verdict", err=err)
     styles = {"supported": "green", "contradicted": "red"}
     if found.lines:
         print_table(
@@ -212,11 +229,11 @@ def print_scoreboard(found: Scoreboard, *, err: bool = False) -> None:
         )
         from synergy_tui.experiments.verdict import SIGNS
 
-        echo(f"            {SIGNS}", err=err)
+        print_note(SIGNS, err=err)
     if found.convention:
-        echo(f"            {found.convention} · {found.measured} · {found.basis}", err=err)
+        print_note(f"{found.convention} · {found.measured} · {found.basis}", err=err)
     for note in found.notes:
-        echo(f"            {note}", err=err)
+        print_note(note, err=err)
 
 
 def print_expectations(events: Sequence[Mapping[str, Any]], *, err: bool = False) -> None:

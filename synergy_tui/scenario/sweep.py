@@ -113,7 +113,7 @@ class SweepTable(BaseModel):
         default=[], description="Predicted verdicts; the report shows whether they came true."
     )
     executor: Literal["auto", "ensemble", "pool", "ray"] = Field(
-        default="auto", description="What runs the points: one batched ensemble, processes, Ray."
+        default="auto", description="What runs the points: batched ensembles, processes, Ray."
     )
     workers: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Points at a time; chosen from the machine when absent."
@@ -123,8 +123,8 @@ class SweepTable(BaseModel):
     )
     gpus_per_point: Annotated[float, Field(ge=0.0)] | None = Field(
         default=None,
-        description="Share of a GPU for each point on Ray; 0.25 puts four on one, and 1 is "
-        "the default with --device cuda.",
+        description="Share of a GPU for each point on Ray; 0.25 puts four on one. When absent, "
+        "points that train together have one of their own with --device cuda.",
     )
     memory_per_point: Annotated[float, Field(gt=0.0)] | None = Field(
         default=None, description="GiB that Ray reserves for each point; estimated when absent."

@@ -50,6 +50,8 @@ class LogScreen(LiveScreen, ReadingScreen):
             with os.fdopen(descriptor, "rb") as file:
                 file.seek(max(0, file.seek(0, 2) - WORKER_BYTES))
                 text = file.read().decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            text = "(none: the run has no worker of its own)"
         except OSError as error:
             text = f"(no worker log: {error.strerror})"
         self.app.call_from_thread(self._show_worker_log, text)

@@ -27,7 +27,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("– ·", "unknown, or not measured yet", _EVERY),
     ("…", "cut short: there is more than there is room for", _EVERY),
     ("▸", "what is selected, and what the keys act on", _PANELS),
-    ("▾ ▴ ↓ ↑", "more below, above: so many lines out of sight", _PANELS),
+    ("▾ ▴ ↓ ↑", "more below, above: so many lines out of sight", (*_PANELS, "picker")),
     ("▼ ▲", "the end of an edge: the token that listens", _PANELS),
     ("★", "the best: of the heads, or of the steps", ("inspector", "stepper")),
     ("▶ ⇄", "along a path: the next token; the head is switched", ("inspector",)),

@@ -14,6 +14,10 @@ GAP = 2
 """Cells between two names in a row: closer they would read as one."""
 
 
+HIDES = 2
+"""Cells of its own curve that a marked name may cover: the mark by itself says which it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A name, its style, and the places for it (row, column), best first."""
@@ -57,7 +61,7 @@ class Board:
             curves, under = _rows(self._counts > own), _rows(own)
             beside = [] if label.marked else [b"", *curves, b""]
         written = self._blocked
-        best, least = None, size + 1
+        best, least = None, (HIDES if label.marked else size) + 1
         for row, column in label.places:
             if not (0 <= row < body.height and 0 <= column <= body.width - size):
                 continue

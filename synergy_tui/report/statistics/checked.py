@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.findings import Finding
 from synergy_tui.report.statistics.observations import Observation
+from synergy_tui.words import bound_name
 
 # Heads that differ by 1e-9 stay within 2·1e-9·t*; measured equality is float32's.
 JITTER_TOLERANCE = 1e-6
@@ -74,16 +75,16 @@ def bounds(members: Sequence[Observation]) -> Finding | None:
         tightest = [b.measured / b.bound for b in these if b.bound > 0 and math.isfinite(b.bound)]
         inapplicable = sum(bound.name == name and not bound.applies for _, bound in checks)
         if not these:
-            details.append(f"{name}: applies to none of {inapplicable}")
+            details.append(f"{bound_name(name)}: applies to none of {inapplicable}")
             continue
         details.append(
-            f"{name}: holds in {sum(b.holds for b in these)} of {len(these)}"
+            f"{bound_name(name)}: holds in {sum(b.holds for b in these)} of {len(these)}"
             + (f", measured at most {max(tightest):.2g} of the bound" if tightest else "")
             + (f"; does not apply to {inapplicable}" if inapplicable else "")
         )
     details += [
-        f"VIOLATED: {bound.name} by {member.run} ({member.block}): {bound.measured:.4g} against "
-        f"{bound.bound:.4g}"
+        f"VIOLATED: {bound_name(bound.name)} by {member.run} ({member.block}): "
+        f"{bound.measured:.4g} against {bound.bound:.4g}"
         for member, bound in broken[:10]
     ]
     return _finding("bounds", len(applicable), len(broken), details)

@@ -6,13 +6,18 @@ import sys
 
 import pytest
 
-from synergy_tui.commands.presentation import print_conventions, print_runs, print_table
+from synergy_tui.commands.presentation import (
+    print_conventions,
+    print_note,
+    print_runs,
+    print_table,
+)
 
 ROWS = [[name, "1,234", "0.5"] for name in ("single", "double", "triple")]
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return [line for line in capsys.readouterr().out.splitlines() if line]
+    return [line for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
 def test_without_a_terminal_a_table_has_any_width(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +40,7 @@ def test_rows_become_columns_where_the_terminal_is_narrow(
 
 @pytest.mark.parametrize(
     ("columns", "left_out", "shown"),
-    [(60, [], ["run", "b", "c", "d"]), (34, ["c"], ["run", "b", "d"]), (16, [], ["run", "c", "d"])],
+    [(60, [], ["run", "b", "c", "d"]), (30, ["c"], ["run", "b", "d"]), (16, [], ["run", "c", "d"])],
 )
 def test_what_may_be_left_out_is_all_there_where_rows_become_columns(
     columns: int,
@@ -46,12 +51,28 @@ def test_what_may_be_left_out_is_all_there_where_rows_become_columns(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")  # no bold headings
     rows = [["one", "1" * 6, "2" * 6, "3" * 6], ["two", "4" * 6, "5" * 6, "6" * 6]]
     assert print_table(["run", "b", "c", "d"], rows, spare=["c"]) == left_out
     printed = lines_of(capsys)
     headings = printed[0].split() if columns > 16 else [line.split()[0] for line in printed]
     assert set(shown) <= set(headings)
     assert ("c" in headings) == (not left_out)
+
+
+def test_notes_break_between_words_of_a_terminal_and_stand_beneath_their_label(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "multi-head against single-head, and " * 3 + "a" * 60
+    print_note(text, "verdict")
+    assert lines_of(capsys) == [f"verdict     {text}"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    print_note(text, "verdict")
+    first, *others = lines_of(capsys)
+    assert first == "verdict     multi-head against single-head, and multi-head"
+    assert all(line.startswith(" " * 12) for line in others)
+    assert " ".join(line[12:] for line in [first, *others]) == text
 
 
 def test_numbers_that_no_run_has_take_no_column(capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,7 +136,7 @@ def test_what_is_said_of_a_training_that_is_silent_or_failed() -> None:
         w._measuring.drain()
         state = find_experiment("last").fold()
         silent = status_of(state, "running", Timeline(), silent_for=100.0)
-        assert silent.advice == "Your training lives but has written nothing for 100 s"
+        assert silent.advice == "The training lives but has written nothing for 100 s"
         raise ZeroDivisionError("its own")
     failed = status_of(find_experiment("last").fold(), "failed", Timeline())
     assert (failed.word, failed.advice) == ("FAILED", "model: ZeroDivisionError: its own")

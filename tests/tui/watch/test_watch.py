@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import signal
@@ -14,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,15 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment, find_experiment, list_experiments
+from synergy_tui.experiments.experiment import (
+    Experiment,
+    create_experiment,
+    find_experiment,
+    list_experiments,
+)
 from synergy_tui.running.recorder import Recorder
 from synergy_tui.running.worker import launch, stop
+from synergy_tui.scenario import load_scenario
 from synergy_tui.watch import watch
 from synergy_tui.watch.examples import plain_loop
 from tests.places import ROOT
@@ -75,6 +81,7 @@ def losses(
     watched: bool,
     steps: int = 7,
     wrap: Callable[[nn.Module], nn.Module] = nn.Module.train,
+    batch: Any = None,
     **options: Any,
 ) -> list[float]:
     """Train a tiny model, watched or not, and return its losses."""
@@ -93,7 +100,8 @@ def losses(
             step_done(step, loss)
 
     if watched:
-        with watch(model, tokens(), every=2, log_every=3, **options) as w:
+        batch = tokens() if batch is None else batch
+        with watch(model, batch, every=2, log_every=3, **options) as w:
             loop(w.step)
     else:
         loop(lambda step, loss: None)
@@ -111,6 +119,8 @@ def test_a_watched_training_is_the_same_bit_by_bit_and_its_log_is_complete() -> 
     assert run.steps.tolist() == [3, 6, 7]
     assert run.losses.tolist() == [plain[2], plain[5], plain[6]]
     assert (run.heads, run.layers, run.nodes) == (2, 1, LENGTH)
+    assert run.parameters == sum(each.numel() for each in Tiny().parameters())
+    assert run.probes[0].overall["weights"] == "learned"
     assert [event["holds"] for event in state.expectations] == [True, True]
     assert not state.warnings
 
@@ -144,53 +154,24 @@ def test_wrapped_modules_train_the_same_bit_by_bit(wrap: Any) -> None:
     assert not state.warnings
 
 
-def test_a_model_without_attention_is_watched_for_its_losses(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with watch(nn.Linear(2, 2), torch.zeros(1, 2), log_every=1) as w:
-        for step in range(1, 4):
-            w.step(step, loss=1 / step)
-    assert len(caplog.records) == 1
-    state = find_experiment("last").fold()
-    assert state.status == "finished"
-    assert state.runs["model"].losses.tolist() == [1, 1 / 2, 1 / 3]
-    assert "attention=" in state.warnings[0][2]
-
-
-def test_nothing_of_ours_is_raised_into_the_training(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    assert losses(True, out=tmp_path / "file") == losses(False)
-    assert len(caplog.records) == 1
-    caplog.clear()
-
-    def full(*_: Any, **__: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("synergy_tui.experiments.events.EventWriter._append", full)
-    assert losses(True) == losses(False)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-
-
-def test_what_the_training_raises_is_written_and_raised_further() -> None:
-    def train() -> None:
-        with watch(Tiny(), tokens()) as w:
-            w.step(1, loss=1.0)
-            raise ZeroDivisionError("of the user's own")
-
-    with pytest.raises(ZeroDivisionError):
-        train()
-    state = find_experiment("last").fold()
-    assert (state.status, state.exit_code) == ("failed", 3)
-    assert state.runs["model"].reason == "ZeroDivisionError: of the user's own"
-
-
 def test_mistakes_in_arguments_are_raised_at_once() -> None:
     with pytest.raises(ValueError, match="expect"):
         watch(Tiny(), tokens(), expect=["model.loss"])
     with pytest.raises(ValueError, match="every"):
         watch(Tiny(), tokens(), every=0)
+
+
+def test_two_trainings_are_watched_at_once() -> None:
+    with (
+        watch(Tiny(), tokens(), name="a", log_every=1) as one,
+        watch(Tiny(), tokens(), name="b", log_every=1) as two,
+    ):
+        for step in (1, 2):
+            one.step(step, loss=1.0)
+            two.step(step, loss=2.0)
+    found = {each.scenario_name: each.fold().runs["model"] for each in list_experiments()}
+    assert {name: run.losses.tolist() for name, run in found.items()} == {"a": [1, 1], "b": [2, 2]}
+    assert {run.status for run in found.values()} == {"finished"}
 
 
 def test_losses_are_written_while_a_probe_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,14 +206,39 @@ def test_training_never_waits_for_a_probe_and_leaves_it_out(
         measured(*given, **more)
 
     monkeypatch.setattr(Recorder, "probe", slow)
-    with watch(Tiny(), tokens(), every=1) as w:
-        for step in range(1, 9):
+    with watch(Tiny(), tokens(), every=1, steps=9) as w:
+        for step in range(1, 10):  # the last is not left out
             w.step(step, loss=1.0)
         may_end.set()
         w._measuring.drain()
-        w.step(9)
+        w.step(10)
     run = find_experiment("last").fold().runs["model"]
-    assert [probe.step for probe in run.probes] == [0, 1, 9]
+    assert [probe.step for probe in run.probes] == [0, 1, 9, 10]
+    assert run.total_steps == 9
+
+
+def test_a_step_is_probed_once_however_often_it_is_reported() -> None:
+    with watch(Tiny(), tokens(), every=2) as w:
+        w.step(0, loss=9.0)  # of no update
+        for step in (1, 1, 2, 2):
+            w.step(step, loss=1.0)
+        w.step(2)
+    log = find_experiment("last").events_path.read_text().splitlines()
+    probed = [event["step"] for event in map(json.loads, log) if event["kind"] == "probe"]
+    assert probed == [0, 2]
+    assert find_experiment("last").fold().runs["model"].steps.tolist() == []
+
+
+def test_the_loss_that_a_model_returns_is_held_out() -> None:
+    class Losing(Tiny):
+        def forward(self, tokens: torch.Tensor) -> Any:
+            return SimpleNamespace(logits=super().forward(tokens), loss=torch.tensor(0.25))
+
+    with watch(Losing(), tokens()):
+        pass
+    probe = find_experiment("last").fold().runs["model"].probe
+    assert probe is not None
+    assert probe.loss == 0.25
 
 
 def test_a_loss_is_not_kept_with_its_graph() -> None:
@@ -291,7 +297,31 @@ def test_a_training_is_continued_in_its_own_experiment() -> None:
     run = first.fold().runs["model"]
     assert run.steps.tolist() == [3, 5]
     assert [probe.step for probe in run.probes] == [0, 2, 4, 5]
-    assert list_experiments() == [first] or len(list_experiments()) == 1
+    assert len(list_experiments()) == 1
+    assert [each.name for each in first.scenario().runs] == ["model"]
+
+
+def test_a_second_training_can_join_an_experiment() -> None:
+    losses(True, expect=["model.loss < 100"])
+    first = find_experiment("last")
+    with watch(Tiny(), tokens(), run="other", into=first.id, expect=["other.loss < 1"]) as w:
+        w.step(1, loss=2.0)
+    state = first.fold()
+    assert [each.name for each in first.scenario().runs] == ["model", "other"]
+    assert [run.status for run in state.runs.values()] == ["finished", "finished"]
+    assert {each["that"]: each["holds"] for each in state.expectations} == {
+        "model.loss < 100": True,
+        "other.loss < 1": False,
+    }
+    assert state.exit_code == 1
+
+
+def test_only_watched_experiments_are_joined(caplog: pytest.LogCaptureFixture) -> None:
+    ours = create_experiment(load_scenario(ROOT / "scenarios" / "example2.toml"))
+    before = ours.scenario_path.read_text()
+    assert losses(True, into=ours.id) == losses(False)
+    assert "is not a watched training" in caplog.text
+    assert ours.scenario_path.read_text() == before
 
 
 def test_nobody_signals_resumes_or_removes_a_watched_training(

@@ -286,6 +286,12 @@ async def test_trouble_is_on_the_screen_with_what_to_do(
         await until(lambda: "the worker's own words" in screen_text(app_of(pilot)), pilot)
 
 
+async def test_a_run_without_a_worker_has_no_workers_log(opened: Opened) -> None:
+    async with opened(synthetic.trained(upto=60), condition="finished") as pilot:
+        await pressed(pilot, "M")
+        await until(lambda: "no worker of its own" in screen_text(app_of(pilot)), pilot)
+
+
 async def test_an_experiment_that_has_not_begun_says_what_it_waits_for(opened: Opened) -> None:
     async with opened([], condition="new") as pilot:
         text = screen_text(app_of(pilot))

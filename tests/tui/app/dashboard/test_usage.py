@@ -53,7 +53,7 @@ def test_only_the_last_minutes_are_remembered() -> None:
     assert len(histories(state)[0].split()[1]) == LENGTH
 
 
-@pytest.mark.parametrize(("width", "shown"), [(96, 0), (100, SHORT), (130, SHORT), (180, LENGTH)])
+@pytest.mark.parametrize(("width", "shown"), [(100, SHORT), (130, SHORT), (180, LENGTH)])
 async def test_the_header_shows_as_much_of_it_as_there_is_room_for(
     opened: Opened, width: int, shown: int
 ) -> None:
