@@ -51,4 +51,5 @@ def test_a_run_that_cannot_fit_says_what_is_too_large(tmp_path: Path) -> None:
     }
     experiment = create_experiment(parse_scenario(raw, name="huge", origin="test"), tmp_path)
     assert run_experiment(experiment, device="cpu") == ExitCode.BAD_INPUT
-    assert "A probe of one (probe_inputs, length) would take" in (experiment.ending() or {})["reason"]
+    reason = (experiment.ending() or {})["reason"]
+    assert "A probe of one (probe_inputs, length) would take" in reason
