@@ -48,11 +48,16 @@ def expand(scenario: Scenario) -> list[Point]:
             f"{scenario.name}: [sweep] compares nothing and there are no [[runs]].",
             hint="Give heads = [1, 8] or topologies = […] in [sweep], or list [[runs]].",
         )
+    planned: list[tuple[dict[str, Scalar], list[int]]] = []
+    count = 0
+    for settings, seeds in _combinations(table):
+        count += len(seeds)
+        if count > MANY:
+            raise UserError(f"{scenario.name}: [sweep] has more than {MANY:,} points.")
+        planned.append((settings, seeds))
     names: set[str] = set()
     points: list[Point] = []
-    for settings, seeds in _combinations(table):
-        if len(points) + len(seeds) > MANY:
-            raise UserError(f"{scenario.name}: [sweep] has more than {MANY:,} points.")
+    for settings, seeds in planned:
         for seed in seeds:
             name = "-".join([*_words(settings), f"s{seed}"])
             if name in names:

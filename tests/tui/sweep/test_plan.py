@@ -11,6 +11,7 @@ import pytest
 from synergy_tui.claims import SMALLEST_EFFECT
 from synergy_tui.errors import UserError
 from synergy_tui.scenario import ScenarioError, load_scenario
+from synergy_tui.sweep import plan
 from synergy_tui.sweep.directory import Sweep, create_sweep
 from synergy_tui.sweep.plan import Point, expand
 from tests.places import ROOT
@@ -149,7 +150,10 @@ def test_a_mistake_in_the_table_names_its_line(tmp_path: Path) -> None:
     assert "s.toml:9" in caught.value.message
 
 
-def test_too_many_points_are_refused_before_they_are_made(tmp_path: Path) -> None:
+def test_too_many_points_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_point", lambda *_: pytest.fail("a point was made"))
     with pytest.raises(UserError, match="more than 10,000 points"):
         points_of("[sweep]\nheads = [1]\ntasks = ['sort', 'copy']\nseeds = 10000", tmp_path)
 

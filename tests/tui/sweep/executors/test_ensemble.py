@@ -7,19 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synergy_tui.errors import ExitCode, UserError
+from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
+from synergy_tui.running.runner import run_experiment
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.ensemble import batches, run_together
 from synergy_tui.sweep.executors.executor import Task
-from tests.tui.conftest import make, run_here
+from tests.tui.conftest import make
 from tests.tui.sweep.conftest import trained
+
+
+def each_alone(sweep: Sweep) -> None:
+    """Run the points of a sweep one after another, in this process."""
+    for point in sweep.points:
+        assert run_experiment(sweep.experiment(point.name), device="cpu", threads=1) == 0
 
 
 def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None:
     alone = make(trained(), tmp_path / "alone")
     together = make(trained(), tmp_path / "together")
-    assert run_here(alone) is ExitCode.OK
+    each_alone(alone)
     experiments = [together.experiment(point.name) for point in together.points]
     assert run_together(experiments, device="cpu", threads=1) == [0, 0, 0]
     for point in alone.points:
@@ -42,7 +49,7 @@ def test_points_trained_together_are_what_they_are_alone(tmp_path: Path) -> None
 def test_points_of_one_ensemble_may_differ_in(varied: str, tmp_path: Path) -> None:
     text = trained(10, sweep="seeds = 1") + varied + "\n"
     alone, together = make(text, tmp_path / "alone"), make(text, tmp_path / "together")
-    assert run_here(alone) is ExitCode.OK
+    each_alone(alone)
     experiments = [together.experiment(point.name) for point in together.points]
     tasks = [Task(each.id, each.path) for each in experiments]
     assert [len(batch) for batch in batches(tasks, 8)] == [2]
