@@ -69,8 +69,8 @@ def _queries(path: Path, q: np.ndarray, k: np.ndarray, scale: float | None) -> Q
             f"--qk {path}: q {q.shape} and k {k.shape} do not fit: inputs and width must be equal, "
             "and q's heads a multiple of k's."
         )
-    own = (torch.from_numpy(np.ascontiguousarray(each)) for each in (q, k))
-    return Queries(*own, scale=scale)
+    queries, keys = (torch.from_numpy(np.ascontiguousarray(each)) for each in (q, k))
+    return Queries(queries, keys, scale=scale)
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:

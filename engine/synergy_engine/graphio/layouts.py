@@ -167,7 +167,7 @@ def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | No
     return attention if layout is None else arrange([_array(attention)], layout)
 
 
-def _array(values: npt.ArrayLike) -> Any:
+def _array(values: Any) -> Any:
     """Values as an array; what NumPy cannot take (tensors with gradients, bfloat16) is refused."""
     try:
         return np.asarray(values)
