@@ -1,5 +1,5 @@
 """``python -m synergy_tui`` is ``synergy``."""
 
-from synergy_tui.cli import main
+from synergy_tui.start import main
 
 main()

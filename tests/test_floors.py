@@ -70,6 +70,7 @@ FLOORS = {
         app
         commands
         cli
+        start
         __main__
     """,
 }

@@ -82,10 +82,13 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
             off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
         off[~np.isfinite(off)] = 0.0
         if off.max() > tolerance:
+            less = not found[:, 0].any() and bool(heads.sum(axis=-1).max() <= 1 + tolerance)
             problems.append(
                 f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
                 f"the furthest is off by {off.max():.3g}. Renormalise on request: "
                 'rows="normalise" (or rows="any" when they are not attention).'
+                + ' Learned sinks may have what rows lack: rows="sinks".'
+                * less
             )
     if found[:, 1].any() and not problems:
         heads = without_faint(heads)
@@ -115,7 +118,10 @@ def _wrong_entries(heads: Reals) -> list[str]:
             # In float32 the limit itself would overflow.
             finite & (heads > np.float64(LARGEST)),
         ),
-        ("The weights are negative at {}; weights are >= 0.", heads < 0),
+        (
+            "The weights are negative at {}; weights are >= 0 (scores before a softmax are not).",
+            heads < 0,
+        ),
         (
             "Not causal: receiver row j may hear only columns i <= j, but there is weight at {}. "
             "If rows are senders, transpose.",

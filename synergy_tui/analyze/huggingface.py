@@ -184,8 +184,8 @@ def _model(directory: Path, config: Any, text_config: Any, reading: Reading, *, 
         "attn_implementation": "sdpa" if fused else "eager",
         "dtype": getattr(torch, reading.dtype),
     }
-    model: Any
-    model, info = kind.from_pretrained(directory, output_loading_info=True, **options)
+    loaded: Any = kind.from_pretrained(directory, output_loading_info=True, **options)
+    model, info = loaded
     # Heads of other tasks may be missing; in a block, transformers would draw at random.
     if missing := [name for name in sorted(info["missing_keys"]) if _IN_BLOCK.search(name)]:
         raise UserError(

@@ -57,6 +57,4 @@ class Recorded:
     notes: tuple[str, ...] = ()
 
 
-ASSUMED = (
-    "every token hears all before it and itself: windows and learned sinks are not in the file"
-)
+ASSUMED = "every token hears all before it and itself: the file has no windows or learned sinks"

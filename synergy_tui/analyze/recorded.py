@@ -69,8 +69,8 @@ def _queries(path: Path, q: np.ndarray, k: np.ndarray, scale: float | None) -> Q
             f"--qk {path}: q {q.shape} and k {k.shape} do not fit: inputs and width must be equal, "
             "and q's heads a multiple of k's."
         )
-    own = (torch.from_numpy(np.ascontiguousarray(each)) for each in (q, k))
-    return Queries(*own, scale=scale)
+    queries, keys = (torch.from_numpy(np.ascontiguousarray(each)) for each in (q, k))
+    return Queries(queries, keys, scale=scale)
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
@@ -152,6 +152,8 @@ def _by_layer(
     lens = all("hook_" in text for _, text in named)
     layers: _Layers = []
     order = axes or ""
+    if "L" in order:
+        raise UserError(f"--axes {axes}: the names in {path} say what L is.", hint="Leave L out.")
     for (number, _), pair in sorted(named.items()):
         if set(pair) != {"q", "k"}:
             missing = "k" if "q" in pair else "q"
@@ -159,10 +161,6 @@ def _by_layer(
         usual = ",".join("BnHd" if lens else "BHnd"[-pair["q"].ndim :])
         order = axes or usual
         q, k = (_arranged(path, f"{each} of layer {number}", pair[each], order) for each in "qk")
-        if q.shape[1] != 1:
-            raise UserError(
-                f"--qk {path}: --axes {axes}: L is what the file's names say: leave it."
-            )
         layers.append((number + 1, q[:, 0], k[:, 0]))
     return layers, [] if axes else [_axes_note(order, layers[0][1][:, None])]
 

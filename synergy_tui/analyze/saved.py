@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from synergy_engine.graphio.attention import LABELS
 from synergy_engine.graphio.layouts import AVERAGED
 from synergy_engine.graphio.tensors import Tensor, TensorFile
 from synergy_tui.analyze.containers import load_plain, named_tensors, tensor_of
@@ -39,7 +41,17 @@ def read_saved(path: Path) -> TensorFile | None:
     square = [each for each in found.values() if len(each.shape) >= 3 and each.dtype.kind in "fu"]
     attention = [each for each in square if 0 <= each.shape[-1] - each.shape[-2] <= 1]
     known = attention or isinstance(content, torch.Tensor) or has_queries(found)
-    return TensorFile(found, {}) if known else None
+    return TensorFile(found, _texts(content)) if known else None
+
+
+def _texts(content: Any) -> dict[str, str]:
+    """The tokens' texts beside tensors, as the metadata of tensor files has them."""
+    if isinstance(content, Mapping):
+        for name in (*LABELS, "tokens"):
+            texts = content.get(name)
+            if isinstance(texts, (list, tuple)) and all(isinstance(each, str) for each in texts):
+                return {"labels": json.dumps(list(texts))}
+    return {}
 
 
 def _multihead(output: Tensor, weights: Tensor) -> bool:

@@ -308,9 +308,17 @@ def _drawn(model: LoadedModel, inputs: Inputs) -> tuple[np.ndarray, tuple[str, .
 
 def together(sources: Sequence[Source]) -> Source:
     """Return several sources of one shape as one: each is another input to the same layers."""
-    shapes = {each.name: each.attention.shape[1:] for each in sources if each.attention is not None}
-    odd = any(each.lengths is not None or each.first is not None for each in sources)
-    if odd or len(shapes) < len(sources) or len(set(shapes.values())) > 1:
+    names = [each.name for each in sources]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"--together: {twice[0]} is named twice, and would count twice.")
+    shapes = {
+        each.name: "a graph" if each.attention is None else str(each.attention.shape[1:])
+        for each in sources
+    }
+    padded = [each.name for each in sources if each.lengths is not None or each.first is not None]
+    if padded or "a graph" in shapes.values() or len(set(shapes.values())) > 1:
+        shapes |= dict.fromkeys(padded, "inputs cut to their own lengths")
         listed = "; ".join(f"{name}: {shape}" for name, shape in shapes.items())
         raise UserError(
             f"--together needs attention of one shape (layers, heads, n, n); here: {listed}."

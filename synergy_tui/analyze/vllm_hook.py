@@ -108,9 +108,9 @@ def _beside(path: Path) -> dict[str, Any] | None:
 
 
 def _cut(padded: torch.Tensor, lengths: Sequence[int] | None) -> list[torch.Tensor]:
-    return [
-        each[:length] for each, length in zip(padded, lengths or [None] * len(padded), strict=True)
-    ]
+    if lengths is None:
+        return list(padded)
+    return [each[:length] for each, length in zip(padded, lengths, strict=True)]
 
 
 def _recorded(path: Path, content: Mapping[str, Any]) -> Recorded:

@@ -496,7 +496,8 @@ def filled(text: str, keymap: Mapping[str, str], *, ascii_only: bool = False) ->
     """``text`` with keys in place of ids: ``{app.log} shows the log`` is ``M shows the log``."""
 
     def key(found: re.Match[str]) -> str:
-        return shown(BY_ID[found[1]], keymap, ascii_only=ascii_only)
+        row = BY_ID.get(found[1])  # a name in a log may look like an id
+        return shown(row, keymap, ascii_only=ascii_only) if row else found[0]
 
     return _ID.sub(key, text)
 

@@ -41,7 +41,7 @@ class Past(Probe):
     """A probe that reads as before, but is packed."""
 
     def __init__(self, probe: Probe) -> None:
-        whole = (probe.layers, probe.overall, probe.conventions)
+        whole: Any = (probe.layers, probe.overall, probe.conventions)
         kept = {
             "run": probe.run,
             "step": probe.step,
@@ -69,15 +69,15 @@ class Past(Probe):
     """By layer: `HEAD` of the first head, of the second, and so on."""
 
     @property
-    def layers(self) -> Any:  # type: ignore[override]
+    def layers(self) -> Any:
         return _unpacked(self._packed)[0]
 
     @property
-    def overall(self) -> Any:  # type: ignore[override]
+    def overall(self) -> Any:
         return _unpacked(self._packed)[1]
 
     @property
-    def conventions(self) -> Any:  # type: ignore[override]
+    def conventions(self) -> Any:
         return _unpacked(self._packed)[2]
 
     def at(self, convention: Convention, layer: int | None, place: int) -> float:
@@ -98,7 +98,9 @@ def _unpacked(packed: bytes) -> tuple[Any, Any, Any]:
 
 def _numbers(probe: Probe) -> dict[tuple[str | None, int], array[float]]:
     main = Convention(probe.overall.get("convention", ""))
-    chosen = [(None, main, layer) for layer in (None, *range(1, len(probe.layers) + 1))]
+    chosen: list[tuple[str | None, Convention, int | None]] = [
+        (None, main, layer) for layer in (None, *range(1, len(probe.layers) + 1))
+    ]
     chosen += [(name, Convention(name), None) for name in probe.conventions]
     found = {}
     for name, convention, layer in chosen:

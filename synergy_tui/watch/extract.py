@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Attention in half precision misses a sum of one by rounding; more than this is something else.
 ROW_ERROR = 0.02
+PART = "attention=, a function of model and batch, can return that of a causal part"
 SHARDED = {"FullyShardedDataParallel", "DTensor"}
 
 
@@ -221,14 +222,14 @@ def _stacked(found: Any) -> np.ndarray:
     if len(shapes) != 1 or len(shape) != 4 or shape[-1] != shape[-2] or shape[-1] < 2:
         listed = ", ".join(map(str, sorted(shapes))) or "nothing"
         raise NoAttentionError(
-            f"its layers' attention is not of one shape (inputs, heads, n, n), but {listed}"
+            f"its layers' attention is not of one shape (inputs, heads, n, n), but {listed}; {PART}"
         )
     attention = np.stack(arrays, axis=1)
     sums = attention.sum(-1, keepdims=True)
     if not (np.abs(sums - 1) < ROW_ERROR).all():  # NaN, where all of a row is masked, is not
         raise NoAttentionError("rows of its attention do not sum to one (is there padding?)")
     if np.triu(attention, 1).any():
-        raise NoAttentionError("its attention is not causal: positions attend to later ones")
+        raise NoAttentionError(f"its attention is not causal: positions see later ones; {PART}")
     return np.asarray(attention / sums, dtype=np.float32)
 
 

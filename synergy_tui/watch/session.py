@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from synergy_tui.errors import ExitCode
+from synergy_tui.errors import ExitCode, UserError
 from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import EventWriter
 from synergy_tui.experiments.experiment import (
@@ -102,9 +102,9 @@ class Watch:
         elif isinstance(error, KeyboardInterrupt):
             self._close("stopped", ExitCode.INTERRUPTED, "interrupted with Ctrl-C")
         elif isinstance(error, Exception):
-            self._close("failed", ExitCode.RUN_FAILED, f"{type(error).__name__}: {error}")
+            self._close("failed", ExitCode.RUN_FAILED, _reason(error))
         else:
-            self._close("stopped", ExitCode.TERMINATED, f"{type(error).__name__}: {error}")
+            self._close("stopped", ExitCode.TERMINATED, _reason(error))
 
     def step(
         self,
@@ -142,7 +142,13 @@ class Watch:
             action(*given)
         except Exception as error:
             self._open = False
-            _log.warning("watching has stopped, training continues: %s", _reason(error))
+            reason = f"watching has stopped, training continues: {_reason(error)}"
+            _log.warning("%s", reason)
+            with suppress(Exception):
+                self._threads.close()
+            with suppress(Exception):  # on a full disk, say, the log stays as it is
+                self._recorder.end("stopped", self._run, self._at, reason)
+                self._recorder.finish(int(ExitCode.TERMINATED), reason, complete=False)
             with suppress(Exception):
                 self._files.close()
 
@@ -154,7 +160,7 @@ class Watch:
         try:
             first = self._extract()
         except Exception as error:  # the model is the user's, and perhaps a function
-            problem = _reason(error)
+            problem = _not_run(error)
         if first is not None and not first.learned:
             table = self._scenario.analysis.model_copy(update={"weights": "uniform"})
             self._scenario = self._scenario.model_copy(update={"analysis": table})
@@ -260,7 +266,7 @@ class Watch:
         try:
             found = self._extract()
         except Exception as error:
-            self._without_attention(_reason(error))
+            self._without_attention(_not_run(error))
             return
         self._put_probe(step, found, final=final)
 
@@ -272,7 +278,8 @@ class Watch:
     def _without_attention(self, problem: str) -> None:
         """Continue with the losses alone."""
         self._measures = False
-        message = f"attention is not measured (any more): {problem}"
+        when = "not" if self._probed < 0 else "no longer"
+        message = f"attention is {when} measured: {problem}"
         self._recording.put(kinds.Warning(run=self._run, message=message))
         _log.warning("%s: %s", self._run, message)
 
@@ -434,7 +441,14 @@ def _detached(value: Any) -> Any:
     return value.detach() if hasattr(value, "detach") else value
 
 
-def _reason(error: BaseException) -> str:
+def _not_run(error: Exception) -> str:
     if type(error).__name__ == "NoAttentionError":
         return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"the model cannot be run on the probe batch: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())  # CUDA's have several lines
+    if isinstance(error, UserError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -18,7 +18,8 @@ from synergy_engine.graphio.tensors import Tensor, TensorFile, load, open_tensor
 from synergy_engine.limits import refuse_if_too_large
 from synergy_engine.validation import ROW_SUM_TOLERANCE, ROWS, dense_heads
 
-_LABELS = ("labels", "tokens_text", "str_tokens")
+LABELS = ("labels", "tokens_text", "str_tokens")
+"""What files call the texts of tokens."""
 _SHOWN = 8
 
 
@@ -164,7 +165,12 @@ def read_tensors(path: Path, file: TensorFile, how: Reading) -> AttentionFile:
     except EngineError as error:
         if isinstance(error, AttentionFileError):
             raise
-        raise AttentionFileError([f"{where}: {problem}" for problem in error.problems]) from None
+        problems = [f"{where}: {problem}" for problem in error.problems]
+        if how.span is not None and any("sum to one" in each for each in problems):
+            problems.append(
+                f"{where}: with only the tokens {how.span}, rows lack what they heard before these"
+            )
+        raise AttentionFileError(problems) from None
     read = AttentionFile(
         attention,
         _head_weights(path, file, attention.shape[1:3]),
@@ -336,7 +342,7 @@ def _gamma(path: Path, file: TensorFile, shape: tuple[int, ...]) -> Floats | Non
 
 def _labels(path: Path, file: TensorFile, nodes: int) -> tuple[str, ...] | None:
     """Texts of the tokens from a tensor of words, or the metadata, when they are one for each."""
-    stored = next((file.tensors[name] for name in _LABELS if name in file.tensors), None)
+    stored = next((file.tensors[name] for name in LABELS if name in file.tensors), None)
     if stored is not None and stored.dtype.kind in "US" and math.prod(stored.shape) == nodes:
         words = load(path, stored).ravel()
         return tuple(

@@ -102,7 +102,7 @@ def _sets_of_layers(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
             at for at, column in enumerate(zip(*numbers, strict=True)) if len(set(column)) > 1
         ]
         named = [at for at in varying if _LAYER_WORD.search(words[at])]
-        layer = (named or varying or [None])[0]
+        layer = next(iter(named or varying), None)
         for each, own in zip(group, numbers, strict=True):
             others = tuple(number for at, number in enumerate(own) if at != layer)
             sets.setdefault((each.shape, *words, others), []).append(each)

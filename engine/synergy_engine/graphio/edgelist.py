@@ -6,7 +6,8 @@ import ast
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from synergy_engine.errors import GraphFileError
@@ -39,7 +40,10 @@ def read(path: Path, undirected: str) -> EdgeTable:
     listed: set[str] = set()
     columns: list[str] | None = None
     try:
-        for number, row, attributes in _rows(path):
+        rows = _rows(path)
+        first = list(islice(rows, len(_COLUMNS) + 1))
+        _refuse_matrix(path, [row for _, row, _ in first])
+        for number, row, attributes in chain(first, rows):
             if columns is None:
                 columns = _header(row)
                 if columns is not None:
@@ -65,6 +69,25 @@ def read(path: Path, undirected: str) -> EdgeTable:
     except csv.Error as error:
         raise GraphFileError(f"{path}: {error}") from None
     return builder.table(numeric_order=listed != builder.names.keys())
+
+
+def _refuse_matrix(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Refuse triangular lines of numbers, as many as columns: as edges they would be nonsense."""
+    count = len(rows)
+    try:
+        matrix = [[float(cell) for cell in row] for row in rows]
+    except ValueError:
+        return
+    if count < 3 or any(len(row) != count for row in matrix):
+        return
+    above = any(row[at + 1 :] != [0.0] * (count - at - 1) for at, row in enumerate(matrix))
+    below = any(row[:at] != [0.0] * at for at, row in enumerate(matrix))
+    if not (above and below):
+        raise GraphFileError(
+            f"{path}: {count} lines of {count} numbers, a triangle of them 0: a matrix, not edges. "
+            "Save attention as .npy and graphs as .mtx or .npz, or head the columns source, "
+            "target, weight"
+        )
 
 
 def _header(row: list[str]) -> list[str] | None:

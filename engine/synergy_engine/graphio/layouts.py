@@ -147,6 +147,12 @@ def of_a_sequence(attention: Sequence[Reals], axes: Layout | None) -> Reals:
         )
     if axes.axes[:1] not in ("L", "B"):
         raise InvalidSystemError(f"A sequence of arrays has L or B first, not {axes}.")
+    shapes = sorted({each.shape for each in attention})
+    if len(shapes) > 1:
+        raise InvalidSystemError(
+            f"The arrays of a sequence must be of one shape, not {shapes[0]} and {shapes[1]}; "
+            "measure inputs of different lengths one by one and `pool` them."
+        )
     return arrange([np.stack(attention)], axes)
 
 
@@ -157,5 +163,16 @@ def with_axes(attention: npt.ArrayLike | Sequence[npt.ArrayLike], axes: str | No
     """
     layout = None if axes is None else parse(axes)
     if isinstance(attention, (list, tuple)) and attention and np.ndim(attention[0]) >= 3:
-        return of_a_sequence([np.asarray(each) for each in attention], layout)
-    return attention if layout is None else arrange([np.asarray(attention)], layout)
+        return of_a_sequence([_array(each) for each in attention], layout)
+    return attention if layout is None else arrange([_array(attention)], layout)
+
+
+def _array(values: Any) -> Any:
+    """Values as an array; what NumPy cannot take (tensors with gradients, bfloat16) is refused."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidSystemError(
+            f"The attention is not an array of numbers: {error}. Of a torch tensor give "
+            "tensor.detach().float().cpu().numpy()."
+        ) from None

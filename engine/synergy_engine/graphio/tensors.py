@@ -147,8 +147,11 @@ def _npz_file(path: Path, size: int) -> TensorFile:
             if not member.filename.endswith(".npy"):
                 continue
             name = member.filename.removesuffix(".npy")
-            with archive.open(member) as stream:
-                shape, _, dtype = _header(stream, member.file_size)
+            try:
+                with archive.open(member) as stream:
+                    shape, _, dtype = _header(stream, member.file_size)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
             tensors[name] = Tensor(name, shape, dtype, _member(path, member))
     return TensorFile(tensors, {})
 

@@ -117,7 +117,7 @@ class HeadsScreen(ChartReading):
         ]
         self._header.show(fields)
         self._timeline_bar.show(self.track())
-        self._legend.show(legend(run, self.chosen_layer, self.size.width, look.ascii_only))
+        self._legend.show(legend(run, self.chosen_layer or 1, self.size.width, look.ascii_only))
         axis = scales(self.state, look).steps
         self._chart.selected = True
         self._chart.show(panel(run, self.measure, look, axis))

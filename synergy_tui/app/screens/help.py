@@ -174,6 +174,9 @@ The app rings when a run ends, fails or breaks an expectation, and sends a notif
 which some terminals show on the desktop. tmux marks the window; it passes the notification on \
 only after `set -g allow-passthrough on`. {SETTING}=off in the environment keeps the app silent."""
 
+NAMES = {"heads": "every head over training", "sidebyside": "side by side"}
+"""What screens are called where that is not their name in the table of keys."""
+
 Entry = tuple[str, str, str]
 """A key or a sign, if any; what it means; the id of the key."""
 
@@ -202,7 +205,10 @@ class HelpScreen(ReadingScreen):
 
     def on_mount(self) -> None:
         self.query_one(Header).show(
-            [Field("help", "title"), Field(f"the {self._table} and its keys", "muted", weight=1)]
+            [
+                Field("help", "title"),
+                Field(f"keys of: {NAMES.get(self._table, self._table)}", "muted", weight=1),
+            ]
         )
 
     def on_resize(self) -> None:

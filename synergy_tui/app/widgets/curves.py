@@ -15,6 +15,9 @@ from synergy_tui.app.widgets.styles import INDEX
 
 Mask = npt.NDArray[np.bool_]
 
+APART, PERIOD = 3, 12
+"""Columns between the glyphs of two curves, and between those of one curve where curves are few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -24,7 +27,7 @@ class Curve:
     y: npt.NDArray[np.generic]  # (k,); a value that is not finite breaks the line
     style: str = "text"  # a name of STYLES
     faint: bool = False  # drawn beneath the others, and hidden where they pass
-    glyph: str = ""  # set on the curve every dozen columns: tells curves apart without colour
+    glyph: str = ""  # set on the curve every few columns: tells curves apart without colour
     label: str = ""  # written beside the curve where there is room
     reads: str = ""
     """Its name beside its value at the crosshair; without one it is ``label``, and a faint curve
@@ -56,6 +59,8 @@ def draw_curves(
     taken = np.zeros((body.height, body.width), dtype=bool)
     masks: list[Mask] = [taken] * len(curves)
     glyphs: list[tuple[int, int, str, int]] = []
+    period = max(PERIOD, APART * sum(bool(curve.glyph) for curve in curves))
+    marked = 0
     for place, curve in sorted(enumerate(curves), key=lambda pair: not pair[1].faint):
         with np.errstate(over="ignore"):
             x = x_axis.place(curve.x) * (shape[1] - 1)
@@ -71,8 +76,9 @@ def draw_curves(
         body.styles[cells] = INDEX[curve.style]
         if curve.glyph or (not curve.faint and np.count_nonzero(cells) == 1):
             # A dot alone in a chart would be overlooked.
-            point = "o" if ascii_only else "•"
-            glyphs += _glyph_places(cells, curve, curve.glyph or point, len(glyphs))
+            glyph = curve.glyph or ("o" if ascii_only else "•")
+            glyphs += _glyph_places(cells, curve, glyph, APART * marked, period)
+            marked += 1
     # A faint curve gives way in every cell that a strong one passes through: merged dots would
     # take the strong one's colour.
     characters = to_cells(strong, ascii_only)
@@ -83,13 +89,13 @@ def draw_curves(
 
 
 def _glyph_places(
-    cells: Mask, curve: Curve, glyph: str, shift: int
+    cells: Mask, curve: Curve, glyph: str, shift: int, period: int
 ) -> list[tuple[int, int, str, int]]:
-    """Where to set a glyph on a curve: every dozen columns, shifted so that they do not collide."""
+    """Where to set a glyph on a curve: so shifted that it covers no other curve's."""
     columns = np.flatnonzero(cells.any(axis=0))
     if not columns.size:
         return []
-    chosen = columns[(columns + 3 * shift) % 12 == 6]
+    chosen = columns[(columns - shift) % period == period // 4]
     chosen = chosen if chosen.size else columns[-1:]
     style = INDEX[curve.style]
     return [(int(np.argmax(cells[:, c])), int(c), glyph, style) for c in chosen]

@@ -10,7 +10,12 @@ import pytest
 from safetensors.numpy import save_file
 
 import synergy_engine as engine
-from synergy_engine.errors import AttentionFileError, InvalidSystemError, OptionError
+from synergy_engine.errors import (
+    AttentionFileError,
+    GraphFileError,
+    InvalidSystemError,
+    OptionError,
+)
 
 
 def attention(*shape: int, seed: int = 0) -> np.ndarray:
@@ -315,3 +320,57 @@ def test_labels_of_tokens(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"a": attention(2, 5)}, path, {"labels": '["the","cat","saw","the","dog"]'})
     assert engine.read_attention(path).labels == tuple(words)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_matrix_of_numbers_is_not_edges(count: int, turned: bool, tmp_path: Path) -> None:
+    """Lines of ``numpy.savetxt``: n columns were sender, receiver, weight, head and its weight."""
+    matrix = np.tril(np.ones((count, count))) / np.arange(1, count + 1)[:, None]
+    for name, mark in (("a.txt", " "), ("a.csv", ",")):
+        np.savetxt(tmp_path / name, matrix.T if turned else matrix, delimiter=mark)
+        with pytest.raises(GraphFileError, match=f"{count} lines of {count} numbers"):
+            engine.read_graph(tmp_path / name)
+
+
+def test_as_many_edges_as_columns_are_edges(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("0,1,1\n1,2,0.5\n0,2,1\n", encoding="utf-8")
+    assert engine.read_graph(tmp_path / "a.csv").nodes == 3
+    headed = "source,target,weight\n0,1,0\n0,2,1\n1,2,1\n"
+    (tmp_path / "b.csv").write_text(headed, encoding="utf-8")
+    assert engine.read_graph(tmp_path / "b.csv").nodes == 3
+
+
+def test_what_rows_lack_is_explained(tmp_path: Path) -> None:
+    weights = np.tril(np.ones((2, 4, 4))) / np.arange(1, 5)[:, None]
+    np.save(tmp_path / "less.npy", weights * np.array([0.7, 0.9])[:, None, None])
+    with pytest.raises(AttentionFileError, match=r'Learned sinks may have .*rows="sinks"'):
+        engine.read_attention(tmp_path / "less.npy")
+    np.save(tmp_path / "more.npy", weights * np.array([0.7, 1.1])[:, None, None])
+    with pytest.raises(AttentionFileError) as caught:
+        engine.read_attention(tmp_path / "more.npy")
+    assert "inks" not in str(caught.value)
+    np.save(tmp_path / "whole.npy", weights)
+    with pytest.raises(AttentionFileError, match="with only the tokens 1:4, rows lack"):
+        engine.read_attention(tmp_path / "whole.npy", span="1:4")
+    np.savez(tmp_path / "a.npz", attention=weights, labels=np.array(["a", None], dtype=object))
+    with pytest.raises(AttentionFileError, match="labels holds object"):
+        engine.read_attention(tmp_path / "a.npz")
+
+
+class Unconvertible:
+    """As a torch tensor that needs a gradient, or of a type that NumPy has not."""
+
+    ndim, shape = 4, (1, 1, 2, 2)
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+def test_arrays_of_a_sequence_that_cannot_be_measured() -> None:
+    one, other = np.full((1, 1, 2, 2), 0.5), np.full((1, 1, 3, 3), 0.5)
+    with pytest.raises(InvalidSystemError, match="one shape, not"):
+        engine.analyze_batch([one, other], axes="L,B,H,n,n")
+    for given in ([Unconvertible()], Unconvertible()):
+        with pytest.raises(InvalidSystemError, match=r"requires grad.*tensor\.detach"):
+            engine.analyze_batch(given, axes="L,B,H,n,n")  # type: ignore[arg-type]

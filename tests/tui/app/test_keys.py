@@ -239,7 +239,7 @@ async def test_hints_name_the_keys_that_a_user_has_chosen(
 
 def test_what_a_text_has_in_braces_is_a_key_only_if_it_is_an_id() -> None:
     assert keys.filled("{app.log}, {view.run}", {"view.run": "plus"}) == "M, +"
-    assert keys.filled("a {name} and {}", {}) == "a {name} and {}"
+    assert keys.filled("a {name}, {} and {no.such}", {}) == "a {name}, {} and {no.such}"
     assert (
         keys.filled("{heads.inspect} {inspector.token_left}", {}, ascii_only=True) == "enter left"
     )

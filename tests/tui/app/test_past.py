@@ -7,6 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from synergy_tui.app.dashboard.look import Look
+from synergy_tui.app.dashboard.tracks import track
 from synergy_tui.app.past import HEAD, PATHS, TYPICAL, Past, heads_at, number_at, pack, typical_at
 from synergy_tui.experiments.comparison import View
 from synergy_tui.experiments.conventions import Convention, available
@@ -85,3 +87,19 @@ def test_history_takes_a_fraction_of_the_memory() -> None:
         return size
 
     assert taken(ExperimentState(pack)) < taken(ExperimentState()) / 3
+
+
+def test_curves_follow_steps_that_are_done_again() -> None:
+    events = synthetic.trained(upto=60, steps=100, finish=False)
+    state = ExperimentState(pack)
+    state.apply_all(events)
+    run, path = state.runs["multi-head"], ("fidelity", "minimax")
+    look = Look(60, True, available(state)[0])
+    assert track(run, look, path)[0].tolist() == [0, 20, 40, 60]
+    before = track(run, look, path)[1].tolist()
+    state.apply({"v": 1, "t": 9.0, "kind": "run_resumed", "run": "multi-head", "step": 20})
+    assert track(run, look, path)[1].tolist() == before[:2]
+    again = synthetic.again(next(e for e in events if e["kind"] == "probe" and e["step"] == 40))
+    again |= {"run": "multi-head", "overall": {**again["overall"], "fidelity": {"minimax": 0.5}}}
+    state.apply(again)
+    assert track(run, look, path)[1].tolist() == [*before[:2], 0.5]

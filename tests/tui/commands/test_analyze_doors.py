@@ -230,3 +230,24 @@ def test_what_cannot_be_is_refused_in_words(
 def test_shared_cases(name: str, says: str, call: Call) -> None:
     found = call("analyze", CASES / name)
     assert (found.exit_code, says in found.stdout) == (0, True), found.stdout + found.stderr
+
+
+def test_texts_that_torch_saved_beside_attention(call: Call, tmp_path: Path) -> None:
+    layers = tuple(torch.tensor(attention(1, 2, 3)) for _ in range(2))
+    words = ["the", "cat", "sat"]
+    torch.save({"attentions": layers, "tokens": words}, tmp_path / "a.pt")
+    [layer, *_] = records(call("analyze", tmp_path / "a.pt", "--json"))
+    assert layer["tokens"] == words
+
+
+def test_what_cannot_be_measured_together(call: Call, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", attention(2, 5))
+    np.save(tmp_path / "b.npy", attention(3, 5))
+    (tmp_path / "a.csv").write_text("a,b\n", encoding="utf-8")
+    for names, says in (
+        (("a.npy", "a.npy"), "a.npy is named twice"),
+        (("a.npy", "a.csv"), "a.csv: a graph"),
+        (("a.npy", "b.npy"), "(1, 3, 5, 5)"),
+    ):
+        refused = call("analyze", *(tmp_path / name for name in names), "--together")
+        assert (refused.exit_code, says in refused.stderr) == (2, True), refused.stderr

@@ -140,13 +140,15 @@ def test_every_figure_names_the_command_that_draws_it(written: Path, document: D
 
 
 def test_verdicts_of_every_kind_stand_in_the_same_list(document: Document, written: Path) -> None:
-    page = written.read_text()
+    page, written_text = written.read_text(), written.with_suffix(".md").read_text()
     assert [claim.id for _, claim, _ in document.headline] == list(document.findings)
     for verdict, claim, _ in document.headline:
         kind = (verdict or "differs").replace(" ", "-")
         assert f'<li class="{kind}">' in page
         assert claim.refuted_by in page
         assert f"<strong>{claim.label}</strong>" in page
+        said = f"{claim.sentence} (A check, not a test.)"
+        assert (said in page) == (claim.kind == "check") == (said in written_text)
     assert "synergy-clarity" not in page, "people read names, programs ids"
     # Designed heads were not trained: claims about training are not made of them.
     assert set(document.findings) == {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import signal
@@ -82,6 +81,7 @@ def losses(
     watched: bool,
     steps: int = 7,
     wrap: Callable[[nn.Module], nn.Module] = nn.Module.train,
+    batch: Any = None,
     **options: Any,
 ) -> list[float]:
     """Train a tiny model, watched or not, and return its losses."""
@@ -100,7 +100,8 @@ def losses(
             step_done(step, loss)
 
     if watched:
-        with watch(model, tokens(), every=2, log_every=3, **options) as w:
+        batch = tokens() if batch is None else batch
+        with watch(model, batch, every=2, log_every=3, **options) as w:
             loop(w.step)
     else:
         loop(lambda step, loss: None)
@@ -153,42 +154,24 @@ def test_wrapped_modules_train_the_same_bit_by_bit(wrap: Any) -> None:
     assert not state.warnings
 
 
-def test_a_model_without_attention_is_watched_for_its_losses(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with watch(nn.Linear(2, 2), torch.zeros(1, 2), log_every=1) as w:
-        for step in range(1, 4):
-            w.step(step, loss=1 / step)
-    assert len(caplog.records) == 1
-    state = find_experiment("last").fold()
-    assert state.status == "finished"
-    assert state.runs["model"].losses.tolist() == [1, 1 / 2, 1 / 3]
-    assert "attention=" in state.warnings[0][2]
-
-
-def test_nothing_of_ours_is_raised_into_the_training(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    assert losses(True, out=tmp_path / "file") == losses(False)
-    assert len(caplog.records) == 1
-    caplog.clear()
-
-    def full(*_: Any, **__: Any) -> Any:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("synergy_tui.experiments.events.EventWriter._append", full)
-    assert losses(True) == losses(False)
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    with find_experiment("last").lock():
-        pass  # it is free, though this process lives
-
-
 def test_mistakes_in_arguments_are_raised_at_once() -> None:
     with pytest.raises(ValueError, match="expect"):
         watch(Tiny(), tokens(), expect=["model.loss"])
     with pytest.raises(ValueError, match="every"):
         watch(Tiny(), tokens(), every=0)
+
+
+def test_two_trainings_are_watched_at_once() -> None:
+    with (
+        watch(Tiny(), tokens(), name="a", log_every=1) as one,
+        watch(Tiny(), tokens(), name="b", log_every=1) as two,
+    ):
+        for step in (1, 2):
+            one.step(step, loss=1.0)
+            two.step(step, loss=2.0)
+    found = {each.scenario_name: each.fold().runs["model"] for each in list_experiments()}
+    assert {name: run.losses.tolist() for name, run in found.items()} == {"a": [1, 1], "b": [2, 2]}
+    assert {run.status for run in found.values()} == {"finished"}
 
 
 def test_losses_are_written_while_a_probe_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,22 +227,6 @@ def test_a_step_is_probed_once_however_often_it_is_reported() -> None:
     probed = [event["step"] for event in map(json.loads, log) if event["kind"] == "probe"]
     assert probed == [0, 2]
     assert find_experiment("last").fold().runs["model"].steps.tolist() == []
-
-
-def test_attention_that_the_engine_refuses_costs_a_probe() -> None:
-    given = np.zeros((2, 1, 3, 3))
-    given[..., 0] = 1
-    given[1, 0, 2] = [-1, 1, 1]
-    with watch(nn.Linear(1, 1), torch.zeros(1), attention=lambda *_: given, every=1) as w:
-        w.step(1)
-        given[1, 0, 2] = [1, 0, 0]
-        w.step(2)
-    state = find_experiment("last").fold()
-    assert state.status == "finished"
-    assert [probe.step for probe in state.runs["model"].probes] == [2]
-    assert state.runs["model"].probe is not None
-    assert state.runs["model"].probe.overall["weights"] == "uniform"
-    assert all("negative" in message for _, _, message in state.warnings)
 
 
 def test_the_loss_that_a_model_returns_is_held_out() -> None:

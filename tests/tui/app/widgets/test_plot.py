@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from synergy_tui.app.themes import identity
 from synergy_tui.app.widgets.axes import Axis
 from synergy_tui.app.widgets.plot import (
     Bar,
@@ -21,7 +23,7 @@ from synergy_tui.app.widgets.plot import (
     draw_panel,
     text,
 )
-from synergy_tui.app.widgets.styles import STYLES
+from synergy_tui.app.widgets.styles import INDEX, STYLES
 
 TIME = np.arange(65.0)
 RISE = Plot(
@@ -130,6 +132,21 @@ def test_curves_carry_glyphs_so_that_colour_is_not_needed() -> None:
     drawn = "".join(text(Plot(RISE.x, RISE.y, curves), 50, 8))
     assert "●" in drawn
     assert "▲" in drawn
+
+
+@pytest.mark.parametrize("count", [2, 5, 8, 20])
+def test_every_one_of_equal_curves_shows_its_glyph(count: int) -> None:
+    x = np.arange(80.0)
+    marks = [identity(place) for place in range(count)]
+    curves = [Curve(x, np.full(80, 0.5), each.variable, glyph=each.glyph) for each in marks]
+    canvas = draw(Plot(Axis(0, 79), Axis(0, 1), curves), 90, 8)
+    glyphs = {ord(each.glyph) for each in marks}
+    drawn = [
+        (chr(char), style)
+        for char, style in zip(canvas.chars.flat, canvas.styles.flat, strict=True)
+        if char in glyphs
+    ]
+    assert set(drawn) == {(each.glyph, INDEX[each.variable]) for each in marks}
 
 
 def test_labels_do_not_cover_each_other() -> None:

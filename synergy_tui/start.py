@@ -1,0 +1,26 @@
+"""Where the commands start: Ctrl-C has its answer before anything slow is imported."""
+
+from __future__ import annotations
+
+import sys
+
+from synergy_tui.errors import ExitCode
+
+
+def main() -> None:
+    """Start ``synergy``."""
+    _start("main")
+
+
+def tui() -> None:
+    """Start ``synergy-tui``."""
+    _start("tui")
+
+
+def _start(name: str) -> None:
+    try:
+        from synergy_tui import cli
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(int(ExitCode.INTERRUPTED))
+    getattr(cli, name)()
