@@ -18,6 +18,7 @@ from synergy_tui.experiments import kinds
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.events import EventWriter
 from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.words import clean
 
 if TYPE_CHECKING:
     from synergy_tui.analyze.capture import Layer
@@ -172,7 +173,7 @@ def _started(name: str, loaded: Loaded, *, steps: int, of: int) -> kinds.RunStar
         layers=len(places),
         nodes=loaded.ids.shape[1],
         steps=steps,
-        note=f"{of} checkpoints of a model that was trained elsewhere",
+        note=f"{of} checkpoints of a model that was trained elsewhere; losses are of what it read",
     )
 
 
@@ -189,6 +190,8 @@ def _probe(recorder: Recorder, name: str, step: int, loaded: Loaded, options: Op
     main = [each for each in measured.records if each["convention"] == options.conventions[0]]
     for place, layer in enumerate(main[:-1], start=1):
         layer["layer"] = place  # probes number the layers that have attention
+    if measured.loss is not None and step > 0:
+        recorder.write(kinds.TrainStep(run=name, step=step, loss=measured.loss))
     recorder.write(
         kinds.Probe(
             run=name,
@@ -217,10 +220,12 @@ def _keep(
     if len(heads) != 1 or any(layer.sinks for layer in layers):
         return None
     own = loaded.lengths[0]
+    # Names of nodes differ from one another; the tokens of a text need not.
+    names = tuple(f"{at} {clean(token)}" for at, token in enumerate(loaded.labels or ()))
     snapshot = Snapshot(
         _key(name, step),
         np.stack([layer.attention[:1, :, :own, :own] for layer in layers], axis=1),
         np.array([record["head_weights"] for record in records[: len(layers)]]),
-        names=loaded.labels or (),
+        names=names,
     )
     return recorder.keep(name, snapshot)

@@ -135,7 +135,8 @@ class ModelOptions:
             experiment, last = measure_series(
                 model, self.revisions, reading, options, out=self.out, tick=tick
             )
-        echo(f"{experiment.id}: see it with `synergy attach {experiment.id}`", err=True)
+        where = "" if self.out is None else f" --out {self.out}"
+        echo(f"{experiment.id}: see it with `synergy attach {experiment.id}{where}`", err=True)
         yield last.records, last.notes
 
     def _reading(self, ids: np.ndarray | None) -> Reading:

@@ -149,12 +149,16 @@ def load_snapshot(experiment: Experiment, path: str, *, weighted: bool = False) 
 
 
 def _names(text: str, nodes: int) -> tuple[str, ...]:
-    """Return node names from the JSON list in the file's metadata; none when they do not fit."""
+    """Return node names from the JSON list in the file's metadata; none where they do not fit.
+
+    They do not where two nodes have one, as tokens of a text may.
+    """
     try:
         names = json.loads(text) if text else []
     except ValueError:
         return ()
-    return tuple(map(str, names)) if isinstance(names, list) and len(names) == nodes else ()
+    fits = isinstance(names, list) and len(names) == len(set(map(str, names))) == nodes
+    return tuple(map(str, names)) if fits else ()
 
 
 def find_snapshot(

@@ -24,6 +24,7 @@ from synergy_tui.scenario.metrics import unknown_metric
 from synergy_tui.scenario.models import Train, run_kind
 from synergy_tui.scenario.positions import Key
 from synergy_tui.scenario.problems import MISSING, Problem
+from synergy_tui.words import counted
 
 Raw = dict[str, Any]
 
@@ -290,7 +291,9 @@ def _head_weights(at: Key, run: Raw) -> Iterator[Problem]:
     count = len(heads) if isinstance(heads, list) else heads
     if isinstance(weights, list) and _whole(count, 1) and len(weights) != count:
         yield Problem(
-            (*at, "weights"), f"{len(weights)} weights for {count} heads: one for each", weights
+            (*at, "weights"),
+            f"{counted(len(weights), 'weight')} for {counted(count, 'head')}: one for each",
+            weights,
         )
     if weights == "learned" and run_kind(run) in ("<designed>", "<family>"):
         yield Problem(

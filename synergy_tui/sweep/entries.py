@@ -129,6 +129,7 @@ def summary(entry: Entry) -> dict[str, Any]:
         "started": entry.started.isoformat(timespec="seconds"),
         "path": str(entry.path),
         "exit_code": None,
+        "reason": "",
         "verdict": "",
         "elapsed": None,
         "heads": [],

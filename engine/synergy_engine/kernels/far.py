@@ -40,19 +40,6 @@ def _square(matrix, out):
 
 
 @njit(cache=True, nogil=True)
-def _stays_above(v, matrix, steps, level, of_mean):
-    """Whether staying put alone keeps survival at ``level`` for ``steps`` steps more."""
-    n = v.shape[0]
-    total = 0.0
-    worst = 0.0
-    for i in range(n):
-        still = v[i] * matrix[i, i] ** steps
-        total += still
-        worst = max(worst, still)
-    return (total / n if of_mean else worst) >= level
-
-
-@njit(cache=True, nogil=True)
 def _below(v, level, of_mean):
     """Whether the mean (or the largest) of ``v`` is strictly below ``level``."""
     total = 0.0
@@ -84,9 +71,9 @@ def _dense(operators, k, pulled, out):
                 out[j, i] = value
 
 
-@njit(cache=True, nogil=True)
-def _slow_modes(matrix, slow, modes):
-    """Rows ``u`` with ``u M = M[s, s] u`` and ``u[s] = 1`` for each slow node ``s``, descending.
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _pushed_modes(matrix, row_scale, column_scale, rates, slow, modes):
+    """Rows ``u`` with ``u M = rates[s] u`` and ``u[s] = 1`` for each slow node ``s``, descending.
 
     ``modes`` (slow, n). False where an eigenvalue is met twice and has no second eigenvector.
     """
@@ -100,15 +87,42 @@ def _slow_modes(matrix, slow, modes):
             mode = modes[m]
             if s == j:
                 mode[j] = 1.0
-            elif mode[j] != 0.0:
-                gap = matrix[s, s] - matrix[j, j]
+            elif mode[j] * column_scale[j] != 0.0:
+                gap = rates[s] - rates[j]
                 if gap == 0.0:
                     return False
-                mode[j] /= gap
-            factor = mode[j]
+                mode[j] *= column_scale[j] / gap
+            else:
+                mode[j] = 0.0
+            factor = mode[j] * row_scale[j]
             if factor != 0.0:
                 for i in range(j):
                     mode[i] += factor * row[i]
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _pulled_modes(matrix, row_scale, column_scale, rates, slow, modes):
+    """Columns ``u`` with ``M u = rates[s] u``, as `_pushed_modes`; slow nodes ascend."""
+    modes[:] = 0.0
+    for m in range(slow.shape[0]):
+        modes[m, slow[m]] = 1.0
+    for j in range(slow[0] + 1, matrix.shape[0]):
+        row = matrix[j]
+        for m in range(slow.shape[0]):
+            s = slow[m]
+            if s >= j:
+                break
+            mode = modes[m]
+            heard = 0.0
+            for i in range(s, j):
+                heard += row[i] * column_scale[i] * mode[i]
+            heard *= row_scale[j]
+            if heard != 0.0:
+                gap = rates[s] - rates[j]
+                if gap == 0.0:
+                    return False
+                mode[j] = heard / gap
     return True
 
 
@@ -146,35 +160,48 @@ def _foreseen(modes, rates, error, drift, level, of_mean, remaining, out):
 
 @njit(cache=True, nogil=True)
 def foresee(operators, curves, last, low, high):
-    """Settle what `synergy_engine.kernels.dense.survive` would from the slow modes, where certain.
+    """Settle what `synergy_engine.kernels.dense.survive` would, where that is certain.
 
+    Survival is at least what never moves, ``v_i M[i, i]^t``: where that alone keeps every open
+    level, none is crossed, and ``survival`` ends as that bound. Otherwise the slow modes tell:
     ``v M^t = Σ_m c_m λ_m^t u_m + r M^t`` for any ``c``, and ``r M^t`` stays within the largest of
-    ``|r|``, since no step raises survival. An operator of which some level is not settled so is
-    left as it is.
+    ``|r|``, since no step raises survival. An operator of which some level is not settled is left
+    as it is.
     """
     survival, clock, levels, of_mean, crossing, _, _, pulled = curves
     matrices, row_scales, column_scales = operators
     n = survival.shape[1]
-    matrix = np.empty((n, n))
     out = np.empty(n)
     found = np.zeros(levels.shape[0], dtype=np.int64)
     for k in range(low, high):
         remaining = last - clock[k]
         if remaining <= 0 or crossing[k].min() >= 0:
             continue
-        rest = survival[k][::-1].copy() if pulled else survival[k].copy()
         rates = row_scales[k] * np.diag(matrices[k]) * column_scales[k]
         rates[(row_scales[k] == 0.0) | (column_scales[k] == 0.0)] += 1.0
-        if pulled:
-            rates = rates[::-1].copy()
-        slow = np.flatnonzero((rates >= GONE ** (1.0 / clock[k])) & (rest > 0.0))[::-1]
+        still = survival[k] * rates**remaining
+        crossed = False
+        for c in range(levels.shape[0]):
+            if crossing[k, c] < 0 and _below(still, levels[c], of_mean[c]):
+                crossed = True
+        if not crossed:
+            clock[k] = last
+            survival[k] = still
+            continue
+        rest = survival[k].copy()
+        slow = np.flatnonzero((rates >= GONE ** (1.0 / clock[k])) & (rest > 0.0))
         if slow.shape[0] == 0 or slow.shape[0] > MODES:
             continue
-        rates = rates[slow]
-        _dense(operators, k, pulled, matrix)
         modes = np.empty((slow.shape[0], n))
-        if not _slow_modes(matrix, slow, modes):
+        parts = (matrices[k], row_scales[k], column_scales[k], rates)
+        if not pulled:
+            slow = slow[::-1].copy()
+            known = _pushed_modes(*parts, slow, modes)
+        else:
+            known = _pulled_modes(*parts, slow, modes)
+        if not known:
             continue
+        rates = rates[slow]
         drift = 0.0  # what one step may round off
         for m in range(slow.shape[0]):
             modes[m] *= rest[slow[m]]
@@ -198,7 +225,7 @@ def foresee(operators, curves, last, low, high):
                 crossing[k, c] = clock[k] + found[c]
         _later(modes, rates, reached, True, out)
         clock[k] += reached
-        survival[k] = out[::-1] if pulled else out
+        survival[k] = out
 
 
 @njit(cache=True, nogil=True)
@@ -234,7 +261,7 @@ def survive_far(operators, curves, last, low, high):
             if known == 0:
                 _dense(operators, k, pulled, powers[0])
                 known = 1
-            if _stays_above(start, powers[0], remaining, levels[c], of_mean[c]):
+            if not _below(start * np.diag(powers[0]) ** remaining, levels[c], of_mean[c]):
                 continue
             # Powers are added until one jump from the start crosses the level.
             top = 0

@@ -32,11 +32,8 @@ milliseconds, 30 on a single thread, and more on old processors."""
 FAR_LIMIT = 320
 """Nodes up to which long walks are looked up in matrix powers: fourteen squarings in 50 ms."""
 
-LOOKS = (256, 1024, 4096)
+LOOKS = (64, 256, 1024, 4096)
 """Steps after which the rest of a long walk is foreseen from its slow modes, if that is certain."""
-
-FORESEEN_LIMIT = 4096
-"""Nodes up to which that is tried: every thread needs a copy of an operator for it, 134 MB here."""
 
 WALKED_FIRST = 16
 """Steps per node that are walked first: all the powers there may be cost about as much (measured
@@ -184,8 +181,7 @@ class DenseStack(Stack):
     def survive(self, state: Survival, last: int) -> None:
         squares = self.nodes <= FAR_LIMIT
         near = min(last, max(state.cap, WALKED_FIRST * self.nodes)) if squares else last
-        looks = LOOKS if self.nodes <= FORESEEN_LIMIT else ()
-        for look in looks:
+        for look in LOOKS:
             if state.cap < look < near and state.active.any():
                 self._in_calls(kernels.survive, state, look, lambda: not state.active.any())
                 over_ranges(

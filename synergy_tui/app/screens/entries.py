@@ -170,7 +170,8 @@ def about_experiment(each: Mapping[str, Any], keyed: Keyed) -> Content:
         parts.append((f"{each['problem']}\n\n", "$text-error"))
     if each["verdict"]:
         parts.append(f"{each['verdict']}\n\n")
-    parts += ["state    ", (f"{each['state']}\n", _STYLES[style])]
+    reason = f": {each['reason']}" if each["reason"] else ""
+    parts += ["state    ", (f"{each['state']}{reason}\n", _STYLES[style])]
     parts.append(f"started  {words.age(each['started'])}{took}\n")
     if entry.runs:
         parts.append(f"runs     {', '.join(entry.runs)}\n")

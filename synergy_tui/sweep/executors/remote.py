@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,7 +68,7 @@ def run_points(
     device: str,
     threads: int,
     expected: Mapping[str, str],
-) -> Iterator[Packet]:
+) -> Generator[Packet, object, None]:
     """Execute experiments far from their directories, several as one ensemble.
 
     ``brought`` is what :func:`luggage` returned for the id of each. The last packet of each has an
@@ -152,7 +152,7 @@ def _differing(expected: Mapping[str, str]) -> list[str]:
 
 def _packets(
     experiments: Mapping[str, Experiment], arriving: queue.SimpleQueue[tuple[str, Event] | None]
-) -> Iterator[Packet]:
+) -> Generator[Packet, object, None]:
     waiting: dict[str, Packet] = {}
     due = time.monotonic() + SEND_SECONDS
     while True:
@@ -162,7 +162,8 @@ def _packets(
             pass
         else:
             if arrived is None:
-                yield from waiting.values()
+                for packet in waiting.values():
+                    yield packet
                 return
             identity, event = arrived
             packet = waiting.setdefault(identity, Packet(identity))
@@ -174,7 +175,8 @@ def _packets(
             if event["kind"] in URGENT or size > LARGEST_PACKET:
                 yield waiting.pop(identity)
         if time.monotonic() >= due:
-            yield from waiting.values()
+            for packet in waiting.values():  # `yield from` would pass on what Ray sends in
+                yield packet
             waiting = {}
             due = time.monotonic() + SEND_SECONDS
 

@@ -14,6 +14,7 @@ from click.testing import Result
 
 import synergy_engine as engine
 from synergy_tui.app.dashboard.heads import tracks_of
+from synergy_tui.experiments.attention import load_snapshot
 from synergy_tui.experiments.experiment import list_experiments
 from tests.tui.commands.architectures import (
     ARCHITECTURES,
@@ -261,6 +262,22 @@ def test_a_series_of_checkpoints_is_an_experiment(call: Call, tmp_path: Path) ->
     printed = call("analyze", "--model", tmp_path / "run", *asked[:-2], tmp_path / "again").stdout
     same = listed[1]["sha256"][:12]
     assert f"steps 20, 40 have the very weights of step 10 (sha256 {same})" in printed
+    assert run.steps.tolist() == [5, 10]
+    assert run.losses.tolist() == [probe.loss for probe in run.probes]
     steps, heads = tracks_of(run, 1, "fidelity_minimax")
     assert steps.tolist() == [5, 10]
     assert heads[:, -1].tolist() == [head["fidelity_minimax"] for head in last[0]["per_head"]]
+
+
+def test_a_series_keeps_attention_whose_tokens_repeat(call: Call, tmp_path: Path) -> None:
+    """Words come twice in most texts; the app draws nodes, whose names differ."""
+    llama(tmp_path / "run" / "step1")
+    save_tokenizer(tmp_path / "run" / "step1")
+    text = ("--text", "the fox jumps over the dog", "--out", tmp_path / "home")
+    shown = call("analyze", "--model", tmp_path / "run", "--revisions", "step*", *text)
+    assert f"--out {tmp_path / 'home'}`" in shown.stderr
+    [experiment] = list_experiments(tmp_path / "home")
+    [run] = experiment.fold().runs.values()
+    kept = load_snapshot(experiment, str(run.probes[0].attention))
+    assert kept.names == ("0 the", "1 fox", "2 jumps", "3 over", "4 the", "5 dog")
+    assert kept.system(layer=1).names == kept.names

@@ -35,6 +35,7 @@ def test_ls_prints_one_object_an_experiment(call: Call, finished: Experiment, ma
     assert (first["scenario"], first["state"], first["exit_code"]) == ("gate", "finished", 0)
     assert first["started"].startswith("2026-11-23T15:43:12")
     assert first["path"] == str(finished.path)
+    assert (first["reason"], second["reason"]) == ("", "")
     assert second["state"] == "dead"
 
 

@@ -136,13 +136,14 @@ async def test_each_experiment_has_its_state_age_and_what_can_be_done(home: Path
         events = synthetic.trained(upto=40, steps=40, finish=False)
         if ending is not None:
             events.append({"v": 1, "t": 75.0, "kind": "experiment_finished", "exit_code": ending,
-                           "verdict": "no clear difference", "reason": ""})  # fmt: skip
+                           "verdict": "no difference", "reason": "1 of 2 failed"})  # fmt: skip
         synthetic.write(events, home / name)
     async with picking(home) as pilot:
         shown = {each: await go_to(pilot, f"2026-11-23-{each}") for each in ("one", "two", "three")}
         assert "enter replays it" in shown["one"]
         assert "an expectation failed; enter replays it" in shown["two"]
         assert "took 1:15" in shown["two"]
+        assert "finished: 1 of 2 failed" in shown["two"]
         assert "R continues from its last checkpoint" in shown["three"]
         assert all("finished" in text and "ago" in text for text in shown.values())
         row = next(line for line in screen_lines(pilot.app) if "dead" in line and "1, 8" in line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,12 @@ from tests.tui.sweep.conftest import trained
 
 def stream(*experiments: Experiment, expected: dict[str, str] | None = None) -> list[Packet]:
     brought = {experiment.id: luggage(experiment) for experiment in experiments}
-    return list(run_points(brought, "cpu", 1, expected or versions()))
+    packets = run_points(brought, "cpu", 1, expected or versions())
+    found = [next(packets)]
+    with suppress(StopIteration):
+        while True:
+            found.append(packets.send("a reference"))  # as Ray does
+    return found
 
 
 def test_a_far_point_arrives_whole(sweep: Sweep) -> None:
