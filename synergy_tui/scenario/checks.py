@@ -288,7 +288,7 @@ def _loaded(at: Key, run: Raw, train: Raw | None) -> Iterator[Problem]:
 
 def _head_weights(at: Key, run: Raw) -> Iterator[Problem]:
     weights, heads = run.get("weights"), run.get("heads")
-    count = len(heads) if isinstance(heads, list) else heads
+    count: Any = len(heads) if isinstance(heads, list) else heads
     if isinstance(weights, list) and _whole(count, 1) and len(weights) != count:
         yield Problem(
             (*at, "weights"),
