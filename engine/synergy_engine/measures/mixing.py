@@ -252,8 +252,9 @@ def mixing_time(
     (twice that) and ``agg`` the worst or the mean over all n starts. The default is the textbook
     one; [FF] plots ``distance="l1", aggregate="mean"``. Never capped silently: beyond ``max_steps``
     the result is ``> max_steps``, or ``inf`` where some start (in the mean: enough of them) has
-    no way to the target. O(edges) per step; dense systems of up to 320 nodes look far ahead by
-    squaring. Distances within rounding of ``ε`` (1e-13 or so) may fall on either side.
+    no way to the target. O(edges) per step; dense systems look far ahead by their slow modes, and
+    up to 320 nodes by squaring. Distances within rounding of ``ε`` (1e-13 or so) may fall on
+    either side.
 
     Parameters
     ----------

@@ -168,9 +168,9 @@ def _numbers(path: Path, rng: Random) -> object:
 
 
 def _queries(path: Path, rng: Random) -> object:
-    from synergy_tui.analyze.queries import count_layers, read_queries
+    from synergy_tui.analyze.recorded import read_queries
 
-    return count_layers(path), [each.shape for _, each in read_queries(path)]
+    return [each.query.shape for _, each in read_queries(path).layers]
 
 
 def _query_arrays() -> list[dict[str, np.ndarray]]:
