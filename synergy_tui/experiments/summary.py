@@ -39,7 +39,7 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         return found
     try:
         ending = experiment.ending() or {}
-        verdict = ending.get("verdict", "")
+        verdict = ending.get("verdict") or ""
         return found | {
             "scenario": experiment.scenario_name,
             "state": experiment.state(),

@@ -153,6 +153,10 @@ FOUND: dict[str, tuple[str, Callable[[], bytes], str]] = {
                      scale=np.zeros(1, [("a", "<f4"), ("b", "<f4")])),
         "not one number",
     ),
+    "an ending without a verdict": (
+        "events",
+        lambda: b'{"v":1,"t":1,"kind":"experiment_finished","exit_code":0,"verdict":null}\n', "read"
+    ),
     "a padding that is a number": (
         "model's tokenizer.json", lambda: b'{"version": "1.0", "padding": 0.5}',
         "cannot be read as a model with a tokenizer",
