@@ -22,10 +22,10 @@ run: $(VENV)/.run
 	@$(BIN)/synergy-tui $(SCENARIO)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # pip takes the newest versions that fit; uv can be asked for the lowest.
 test-lowest: pyproject.toml
@@ -33,7 +33,7 @@ test-lowest: pyproject.toml
 	$(LOW)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOW)/uv pip install --quiet --python $(LOW)/python --resolution lowest-direct -e ".[test]" \
 	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX) --index-strategy unsafe-best-match)
-	$(LOW)/python -m pytest -n 2 -m "not slow"
+	$(LOW)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 
@@ -110,6 +111,7 @@ def show_value(value: Any, *, exact: bool = True) -> str:
     return f"{small} = {text}" if exact and "/" in small else text
 
 
+@lru_cache(maxsize=1024)  # frames say the same numbers again and again
 def compact(value: float, digits: int = 2) -> str:
     """A number in few characters: ``.25``, ``12``, ``1.2k``, ``3e12``, ``4e-5``, ``inf``."""
     if math.isnan(value):

@@ -50,7 +50,8 @@ def read_queries(path: Path, axes: str | None = None) -> Recorded:
 
 def has_queries(names: Iterable[str]) -> bool:
     """Whether a file with tensors of these names has queries and keys."""
-    kinds = {_KINDS[found[4].lower()] for name in names if (found := _NAME.fullmatch(name))}
+    matches = (found for name in names if (found := _NAME.fullmatch(name)))
+    kinds = {_KINDS[found[4].lower()] for found in matches if "proj" not in found[5]}
     return kinds == {"q", "k"} or {"q", "k"} <= set(names)
 
 

@@ -126,6 +126,12 @@ def _attention(path: Path, file: TensorFile, inputs: Inputs) -> Source:
     from synergy_engine.graphio.attention import Reading, read_tensors
     from synergy_tui.analyze.recorded import has_queries
 
+    weights = sum(name.endswith(".weight") for name in file.tensors)
+    if inputs.tensor is None and 2 * weights > len(file.tensors):
+        raise UserError(
+            f"{path} contains a model's weights, not attention.",
+            hint="Give the directory with its config.json: --model DIR --text TEXT.",
+        )
     square = any(
         len(each.shape) > 2 and each.shape[-1] == each.shape[-2] for each in file.tensors.values()
     )

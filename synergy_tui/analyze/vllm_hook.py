@@ -9,7 +9,8 @@ request's keys once (``k_full``, ``k_prefix_ends``), attention itself (``scores`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +46,29 @@ def read_hooked(path: Path) -> Recorded | None:
         content = _beside(path)
     if not isinstance(content, Mapping) or CACHE not in content:
         return None
-    try:
+    with _as_written(f"--qk {path}"):
         return _recorded(path, content)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
-        raise UserError(
-            f"--qk {path}: not a cache of queries and keys as vLLM-Hook writes it "
-            f"({type(error).__name__}: {error})."
-        ) from error
 
 
 def read_scores(path: Path, content: Mapping[str, Any]) -> TensorFile:
     """Return attention that was recorded in place of queries and keys, (B, H, n, n) per layer."""
+    with _as_written(str(path)):
+        return _scores(path, content)
+
+
+@contextmanager
+def _as_written(where: str) -> Iterator[None]:
+    """Say of what is torn or of another shape that it is not what vLLM-Hook writes."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError) as error:
+        raise UserError(
+            f"{where}: not a cache of queries and keys as vLLM-Hook writes it "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _scores(path: Path, content: Mapping[str, Any]) -> TensorFile:
     import torch
 
     entries = content[CACHE]
@@ -64,7 +77,7 @@ def read_scores(path: Path, content: Mapping[str, Any]) -> TensorFile:
             f"{path} contains queries and keys, not attention.", hint=f"Give it as --qk {path}"
         )
     found: dict[str, Tensor] = {}
-    lengths: list[int] = []
+    lengths: list[int] | None = None
     for name, entry in entries.items():
         scores = [each if each.ndim == 3 else each[None] for each in entry["scores"]]
         if any(each.shape[-2] != each.shape[-1] for each in scores):
@@ -73,11 +86,16 @@ def read_scores(path: Path, content: Mapping[str, Any]) -> TensorFile:
                 f"{scores[0].shape[-1]} keys.",
                 hint=_WHOLE_TEXT,
             )
-        lengths = [each.shape[-1] for each in scores]
+        counts = [each.shape[-1] for each in scores]
+        if lengths not in (None, counts):
+            raise ValueError(f"{name} has texts of other lengths than other layers")
+        lengths = counts
         padded = scores[0].new_zeros(len(scores), len(scores[0]), max(lengths), max(lengths))
         for own, each, length in zip(padded, scores, lengths, strict=True):
             own[:, :length, :length] = each
         found[str(name)] = tensor_of(str(name), padded)
+    if lengths is None:
+        raise ValueError("no layers")
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     return TensorFile({**found, "attention_mask": tensor_of("attention_mask", mask)}, {})
 

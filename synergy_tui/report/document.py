@@ -99,8 +99,6 @@ class Document:
     figures: Sequence[Plot]  # drawn when rendered
     tests: Mapping[str, int]  # convention → tests that Holm's correction ran over
     untested: Mapping[str, str]  # claims with their groups that it did not → why
-    alpha: float = ALPHA
-    equivalence_alpha: float = EQUIVALENCE_ALPHA
 
 
 @dataclass(frozen=True)
@@ -371,5 +369,6 @@ def context(document: Document, images: Mapping[str, Any]) -> dict[str, Any]:
         "p_value": p_value,
         "strength": strength,
         "method": METHOD,
-        "Verdict": Verdict,
+        "alpha": ALPHA,
+        "equivalence_alpha": EQUIVALENCE_ALPHA,
     }

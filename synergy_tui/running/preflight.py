@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from synergy_tui.errors import UserError, for_commands
 from synergy_tui.scenario import DesignedRun, LoadedRun, Scenario, ScenarioError, WatchedRun
 from synergy_tui.scenario.models import Run
 from synergy_tui.scenario.problems import MISSING, Problem
+
+if TYPE_CHECKING:
+    from synergy_trainer.settings import RunSettings, TrainSettings
 
 
 def check_inputs(scenario: Scenario) -> None:
@@ -86,3 +89,25 @@ def check_device(name: str) -> None:
 
     with as_user_errors():
         pick_device(name)
+
+
+def refuse_hopeless(settings: TrainSettings, runs: Sequence[RunSettings], device: str) -> None:
+    """Raise the engine's `TooLargeError` where one thing that training needs exceeds memory.
+
+    Each is a lower bound, so nothing that could run is refused. A system that is out of memory
+    need not say so: Linux kills a process, this one or another.
+    """
+    from synergy_engine.limits import refuse_if_too_large
+    from synergy_trainer.device import pick_device
+    from synergy_trainer.settings import shape_of
+
+    on_cpu = pick_device(device).type == "cpu"
+    for run in runs:
+        own = run.over(settings)
+        probe = 4 * own.probe_inputs * own.layers * run.heads * own.length**2
+        refuse_if_too_large(probe, f"A probe of {run.name} (probe_inputs, length)")
+        if on_cpu:
+            states = 4 * own.batch * own.length * own.embed * own.layers
+            refuse_if_too_large(states, f"A step of {run.name} (batch, length, embed)")
+            parameters = 4 * 4 * shape_of(settings, run).parameters()
+            refuse_if_too_large(parameters, f"The parameters of {run.name} (embed, mlp)")

@@ -18,6 +18,7 @@ from synergy_tui.experiments.experiment import RESERVE, Experiment
 from synergy_tui.experiments.state import ExperimentState, outline
 from synergy_tui.files import open_own
 from synergy_tui.running.behind import RecordingThread
+from synergy_tui.running.preflight import refuse_hopeless
 from synergy_tui.running.recorder import NO_ROOM, Recorder
 from synergy_tui.running.resources import ResourceMonitor
 from synergy_tui.running.signals import Stopper
@@ -167,6 +168,7 @@ class _Execution:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         settings, runs = training_of(self.recorder.scenario)
+        refuse_hopeless(settings, runs, self.device)
         for match in matches_of(self.recorder.scenario):
             if self.recorder.state.runs[match.run.name].total_steps is None:  # never started
                 self.recorder.warn(match.message)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 from synergy_engine.topologies.catalogue import FAMILIES
 from synergy_trainer.checks import (
@@ -112,7 +112,7 @@ def _shared(train: Raw, key: str) -> Any:
     return train.get(key, Train.model_fields[key].default)
 
 
-def _whole(value: Any, least: int) -> bool:
+def _whole(value: Any, least: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 

@@ -127,7 +127,7 @@ def measure(name: str, blocks: int, seconds: float) -> None:
             100 * (each - 1) * BLOCK / EVERY for each in sorted([middle, *interval(ratios)])
         )
         costs.append(f"{share:+.2f} % ({low:+.2f} to {high:+.2f})")
-    update = 1e3 * statistics.median(alone[1] for _, alone in pairs) / BLOCK
+    update = 1e3 * statistics.median(alone[0] for _, alone in pairs) / BLOCK
     shape = f"{size.layers} layers, {size.heads} heads, {size.length} tokens, {size.width} wide"
     print(
         f"| {shape} | {update:.0f} | {costs[0]} | {costs[1]} "
@@ -147,7 +147,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     if options.threads:
         torch.set_num_threads(options.threads)
-    print("| model | update, ms | cost, processor | cost, clock | loop waits, ms | pairs |")
+    print("| model | update, cpu ms | cost, processor | cost, clock | loop waits, ms | pairs |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory() as home:
         os.environ["SYNERGY_HOME"] = home

@@ -232,13 +232,6 @@ def test_ctrl_c_again_and_again_loses_nothing(shell: Shell) -> None:
     stopped(experiment, "interrupted with Ctrl-C", 130)
 
 
-def unbegun(shell: Shell) -> Experiment:
-    """An experiment that was stopped before its first step."""
-    done = shell.run("run", "--quiet", "--timeout", "0.001", shell.scenario(ENDLESS))
-    assert done.returncode == 3
-    return shell.experiment()
-
-
 def slow_worker(shell: Shell) -> tuple[subprocess.Popen[str], Experiment]:
     """A worker that takes its time over every checkpoint."""
     assert (

@@ -39,10 +39,6 @@ def detached(shell: Shell) -> Experiment:
     return experiment
 
 
-def wait_for_end(experiment: Experiment) -> None:
-    wait_for(lambda: experiment.state() != "running")
-
-
 @pytest.mark.slow
 def test_stopped_killed_resumed_it_ends_as_if_nothing_had_happened(shell: Shell) -> None:
     experiment = detached(shell)

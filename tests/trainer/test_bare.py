@@ -24,6 +24,9 @@ settings = trainer.TrainSettings(length=8, steps=2, batch=4, embed=8, mlp=8, dro
 runs = [trainer.RunSettings("one", heads=1), trainer.RunSettings("two", heads=2)]
 events = list(trainer.train(settings, runs, device="cpu", directory=sys.argv[1]))
 assert sum(isinstance(event, trainer.RunFinished) for event in events) == 2
+trainer.warm_up()
+from synergy_trainer.attend import lanes
+assert lanes.compiled_kernels() is None
 trainer.load_published(next(e.path for e in events if isinstance(e, trainer.Checkpoint)))
 """
 

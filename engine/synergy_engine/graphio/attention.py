@@ -101,8 +101,10 @@ def read_attention(
     ----------
     tensor
         Name, or pattern such as ``"layer*"``, of the arrays to take when there are several;
-        several that match are layers, in natural order. Arrays whose names differ in one number
-        (TransformerLens' ``blocks.0.attn.hook_pattern``, …) are found without it.
+        several that match are layers, in natural order. Arrays of one shape whose names differ in
+        one number (TransformerLens' ``blocks.0.attn.hook_pattern``, …) are found without it, also
+        in a cache of all modules: of several such sets, the only one whose numbers are causal
+        attention, which ``notes`` name.
     axes
         What the axes are, for instance ``"L,B,H,n,n"``: B inputs, L layers, H heads, queries, keys.
         By default guessed, and reported in ``notes``: ``(n, n)``, ``(H, n, n)``, of one layer

@@ -87,7 +87,7 @@ def draw_groups(
         if not row.reference:
             canvas.write(ratio, y, "reference", MUTED)
         elif row.ratios.size:
-            canvas.write(ratio, y, f"{measured(row.ratio)}", style)
+            canvas.write(ratio, y, f"{measured(row.ratio)}×", style)
             canvas.write(ratio + RATIO, y, span(row.ratio_interval), style)
         if room:
             _draw_strip(canvas, left, y, room, row, reach, style, ascii_only)

@@ -214,11 +214,26 @@ def test_scores_that_vllm_hook_recorded(
         assert record["fidelity"]["minimax"] == pytest.approx(truth, rel=0.01)
     refused = call("analyze", "--qk", tmp_path / "qk.pt")
     assert (refused.exit_code, "leave out --qk" in refused.stderr) == (2, True)
-    for entry in cache["qk_cache"].values():
-        entry["scores"] = [each[:, -1:] for each in entry["scores"]]
-    torch.save(cache, tmp_path / "last.pt")
-    refused = call("analyze", tmp_path / "last.pt")
-    assert (refused.exit_code, "all_tokens" in refused.stderr) == (2, True)
+    entry = cache["qk_cache"]["model.layers.1.self_attn.attn"]
+    whole = entry["scores"]
+    for scores, says in (
+        ([each[:, -1:] for each in whole], "all_tokens"),
+        (whole[:1], "other lengths than other layers"),
+        (None, "not a cache of queries and keys as vLLM-Hook writes it"),
+    ):
+        entry["scores"] = scores
+        torch.save(cache, tmp_path / "wrong.pt")
+        refused = call("analyze", tmp_path / "wrong.pt")
+        assert (refused.exit_code, says in refused.stderr) == (2, True), refused.stderr
+
+
+def test_a_models_weights_are_not_attention(call: Call, tmp_path: Path) -> None:
+    """Many of its matrices are square, and some are called q and k."""
+    names = ("q_proj", "k_proj", "v_proj", "o_proj")
+    weights = {f"model.layers.0.self_attn.{name}.weight": torch.ones(8, 8) for name in names}
+    save_file(weights | {"model.norm.weight": torch.ones(8)}, tmp_path / "model.safetensors")
+    refused = call("analyze", tmp_path / "model.safetensors")
+    assert (refused.exit_code, "--model DIR" in refused.stderr) == (2, True), refused.stderr
 
 
 @pytest.mark.parametrize("kind", ["last", "lacking", "torn", "lengths", "empty", "quantised"])
