@@ -200,7 +200,8 @@ def test_wrappers_are_looked_into(wrap: Any) -> None:
 
 def test_a_function_may_give_the_attention() -> None:
     given = np.broadcast_to(np.eye(4, dtype=np.float32), (2, 3, 4, 4))
-    found = Extractor(nn.Linear(1, 1), torch.zeros(1), lambda model, batch: [given, given])()
+    labels = torch.zeros(2, 9).long()  # not one for each position, so not the tokens
+    found = Extractor(nn.Linear(1, 1), labels, lambda model, batch: [given, given])()
     assert found.snapshot.attention.shape == (2, 2, 3, 4, 4)
     assert not found.learned
     assert found.snapshot.tokens is None
