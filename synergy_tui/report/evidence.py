@@ -32,6 +32,7 @@ from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, find_entry
 from synergy_tui.sweep.plan import PlannedPoint
+from synergy_tui.words import counted
 
 
 @dataclass(frozen=True)
@@ -213,21 +214,25 @@ def _machines(sweep: Sweep) -> tuple[str, ...]:
 
 def _group_name(point: PlannedPoint, scenario: Scenario) -> str:
     """``sort · 64 wide``, or the scenario's task where no axis but the seed is varied."""
-    words = {
-        "widths": "{} wide",
-        "layers": "{} layers",
-        "lengths": "{} tokens",
-        "nodes": "{} nodes",
-        "diversity": "{} redrawn",
-    }
     parts = [
-        words.get(axis, "{}" if axis in AXES else axis.rsplit(".", 1)[-1] + " {}").format(value)
-        for axis, value in point.settings.items()
-        if axis not in COMPARED
+        _setting(axis, value) for axis, value in point.settings.items() if axis not in COMPARED
     ]
     if not parts:
         parts = [scenario.train.task.replace("_", " ") if scenario.train else scenario.name]
     return " · ".join(parts).replace("_", " ")
+
+
+def _setting(axis: str, value: Any) -> str:
+    if axis == "layers":
+        return counted(value, "layer")
+    words = {
+        "widths": "{} wide",
+        "lengths": "{} tokens",
+        "nodes": "{} nodes",
+        "diversity": "{} redrawn",
+    }
+    bare = "{}" if axis in AXES else axis.rsplit(".", 1)[-1] + " {}"
+    return words.get(axis, bare).format(value)
 
 
 # Axes along which runs of a seed are compared, also where they are in different points.
