@@ -49,10 +49,10 @@ def read_queries(path: Path, axes: str | None = None) -> Recorded:
 
 
 def has_queries(names: Iterable[str]) -> bool:
-    """Whether a file with tensors of these names has queries and keys."""
-    matches = (found for name in names if (found := _NAME.fullmatch(name)))
-    kinds = {_KINDS[found[4].lower()] for found in matches if "proj" not in found[5]}
-    return kinds == {"q", "k"} or {"q", "k"} <= set(names)
+    """Whether a file with tensors of these names has queries and keys, not weights of theirs."""
+    names = {name for name in names if not name.endswith((".weight", ".bias"))}
+    kinds = {_KINDS[found[4].lower()] for name in names if (found := _NAME.fullmatch(name))}
+    return kinds == {"q", "k"} or {"q", "k"} <= names
 
 
 def _queries(path: Path, q: np.ndarray, k: np.ndarray, scale: float | None) -> Queries:

@@ -13,6 +13,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from synergy_tui.analyze.sources import read_tokens
 from tests.recordings import RECORDINGS
 from tests.tui.commands.analyses import Call, records
 from tests.tui.commands.architectures import save_tokenizer
@@ -145,7 +146,7 @@ def test_numbers_may_be_too_many_for_a_file_name(call: Call, example2: Path) -> 
     given = ",".join(["0.1"] * 200)
     refused = call("analyze", example2, "--weights", given)
     assert "There are 2 heads" in refused.stderr
-    assert call("analyze", example2, "--tokens", ",".join(["1"] * 500)).exit_code == 0
+    assert read_tokens(",".join(["1"] * 500)).shape == (1, 500)
 
 
 @pytest.mark.parametrize("name", ["weights.npy", "weights.json", "weights.txt"])

@@ -13,6 +13,8 @@ import torch
 from click.testing import Result
 from safetensors.torch import save_file
 
+from synergy_tui.analyze.recorded import has_queries
+
 Call = Callable[..., Result]
 LAYERS, HEADS, GROUPS, TOKENS, WIDTH = 3, 4, 2, 7, 5
 CONFIG = {
@@ -406,3 +408,10 @@ def test_options_about_something_else_are_refused(
     ):
         refused = call("analyze", tmp_path / file, *options)
         assert (refused.exit_code, options[0] in refused.stderr) == (2, True), options
+
+
+def test_projections_to_queries_and_keys_are_no_queries_and_keys() -> None:
+    """As in the checkpoints published with arXiv 2507.02944."""
+    names = [f"layers.0.attn.W_{one}.{what}" for one in "qkv" for what in ("weight", "bias")]
+    assert not has_queries(names)
+    assert has_queries([name.removesuffix(".weight") for name in names if "W_v" not in name])

@@ -41,7 +41,10 @@ def test_what_is_kept_and_what_is_not() -> None:
 
 
 def test_only_one_place_writes_to_the_terminal() -> None:
-    """Every module but `console` leaves it to `echo`; rich and Textual have doors of their own."""
+    """Every module leaves it to `console.echo`; rich and Textual have doors of their own.
+
+    `start` says one constant word where nothing has been imported yet.
+    """
     found = []
     for file in (ROOT / "synergy_tui").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -49,7 +52,7 @@ def test_only_one_place_writes_to_the_terminal() -> None:
                 "print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write",
             ):  # fmt: skip
                 found.append(file.relative_to(ROOT).as_posix())
-    assert set(found) == {"synergy_tui/console.py"}
+    assert set(found) == {"synergy_tui/console.py", "synergy_tui/start.py"}
 
 
 def test_echo_cleans(capsys: pytest.CaptureFixture[str]) -> None:
