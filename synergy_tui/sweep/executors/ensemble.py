@@ -167,7 +167,8 @@ class _Crowd:
     def train(self) -> None:
         """Train what the experiments want, and tell their queues when it ends or fails."""
         self._arrived.wait()
-        wanted = {name: (settings, runs) for name, (settings, runs) in self._wanted.items() if runs}
+        # In the order given, not that of arrival: a model's place in a stack shows in its last bit.
+        wanted = {name: self._wanted[name] for name in self._experiments if self._wanted[name][1]}
         ending: BaseException | None = None
         try:
             if wanted:

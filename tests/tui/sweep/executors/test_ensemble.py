@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import synergy_trainer as trainer
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
+from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.running.runner import run_experiment
 from synergy_tui.sweep.directory import Sweep
+from synergy_tui.sweep.executors import ensemble
 from synergy_tui.sweep.executors.ensemble import batches, run_together
 from synergy_tui.sweep.executors.executor import Task
 from tests.tui.conftest import make
@@ -60,6 +66,30 @@ def test_points_of_one_ensemble_may_differ_in(varied: str, tmp_path: Path) -> No
             assert other[run].task == one[run].task
             assert other[run].parameters == one[run].parameters
             np.testing.assert_allclose(other[run].losses, one[run].losses, rtol=2e-4)
+
+
+def test_models_stand_in_the_order_of_the_points_whoever_is_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model's last bits depend on its place in the stack."""
+    sweep = make(trained(5), tmp_path)
+    experiments = [sweep.experiment(point.name) for point in sweep.points]
+    stacked: list[str] = []
+
+    def train(_: object, runs: Sequence[trainer.RunSettings], **how: object) -> Iterator[object]:
+        stacked.extend(run.name for run in runs)
+        yield from ()
+
+    def late(experiment: Experiment, **how: Any) -> int:
+        if experiment.id == experiments[0].id:
+            time.sleep(0.3)
+        return run_experiment(experiment, **how)
+
+    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(ensemble, "run_experiment", late)
+    run_together(experiments, device="cpu", threads=1)
+    names = dict.fromkeys(name.split(ensemble.SEPARATOR)[0] for name in stacked)
+    assert list(names) == [experiment.id for experiment in experiments]
 
 
 def test_an_ensemble_stops_and_continues_together(tmp_path: Path) -> None:
