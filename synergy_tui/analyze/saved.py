@@ -19,7 +19,7 @@ from synergy_tui.errors import UserError
 def read_saved(path: Path) -> TensorFile | None:
     """The tensors of a file of attention; ``None`` for a checkpoint or anything else.
 
-    What is no pickle of plain containers is left to who reads checkpoints.
+    What is not a pickle of plain containers is left to those who read checkpoints.
     """
     import torch
 
