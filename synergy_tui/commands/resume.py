@@ -34,6 +34,7 @@ def command(name: str, out: Path | None, **options: Any) -> int:
     """
     from synergy_tui.experiments.experiment import Experiment
     from synergy_tui.running.preflight import check_device
+    from synergy_tui.running.worker import next_command
     from synergy_tui.sweep.entries import find_entry
 
     found = find_entry(name, out)
@@ -44,7 +45,7 @@ def command(name: str, out: Path | None, **options: Any) -> int:
     if state == "finished":
         raise UserError(
             f"Experiment {found.id} is finished; there is nothing to continue.",
-            hint=f"Look at it: `synergy replay {found.reference}`.",
+            hint=next_command(found.reference, state),
         )
     if state == "running":
         raise UserError(

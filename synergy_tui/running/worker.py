@@ -95,6 +95,13 @@ def guarded(main: Callable[[], int]) -> int:
         return int(ExitCode.RUN_FAILED)
 
 
+def next_command(reference: str, state: str) -> str:
+    """What to do with what does not run: look at what is finished, continue the rest."""
+    if state == "finished":
+        return f"Look at it: `synergy replay {reference}`."
+    return f"Continue it: `synergy resume {reference}`."
+
+
 def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
     """Ask an experiment's worker to checkpoint and stop, and return the experiment's state.
 
@@ -104,10 +111,11 @@ def stop(experiment: Experiment, *, wait: float = 60.0) -> str:
     """
     experiment.require_ours()
     worker = experiment.worker()
-    if worker is None or experiment.state() != "running":
+    state = experiment.state()
+    if worker is None or state != "running":
         raise UserError(
-            f"Experiment {experiment.id} is not running (it is {experiment.state()}).",
-            hint=f"Continue it: `synergy resume {experiment.id}`.",
+            f"Experiment {experiment.id} is not running (it is {state}).",
+            hint=next_command(experiment.reference, state),
         )
     if not worker.here:
         raise UserError(

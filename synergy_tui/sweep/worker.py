@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError
-from synergy_tui.running.worker import guarded, start_detached, worker_options
+from synergy_tui.running.worker import guarded, next_command, start_detached, worker_options
 from synergy_tui.scenario.sweep import SweepTable
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.executors.executor import BACKEND_OPTIONS, Backend, Executor
@@ -39,9 +39,10 @@ def stop(sweep: Sweep, *, wait: float = 0.0) -> str:
     """
     worker = sweep.writer
     if worker is None:
+        state = sweep.state()
         raise UserError(
-            f"Sweep {sweep.id} is not being run here (it is {sweep.state()}).",
-            hint=f"Continue it: `synergy resume {sweep.reference}`.",
+            f"Sweep {sweep.id} is not being run here (it is {state}).",
+            hint=next_command(sweep.reference, state),
         )
     if worker.stop(sweep.path):
         deadline = time.monotonic() + wait

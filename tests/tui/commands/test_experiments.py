@@ -298,3 +298,12 @@ def test_another_users_private_experiment_does_not_hide_mine() -> None:
             except BaseException:
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("command", ["stop", "resume"])
+def test_what_is_finished_is_looked_at_not_continued(
+    command: str, call: Call, finished: Experiment
+) -> None:
+    refused = call(command, finished.id)
+    assert refused.exit_code == 2
+    assert f"Look at it: `synergy replay {finished.id}`" in refused.stderr

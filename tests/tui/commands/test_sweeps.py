@@ -164,6 +164,7 @@ def test_last_is_the_newest_of_both(call: Call, done: Sweep, tmp_path: Path) -> 
 def test_stop_and_resume_refuse_in_words(call: Call, done: Sweep) -> None:
     for command, words in (
         (["stop"], "is not being run here (it is finished)"),
+        (["stop"], "Look at it: `synergy replay"),
         (["resume", "--no-ui", "--timeout", "5"], "--timeout is for experiments"),
     ):
         result = call(*command, done.id)
