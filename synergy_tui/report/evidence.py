@@ -27,7 +27,7 @@ from synergy_tui.report.statistics.observations import (
     Numbers,
     Observation,
 )
-from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
+from synergy_tui.scenario import FamilyRun, LoadedRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, find_entry
@@ -275,6 +275,7 @@ def _add_runs(
                 dose=dose,
                 tied=tied,
                 trained=isinstance(written, TrainedRun),
+                loaded=isinstance(written, LoadedRun),
                 settings=settings,
                 now=_numbers(run.probe, name, analysis),
                 untrained=(
@@ -323,6 +324,8 @@ def _settings(scenario: Scenario) -> str:
             f"designed graphs of {', '.join(map(str, sizes))} nodes, "
             f"{', '.join(map(str, heads))} heads"
         )
+    if not scenario.trained:
+        return f"loaded networks, measured on {train.task} of {train.length} tokens"
     return (
         f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "
