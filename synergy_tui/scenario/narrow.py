@@ -33,7 +33,7 @@ def narrow(table: dict[str, Any], file: Mapping[str, Any]) -> dict[str, str]:
         if len(kept) < len(entries):
             table[part] = kept
             those = f"{len(entries) - len(kept)} of {counted(len(entries), word)}"
-            found[part] = f"--set cuts {', '.join(cut)}, and with it {those}"
+            found[part] = f"--set cuts {', '.join(cut)}; left out with that: {those}"
     return found
 
 

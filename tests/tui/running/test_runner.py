@@ -158,7 +158,7 @@ def test_a_time_limit_ends_with_3_and_can_be_resumed(tmp_path: Path) -> None:
 
 
 def test_a_measurement_is_interrupted_and_made_again(tmp_path: Path) -> None:
-    graph = {"topology": "sliding_window", "nodes": 600, "parameters": {"window": 4}}
+    graph = {"topology": "sliding_window", "nodes": 600, "window": 4}
     raw = {"runs": [{"name": "drawn", "heads": 2, "graph": graph}]}
     plain, stopped = make(tmp_path, raw), make(tmp_path, raw)
     asked: list[None] = []

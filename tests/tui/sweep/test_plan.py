@@ -281,8 +281,8 @@ def test_what_is_about_tasks_that_are_cut_is_cut_with_them(tmp_path: Path) -> No
     steps = [point.scenario.train.steps for point in expand(scenario) if point.scenario.train]
     assert steps == [6, 6]
     assert notes == [
-        "--set cuts tasks copy, tasks cycle, and with it 1 of 3 predictions",
-        "--set cuts tasks copy, and with it 1 of 2 overrides",
+        "--set cuts tasks copy, tasks cycle; left out with that: 1 of 3 predictions",
+        "--set cuts tasks copy; left out with that: 1 of 2 overrides",
     ]
     notes.clear()
     assert load_scenario(file, overrides=["sweep.seeds=1"], notes=notes).sweep is not None
