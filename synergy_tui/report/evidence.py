@@ -27,7 +27,7 @@ from synergy_tui.report.statistics.observations import (
     Numbers,
     Observation,
 )
-from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
+from synergy_tui.scenario import FamilyRun, LoadedRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, find_entry
@@ -61,7 +61,7 @@ class Source:
     seeds: tuple[int, ...]
     versions: Mapping[str, str]  # library → version, as the experiments recorded them
     devices: tuple[str, ...]
-    hardware: tuple[str, ...]  # machines that ran it, with what ran the points there
+    hardware: tuple[str, ...]  # machines that ran it, with what ran the points there; and GPUs
     points: int  # experiments in all
     finished: int  # experiments that count
     unfinished: Mapping[str, str]  # experiment → state, of those that do not
@@ -150,10 +150,10 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             )
             for point in found.points
         ]
-        command, hardware = found.command, _machines(found)
+        command, machines = found.command, _machines(found)
     else:
         members = [(found.id, found, scenario.name, {})]
-        command, hardware = f"synergy run {found.id}/scenario.toml", ()
+        command, machines = f"synergy run {found.id}/scenario.toml", ()
         if found.watched:
             command = f"recorded by synergy_tui.watch as {found.id}"
     states: list[ExperimentState] = []
@@ -177,6 +177,8 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             for prediction, made in found.predictions
         ]
     devices = {run.device for state in states for run in state.runs.values() if run.device}
+    found_here = machines or [state.machine for state in states]
+    gpus = [run.hardware for state in states for run in state.runs.values()]
     evidence.sources.append(
         Source(
             id=found.id,
@@ -185,7 +187,7 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             seeds=tuple(sorted({state.seed for state in states if state.seed is not None})),
             versions=versions,
             devices=tuple(sorted(devices)),
-            hardware=hardware,
+            hardware=tuple(filter(None, dict.fromkeys([*found_here, *gpus]))),
             points=len(members),
             finished=len(states),
             unfinished=unfinished,
@@ -247,7 +249,7 @@ def _add_runs(
     settings: Mapping[str, object],
 ) -> None:
     scenario = experiment.scenario()
-    evidence.settings.setdefault(group, _settings(scenario))
+    evidence.settings.setdefault(group, _settings(scenario, state))
     by_name = {run.name: run for run in scenario.runs}
     graphs = {name: run.graph for name, run in by_name.items() if isinstance(run, FamilyRun)}
     several = len({each.topology for each in graphs.values()}) > 1
@@ -275,6 +277,7 @@ def _add_runs(
                 dose=dose,
                 tied=tied,
                 trained=isinstance(written, TrainedRun),
+                loaded=isinstance(written, LoadedRun),
                 settings=settings,
                 now=_numbers(run.probe, name, analysis),
                 untrained=(
@@ -311,18 +314,18 @@ def _variants(scenario: Scenario) -> dict[str, str]:
     return names if len(unlike) > 1 else {}
 
 
-def _settings(scenario: Scenario) -> str:
+def _settings(scenario: Scenario, state: ExperimentState) -> str:
     train = scenario.train
     if any(isinstance(run, WatchedRun) for run in scenario.runs):
         return "somebody's own training, watched"
+    if not scenario.trained and train is not None:
+        return f"loaded networks, measured on {train.task} of {train.length} tokens"
     if train is None:
-        graphs = [run for run in scenario.runs if isinstance(run, FamilyRun)]
-        sizes = sorted({run.graph.nodes for run in graphs})
-        heads = sorted({run.heads for run in graphs})
-        return (
-            f"designed graphs of {', '.join(map(str, sizes))} nodes, "
-            f"{', '.join(map(str, heads))} heads"
-        )
+        sizes = ", ".join(map(str, sorted({run.nodes for run in state.runs.values()})))
+        heads = ", ".join(map(str, sorted({run.heads for run in state.runs.values()})))
+        if all(isinstance(run, LoadedRun) for run in scenario.runs):
+            return f"loaded attention of {sizes} tokens, {heads} heads"
+        return f"designed graphs of {sizes} nodes, {heads} heads"
     return (
         f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "
