@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import rel_entr
 
-from synergy_engine.kernels.compare import flaws
+from synergy_engine.kernels.compare import _x_log2_x, flaws
 from synergy_engine.operators.dense import diversity
 from synergy_engine.validation import FAINTEST, LARGEST
 
@@ -73,3 +73,13 @@ def test_distances_of_heads_with_and_without_all_edges(n: int) -> None:
     for a, b in np.ndindex(4, 4):
         expected = by_definition(heads[a], heads[b]) if a != b else [0.0] * 3
         np.testing.assert_allclose(found[:, a, b], expected, atol=1e-13)
+
+
+def test_the_logarithm_is_that_of_the_library() -> None:
+    rng = np.random.default_rng(0)
+    for x in (
+        *np.exp2(rng.uniform(-40, 0, 2000)),
+        *(0.5**0.5 * (1 + rng.uniform(-1e-9, 1e-9, 200))),
+    ):
+        assert _x_log2_x(x) == pytest.approx(x * np.log2(x), rel=1e-15, abs=1e-17)
+    assert _x_log2_x(0.0) == 0.0
