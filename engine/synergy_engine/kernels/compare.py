@@ -50,7 +50,6 @@ def diversity(heads, row_scale, low, high, out):
     equal rows.
     """
     count, n = heads.shape[1], heads.shape[2]
-    # Halves of rows and of f, once for each head: the same bits as halving sums for every pair.
     rows = np.zeros((count, n + WHOLE))
     terms = np.zeros((count, n + WHOLE))
     edges = np.zeros(count)
@@ -70,12 +69,12 @@ def diversity(heads, row_scale, low, high, out):
                 scale = row_scale[s, h, j]
                 row = heads[s, h, j]
                 for i in range(j + 1):
-                    rows[h, i] = 0.5 * scale * row[i]
+                    rows[h, i] = scale * row[i]
                 if scale == 0.0:
-                    rows[h, j] = 0.5
+                    rows[h, j] = 1.0
                 held = 0.0
                 for i in range(j + 1):
-                    terms[h, i] = 0.5 * _x_log2_x(2.0 * rows[h, i])
+                    terms[h, i] = _x_log2_x(rows[h, i])
                     held += 1.0 if rows[h, i] > 0.0 else 0.0
                 edges[h] = held
             for a in range(count):
@@ -86,7 +85,7 @@ def diversity(heads, row_scale, low, high, out):
                     q, other = rows[b], terms[b]
                     gain = product = 0.0
                     for i in range(end):
-                        gain += (own[i] + other[i]) - _x_log2_x(p[i] + q[i])
+                        gain += 0.5 * (own[i] + other[i]) - _x_log2_x(0.5 * (p[i] + q[i]))
                         product += p[i] * q[i]
                     divergence[a, b] += max(0.0, gain)
                     products[a, b] += product
