@@ -19,7 +19,7 @@ from synergy_tui.app.widgets.plot import Bar, Bars, Crosshair, Curve, Marker, Pa
 from synergy_tui.experiments.metrics import evaluated, metric
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import compact, interval_text, measured
+from synergy_tui.words import compact, decimal, interval_text, measured
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?", "which graph?")
 FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
@@ -266,7 +266,7 @@ def _has_it_learned(
         else:
             of = "held-out" if evaluated(run, look.step) else "loss"
             parts = [] if loss is None else [f"{of} {compact(loss, 3)}"]
-            parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
+            parts += [] if accuracy is None else [f"{decimal(accuracy, '.1%')} right"]
             headline = " · ".join(parts)
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}
     for floor in sorted(floors):

@@ -26,6 +26,11 @@ class ChartReading(TimedScreen):
         self._pinned: Aim | None = None
         """Where a key or a click put the crosshair; the mouse moves it only while it is there."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step follows the last one."""
+        return self.session.ended
+
     def look(self) -> Look:
         listed = conventions.available(self.state)
         return Look(
@@ -34,6 +39,7 @@ class ChartReading(TimedScreen):
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
             lens=self.lens,
+            ended=self.ended,
             ascii_only=self.session.ascii_only,
             keymap=self.session.keymap,
         )

@@ -44,7 +44,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     """
     runs = list(state.runs.values())
     slowest, scale = _arrival_scale(runs, look)
-    total = float(max(state.total_steps or 0, state.step, 1))
+    planned = 0 if look.ended else state.total_steps or 0
+    total = float(max(planned, state.step, 1))
     low, high = look.lens.bounds("steps", look.step, total)
     window = look.lens.windows.get("steps")
     name = (

@@ -42,7 +42,6 @@ COLUMNS = 4
 ROOMY, HISTORY = 140, 100
 """Columns from which on the header spells everything out, and from which on it has room for the use
 of the machine as a small history."""
-NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
 BORDER = 6
@@ -295,9 +294,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if hidden > 0 and not self.maximised and run is self.selected_run:
             parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         if run.parameters is not None:
-            narrow = len(self._shown) * NARROW_COLUMN > self.size.width
-            count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
-            known = f"{count} {'params' if narrow else 'parameters'}"
+            known = words.counted(run.parameters, "parameter")
             room = self.size.width // max(len(self._shown), 1) - BORDER
             # Cut short it would say nothing.
             parts += [known] if len(" · ".join([*parts, known])) <= room else []

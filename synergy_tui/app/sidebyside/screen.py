@@ -173,6 +173,10 @@ class SideBySideScreen(ChartReading):
     # What is on the screen
 
     @property
+    def ended(self) -> bool:
+        return all(party.session.ended for party in self.parties)
+
+    @property
     def sides(self) -> tuple[Side, Side] | None:
         one, other = (party.side() for party in self.parties)
         return None if one is None or other is None else (one, other)
