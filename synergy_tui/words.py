@@ -88,7 +88,7 @@ def short_number(value: Value | None) -> str:
     if abs(value) >= 1e5 or abs(value) < 1e-4:
         return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     if abs(value) >= 100:
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return decimal(value, ".3g")
 
 
@@ -126,7 +126,7 @@ def show_value(value: Any, *, exact: bool = True) -> str:
 
 @lru_cache(maxsize=1024)  # frames say the same numbers again and again
 def compact(value: float, digits: int = 2) -> str:
-    """A number in few characters: ``.25``, ``12``, ``1.2k``, ``3e12``, ``4e-5``, ``inf``."""
+    """A number in few characters: ``.25``, ``12``, ``1,200``, ``12k``, ``3e12``, ``4e-5``, ``inf``."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):
@@ -144,7 +144,7 @@ def compact(value: float, digits: int = 2) -> str:
             scaled = value / (limit if letter == "M" else 1000)
             return _trim(f"{scaled:.{max(digits - len(str(int(abs(scaled)))), 0)}f}") + letter
     if size >= 1000:
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return _trim(f"{value:.{max(digits - len(str(int(size))), 0)}f}")
 
 
@@ -171,7 +171,7 @@ def tick_text(value: float, step: float) -> str:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
     if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
         decimals += 1
-    return decimal(value, f".{decimals}f")
+    return decimal(value, f",.{decimals}f")
 
 
 def measured(value: Any) -> str:

@@ -63,9 +63,9 @@ METHOD = (
     "Power is that for the smallest effect of interest at the spread seen, at the level of Holm's "
     "first step; never for the effect that was observed.",
     f"Concordance is the mean over seeds of a rank correlation, no association within "
-    f"±{decimal(SMALLEST_CORRELATION)}, below which one order explains less than a tenth of the other's "
-    "variance; it is not a cause. Checks of theorems and controls have no "
-    "sampling error: one violation contradicts.",
+    f"±{decimal(SMALLEST_CORRELATION)}, below which one order explains less than a tenth of the "
+    "other's variance; it is not a cause. Checks of theorems and controls have no sampling error: "
+    "one violation contradicts.",
     "A verdict speaks of the networks, tasks and sizes of its group. That synergy does not appear "
     "in one does not say that it cannot appear.",
 )

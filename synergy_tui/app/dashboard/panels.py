@@ -131,7 +131,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         if alone:
             for place_back, before in enumerate(earlier(run.probes, probe)):
                 x, y = _arrival_track(before, look, axes, "mean")
-                label = "" if place_back else f"step {before.step}"
+                label = "" if place_back else f"step {before.step:,}"
                 curves.append(Curve(x, y, faint, faint=True, label=label))
             for which, style in (("median", "muted"), ("worst", "text")):
                 x, y = _arrival_track(probe, look, axes, which)

@@ -249,7 +249,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             paused = self.has_class("-paused")
             column.entitle(
                 self._column_title(group),
-                f"PAUSED at step {self.timeline.step}" if paused else "",
+                f"PAUSED at step {self.timeline.step:,}" if paused else "",
             )
             for number in range(len(GLYPHS)):
                 column.set_class(
@@ -319,7 +319,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             Field(pill, now.style, right=True),
         ]
         if total:
-            fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
+            fields.append(Field(f"step {timeline.step:,}/{total:,}", "headline", 60, right=True))
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
             fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))

@@ -268,7 +268,7 @@ class SideBySideScreen(ChartReading):
         content = summarise(self._pair, look)
         probes = [run.probe_at(look.step) for run in self._pair.runs.values()]
         at = [probe.step for probe in probes if probe is not None]
-        apart = [f"probes: A at step {at[0]}, B at step {at[1]}"] if len(set(at)) == 2 else []
+        apart = [f"probes: A at step {at[0]:,}, B at step {at[1]:,}"] if len(set(at)) == 2 else []
         if why := refusal(sides, same=self._same_run(sides)):
             return replace(content, line=why, board=(), notes=[*apart, *content.notes[-1:]])
         return replace(content, notes=[*apart, *content.notes])
@@ -309,8 +309,14 @@ class SideBySideScreen(ChartReading):
         for place, party in enumerate(self.parties):
             mark = identity(place)
             tail, run = party.session.tail, party.run
-            at = "" if run is None else f"{run.step}/{run.total_steps}" if run.total_steps else ""
-            at = at if party.step is None else f"at step {party.step}"
+            at = (
+                ""
+                if run is None
+                else f"{run.step:,}/{run.total_steps:,}"
+                if run.total_steps
+                else ""
+            )
+            at = at if party.step is None else f"at step {party.step:,}"
             text = f"{NAMES[place]} {mark.mark(self.session.ascii_only)} {names[place]}"
             fields.append(Field(text, mark.variable, shrinks=True))
             fields.append(Field(tail.problem or tail.condition, "muted", weight=20))

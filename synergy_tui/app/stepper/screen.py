@@ -341,7 +341,7 @@ class StepperScreen(AskingScreen):
             stops=np.array([best] if best <= last else [], dtype=np.int64),
             lead=" PLAYING " if playing else " STEP ",
             lead_style="pill-good" if playing else "pill-quiet",
-            tail=f"diffusion step {self.t} of {last}",
+            tail=f"diffusion step {self.t:,} of {last:,}",
         )
 
     # What keys do

@@ -278,16 +278,15 @@ def _trend(
             found = sample(rise - before)
         by_null = _exp(float(np.mean(before)))
     name = "heads" if axis == "heads" else dose_in_words(members)
-    details = [
-        f"{name} from {decimal(conditions[0])} to {decimal(conditions[-1])}, over {len(conditions)} values"
-    ]
+    doses = [decimal(condition) for condition in conditions]
+    details = [f"{name} from {doses[0]} to {doses[-1]}, over {len(doses)} values"]
     for column in range(1, len(conditions)):
         moved = table[:, column] - table[:, column - 1]
         against, along = int((moved < 0).sum()), int((moved > 0).sum())
         if against > along:
             details.append(
-                f"{name} from {decimal(conditions[column - 1])} to {decimal(conditions[column])}: the other way "
-                f"in {against} of {len(blocks)} seeds"
+                f"{name} from {doses[column - 1]} to {doses[column]}: the other way in {against} of "
+                f"{len(blocks)} seeds"
             )
     yield _Draft(
         Finding(

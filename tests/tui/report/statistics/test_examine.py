@@ -274,7 +274,7 @@ def test_t_star_and_layers_stand_beside_synergy_and_disagreement_is_said() -> No
     for each in found:
         said = " ".join(each.details)
         assert "t* > 1 in 25% of inputs" in said
-        assert "(γ half) 0.607×" in said
+        assert "(γ half) .607×" in said
         assert "the two disagree" in said
         assert "over each input's best head" in said
 
@@ -363,7 +363,7 @@ def test_the_family_wise_error_of_each_verdict(
 def test_tied_heads_are_not_called_lambda() -> None:
     pulled = [one for one in sweep() if one.heads == 8]
     tied = [replace(one, dose=1 / (1 + at % 2), tied=1 + at % 2) for at, one in enumerate(pulled)]
-    for members, name in ((pulled, "λ from 0 to 1"), (tied, "share of distinct heads from 0.5")):
+    for members, name in ((pulled, "λ from 0 to 1"), (tied, "share of distinct heads from .5")):
         finding = find(members, "diversity-loss")[0]
         assert any(detail.startswith(name) for detail in finding.details), finding.details
     mixed = [replace(tied[0], dose=0.5 / tied[0].tied), tied[1]]
