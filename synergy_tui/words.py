@@ -55,7 +55,7 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}"
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
-    return decimal(value, f".{digits}g")
+    return decimal(value, f",.{digits}g")
 
 
 def bound_name(name: str) -> str:
@@ -119,14 +119,14 @@ def show_value(value: Any, *, exact: bool = True) -> str:
         return number(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    text = decimal(value, ".5g")
+    text = decimal(value, ",.5g")
     small = fraction(value, largest=1000)
     return f"{small} = {text}" if exact and "/" in small else text
 
 
 @lru_cache(maxsize=1024)  # frames say the same numbers again and again
 def compact(value: float, digits: int = 2) -> str:
-    """A number in few characters: ``.25``, ``12``, ``1,200``, ``12k``, ``3e12``, ``4e-5``, ``inf``."""
+    """A number in few characters: ``.25``, ``12``, ``1,200``, ``12k``, ``3e12``, ``inf``."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):

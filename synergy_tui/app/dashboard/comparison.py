@@ -98,7 +98,12 @@ def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
     names = [name for name in _columns(look) if any(name in row for row in numbers)]
     if not names:
         return []
-    table = [[Cell("", "muted"), *(Cell(name, "muted") for name in names)]]
+    table = [
+        [
+            Cell("", "muted"),
+            *(Cell(to_ascii(name) if look.ascii_only else name, "muted") for name in names),
+        ]
+    ]
     for run, row in zip(runs, numbers, strict=True):
         place = identity(run.index)
         lead = Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable)

@@ -33,7 +33,6 @@ from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, summary_height
-from synergy_tui.experiments import conventions
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text
@@ -391,19 +390,6 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
 
     def on_filter_bar_sought(self) -> None:
         self.relayout()
-
-    def action_convention(self) -> None:
-        listed = conventions.available(self.state)
-        self.convention_place = (self.convention_place + 1) % len(listed)
-        rule = panels.mixing_rule(self.state, self.look())
-        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
-        self.update_now()
-
-    def action_layer(self) -> None:
-        most = max((run.layers for run in self.runs), default=1)
-        here = self.chosen_layer
-        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
-        self.update_now()
 
     def action_inspect(self) -> None:
         run = self.selected_run

@@ -32,7 +32,6 @@ from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Crosshair, Panel, Plot
 from synergy_tui.app.widgets.strips import Field, Summary, summary_height
-from synergy_tui.experiments import conventions
 from synergy_tui.experiments.beside import NAMES, Side, pair, refusal, settings_of, unlike
 from synergy_tui.experiments.experiment import name_in
 from synergy_tui.experiments.state import ExperimentState, RunState
@@ -175,6 +174,10 @@ class SideBySideScreen(ChartReading):
     @property
     def ended(self) -> bool:
         return all(party.session.ended for party in self.parties)
+
+    @property
+    def layer_count(self) -> int:
+        return min((run.layers for run in self.state.runs.values()), default=1)
 
     @property
     def sides(self) -> tuple[Side, Side] | None:
@@ -342,19 +345,6 @@ class SideBySideScreen(ChartReading):
             party.next_run()
         if len(party.runs) < 2:
             self.notify(f"{NAMES[place]} has no other run.", timeout=3)
-        self.update_now()
-
-    def action_convention(self) -> None:
-        listed = conventions.available(self.state)
-        self.convention_place = (self.convention_place + 1) % len(listed)
-        rule = panels.mixing_rule(self.state, self.look())
-        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
-        self.update_now()
-
-    def action_layer(self) -> None:
-        most = min((run.layers for run in self.state.runs.values()), default=1)
-        here = self.chosen_layer
-        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
     def action_back(self) -> None:

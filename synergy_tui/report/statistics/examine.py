@@ -285,8 +285,8 @@ def _trend(
         against, along = int((moved < 0).sum()), int((moved > 0).sum())
         if against > along:
             details.append(
-                f"{name} from {doses[column - 1]} to {doses[column]}: the other way in {against} of "
-                f"{len(blocks)} seeds"
+                f"{name} from {doses[column - 1]} to {doses[column]}: the other way "
+                f"in {against} of {len(blocks)} seeds"
             )
     yield _Draft(
         Finding(
