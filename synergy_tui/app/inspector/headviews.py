@@ -348,7 +348,7 @@ def draw_arrival(
         ),
         short=f"token {name}",
         plot=Plot(
-            Axis(0, max(count - 1, 1), label="steps"),
+            Axis(0, max(count - 1, 1), label="steps", whole=True),
             Axis(0.0, 1.0),
             curves,
             [Marker("y", 0.5, "")],

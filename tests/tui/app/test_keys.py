@@ -159,6 +159,8 @@ def test_a_key_taken_from_another_action_is_warned_of() -> None:
     assert [text.partition(":")[0] for text in taken] == screens
     [log] = keymap.collisions({"app.help": "M"})
     assert log.startswith("dashboard, heads, inspector, stepper: M is")
+    [other] = keymap.collisions({"view.overlay": "p"})
+    assert other.endswith('no longer "play/pause"; space still is')
     # Both chosen by the user.
     assert len(keymap.collisions({"view.overlay": "u", "view.layer": "u"})) == 1
 
