@@ -27,7 +27,7 @@ from synergy_tui.report.statistics.observations import (
     Numbers,
     Observation,
 )
-from synergy_tui.scenario import FamilyRun, Scenario, TrainedRun, WatchedRun
+from synergy_tui.scenario import FamilyRun, LoadedRun, Scenario, TrainedRun, WatchedRun
 from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, find_entry
@@ -247,7 +247,7 @@ def _add_runs(
     settings: Mapping[str, object],
 ) -> None:
     scenario = experiment.scenario()
-    evidence.settings.setdefault(group, _settings(scenario))
+    evidence.settings.setdefault(group, _settings(scenario, state))
     by_name = {run.name: run for run in scenario.runs}
     graphs = {name: run.graph for name, run in by_name.items() if isinstance(run, FamilyRun)}
     several = len({each.topology for each in graphs.values()}) > 1
@@ -275,6 +275,7 @@ def _add_runs(
                 dose=dose,
                 tied=tied,
                 trained=isinstance(written, TrainedRun),
+                loaded=isinstance(written, LoadedRun),
                 settings=settings,
                 now=_numbers(run.probe, name, analysis),
                 untrained=(
@@ -311,18 +312,18 @@ def _variants(scenario: Scenario) -> dict[str, str]:
     return names if len(unlike) > 1 else {}
 
 
-def _settings(scenario: Scenario) -> str:
+def _settings(scenario: Scenario, state: ExperimentState) -> str:
     train = scenario.train
     if any(isinstance(run, WatchedRun) for run in scenario.runs):
         return "somebody's own training, watched"
+    if not scenario.trained and train is not None:
+        return f"loaded networks, measured on {train.task} of {train.length} tokens"
     if train is None:
-        graphs = [run for run in scenario.runs if isinstance(run, FamilyRun)]
-        sizes = sorted({run.graph.nodes for run in graphs})
-        heads = sorted({run.heads for run in graphs})
-        return (
-            f"designed graphs of {', '.join(map(str, sizes))} nodes, "
-            f"{', '.join(map(str, heads))} heads"
-        )
+        sizes = ", ".join(map(str, sorted({run.nodes for run in state.runs.values()})))
+        heads = ", ".join(map(str, sorted({run.heads for run in state.runs.values()})))
+        if all(isinstance(run, LoadedRun) for run in scenario.runs):
+            return f"loaded attention of {sizes} tokens, {heads} heads"
+        return f"designed graphs of {sizes} nodes, {heads} heads"
     return (
         f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "

@@ -285,7 +285,11 @@ class LoadedRun(Run):
     """Attention that exists already, in a tensor file or as a trained checkpoint."""
 
     attention: str | None = Field(
-        default=None, description=".npy, .npz or .safetensors with (n,n), (H,n,n) or (L,H,n,n)."
+        default=None,
+        description=(
+            ".npy, .npz or .safetensors with (n,n), (H,n,n), (L,H,n,n) or, several inputs, "
+            "(B,L,H,n,n)."
+        ),
     )
     checkpoint: str | None = Field(
         default=None, description="A checkpoint; its attention is measured on the task of [train]."

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.numpy import save_file
 
 try:
     import lazy_loader  # noqa: F401
@@ -248,13 +249,30 @@ def protocol(device: torch.device) -> Report:
             "ceiling": own.ceiling,
         }
     if KEEP is not None:
-        kept = {f"{probe.run}.attention": probe.attention[:3] for probe in last.values()}
-        kept |= {f"{probe.run}.tokens": probe.tokens for probe in last.values()}
-        kept |= {f"{probe.run}.head_weights": probe.head_weights for probe in last.values()}
-        np.savez_compressed(KEEP / "attention.npz", **kept)
+        _keep(KEEP, last.values(), count)
     pool = ProcessPoolExecutor(4, multiprocessing.get_context("spawn"))
     _ANALYSES.update({probe.run: pool.submit(analysed, probe) for probe in last.values()})
     return found
+
+
+def _keep(folder: Path, probes: Iterable[Probe], steps: int) -> None:
+    """The final attention of three inputs, and a scenario per task from which to report on it."""
+    for probe in probes:
+        arrays = {
+            "attention": np.ascontiguousarray(probe.attention[:3]),
+            "head_weights": probe.head_weights,
+            "tokens": np.ascontiguousarray(probe.tokens[:3]),
+        }
+        save_file(arrays, folder / f"{probe.run}.safetensors")
+    for task in PUBLISHED:
+        head = (
+            f'title = "The paper\'s protocol after {steps:,} steps: {task}"\n\n'
+            '[analysis]\nalso = ["paper-code", "feedforward"]\n'
+        )
+        runs = (
+            f'\n[[runs]]\nname = "heads-{h}"\nattention = "{task}-{h}.safetensors"\n' for h in HEADS
+        )
+        (folder / f"{task}.toml").write_text(head + "".join(runs), encoding="utf-8")
 
 
 def analysed(probe: Probe) -> Report:
@@ -433,7 +451,9 @@ def main() -> None:
     arguments.add_argument("--only", nargs="*", choices=[check.__name__ for check in CHECKS])
     arguments.add_argument("--table", type=Path, help="print the tables of this file")
     arguments.add_argument("--commit", help="of this tree, where there is no git to ask")
-    arguments.add_argument("--keep", type=Path, help="folder for the protocol's networks")
+    arguments.add_argument(
+        "--keep", type=Path, help="folder for the protocol's networks, attention and scenarios"
+    )
     chosen = arguments.parse_args()
     if chosen.table:
         print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))

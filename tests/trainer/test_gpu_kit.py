@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.places import PYTHONPATH, ROOT
 
@@ -65,8 +66,12 @@ def test_the_checks_run_on_a_cpu(tmp_path: Path) -> None:
         assert len(row["attention"]) == len(row["published"]) == 4
         assert 0 <= row["layered"]["half"]["minimax"] <= 1
     assert len(list((kept / "checkpoints").glob("*.safetensors"))) == 8
-    with np.load(kept / "attention.npz") as arrays:
-        assert arrays["copy-16.attention"].shape == (2, 4, 16, 100, 100)
+    for task in ("copy", "cycle"):
+        named = run("-m", "synergy_tui", "validate", str(kept / f"{task}.toml"))
+        assert named.returncode == 0, named.stderr
+    arrays = load_file(kept / "copy-16.safetensors")
+    assert arrays["attention"].shape == (2, 4, 16, 100, 100)
+    assert arrays["head_weights"].shape == (4, 16)
     repeated = {name: same for name, same in found["same_bits"].items() if name != "seconds"}
     assert list(repeated.values()) == [True] * 4
     assert found["compiled"]["step"] > 0

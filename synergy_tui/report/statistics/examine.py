@@ -207,6 +207,7 @@ def _by_heads(members: Sequence[Observation], claim: str) -> Iterator[_Draft]:
     """Along head counts, in networks that nothing was done to."""
     for group, own in by_group(members).items():
         plain = [one for one in own if one.trained and one.dose in (None, 1.0)]
+        plain = plain or [one for one in own if one.loaded]
         yield from _trend(group, plain, claim, "heads", np.log2)
 
 

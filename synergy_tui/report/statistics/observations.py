@@ -93,6 +93,7 @@ class Observation:
     now: Numbers
     untrained: Numbers | None = None  # the same network at step 0
     trained: bool = True
+    loaded: bool = False  # learned elsewhere: nobody knows its untrained network
     dose: float | None = None  # how different heads are made: λ (over `tied`), or rows redrawn
     tied: int = 1  # heads that share one attention pattern
     settings: Mapping[str, object] = field(default_factory=dict)  # axis → value

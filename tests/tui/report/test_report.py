@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from synergy_tui.errors import UserError
-from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.experiment import Experiment, create_experiment
 from synergy_tui.report.document import Document, compose, number, records, spread
 from synergy_tui.report.evidence import Evidence, Foretold, Row, gather, hitting_time
 from synergy_tui.report.figures import plots
@@ -22,6 +22,7 @@ from synergy_tui.report.write import write_figure, write_report
 from synergy_tui.scenario.sweep import Prediction
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.conftest import DESIGNED, make
+from tests.tui.running.test_runner import execute, scenario_of
 
 NOW = Numbers(5.0, 0.01, 1.0, 1.2)
 
@@ -222,6 +223,25 @@ def test_single_experiments_count_too(designed_sweep: Sweep) -> None:
     assert [row.run for row in evidence.rows] == ["heads-1", "heads-4"]
     assert plots(evidence, [])
     assert evidence.sources[0].command == f"synergy run {point.path.name}/scenario.toml"
+
+
+def test_groups_say_what_they_are_of(tmp_path: Path) -> None:
+    """What [train] would train says nothing of networks that were trained elsewhere."""
+    attention = np.tril(np.ones((2, 1, 2, 5, 5)))
+    attention /= attention.sum(axis=-1, keepdims=True)
+    np.save(tmp_path / "two.npy", attention)
+    np.save(tmp_path / "one.npy", attention[:, :, :1])
+    loaded = [{"name": name, "attention": str(tmp_path / f"{name}.npy")} for name in ("one", "two")]
+    drawn = [{"name": "a", "nodes": 4, "heads": [{"edges": [[0, 1], [1, 2], [2, 3]]}] * 2}]
+    found = {}
+    for name, runs in (("loaded", loaded), ("drawn", drawn)):
+        experiment = create_experiment(scenario_of({"runs": runs}, name), tmp_path / name)
+        assert execute(experiment) == 0
+        found |= gather([str(experiment.path)]).settings
+    assert list(found.values()) == [
+        "loaded attention of 5 tokens, 1, 2 heads",
+        "designed graphs of 4 nodes, 2 heads",
+    ]
 
 
 def test_what_is_not_an_experiment_is_refused(tmp_path: Path) -> None:

@@ -368,3 +368,14 @@ def test_tied_heads_are_not_called_lambda() -> None:
         assert any(detail.startswith(name) for detail in finding.details), finding.details
     mixed = [replace(tied[0], dose=0.5 / tied[0].tied), tied[1]]
     assert dose_in_words(mixed) == "λ × share of distinct heads"
+
+
+def test_loaded_networks_are_named_where_they_have_no_untrained_ones() -> None:
+    """Silence would read as if nobody had asked; beside trained networks they change nothing."""
+    trained = sweep(seeds=3)
+    loaded = [replace(one, trained=False, loaded=True, untrained=None) for one in trained]
+    for claim in ("sooner", "clearer"):
+        (alone,) = (each for each in examine(loaded, "theory") if each.claim == claim)
+        assert "untrained network was not measured" in alone.missing
+        beside = [each for each in examine([*trained, *loaded], "theory") if each.claim == claim]
+        assert beside == [each for each in examine(trained, "theory") if each.claim == claim]
