@@ -25,6 +25,7 @@ from synergy_tui.report.statistics.observations import (
     Observation,
     dose_in_words,
 )
+from synergy_tui.words import decimal
 
 DOSES = (0.0, 0.25, 0.5, 1.0)
 
@@ -264,7 +265,7 @@ def test_synergy_is_supported_beyond_every_null_alone(
     (found,) = [each for each in every if "8 heads" in each.group]
     assert found.verdict is verdict
     said = "; ".join(found.details)
-    assert f"beyond others {math.exp(beyond):.1f}"[:-1] in said
+    assert f"beyond others {decimal(math.exp(beyond), '.1f')}"[:-1] in said
     assert ("not beyond others" in said) is (verdict is Verdict.UNDECIDED)
 
 
