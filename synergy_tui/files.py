@@ -63,6 +63,28 @@ def reference(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def require_parent(path: Path) -> None:
+    """Make sure that ``path``, which a command line names, lies in a folder that exists.
+
+    Only its last part is ever made: a mistyped path does not become a tree of folders.
+    """
+    parent = path.parent
+    if not parent.exists():
+        raise UserError(
+            f"{path} cannot be made: there is no folder {parent}.",
+            hint=f"Make it with `mkdir -p {shlex.quote(str(parent))}` if that is the place.",
+        )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that a command line names, unless it is there."""
+    require_parent(folder)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
 def make_private(folder: Path) -> Path:
     """Make ``folder`` and its missing parents, readable by their owner only."""
     missing: list[Path] = []
@@ -82,6 +104,17 @@ def make_private(folder: Path) -> Path:
             f"Experiments cannot be kept in {folder}: {error.strerror or error}.", hint=_ELSEWHERE
         ) from error
     return folder
+
+
+def make_home(out: str | Path | None) -> Path:
+    """Make the folder of the experiments; see `home`, and `require_parent` where ``out`` is given.
+
+    What the environment or the platform names is made with its parents, as on a new machine.
+    """
+    folder = home(out)
+    if out is not None:
+        require_parent(folder)
+    return make_private(folder)
 
 
 def make_whole(candidates: Iterable[Path], fill: Callable[[Path], object]) -> Path:
@@ -327,7 +360,7 @@ def _make_aside(path: Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(21, "Is a directory")
     folder = path.resolve().parent
-    folder.mkdir(parents=True, exist_ok=True)
+    require_parent(folder / path.name)
     handle, name = tempfile.mkstemp(prefix=".synergy-", suffix=path.suffix, dir=folder)
     os.close(handle)
     return Path(name)

@@ -80,7 +80,9 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
     try:
         if suffix == "npz":
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
+                members = ((name, archive[name]) for name in archive.files)
+                # What lies in the archive beside its arrays comes as bytes.
+                return {name: each for name, each in members if isinstance(each, np.ndarray)}
         if suffix == "safetensors":
             from safetensors.torch import load_file
 

@@ -94,7 +94,7 @@ def command(
         write_graph,
     )
     from synergy_tui.export.metrics import TABLES, rows, write_metrics
-    from synergy_tui.files import STDOUT
+    from synergy_tui.files import STDOUT, require_parent, require_writable
     from synergy_tui.sweep.entries import find_one_experiment
 
     if not (metrics or tensorboard or attention or graph or figures):
@@ -117,6 +117,12 @@ def command(
             if file is not None and file.suffix.lower() not in suffixes:
                 known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
                 raise UserError(f"{file}: this is written as {known}.")
+        for place in (metrics, attention, graph):
+            if place is not None:
+                require_writable(place)
+        for place in (figures, tensorboard):
+            if place is not None:
+                require_parent(place)
         if metrics and metrics.suffix.lower() == ".parquet":
             require("pyarrow", "parquet")
         if tensorboard:

@@ -46,6 +46,7 @@ def command(
     Each claim is supported, contradicted, without effect or undecided, against its own null, under
     every convention that the runs were measured with.
     """
+    from synergy_tui.files import require_writable
     from synergy_tui.report.document import compose, findings_of, records
     from synergy_tui.report.evidence import gather
     from synergy_tui.report.figures import plots
@@ -56,11 +57,11 @@ def command(
             echo(json_line(record))
         return
     require("matplotlib.figure", "report")
+    file = output or Path(f"{figure}.svg" if figure else "report.html")
+    require_writable(file)
     evidence = gather(names, out)
     if figure is not None:
-        write_figure(
-            plots(evidence, findings_of(evidence)), figure, output or Path(f"{figure}.svg")
-        )
+        write_figure(plots(evidence, findings_of(evidence)), figure, file)
         return
     sources = [source.id for source in evidence.sources]
     document = compose(evidence, command=shlex.join(["synergy", "report", *sources]))
@@ -68,5 +69,5 @@ def command(
         echo(f"{verdict or 'differs':<13} {claim.label}: {sentence}", err=True)
     for claims, reason in document.untested.items():
         echo(f"{'not tested':<13} {claims}, because {reason}", err=True)
-    for path in write_report(document, output or Path("report.html")):
+    for path in write_report(document, file):
         echo(str(path))

@@ -152,6 +152,8 @@ def resume(
 
 def _announce(plan: Plan, quiet: bool) -> None:
     if not quiet:
+        for note in plan.notes:
+            echo(note, err=True)
         echo(plan.announcement, err=True)
 
 

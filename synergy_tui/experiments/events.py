@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,8 @@ SYNCED = frozenset(
 
 # A line longer than this is not ours: the reader skips it instead of keeping it in memory.
 LONGEST_LINE = 64 * 2**20
+LARGEST_NUMBER = sys.float_info.max
+"""Readers of JSON refuse integers beyond it."""
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 # What people write stays as written, even when it reads like a number.
 _TEXT_FIELDS = frozenset(
@@ -44,6 +47,8 @@ def plain(value: Any) -> Any:
         if math.isfinite(value):
             return float(value)
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError("an event cannot contain an integer that no float can hold")
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, Mapping):

@@ -25,7 +25,7 @@ from synergy_tui.files import (
     damage,
     expand,
     home,
-    make_private,
+    make_home,
     make_whole,
     read_own,
     reference,
@@ -339,7 +339,7 @@ def create_experiment(
     The scenario is written to ``scenario.toml`` with every default filled in. ``identity`` names
     the directory, which must not exist yet; without one: date, time, scenario.
     """
-    root = make_private(home(out))
+    root = make_home(out)
     clear_leftovers(root)
     names = stamped(root, scenario.name or "experiment") if identity is None else [root / identity]
     text = scenario.as_toml()

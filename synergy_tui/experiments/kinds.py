@@ -45,6 +45,8 @@ class ExperimentStarted(Kind):
     runs: list[str | Outline]
     expect: Annotated[list[dict[str, str]], "open"] = field(default_factory=list)
     versions: dict[str, str]
+    machine: OpenText = ""
+    """Processor, cores, memory and system that it started on."""
 
 
 @dataclass(frozen=True, kw_only=True)

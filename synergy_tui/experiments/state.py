@@ -106,6 +106,7 @@ class RunState:
     nodes: int = 0
     parameters: int | None = None
     device: str | None = None
+    hardware: str = ""  # the GPU, its driver and libraries
     task: str | None = None
     seed: int | None = None
     note: str = ""
@@ -246,6 +247,7 @@ class ExperimentState:
         self.seed: int | None = None
         self.convention = "theory"
         self.versions: dict[str, str] = {}
+        self.machine = ""
         self.runs: dict[str, RunState] = {}
         """By name, in the scenario's order."""
         self.warnings: list[tuple[float, str | None, str]] = []
@@ -373,6 +375,7 @@ class ExperimentState:
         self.title = event.get("title") or self.scenario
         self.seed = event.get("seed")
         self.versions = event.get("versions") or {}
+        self.machine = event.get("machine") or ""
         self.convention = event.get("convention") or "theory"
         for item in event["runs"]:
             name = item["name"] if isinstance(item, Mapping) else item
@@ -393,6 +396,7 @@ class ExperimentState:
         run.heads = event["heads"]
         run.parameters = event.get("parameters")
         run.device = event.get("device")
+        run.hardware = event.get("hardware") or ""
         run.kind = event.get("kind_of_run") or run.kind
         run.layers = event.get("layers") or 1
         run.nodes = event.get("nodes") or 0

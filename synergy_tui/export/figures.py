@@ -19,7 +19,7 @@ from synergy_tui.experiments.attention import Snapshot, find_snapshot
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, conventions, leaf
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
-from synergy_tui.files import write_output
+from synergy_tui.files import make_folder, write_output
 from synergy_tui.words import decimal, number
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def write_figures(
         figure.supxlabel(_measured_by(state), fontsize=6, color="0.4")
         return figure
 
+    make_folder(folder)
     written = []
     for name in FIGURES:
         for form in formats:

@@ -12,6 +12,7 @@ from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, measures
 from synergy_tui.experiments.state import ExperimentState, RunState
+from synergy_tui.files import make_folder
 
 if TYPE_CHECKING:
     from synergy_tui.experiments.analysis import Analysis
@@ -24,6 +25,7 @@ def write_tensorboard(folder: Path, experiment: Experiment, state: ExperimentSta
     ``overall/<measure>`` and ``layer-<l>/<measure>``. Times of day are those of the run.
     """
     writer = require("tensorboard.summary.writer.event_file_writer", "tensorboard")
+    make_folder(folder)
     times = _times(experiment)
     count = 0
     for run in state.runs.values():

@@ -61,7 +61,7 @@ class Source:
     seeds: tuple[int, ...]
     versions: Mapping[str, str]  # library → version, as the experiments recorded them
     devices: tuple[str, ...]
-    hardware: tuple[str, ...]  # machines that ran it, with what ran the points there
+    hardware: tuple[str, ...]  # machines that ran it, with what ran the points there; and GPUs
     points: int  # experiments in all
     finished: int  # experiments that count
     unfinished: Mapping[str, str]  # experiment → state, of those that do not
@@ -150,10 +150,10 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             )
             for point in found.points
         ]
-        command, hardware = found.command, _machines(found)
+        command, machines = found.command, _machines(found)
     else:
         members = [(found.id, found, scenario.name, {})]
-        command, hardware = f"synergy run {found.id}/scenario.toml", ()
+        command, machines = f"synergy run {found.id}/scenario.toml", ()
         if found.watched:
             command = f"recorded by synergy_tui.watch as {found.id}"
     states: list[ExperimentState] = []
@@ -177,6 +177,8 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             for prediction, made in found.predictions
         ]
     devices = {run.device for state in states for run in state.runs.values() if run.device}
+    found_here = machines or [state.machine for state in states]
+    gpus = [run.hardware for state in states for run in state.runs.values()]
     evidence.sources.append(
         Source(
             id=found.id,
@@ -185,7 +187,7 @@ def _add(evidence: Evidence, found: Entry, *, several: bool) -> None:
             seeds=tuple(sorted({state.seed for state in states if state.seed is not None})),
             versions=versions,
             devices=tuple(sorted(devices)),
-            hardware=hardware,
+            hardware=tuple(filter(None, dict.fromkeys([*found_here, *gpus]))),
             points=len(members),
             finished=len(states),
             unfinished=unfinished,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from synergy_tui.drawing import FORMATS
 from synergy_tui.errors import UserError, require
-from synergy_tui.files import write_output
+from synergy_tui.files import make_folder, write_output
 from synergy_tui.report.document import Document, context
 from synergy_tui.report.figures import Plot
 from synergy_tui.words import clean
@@ -23,10 +23,7 @@ def write_report(document: Document, html: Path) -> list[Path]:
     markdown, folder = html.with_suffix(".md"), html.with_name(f"{html.stem}-figures")
     inline = {name: _inline(name, picture) for name, picture in pictures.items()}
     write_output(html, _fill("report.html.j2", document, inline))
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be created: {error.strerror or error}.") from error
+    make_folder(folder)
     for name, picture in pictures.items():
         write_output(folder / f"{name}.svg", picture)
     named = {name: quote(f"{folder.name}/{name}.svg") for name in pictures}

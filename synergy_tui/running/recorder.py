@@ -22,6 +22,7 @@ from synergy_tui.experiments.metrics import metric
 from synergy_tui.experiments.retention import Retention
 from synergy_tui.experiments.state import ExperimentState
 from synergy_tui.files import DIRECTORY_MODE, write_whole
+from synergy_tui.machine import describe_machine
 from synergy_tui.scenario import Scenario, WatchedRun, expect
 from synergy_tui.words import AtLeast, Value
 
@@ -96,6 +97,7 @@ class Recorder:
                 runs=[_outline(run) for run in scenario.runs],
                 expect=[{"that": each.that, "because": each.because} for each in scenario.expect],
                 versions=versions(),
+                machine=describe_machine(),
             )
         )
 

@@ -152,13 +152,16 @@ class _Execution:
         return run is None or run.status not in ("finished", "failed")
 
     def _measure(self, run: DesignedRun | FamilyRun | LoadedRun) -> None:
+        import synergy_engine as engine
         from synergy_tui.running.systems import build_system, load_run
 
-        if isinstance(run, LoadedRun):
-            self.recorder.load(run.name, load_run(run, self.recorder.scenario), note=run.note)
-        else:
-            system = build_system(run, self.recorder.scenario)
-            self.recorder.simulate(run.name, system, note=run.note)
+        # A large graph takes minutes; the engine asks between its kernels whether to continue.
+        with suppress(engine.Cancelled), engine.watch(lambda *_: not self.stopper()):
+            if isinstance(run, LoadedRun):
+                self.recorder.load(run.name, load_run(run, self.recorder.scenario), note=run.note)
+            else:
+                system = build_system(run, self.recorder.scenario)
+                self.recorder.simulate(run.name, system, note=run.note)
 
     def _train(self) -> None:
         import torch

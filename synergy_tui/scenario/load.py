@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from synergy_tui.errors import UserError, did_you_mean, nearest
 from synergy_tui.files import expand
 from synergy_tui.scenario import checks, models
 from synergy_tui.scenario.models import Scenario
+from synergy_tui.scenario.narrow import PARTS, narrow
 from synergy_tui.scenario.positions import Key, Positions
 from synergy_tui.scenario.problems import MISSING, Problem, ScenarioError
 from synergy_tui.scenario.sweep import Override, Prediction
@@ -38,12 +40,14 @@ def load_scenario(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     inputs: Callable[[Scenario], list[Problem]] | None = None,
+    notes: list[str] | None = None,
 ) -> Scenario:
     """Read, check and resolve a scenario file; a `ScenarioError` lists every problem.
 
     Paths that it names are relative to its folder. ``overrides`` are as given to ``--set``: see
     `apply_override`. ``seed`` replaces the scenario's. ``inputs`` finds what is wrong with
     files that a scenario names; it sees each run that can be read, whatever else is wrong.
+    ``notes`` gets a sentence for what ``overrides`` have left out: see `narrow`.
     """
     file = str(path)
     text = _read(Path(path), file)
@@ -54,11 +58,16 @@ def load_scenario(
     positions = Positions(text)
     changed: set[Key] = set()
     problems: list[Problem] = []
+    of_file = copy.deepcopy(raw.get("sweep"))
     for override in overrides:
         try:
             changed.add(apply_override(raw, override))
         except ValueError as error:
             problems.append(Problem((), f"--set {override}: {error}"))
+    left_out = _narrowed(raw, of_file, changed)
+    changed |= {("sweep", part) for part in left_out}  # its lines are no longer those of the file
+    if notes is not None:
+        notes += left_out.values()
     if seed is not None:
         raw["seed"] = seed
         changed.add(("seed",))
@@ -76,6 +85,15 @@ def load_scenario(
     if problems or scenario is None:
         raise ScenarioError(file, problems)
     return scenario
+
+
+def _narrowed(raw: dict[str, Any], of_file: Any, changed: set[Key]) -> dict[str, str]:
+    """Apply `narrow` where ``--set`` changed an axis, and not what is said about it."""
+    table = raw.get("sweep")
+    ours = {key[:2] for key in changed} & {("sweep",), *(("sweep", part) for part in PARTS)}
+    if not isinstance(table, dict) or not isinstance(of_file, dict) or ours:
+        return {}
+    return narrow(table, of_file)
 
 
 def _of_inputs(

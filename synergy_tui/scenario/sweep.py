@@ -159,6 +159,8 @@ class SweepTable(BaseModel):
             for name in override.where:
                 if name != "seed" and name not in AXES and name not in self.axes:
                     raise ValueError(f"override where {name!r}: no such axis: {[*AXES, 'seed']}")
+                if not self.points:  # which may spell an axis in other ways
+                    self._must_have(f"override where {name!r}", name, override.where[name])
         for prediction in self.predict:
             self._must_mean_groups(prediction)
         return self
@@ -174,15 +176,23 @@ class SweepTable(BaseModel):
             if name not in axes and name not in listed:
                 near = did_you_mean(name, [*axes, *listed])
                 raise ValueError(f"{at}: {name!r} is not an axis of this sweep{near}")
-            known = [*self.values(name), *(p[name] for p in self.points if name in p)]
-            for value in wanted if isinstance(wanted, list) else [wanted]:
-                if value not in known:
-                    near = did_you_mean(str(value), map(str, known))
-                    raise ValueError(f"{at}: {name} has no value {value!r}{near} ({known})")
+            self._must_have(at, name, wanted)
+
+    def _must_have(self, at: str, axis: str, wanted: Scalar | list[Scalar]) -> None:
+        """Refuse values that no point has."""
+        known = self.seed_list if axis == "seed" else self.known(axis)
+        for value in wanted if isinstance(wanted, list) else [wanted]:
+            if value not in known:
+                near = did_you_mean(str(value), map(str, known))
+                raise ValueError(f"{at}: {axis} has no value {value!r}{near} ({known})")
 
     def values(self, axis: str) -> list[Any]:
         """Return the values given for a named axis or for a key of ``axes``."""
         return list(getattr(self, axis)) if axis in AXES else list(self.axes.get(axis, []))
+
+    def known(self, axis: str) -> list[Any]:
+        """Return the values that an axis has in the grid and in the listed points."""
+        return [*self.values(axis), *(each[axis] for each in self.points if axis in each)]
 
     @property
     def seed_list(self) -> list[int]:

@@ -42,7 +42,7 @@ from synergy_tui.files import (
     damage,
     expand,
     home,
-    make_private,
+    make_home,
     make_whole,
     read_own,
     reference,
@@ -301,7 +301,7 @@ def create_sweep(
             create_experiment(point.scenario, folder / "points", identity=point.name)
         write_whole(folder / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
 
-    root = make_private(home(out))
+    root = make_home(out)
     clear_leftovers(root)
     return Sweep(make_whole(stamped(root, scenario.name or "sweep"), fill))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Plan:
     backend: Backend
     cost: Estimate
     command: str  # what starts another like it
+    notes: Sequence[str] = ()  # what --set left out
 
     @property
     def announcement(self) -> str:
@@ -54,12 +55,14 @@ def announce(cost: Estimate, *, finished: int, backend: str) -> str:
 def plan_new(name: str, overrides: Sequence[str] = (), **options: Any) -> Plan:
     """Check the sweep of a scenario; ``options`` are those of `choose`."""
     _check_device(options)
-    scenario = load_scenario(find_scenario(name), overrides=overrides)
+    notes: list[str] = []
+    scenario = load_scenario(find_scenario(name), overrides=overrides, notes=notes)
     if scenario.sweep is None:
         raise UserError(f"{name} has no [sweep] table.", hint=f"Run it once: `synergy run {name}`.")
     points = expand(scenario)
     given = [part for override in overrides for part in ("--set", override)]
-    return _plan(scenario, points, points, shlex.join(["synergy", "sweep", name, *given]), options)
+    plan = _plan(scenario, points, points, shlex.join(["synergy", "sweep", name, *given]), options)
+    return replace(plan, notes=notes)
 
 
 def plan_rest(sweep: Sweep, **options: Any) -> Plan | None:

@@ -23,7 +23,7 @@ from synergy_tui.experiments.experiment import (
     find_experiment as find,
 )
 from synergy_tui.experiments.state import ExperimentState, outline
-from synergy_tui.files import write_whole
+from synergy_tui.files import home, make_private, write_whole
 from synergy_tui.running.behind import RecordingThread
 from synergy_tui.running.recorder import Recorder, versions
 from synergy_tui.scenario.models import AnalysisTable, Expect, Scenario, WatchedRun
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Probes that may wait to be measured; further ones are left out, since training never waits.
 PROBES_AHEAD = 2
+# Probes that may fail one after another: their time is lost to the training.
+TRIES = 3
 _log = logging.getLogger("synergy_tui.watch")
 
 
@@ -75,6 +77,7 @@ class Watch:
         self._files = ExitStack()
         self._entered = self._open = False
         self._measures, self._returned = True, False
+        self._failures = 0  # of the newest probes, one after another
         self._unmeasured = 0  # changed by two threads; a probe too many or too few does no harm
         self._last: tuple[int, Any] | None = None  # the newest step, where it is not yet written
         self._at, self._probed = start, -1
@@ -191,7 +194,8 @@ class Watch:
     def _place(self) -> tuple[Experiment, Scenario]:
         """Make the experiment, or find the one to append to; return it and its scenario."""
         if self._into is None:
-            return create_experiment(self._scenario, self._out), self._scenario
+            # With its parents: a folder that is missing shall not cost a training its log.
+            return create_experiment(self._scenario, make_private(home(self._out))), self._scenario
         found = find(self._into, self._out)
         if not found.watched:
             raise ValueError(f"{found.id} is not a watched training, and cannot be appended to")
@@ -266,9 +270,18 @@ class Watch:
         try:
             found = self._extract()
         except Exception as error:
-            self._without_attention(_not_run(error))
+            self._failed(step, error)
             return
+        self._failures = 0
         self._put_probe(step, found, final=final)
+
+    def _failed(self, step: int, error: Exception) -> None:
+        """Try again at the next probe (memory may be free by then), unless that cannot help."""
+        self._failures += 1
+        if self._failures == TRIES or _is_hopeless(error):
+            self._without_attention(_not_run(error))
+        elif self._failures == 1:
+            self._warn(f"attention was not measured at step {step}: {_not_run(error)}")
 
     def _put_probe(self, step: int, found: Extracted, *, final: bool = False) -> None:
         self._probed = step
@@ -279,7 +292,9 @@ class Watch:
         """Continue with the losses alone."""
         self._measures = False
         when = "not" if self._probed < 0 else "no longer"
-        message = f"attention is {when} measured: {problem}"
+        self._warn(f"attention is {when} measured: {problem}")
+
+    def _warn(self, message: str) -> None:
         self._recording.put(kinds.Warning(run=self._run, message=message))
         _log.warning("%s: %s", self._run, message)
 
@@ -441,8 +456,13 @@ def _detached(value: Any) -> Any:
     return value.detach() if hasattr(value, "detach") else value
 
 
+def _is_hopeless(error: Exception) -> bool:
+    """Whether the model is of a kind whose attention cannot be measured."""
+    return type(error).__name__ == "NoAttentionError"
+
+
 def _not_run(error: Exception) -> str:
-    if type(error).__name__ == "NoAttentionError":
+    if _is_hopeless(error):
         return str(error)
     return f"the model cannot be run on the probe batch: {_reason(error)}"
 

@@ -36,6 +36,7 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
     target = tmp_path / "elsewhere" / "report.xml"
     link = tmp_path / "report.xml"
     link.symlink_to(target)
@@ -73,8 +74,11 @@ def test_what_is_redirected_is_appended_to_and_its_name_never_replaced(tmp_path:
 
 
 def test_places_are_looked_at_before_long_work(tmp_path: Path) -> None:
-    require_writable(tmp_path / "new" / "report.xml")
-    assert list(tmp_path.rglob("*")) == [tmp_path / "new"]
+    require_writable(tmp_path / "report.xml")
+    with pytest.raises(UserError, match="there is no folder") as caught:
+        require_writable(tmp_path / "a new" / "report.xml")
+    assert f"mkdir -p '{tmp_path / 'a new'}'" in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "file" / "report.xml"):
         with pytest.raises(UserError, match="cannot be written"):

@@ -28,10 +28,16 @@ sys.exit(open_app(Experiment(sys.argv[1])))
 
 
 class Terminal:
-    """A pseudo-terminal of ``size`` (columns, rows) with the app on an experiment's directory."""
+    """A pseudo-terminal of ``size`` (columns, rows) with the app on an experiment's directory.
 
-    def __init__(self, experiment: Path, size: tuple[int, int] = (120, 40)) -> None:
+    ``arguments`` of ``synergy`` may open it, instead of a call.
+    """
+
+    def __init__(
+        self, experiment: Path, size: tuple[int, int] = (120, 40), *arguments: str
+    ) -> None:
         self.experiment = experiment
+        self.command = ["-m", "synergy_tui", *arguments] if arguments else ["-c", _CODE]
         self.size = size
         self.received = bytearray()
 
@@ -45,7 +51,7 @@ class Terminal:
         environment.pop("NO_COLOR", None)
         self._started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _CODE, str(self.experiment)],
+            [sys.executable, *self.command, str(self.experiment)],
             stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
         )  # fmt: skip
         os.close(slave)

@@ -169,6 +169,15 @@ def test_the_background_and_back(live: Path) -> None:
         there.wait_for("how soon?")
 
 
+def test_asked_for_ascii_it_sends_nothing_else(live: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    for options in ([], ["--ascii"]):
+        with Terminal(live, (80, 24), "attach", *options) as there:
+            there.wait_for("how soon?")
+            there.read(0.5)
+            assert there.received.isascii() == bool(options)
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])
 def test_a_terminal_that_cannot_be_drawn_on_is_refused(
     term: str, monkeypatch: pytest.MonkeyPatch

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
+import scipy.io
+import scipy.sparse
 import torch
 from click.testing import Result
 
@@ -115,6 +118,46 @@ def test_each_input_is_measured_on_its_own_length(call: Call, tmp_path: Path) ->
         assert found[layer]["why"]["inputs"] == 2
     refused = call("analyze", tmp_path / "a.npy", "--gamma", "half")
     assert (refused.exit_code, "different lengths" in refused.stderr) == (2, True)
+
+
+def test_a_mask_says_which_tokens_each_input_has(call: Call, tmp_path: Path) -> None:
+    batch = attention(2, 1, 3, 7)  # tokens that are masked hear and are heard like others
+    np.save(tmp_path / "a.npy", batch)
+    np.save(tmp_path / "long.npy", batch[0])
+    short = batch[1, ..., 2:6, 2:6]
+    np.save(tmp_path / "short.npy", short / short.sum(-1, keepdims=True))
+    (tmp_path / "mask.txt").write_text("1 1 1 1 1 1 1\n0 0 1 1 1 1 0\n")
+    options = ["--axes", "B,L,H,n,n", "--renormalise", "--json"]
+    found = records(call("analyze", tmp_path / "a.npy", "--mask", tmp_path / "mask.txt", *options))
+    alone = [
+        records(call("analyze", tmp_path / f"{name}.npy", "--json"))[0]
+        for name in ("long", "short")
+    ]
+    assert found[0]["lengths"] == [7, 4]
+    for group, key in (("fidelity", "minimax"), ("mixing", "hitting_time_mean")):
+        mean = np.mean([each[group][key] for each in alone])
+        assert found[0][group][key] == pytest.approx(mean, rel=1e-6)
+    (tmp_path / "mask.txt").write_text("1 1 1\n0 1 1\n")
+    refused = call("analyze", tmp_path / "a.npy", "--mask", tmp_path / "mask.txt", *options)
+    assert (refused.exit_code, "mask" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "mtx"])
+def test_matrices_of_networkx_have_senders_in_their_rows(
+    suffix: str, call: Call, tmp_path: Path
+) -> None:
+    edges = [(0, 1), (1, 2), (2, 3), (0, 3), (3, 4)]
+    graph = nx.DiGraph(edges)
+    matrix = nx.to_scipy_sparse_array(graph, nodelist=sorted(graph), dtype=float)
+    file = tmp_path / f"graph.{suffix}"
+    (scipy.sparse.save_npz if suffix == "npz" else scipy.io.mmwrite)(file, matrix)
+    (tmp_path / "graph.csv").write_text("".join(f"{a},{b}\n" for a, b in edges))
+    truth = records(call("analyze", tmp_path / "graph.csv", "--json"))
+    found = records(call("analyze", file, "--matrix-rows", "senders", "--json"))
+    other = records(call("analyze", file, "--json"))
+    for group in ("mixing", "fidelity"):
+        assert found[0][group] == truth[0][group]
+        assert other[0][group] != truth[0][group]
 
 
 @pytest.mark.parametrize("kind", ["tuple", "stack", "dict", "nested", "bfloat16"])

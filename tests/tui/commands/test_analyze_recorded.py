@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -390,6 +391,15 @@ def test_queries_and_keys_that_are_something_else(
     np.savez(tmp_path / "a.npz", **{f"layers.0.{name}": np.ones(shape) for name in names})
     refused = call("analyze", "--qk", tmp_path / "a.npz", *options)
     assert (refused.exit_code, says in refused.stderr) == (2, True), refused.stderr
+
+
+def test_what_lies_in_an_archive_beside_its_arrays_is_left_out(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    np.savez(file, k=np.ones((1, 7, 5)))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("q", b"not an array")
+    refused = call("analyze", "--qk", file)
+    assert (refused.exit_code, "called q or k; there are: k" in refused.stderr) == (2, True)
 
 
 def test_options_about_something_else_are_refused(

@@ -41,8 +41,8 @@ def test_attention_without_head_weights_is_not_given_any(
 def test_csv_has_training_layers_heads_and_overall(
     call: Call, finished: Experiment, tmp_path: Path
 ) -> None:
-    export(call, "--metrics", tmp_path / "new folder" / "metrics.csv")
-    with (tmp_path / "new folder" / "metrics.csv").open(encoding="utf-8", newline="") as file:
+    export(call, "--metrics", tmp_path / "my metrics.csv")
+    with (tmp_path / "my metrics.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     many = [row for row in table if row["run"] == "many"]
     assert [(row["step"], row["loss"]) for row in many if not row["layer"]] == [
@@ -180,7 +180,7 @@ def test_figures_name_runs_and_repeat_exactly(
         (["--graph", "g.json", "--input", "9"], "inputs 0 to 1"),
         (["--attention", "a.npy", "--run", "none"], "no run 'none'"),
         (["--figures", "f", "--format", "gif"], "svg, pdf, png"),
-        (["--metrics", "/proc/none/m.csv"], "cannot be written"),
+        (["--metrics", "/proc/none/m.csv"], "there is no folder"),
     ],
 )
 def test_mistakes_exit_2_and_leave_nothing(

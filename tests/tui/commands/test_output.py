@@ -28,6 +28,51 @@ def test_a_run_whose_report_could_not_be_written_is_not_begun(call: Call, home: 
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("init", "a.toml"),
+        ("export last --metrics", "a.csv"),
+        ("export last --attention", "a.npz"),
+        ("export last --graph", "a.gml"),
+        ("export last --figures", "folder"),
+        ("export last --tensorboard", "folder"),
+        ("export last --metrics kept.csv --figures", "folder"),
+        ("report last --output", "a.html"),
+        ("report last --figure soon --output", "a.svg"),
+        ("run --no-ui example2 --junit", "a.xml"),
+        ("run --no-ui example2 --out", "home"),
+        ("sweep --no-ui sweep_topologies --out", "home"),
+    ],
+)
+def test_a_mistyped_path_does_not_become_a_tree(
+    command: str,
+    name: str,
+    call: Call,
+    finished: Experiment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.glob("[!.]*"))  # matplotlib has its cache here
+    refused = call(*command.split(), f"reslts/{name}")
+    junit = "--junit" in command
+    assert refused.exit_code == (ExitCode.RUN_FAILED if junit else ExitCode.BAD_INPUT)
+    assert "there is no folder " in refused.stderr
+    assert "reslts" in refused.stderr
+    assert junit or "`mkdir -p " in refused.stderr
+    assert set(tmp_path.glob("[!.]*")) == before
+
+
+def test_a_folder_that_is_named_is_made(call: Call, finished: Experiment, tmp_path: Path) -> None:
+    for option in ("--figures", "--tensorboard"):
+        folder = tmp_path / option
+        assert call("export", "last", f"{option}={folder}").exit_code == 0
+        assert any(folder.iterdir())
+    assert call("run", "-q", "--no-ui", "example2", "--out", tmp_path / "home").exit_code == 0
+    assert len(list((tmp_path / "home").iterdir())) == 1
+
+
 def test_metrics_and_reports_go_to_stdout_as_data_alone(call: Call, finished: Experiment) -> None:
     table = call("export", "last", "--metrics", "-")
     assert (table.exit_code, table.stderr) == (0, "")

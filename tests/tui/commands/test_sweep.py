@@ -13,7 +13,7 @@ from click.testing import Result
 
 from synergy_tui.report.evidence import gather
 from synergy_tui.sweep.directory import Sweep
-from tests.tui.conftest import DESIGNED
+from tests.tui.conftest import DESIGNED, make
 
 Call = Callable[..., Result]
 
@@ -52,6 +52,27 @@ def test_a_dry_run_says_what_it_costs_and_makes_nothing(call: Call, tmp_path: Pa
     assert "24 points, 96 runs to go: about" in result.stderr
     assert "GiB" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_watching_a_sweep_runs_nothing(
+    call: Call, designed_sweep: Sweep, home: Path, tmp_path: Path
+) -> None:
+    new = make(DESIGNED, tmp_path / "new")
+    for options in (["--json"], ["--no-ui"]):
+        watched = call("sweep", new.path, "--watch", *options)
+        assert (watched.exit_code, watched.stdout) == (0, "")
+    assert set(new.states().values()) == {"new"}
+    ended = call("sweep", designed_sweep.path, "--watch", "--no-ui")
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    assert f"synergy report {designed_sweep.reference}" in ended.stderr
+
+
+def test_a_narrowed_sweep_says_what_it_leaves_out(call: Call, home: Path) -> None:
+    command = ("sweep", "sweep_heads", "--dry-run", "--set", 'sweep.tasks=["sort"]')
+    shown = call(*command)
+    assert (shown.exit_code, len(shown.stdout.splitlines())) == (0, 8)
+    assert shown.stderr.startswith("--set cuts tasks copy, tasks offset_sum; left out")
+    assert call(*command, "--set", "sweep.tasks=sort").exit_code == 2
 
 
 def test_a_sweep_from_the_shell_streams_json_and_nothing_else(tmp_path: Path) -> None:

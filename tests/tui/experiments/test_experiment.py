@@ -30,10 +30,11 @@ from tests.recordings import SCENARIOS, copy_recording, recording
 SCENARIO = parse_scenario(SCENARIOS["example2"], name="example2", origin="test")
 
 
-def test_it_is_private_and_complete(tmp_path: Path) -> None:
+def test_it_is_private_and_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNERGY_HOME", str(tmp_path / "new" / "home"))  # made with its parents
     before = os.umask(0)
     try:
-        experiment = create_experiment(SCENARIO, tmp_path / "new" / "home")
+        experiment = create_experiment(SCENARIO)
     finally:
         os.umask(before)
     assert stat.S_IMODE(experiment.path.stat().st_mode) == 0o700

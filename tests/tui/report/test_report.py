@@ -12,6 +12,7 @@ import pytest
 
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.experiment import Experiment, create_experiment
+from synergy_tui.machine import describe_machine
 from synergy_tui.report.document import Document, compose, number, records, spread
 from synergy_tui.report.evidence import Evidence, Foretold, Row, gather, hitting_time
 from synergy_tui.report.figures import plots
@@ -19,6 +20,9 @@ from synergy_tui.report.nulls import Place
 from synergy_tui.report.panels import ordered
 from synergy_tui.report.statistics.observations import Numbers, Observation
 from synergy_tui.report.write import write_figure, write_report
+from synergy_tui.running.runner import run_experiment
+from synergy_tui.scenario import load_scenario
+from synergy_tui.scenario.library import bundled
 from synergy_tui.scenario.sweep import Prediction
 from synergy_tui.sweep.directory import Sweep
 from tests.tui.conftest import DESIGNED, make
@@ -69,6 +73,29 @@ def test_the_page_is_whole_and_loads_nothing(written: Path) -> None:
     assert "url(http" not in page
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_one_experiment_names_its_hardware_where_it_was_recorded(
+    recorded: bool, tmp_path: Path
+) -> None:
+    scenario = load_scenario(bundled()["example2"])
+    experiment = create_experiment(scenario, tmp_path)
+    assert run_experiment(experiment) == 0
+    log = experiment.events_path.read_text()
+    hardware = f"{describe_machine()}; A GPU, driver 7"
+    log = log.replace('"hardware":""', '"hardware":"A GPU, driver 7"')
+    if not recorded:  # as by earlier versions
+        log = re.sub(r',"(machine|hardware)":"[^"]*"', "", log)
+    experiment.events_path.write_text(log)
+    (source,) = (evidence := gather([experiment.id], tmp_path)).sources
+    assert source.hardware == (tuple(hardware.split("; ")) if recorded else ())
+    file = tmp_path / "report.html"
+    write_report(compose(evidence, command="synergy report last"), file)
+    page, text = file.read_text(), file.with_suffix(".md").read_text()
+    expected = f"{hardware}; computed on cpu" if recorded else "computed on cpu"
+    assert f"<dt>hardware</dt><dd>{expected}" in page
+    assert f"- hardware: {expected}" in text
 
 
 def test_it_says_where_everything_comes_from(written: Path, designed_sweep: Sweep) -> None:

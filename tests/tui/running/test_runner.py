@@ -157,6 +157,32 @@ def test_a_time_limit_ends_with_3_and_can_be_resumed(tmp_path: Path) -> None:
     assert execute(experiment) == 0
 
 
+def test_a_measurement_is_interrupted_and_made_again(tmp_path: Path) -> None:
+    graph = {"topology": "sliding_window", "nodes": 600, "window": 4}
+    raw = {"runs": [{"name": "drawn", "heads": 2, "graph": graph}]}
+    plain, stopped = make(tmp_path, raw), make(tmp_path, raw)
+    asked: list[None] = []
+    assert execute(plain, should_stop=Stopper(asked=lambda: asked.append(None))) == 0
+    assert len(asked) > 10
+    stopper = Stopper()
+
+    def limit() -> bool:
+        if stopped.fold().runs["drawn"].status == "running":
+            stopper.deadline = 0.0
+        return False
+
+    stopper.asked = limit
+    assert execute(stopped, should_stop=stopper) == 3
+    state = stopped.fold()
+    assert (state.runs["drawn"].status, state.runs["drawn"].probe) == ("stopped", None)
+    assert "time limit" in state.reason
+    assert execute(stopped) == 0
+    one, other = (each.fold().runs["drawn"].probe for each in (plain, stopped))
+    assert one is not None
+    assert other is not None
+    assert one.overall == other.overall
+
+
 def test_a_stop_that_comes_after_the_end_changes_nothing(tmp_path: Path) -> None:
     stopper = Stopper()
 

@@ -245,6 +245,69 @@ def test_a_prediction_about_nothing_is_refused(
     assert message in str(caught.value)
 
 
+NARROWED = """
+[sweep]
+seeds = 2
+heads = [1, 2]
+tasks = ["sort", "copy", "cycle"]
+[[sweep.overrides]]
+where = { tasks = "copy" }
+set = { "train.steps" = 5 }
+[[sweep.overrides]]
+where = { tasks = ["cycle", "sort"] }
+set = { "train.steps" = 6 }
+[[sweep.predict]]
+claim = "learned"
+outcome = "no effect"
+where = { tasks = ["copy", "cycle"] }
+[[sweep.predict]]
+claim = "clearer"
+outcome = "supported"
+where = { tasks = "sort" }
+[[sweep.predict]]
+claim = "sooner"
+outcome = "supported"
+"""
+
+
+def test_what_is_about_tasks_that_are_cut_is_cut_with_them(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + NARROWED)
+    notes: list[str] = []
+    scenario = load_scenario(file, overrides=['sweep.tasks=["sort"]'], notes=notes)
+    assert scenario.sweep is not None
+    assert [each.claim for each in scenario.sweep.predict] == ["clearer", "sooner"]
+    assert [each.where for each in scenario.sweep.overrides] == [{"tasks": ["sort"]}]
+    steps = [point.scenario.train.steps for point in expand(scenario) if point.scenario.train]
+    assert steps == [6, 6]
+    assert notes == [
+        "--set cuts tasks copy, tasks cycle; left out with that: 1 of 3 predictions",
+        "--set cuts tasks copy; left out with that: 1 of 2 overrides",
+    ]
+    notes.clear()
+    assert load_scenario(file, overrides=["sweep.seeds=1"], notes=notes).sweep is not None
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("damaged", "override", "message"),
+    [
+        ('["copy", "cycle"]', 'tasks=["sort"]', "tasks has no value 'cop'"),
+        ("", 'predict=[{claim="learned", outcome="supported", where={tasks="cop"}}]', "'cop'"),
+        ("", 'overrides=[{where={tasks="cop"}, set={}}]', "has no value 'cop'"),
+        ('tasks = "copy" }', "seeds=1", "override where 'tasks': tasks has no value 'cop'"),
+    ],
+)
+def test_what_is_about_no_task_at_all_is_a_typo(
+    damaged: str, override: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + NARROWED.replace(damaged, damaged.replace("copy", "cop"), 1))
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(file, overrides=[f"sweep.{override}"])
+    assert message in str(caught.value)
+
+
 def test_seeds_alone_are_one_group(tmp_path: Path) -> None:
     """Means over seeds need all of them together."""
     points = points_of("[sweep]\nseeds = 3\nheads = [1, 4]", tmp_path)

@@ -94,6 +94,40 @@ def test_attention_that_the_engine_refuses_costs_a_probe() -> None:
     assert all("negative" in message for _, _, message in state.warnings)
 
 
+@pytest.mark.parametrize(
+    ("failing", "probed", "words"),
+    [
+        ({3}, [0, 1, 2, 4, 5, 6, 7], ["step 3: "]),
+        ({2, 3, 5, 6}, [0, 1, 4, 7], ["step 2: ", "step 5: "]),
+        ({3, 4, 5}, [0, 1, 2], ["step 3: ", "no longer measured: "]),
+        ({7}, [0, 1, 2, 3, 4, 5, 6, 7], ["step 7: "]),  # and again when the block is left
+    ],
+)
+def test_a_probe_that_fails_is_tried_again_at_the_next_step(
+    failing: set[int], probed: list[int], words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[int] = []
+
+    def attention(model: nn.Module, batch: torch.Tensor) -> np.ndarray:
+        step = len(tried)
+        tried.append(step)
+        if step in failing:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return np.array([[[[1.0, 0.0], [0.5, 0.5]]]])
+
+    model = nn.Linear(1, 1)
+    with watch(model, torch.zeros(1), attention=attention, every=1, log_every=1) as w:
+        for step in range(1, 8):
+            w.step(step, loss=1.0)
+    state = find_experiment("last").fold()
+    assert (state.status, state.runs["model"].step) == ("finished", 7)
+    assert [probe.step for probe in state.runs["model"].probes] == probed
+    assert len(caplog.messages) == len(state.warnings) == len(words)
+    for message, word in zip(caplog.messages, words, strict=True):
+        assert word in message
+        assert "OutOfMemoryError: CUDA out of memory" in message
+
+
 def test_nothing_of_ours_is_raised_into_the_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,14 @@ def test_ray_gives_each_batch_a_gpu_of_its_own(
     assert executor.free == room
 
 
+def test_ray_reserves_the_memory_that_the_table_names(tmp_path: Path) -> None:
+    executor = ray_executor("cpu", 8, None)
+    executor._table = SweepTable(memory_per_point=1.5)
+    scenario = points_of("[sweep]\nheads = [1]", tmp_path)[0].scenario
+    batch = [SimpleNamespace(scenario=lambda: scenario)] * 3
+    assert executor._needs(batch)["memory"] == 3 * 3 * 2**29  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("device", "given", "sizes"),
     [("cpu", None, [8] * 12 + [4]), ("cuda", None, [20] * 5), ("cuda", 0.25, [4] * 25)],

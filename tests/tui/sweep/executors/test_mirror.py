@@ -115,6 +115,7 @@ STARTED = {"v": 1, "t": 0.0, "kind": "run_started", "run": "heads-1", "heads": 1
         (Packet(files={"attention/a": "x"}), "not bytes"),  # type: ignore[dict-item]
         (Packet(events=[STARTED, {**STARTED, "run": "other"}]), "run that it does not have"),
         (Packet(events=[STARTED, {**STARTED, "heads": "many"}]), "of another shape"),
+        (Packet(events=[STARTED, {**STARTED, "floor": 10**400}]), "that no float can hold"),
         (Packet(events=[STARTED, {"v": 2, "kind": "telepathy"}]), "of another shape"),
         (Packet(events=[STARTED, None]), "has no attribute"),  # type: ignore[list-item]
         (Packet(exit_code=7), "7 is not a valid ExitCode"),
