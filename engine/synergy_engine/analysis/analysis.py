@@ -261,8 +261,9 @@ def analyze_batch(
     )
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
+    heads = np.empty_like(batch[:, 0], order="C")
     for layer in range(layers):
-        heads = np.ascontiguousarray(batch[:, layer])
+        np.copyto(heads, batch[:, layer])  # into the same room: new memory costs more than copying
         repeated = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, repeated, options)
         measures = measure(stacks, options)
