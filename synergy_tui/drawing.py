@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from synergy_tui.words import clean_lines
+from synergy_tui.words import clean_lines, short_decimals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +65,7 @@ def render(draw: Callable[[], Figure], form: str = "svg", **style: Any) -> bytes
     with mpl.rc_context(settings):
         figure = draw()
         _take_literally(figure)
+        _shorten_ticks(figure)
         figure.savefig(buffer, format=form, dpi=200, metadata=_NO_DATE.get(form))
     return buffer.getvalue()
 
@@ -79,3 +80,17 @@ def _take_literally(figure: Figure) -> None:
         if text not in ticks:
             text.set_text(clean_lines(text.get_text()))
             text.set_parse_math(False)
+
+
+def _shorten_ticks(figure: Figure) -> None:
+    """Write numbers along linear axes as all that people read: ``.25``."""
+    from matplotlib.ticker import ScalarFormatter
+
+    class Short(ScalarFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return short_decimals(super().__call__(x, pos))
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if type(axis.get_major_formatter()) is ScalarFormatter:
+                axis.set_major_formatter(Short())

@@ -24,8 +24,21 @@ _ZERO = re.compile(r"(?<![\d.,])0(?=\.\d)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+def short_decimals(text: str) -> str:
+    """``text`` with its numbers in the one style of all that people read: ``.25``, never ``0.25``.
+
+    Data files have numbers as Python writes them.
+    """
+    return _ZERO.sub("", text)
+
+
+def decimal(value: float, form: str = "g") -> str:
+    """``value`` by Python's format ``form``, in that style."""
+    return short_decimals(format(value, form))
+
+
 def number(value: Any, digits: int = 4) -> str:
-    """A number for tables: ``1,234``, ``0.3333``, ``∞``, ``–`` where unknown; text as it is."""
+    """A number for tables: ``1,234``, ``.3333``, ``∞``, ``–`` where unknown; text as it is."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -42,7 +55,7 @@ def number(value: Any, digits: int = 4) -> str:
         return f"{value:.{digits - 1}e}"
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    return decimal(value, f",.{digits}g")
 
 
 def bound_name(name: str) -> str:
@@ -56,7 +69,7 @@ def bound_name(name: str) -> str:
 
 
 def changes(keys: Mapping[str, Any]) -> str:
-    """Keys of a scenario with their values: ``head_diversity 0.5, match_scale``."""
+    """Keys of a scenario with their values: ``head_diversity .5, match_scale``."""
     return ", ".join(
         name if value is True else f"{name} {number(value)}" for name, value in keys.items()
     )
@@ -67,7 +80,7 @@ def short_number(value: Value | None) -> str:
     if value is None:
         return "–"
     if isinstance(value, AtLeast):
-        return f">{value.bound:g}"
+        return f">{decimal(value.bound)}"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
@@ -75,8 +88,8 @@ def short_number(value: Value | None) -> str:
     if abs(value) >= 1e5 or abs(value) < 1e-4:
         return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
     if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.3g}"
+        return f"{value:,.0f}"
+    return decimal(value, ".3g")
 
 
 def fraction(value: float, largest: int = 1000) -> str:
@@ -106,14 +119,14 @@ def show_value(value: Any, *, exact: bool = True) -> str:
         return number(value)
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    text = f"{value:.5g}"
+    text = decimal(value, ",.5g")
     small = fraction(value, largest=1000)
     return f"{small} = {text}" if exact and "/" in small else text
 
 
 @lru_cache(maxsize=1024)  # frames say the same numbers again and again
 def compact(value: float, digits: int = 2) -> str:
-    """A number in few characters: ``.25``, ``12``, ``1.2k``, ``3e12``, ``4e-5``, ``inf``."""
+    """A number in few characters: ``.25``, ``12``, ``1,200``, ``12k``, ``3e12``, ``inf``."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):
@@ -125,30 +138,18 @@ def compact(value: float, digits: int = 2) -> str:
         mantissa, exponent = f"{value:.{max(digits - 1, 0)}e}".split("e")
         return f"{_trim(mantissa)}e{int(exponent)}"
     if size < 1:
-        return _no_zero(_trim(f"{value:.{digits - 1 - math.floor(math.log10(size))}f}"))
+        return _trim(decimal(value, f".{digits - 1 - math.floor(math.log10(size))}f"))
     for limit, letter in ((10**6, "M"), (10**4, "k")):
         if size >= limit:
             scaled = value / (limit if letter == "M" else 1000)
             return _trim(f"{scaled:.{max(digits - len(str(int(abs(scaled)))), 0)}f}") + letter
     if size >= 1000:
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return _trim(f"{value:.{max(digits - len(str(int(size))), 0)}f}")
 
 
 def _trim(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _no_zero(text: str) -> str:
-    """Drop the zero before the point: ``0.25`` → ``.25``."""
-    if text.startswith("0."):
-        return text[1:]
-    return "-" + text[2:] if text.startswith("-0.") else text
-
-
-def short_decimals(text: str) -> str:
-    """A text whose numbers are written as `compact` does: ``0.25 → 10.5`` as ``.25 → 10.5``."""
-    return _ZERO.sub("", text)
 
 
 def percent(share: float) -> str:
@@ -170,7 +171,7 @@ def tick_text(value: float, step: float) -> str:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
     if step > 0 and not math.isclose(round(step, decimals), step, rel_tol=1e-6):
         decimals += 1
-    return _no_zero(f"{value:.{decimals}f}")
+    return decimal(value, f",.{decimals}f")
 
 
 def measured(value: Any) -> str:

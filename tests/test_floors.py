@@ -60,6 +60,7 @@ FLOORS = {
         watch
         report
         app.past
+        app.alphabet
         app.themes app.keys app.clipboard app.terminal app.timeline app.pace app.tail app.desk
         app.status app.keymap app.alerts app.widgets
         app.session

@@ -96,10 +96,16 @@ def collisions(keymap: Mapping[str, str]) -> list[str]:
                 if other is not row:
                     text = (
                         f'{keys.spelled(name)} is "{row.label}" ({row.id}) now and no longer '
-                        f'"{other.label}"; give {other.id} another key'
+                        f'"{other.label}"; {_way_out(other, name, keymap)}'
                     )
                     found.setdefault(text, []).append(screen)
     return [f"{', '.join(screens)}: {text}" for text, screens in found.items()]
+
+
+def _way_out(row: keys.Key, lost: str, keymap: Mapping[str, str]) -> str:
+    """What still starts an action that has lost a key, or how to give it one."""
+    left = [keys.spelled(name) for name in _parts(keymap.get(row.id, row.keys)) if name != lost]
+    return f"{left[0]} still is" if left else f"give {row.id} another key"
 
 
 def _parts(value: str) -> list[str]:

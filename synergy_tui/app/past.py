@@ -10,6 +10,7 @@ import marshal
 import math
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -35,6 +36,8 @@ TYPICAL = (SOON, CLEAR)
 """What comparisons take the typical value of."""
 UNPACKED = 32
 """Probes that are kept in full a while: those at the cursor, and the earlier ones behind them."""
+WAITING = 1024
+"""Probes that may wait to be packed: of a long log tens of megabytes."""
 
 
 class Past(Probe):
@@ -119,8 +122,31 @@ def _heads(layer: Mapping[str, Any]) -> array[float]:
 
 
 def pack(run: RunState, place: int) -> None:
-    """Keep a probe that became history packed: for `ExperimentState.forget`."""
+    """Keep a probe that became history packed."""
     run.probes[place] = Past(run.probes[place])
+
+
+class Packer:
+    """Packs history when there is time, as reading a long log should not wait for it.
+
+    For `ExperimentState.forget`; at most :data:`WAITING` probes wait.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[RunState, int, Probe]] = deque()
+
+    def __call__(self, run: RunState, place: int) -> None:
+        self._waiting.append((run, place, run.probes[place]))
+        if len(self._waiting) > WAITING:
+            self.work(1)
+
+    def work(self, most: int) -> None:
+        """Pack so many of those that wait, the oldest first; needs the state's lock."""
+        for _ in range(min(most, len(self._waiting))):
+            run, place, probe = self._waiting.popleft()
+            # A run that was resumed has given up what it had measured further on.
+            if place < len(run.probes) and run.probes[place] is probe:
+                pack(run, place)
 
 
 def number(value: Any) -> float:

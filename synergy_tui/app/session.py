@@ -88,6 +88,11 @@ class Session:
         return self.tail.condition in ("running", "new") and self.state.live
 
     @property
+    def ended(self) -> bool:
+        """Whether all that there will be has been read, unless somebody resumes it."""
+        return self.tail.caught_up and not self.live
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the experiment started; a live one's clock runs between events too."""
         live = self.state.live and self.tail.condition == "running"

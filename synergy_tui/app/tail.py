@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from synergy_tui.app.past import pack
+from synergy_tui.app.past import Packer
 from synergy_tui.errors import UserError
 from synergy_tui.experiments.events import EventReader
 from synergy_tui.experiments.state import ExperimentState
@@ -20,6 +20,8 @@ from synergy_tui.experiments.state import ExperimentState
 CHUNK_BYTES = 128 * 1024
 """Read at once: parsed in about 1 ms, so that the drawing thread never waits long for its turn."""
 POLL_SECONDS = 0.15
+PACKED_AT_ONCE = 16
+"""Probes packed in a poll that brings nothing: some milliseconds."""
 CONDITION_SECONDS = 1.0
 
 
@@ -48,7 +50,8 @@ class Tail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.experiment = experiment
-        self.state = ExperimentState(pack)
+        self._packer = Packer()
+        self.state = ExperimentState(self._packer)
         self.lock = threading.Lock()  # held while the state changes
         self.version = 0  # grows with every change of the state or the condition
         self.caught_up = False  # whether the end of the log has been reached once
@@ -84,8 +87,11 @@ class Tail:
             with self.lock:
                 self.state.apply_all(events)
             self._grew_at = self._clock()
-        elif not self.caught_up:
-            self.caught_up = changed = True
+        else:
+            with self.lock:
+                self._packer.work(PACKED_AT_ONCE)
+            changed |= not self.caught_up
+            self.caught_up = True
         if events or changed:
             self.version += 1
             self._grown()

@@ -20,6 +20,7 @@ from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.experiments.metrics import as_number, conventions, leaf
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.files import make_folder, write_output
+from synergy_tui.words import decimal, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,7 +143,7 @@ def _signal_panel(axis: Axes, name: str, system: Any, steps: int) -> None:
         axis.plot(np.arange(steps + 1), curve, label=f"node {system.name(node)}", **_line(index))
     found = engine.fidelity(system)
     axis.axhline(found.minimax, color="0.4", linewidth=0.6)
-    axis.set(title=f"{name}\nminimax fidelity {found.minimax:.4g}", xlabel="diffusion steps")
+    axis.set(title=f"{name}\nminimax fidelity {number(found.minimax)}", xlabel="diffusion steps")
     if len(nodes) <= 4:
         axis.legend()
 
@@ -159,7 +160,7 @@ def heads(experiment: Experiment, state: ExperimentState) -> Figure:
                 continue
             axis.imshow(each.attention[0, 0, head], cmap="cividis", vmin=0, interpolation="nearest")
             share = each.head_weights[0, head]
-            axis.set(title=f"head {head + 1}, {share:.2f}", xticks=[], yticks=[])
+            axis.set(title=f"head {head + 1}, {decimal(share, '.2f')}", xticks=[], yticks=[])
             axis.grid(visible=False)
         row[0].set_ylabel(f"{each.run}\nquery")
     return figure

@@ -12,6 +12,7 @@ from synergy_tui.experiments.experiment import Experiment, find_experiment
 from synergy_tui.experiments.metrics import run_record
 from synergy_tui.experiments.verdict import scoreboard
 from synergy_tui.export.metrics import COLUMNS, rows
+from synergy_tui.words import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,4 +114,4 @@ def table(records: list[dict[str, Any]]) -> Any:
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+    return html.escape(number(value) if isinstance(value, float) else str(value))

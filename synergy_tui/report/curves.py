@@ -22,6 +22,7 @@ from synergy_tui.report.statistics.observations import (
     dose_in_words,
     number_at,
 )
+from synergy_tui.words import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +91,7 @@ def _forest(rows: Sequence[Finding]) -> Figure:
     axes.set_xscale("log")
     axes.set_xlim(1 / (1.15 * furthest), 1.15 * furthest)
     ticks = [t for t in (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100) if 1 / furthest <= t <= furthest]
-    axes.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axes.set_xticks(ticks, [f"{decimal(tick)}×" for tick in ticks])
     axes.minorticks_off()
     axes.set_yticks(
         range(len(rows)), [f"{row.about.label} · {row.group}" for row in rows], fontsize=6.5

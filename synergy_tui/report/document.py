@@ -17,7 +17,7 @@ from synergy_tui.report.statistics.decide import ALPHA, EQUIVALENCE_ALPHA, Verdi
 from synergy_tui.report.statistics.examine import SMALLEST_CORRELATION, Predicted, examine
 from synergy_tui.report.statistics.findings import FEW, Finding, in_words
 from synergy_tui.report.statistics.observations import Observation, number_at
-from synergy_tui.words import duration
+from synergy_tui.words import decimal, duration
 
 MARKS = {
     Verdict.SUPPORTED: "✔",
@@ -63,9 +63,9 @@ METHOD = (
     "Power is that for the smallest effect of interest at the spread seen, at the level of Holm's "
     "first step; never for the effect that was observed.",
     f"Concordance is the mean over seeds of a rank correlation, no association within "
-    f"±{SMALLEST_CORRELATION:g}, below which one order explains less than a tenth of the other's "
-    "variance; it is not a cause. Checks of theorems and controls have no "
-    "sampling error: one violation contradicts.",
+    f"±{decimal(SMALLEST_CORRELATION)}, below which one order explains less than a tenth of the "
+    "other's variance; it is not a cause. Checks of theorems and controls have no sampling error: "
+    "one violation contradicts.",
     "A verdict speaks of the networks, tasks and sizes of its group. That synergy does not appear "
     "in one does not say that it cannot appear.",
 )
@@ -121,7 +121,7 @@ class Outcome:
     def smallest(self) -> str:
         """The smallest effect of interest, as the claim is measured."""
         if self.claim.kind == "association":
-            return f"ρ {SMALLEST_CORRELATION:g}"
+            return f"ρ {decimal(SMALLEST_CORRELATION)}"
         return f"{number(self.foretold.prediction.effect)}×"
 
     @property
@@ -331,7 +331,7 @@ def number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value and not 1e-3 <= abs(value) < 1e5:
         return f"{value:.2e}"
-    return f"{value:.3g}"
+    return decimal(value, ".3g")
 
 
 def interval(finding: Finding) -> str:
@@ -344,7 +344,7 @@ def p_value(value: float) -> str:
     """A p-value for people; – for what was checked, not tested."""
     if math.isnan(value):
         return "–"
-    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+    return "< .0001" if value < 1e-4 else decimal(value, ".2g")
 
 
 def strength(finding: Finding) -> str:
@@ -352,7 +352,9 @@ def strength(finding: Finding) -> str:
     if math.isnan(finding.power):
         return ""
     size = (
-        f"ρ = {finding.effect:g}" if finding.about.kind == "association" else f"{finding.effect:g}×"
+        f"ρ = {decimal(finding.effect)}"
+        if finding.about.kind == "association"
+        else f"{decimal(finding.effect)}×"
     )
     seeds = "more than 10,000" if finding.needed is None else f"{finding.needed:,}"
     return f"{finding.power:.0%} for {size}; 80% at {seeds} seeds"

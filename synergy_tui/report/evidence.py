@@ -32,7 +32,7 @@ from synergy_tui.scenario.sweep import AXES, Prediction
 from synergy_tui.sweep.directory import Sweep
 from synergy_tui.sweep.entries import Entry, find_entry
 from synergy_tui.sweep.plan import PlannedPoint
-from synergy_tui.words import counted
+from synergy_tui.words import counted, decimal
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ def _settings(scenario: Scenario, state: ExperimentState) -> str:
     return (
         f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "
-        f"Adam {train.learning_rate:g}"
+        f"Adam {decimal(train.learning_rate)}"
     )
 
 

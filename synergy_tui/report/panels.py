@@ -11,6 +11,7 @@ import numpy as np
 
 from synergy_tui.drawing import grid, paper_colour, render
 from synergy_tui.report.statistics.intervals import bootstrap_interval
+from synergy_tui.words import decimal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +120,6 @@ def ordered(axes: Axes, points: Sequence[tuple[str, float, float]], colour: str)
     where = list(range(len(conditions)))
     axes.fill_between(where, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.plot(where, middle, "-o", color=colour, linewidth=1.6, ms=4.5)
-    axes.set_xticks(where, [f"{condition:g}" for condition in conditions])
+    axes.set_xticks(where, [decimal(condition) for condition in conditions])
     axes.set_xlim(-0.3, len(conditions) - 0.7)
     return 11 if any(math.isinf(value) for *_, value in points) else 4

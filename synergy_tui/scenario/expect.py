@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from synergy_tui.words import AtLeast, Value
+from synergy_tui.words import AtLeast, Value, short_number
 
 LONGEST = 2000
 DEEPEST = 40
@@ -92,7 +92,7 @@ class Call:
         for argument in self.arguments:
             value = argument.value(lookup)
             if isinstance(value, AtLeast):
-                raise UndecidedError(f"a number known only as > {value.bound:g} enters a sum")
+                raise UndecidedError(f"a number known only as {short_number(value)} enters a sum")
             numbers.append(value)
         try:
             return float(self.function(*numbers))

@@ -47,6 +47,7 @@ from synergy_trainer.attend.fused import Affine, FusedAttention
 from synergy_trainer.cohort import Cohort
 from synergy_trainer.device import modes
 from synergy_trainer.settings import make_task
+from synergy_tui.words import short_decimals
 from tests.benchmarks.paper_protocol import HEADS, PAPER, PUBLISHED, attention_of
 
 Report = dict[str, Any]
@@ -441,7 +442,7 @@ def tables(found: Report) -> str:
         whole = f"{half['minimax']:.2g}, {half['synergy']:.2f}" if half else "not measured"
         ends = f"| {name} | {row['loss']:.4f} | {row['accuracy']:.4f} "
         lines.append(f"{ends}| {' | '.join(cells)} | {whole} |")
-    return "\n".join(lines)
+    return short_decimals("\n".join(lines))
 
 
 def main() -> None:

@@ -130,7 +130,8 @@ def growing(folder: Path, rate: float, probe_every: int = 20) -> Iterator[None]:
             yield {**common, "kind": "train_step", "loss": 2.7 * fading + 0.1 / heads,
                    "accuracy": 1 - fading, "tokens_per_second": 1e4 * (1 + fading)}  # fmt: skip
             if step % probe_every == 0:
-                measured = synthetic.analysis(8 + 30 * fading, 0.04 * (1 - fading), heads, 1)
+                clear = 0.04 * max(1 - fading, 0.01)  # noise must not make it negative
+                measured = synthetic.analysis(8 + 30 * fading, clear, heads, 1)
                 yield {**common, "kind": "probe", "inputs": 16, "layers": [measured],
                        "overall": measured, "attention": None}  # fmt: skip
 

@@ -261,9 +261,14 @@ def analyze_batch(
     )
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
-    heads = np.empty_like(batch[:, 0], order="C")
+    room = None
     for layer in range(layers):
-        np.copyto(heads, batch[:, layer])  # into the same room: new memory costs more than copying
+        heads = batch[:, layer]
+        if not heads.flags.c_contiguous:  # of several inputs
+            # Into the same room each time: new memory costs more than copying.
+            room = np.empty_like(heads, order="C") if room is None else room
+            np.copyto(room, heads)
+            heads = room
         repeated = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, repeated, options)
         measures = measure(stacks, options)

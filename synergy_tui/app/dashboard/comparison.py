@@ -12,7 +12,7 @@ from synergy_tui.app.widgets.ascii import to_ascii
 from synergy_tui.app.widgets.strips import Cell, Summary
 from synergy_tui.experiments.state import ExperimentState, RunState
 from synergy_tui.experiments.verdict import LEGEND, Line, scoreboard
-from synergy_tui.words import interval_text, measured, short_decimals
+from synergy_tui.words import decimal, interval_text, measured
 
 STEPS, FIDELITY, MIXED, LOSS, RIGHT, PARAMETERS = (
     "steps to sink",
@@ -67,7 +67,7 @@ def _row(line: Line, ascii_only: bool) -> list[Cell]:
     style = _STYLES.get(line.verdict, "text") if line.decided else "text"
 
     def shown(text: str) -> str:
-        return to_ascii(short_decimals(text)) if ascii_only else short_decimals(text)
+        return to_ascii(text) if ascii_only else text
 
     return [
         Cell(line.mark, style),
@@ -98,7 +98,12 @@ def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
     names = [name for name in _columns(look) if any(name in row for row in numbers)]
     if not names:
         return []
-    table = [[Cell("", "muted"), *(Cell(name, "muted") for name in names)]]
+    table = [
+        [
+            Cell("", "muted"),
+            *(Cell(to_ascii(name) if look.ascii_only else name, "muted") for name in names),
+        ]
+    ]
     for run, row in zip(runs, numbers, strict=True):
         place = identity(run.index)
         lead = Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable)
@@ -129,7 +134,7 @@ def _numbers(run: RunState, look: Look) -> dict[str, str]:
     if loss is not None:
         rows[LOSS] = measured(loss)
     if accuracy is not None:
-        rows[RIGHT] = f"{accuracy:.1%}"
+        rows[RIGHT] = decimal(accuracy, ".1%")
     if run.parameters is not None:
         rows[PARAMETERS] = f"{run.parameters:,}"
     return rows

@@ -130,6 +130,7 @@ class Look:
     convention: Convention
     layer: int | None = None  # from 1; None for all together
     lens: Lens = Lens()
+    ended: bool = False  # nothing more comes: axes end where the runs did, not where was planned
     ascii_only: bool = False
     keymap: Mapping[str, str] = field(default_factory=dict)  # the user's own keys, for hints
 

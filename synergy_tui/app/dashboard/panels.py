@@ -19,7 +19,7 @@ from synergy_tui.app.widgets.plot import Bar, Bars, Crosshair, Curve, Marker, Pa
 from synergy_tui.experiments.metrics import evaluated, metric
 from synergy_tui.experiments.state import ExperimentState, Probe, RunState
 from synergy_tui.scenario.expect import UndecidedError
-from synergy_tui.words import compact, interval_text, measured
+from synergy_tui.words import compact, decimal, interval_text, measured
 
 QUESTIONS = ("how soon?", "how clearly?", "has it learned?", "which graph?")
 FIDELITY = ("how clearly the worst-heard token gets through, at best", "minimax fidelity")
@@ -131,7 +131,7 @@ def _how_soon(state: ExperimentState, runs: Sequence[RunState], look: Look, axes
         if alone:
             for place_back, before in enumerate(earlier(run.probes, probe)):
                 x, y = _arrival_track(before, look, axes, "mean")
-                label = "" if place_back else f"step {before.step}"
+                label = "" if place_back else f"step {before.step:,}"
                 curves.append(Curve(x, y, faint, faint=True, label=label))
             for which, style in (("median", "muted"), ("worst", "text")):
                 x, y = _arrival_track(probe, look, axes, which)
@@ -266,7 +266,7 @@ def _has_it_learned(
         else:
             of = "held-out" if evaluated(run, look.step) else "loss"
             parts = [] if loss is None else [f"{of} {compact(loss, 3)}"]
-            parts += [] if accuracy is None else [f"{accuracy:.1%} right"]
+            parts += [] if accuracy is None else [f"{decimal(accuracy, '.1%')} right"]
             headline = " · ".join(parts)
     floors = {run.floor for run in runs if run.floor is not None and math.isfinite(run.floor)}
     for floor in sorted(floors):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from synergy_tui.app.dashboard.look import KINDS, Aim, Kind, Lens, Look, smoothing_name, window_name
+from synergy_tui.app.dashboard.panels import mixing_rule
 from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.screens.base import TimedScreen
 from synergy_tui.app.session import Session
@@ -26,6 +27,11 @@ class ChartReading(TimedScreen):
         self._pinned: Aim | None = None
         """Where a key or a click put the crosshair; the mouse moves it only while it is there."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step follows the last one."""
+        return self.session.ended
+
     def look(self) -> Look:
         listed = conventions.available(self.state)
         return Look(
@@ -34,9 +40,15 @@ class ChartReading(TimedScreen):
             convention=listed[self.convention_place % len(listed)],
             layer=self.chosen_layer,
             lens=self.lens,
+            ended=self.ended,
             ascii_only=self.session.ascii_only,
             keymap=self.session.keymap,
         )
+
+    @property
+    def layer_count(self) -> int:
+        """Layers that one can choose between."""
+        return max((run.layers for run in self.state.runs.values()), default=1)
 
     def panel_of(self, chart: Chart) -> tuple[int, str]:
         raise NotImplementedError
@@ -101,6 +113,20 @@ class ChartReading(TimedScreen):
         self._see(self.lens.next_smoothing())
         half_life = self.lens.half_life(self._extent("steps")[1])
         self.notify(f"training loss: {smoothing_name(half_life)}", timeout=2)
+
+    def action_convention(self) -> None:
+        """Show the numbers under the next definition of the mixing time."""
+        listed = conventions.available(self.state)
+        self.convention_place = (self.convention_place + 1) % len(listed)
+        rule = mixing_rule(self.state, self.look())
+        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
+        self.update_now()
+
+    def action_layer(self) -> None:
+        """Show the next layer, or all layers together."""
+        here, most = self.chosen_layer, self.layer_count
+        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
+        self.update_now()
 
     def action_logarithmic(self) -> None:
         """Make axes logarithmic, linear, or as the numbers need."""

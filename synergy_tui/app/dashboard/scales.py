@@ -44,7 +44,8 @@ def scales(state: ExperimentState, look: Look) -> Scales:
     """
     runs = list(state.runs.values())
     slowest, scale = _arrival_scale(runs, look)
-    total = float(max(state.total_steps or 0, state.step, 1))
+    planned = 0 if look.ended else state.total_steps or 0
+    total = float(max(planned, state.step, 1))
     low, high = look.lens.bounds("steps", look.step, total)
     window = look.lens.windows.get("steps")
     name = (
@@ -52,7 +53,7 @@ def scales(state: ExperimentState, look: Look) -> Scales:
         if window is None or window.end is not None
         else (f"last {high - low:.0f} steps")
     )
-    steps = Axis(low, high, label=name, short="step" if window is None else "")
+    steps = Axis(low, high, label=name, short="step" if window is None else "", whole=True)
     tracks = [track(run, look, ("fidelity", "minimax")) for run in runs]
     best = [track(run, look, ("synergy", "best_head_fidelity")) for run in runs]
     clear = [inside(x, y, steps) for x, y in [*tracks, *best]]
@@ -67,6 +68,7 @@ def scales(state: ExperimentState, look: Look) -> Scales:
             scale=scale,
             label="diffusion steps",
             short="steps",
+            whole=True,
         ),
         steps=steps,
         fidelity=upright(clear, look, [] if window else [0.0]),

@@ -33,7 +33,6 @@ from synergy_tui.app.widgets.filter import FilterBar, Filtering, matches
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Panel, Plot
 from synergy_tui.app.widgets.strips import Field, summary_height
-from synergy_tui.experiments import conventions
 from synergy_tui.experiments.attention import Snapshot
 from synergy_tui.experiments.state import RunState
 from synergy_tui.words import csv_text
@@ -42,7 +41,6 @@ COLUMNS = 4
 ROOMY, HISTORY = 140, 100
 """Columns from which on the header spells everything out, and from which on it has room for the use
 of the machine as a small history."""
-NARROW_COLUMN = 50
 COLUMN_WIDTH = 36
 """Columns narrower than this say too little; then fewer runs are shown at a time."""
 BORDER = 6
@@ -250,7 +248,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             paused = self.has_class("-paused")
             column.entitle(
                 self._column_title(group),
-                f"PAUSED at step {self.timeline.step}" if paused else "",
+                f"PAUSED at step {self.timeline.step:,}" if paused else "",
             )
             for number in range(len(GLYPHS)):
                 column.set_class(
@@ -295,9 +293,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
         if hidden > 0 and not self.maximised and run is self.selected_run:
             parts.append(f"{hidden} more: {self.session.keyed('{view.run}')}")
         if run.parameters is not None:
-            narrow = len(self._shown) * NARROW_COLUMN > self.size.width
-            count = words.compact(run.parameters, 3) if narrow else f"{run.parameters:,}"
-            known = f"{count} {'params' if narrow else 'parameters'}"
+            known = words.counted(run.parameters, "parameter")
             room = self.size.width // max(len(self._shown), 1) - BORDER
             # Cut short it would say nothing.
             parts += [known] if len(" · ".join([*parts, known])) <= room else []
@@ -322,7 +318,7 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
             Field(pill, now.style, right=True),
         ]
         if total:
-            fields.append(Field(f"step {timeline.step}/{total}", "headline", 60, right=True))
+            fields.append(Field(f"step {timeline.step:,}/{total:,}", "headline", 60, right=True))
         speed = sum(run.tokens_per_second or 0 for run in self.runs if run.status == "running")
         if speed and state.live:
             fields.append(Field(f"{words.compact(speed, 3)} tokens/s", "text", 30, right=True))
@@ -394,19 +390,6 @@ class DashboardScreen(Filtering, Marking, ChartReading, TimedScreen):
 
     def on_filter_bar_sought(self) -> None:
         self.relayout()
-
-    def action_convention(self) -> None:
-        listed = conventions.available(self.state)
-        self.convention_place = (self.convention_place + 1) % len(listed)
-        rule = panels.mixing_rule(self.state, self.look())
-        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
-        self.update_now()
-
-    def action_layer(self) -> None:
-        most = max((run.layers for run in self.runs), default=1)
-        here = self.chosen_layer
-        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
-        self.update_now()
 
     def action_inspect(self) -> None:
         run = self.selected_run

@@ -149,9 +149,8 @@ def draw_figures(
     """
     canvas = Canvas.blank(width, height)
     ascii_only = mode == "ascii"
-    phi = "phi" if ascii_only else "φ"
-    headings = ["head", "weight", "carries", "steps", f"{phi}_min", "diversity"]
-    sizes = [4, 7, 8, 6, len(phi) + 6, 11]
+    headings = ["head", "weight", "carries", "steps", "phi" if ascii_only else "φ_min", "diversity"]
+    sizes = [4, 7, 8, 6, 7, 11]
     if losses_without:
         headings.insert(5, "loss w/o")
         sizes.insert(5, 9)
@@ -349,7 +348,7 @@ def draw_arrival(
         ),
         short=f"token {name}",
         plot=Plot(
-            Axis(0, max(count - 1, 1), label="steps"),
+            Axis(0, max(count - 1, 1), label="steps", whole=True),
             Axis(0.0, 1.0),
             curves,
             [Marker("y", 0.5, "")],

@@ -216,7 +216,7 @@ class InspectorScreen(AskingScreen, TimedScreen):
         fields += self.progress_fields()
         fields.append(Field(f" {now.word} ", now.style, right=True))
         if probe is not None and run is not None and run.learns:
-            fields.append(Field(f"probe at step {probe.step}", "headline", 55, right=True))
+            fields.append(Field(f"probe at step {probe.step:,}", "headline", 55, right=True))
         return fields
 
     def _show_panels(self) -> None:

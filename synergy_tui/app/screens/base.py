@@ -122,8 +122,8 @@ class TimedScreen(LiveScreen):
         """
         timeline, now = self.timeline, self.session.status
         total = max(self.state.total_steps or 0, timeline.last)
-        new = f" · {timeline.behind} newer" if timeline.behind else ""
-        tail = f"step {timeline.step} of {total}{new}" if total else ""
+        new = f" · {timeline.behind:,} newer" if timeline.behind else ""
+        tail = f"step {timeline.step:,} of {total:,}{new}" if total else ""
         if 2 not in status.rows(self.state):
             tail = "a designed graph: no steps"
         return Track(

@@ -132,7 +132,7 @@ def _cells(each: Mapping[str, Any], marked: Sequence[Path]) -> list[Cell]:
 
 def _few(values: Sequence[str]) -> str:
     """A value for each run; of many, those of the first and the last run."""
-    return ", ".join(values) if len(values) < 3 else f"{values[0]} … {values[-1]}"
+    return ", ".join(values) if len(values) < 3 else f"{values[0]} to {values[-1]}"
 
 
 def _loss(value: float | None) -> str:

@@ -75,7 +75,7 @@ class LogScreen(LiveScreen, ReadingScreen):
         text.append("\nRuns\n", style="bold")
         for each in state.runs.values():
             reason = f": {each.reason}" if each.reason else ""
-            text.append(f"  {each.name} {each.status} at step {each.step}{reason}\n")
+            text.append(f"  {each.name} {each.status} at step {each.step:,}{reason}\n")
         if state.expectations:
             text.append("\nExpectations\n", style="bold")
             for event in state.expectations:

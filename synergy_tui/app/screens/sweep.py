@@ -311,7 +311,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
         done, total = counts.get("finished", 0), len(overview.points)
         wrong = counts.get("failed", 0) + counts.get("lost", 0)
         left = overview.remaining if self._running else None
-        state = "RUNNING" if self._running else "DONE" if done == total else "STOPPED"
+        state = "RUNNING" if self._running else "FINISHED" if done == total else "STOPPED"
         if not self._running and counts.get("waiting") == total:
             state = "NOT STARTED"  # yet, or stopped before its first point
         self.query_one(Header).show(
@@ -321,7 +321,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
                 Field(f"● {state}", "good" if self._running else "muted", weight=9, right=True),
                 Field(f"{done}/{total} points", "text", weight=8, right=True),
                 Field(f"{wrong} failed" if wrong else "", "error", weight=9, right=True),
-                Field(f"ETA {duration(left)}" if left else "", "muted", weight=4, right=True),
+                Field(f"{duration(left)} left" if left else "", "muted", weight=4, right=True),
                 Field(overview.backend, "muted", weight=1, right=True),
             ]
         )

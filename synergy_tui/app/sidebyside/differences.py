@@ -149,7 +149,7 @@ def _arrival(one: RunState, other: RunState, look: Look) -> Panel:
         y = second - first
     end = float(x[-1]) if len(x) else 1.0
     plot = Plot(
-        Axis(0, max(end, 1.0), label="diffusion steps"),
+        Axis(0, max(end, 1.0), label="diffusion steps", whole=True),
         covering(y, include=[0.0]),
         [Curve(x, y, "text", reads="B - A")] if len(x) else [],
         [Marker("y", 0.0, "equal", "axis")],

@@ -32,7 +32,6 @@ from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.app.widgets.frame import FieldStrip, Header, KeyBar, SummaryStrip, TimelineBar
 from synergy_tui.app.widgets.plot import Crosshair, Panel, Plot
 from synergy_tui.app.widgets.strips import Field, Summary, summary_height
-from synergy_tui.experiments import conventions
 from synergy_tui.experiments.beside import NAMES, Side, pair, refusal, settings_of, unlike
 from synergy_tui.experiments.experiment import name_in
 from synergy_tui.experiments.state import ExperimentState, RunState
@@ -173,6 +172,14 @@ class SideBySideScreen(ChartReading):
     # What is on the screen
 
     @property
+    def ended(self) -> bool:
+        return all(party.session.ended for party in self.parties)
+
+    @property
+    def layer_count(self) -> int:
+        return min((run.layers for run in self.state.runs.values()), default=1)
+
+    @property
     def sides(self) -> tuple[Side, Side] | None:
         one, other = (party.side() for party in self.parties)
         return None if one is None or other is None else (one, other)
@@ -264,7 +271,7 @@ class SideBySideScreen(ChartReading):
         content = summarise(self._pair, look)
         probes = [run.probe_at(look.step) for run in self._pair.runs.values()]
         at = [probe.step for probe in probes if probe is not None]
-        apart = [f"probes: A at step {at[0]}, B at step {at[1]}"] if len(set(at)) == 2 else []
+        apart = [f"probes: A at step {at[0]:,}, B at step {at[1]:,}"] if len(set(at)) == 2 else []
         if why := refusal(sides, same=self._same_run(sides)):
             return replace(content, line=why, board=(), notes=[*apart, *content.notes[-1:]])
         return replace(content, notes=[*apart, *content.notes])
@@ -305,8 +312,14 @@ class SideBySideScreen(ChartReading):
         for place, party in enumerate(self.parties):
             mark = identity(place)
             tail, run = party.session.tail, party.run
-            at = "" if run is None else f"{run.step}/{run.total_steps}" if run.total_steps else ""
-            at = at if party.step is None else f"at step {party.step}"
+            at = (
+                ""
+                if run is None
+                else f"{run.step:,}/{run.total_steps:,}"
+                if run.total_steps
+                else ""
+            )
+            at = at if party.step is None else f"at step {party.step:,}"
             text = f"{NAMES[place]} {mark.mark(self.session.ascii_only)} {names[place]}"
             fields.append(Field(text, mark.variable, shrinks=True))
             fields.append(Field(tail.problem or tail.condition, "muted", weight=20))
@@ -332,19 +345,6 @@ class SideBySideScreen(ChartReading):
             party.next_run()
         if len(party.runs) < 2:
             self.notify(f"{NAMES[place]} has no other run.", timeout=3)
-        self.update_now()
-
-    def action_convention(self) -> None:
-        listed = conventions.available(self.state)
-        self.convention_place = (self.convention_place + 1) % len(listed)
-        rule = panels.mixing_rule(self.state, self.look())
-        self.notify(f"{rule} ({self.convention_place + 1} of {len(listed)})", timeout=3)
-        self.update_now()
-
-    def action_layer(self) -> None:
-        most = min((run.layers for run in self.state.runs.values()), default=1)
-        here = self.chosen_layer
-        self.chosen_layer = None if here == most or most == 1 else (here or 0) + 1
         self.update_now()
 
     def action_back(self) -> None:

@@ -264,7 +264,7 @@ class StepperScreen(AskingScreen):
         if self._stage_width > 46:
             heard = f"sink {sink}: now {compact(now)}; peak {peak} at step {best.step:,}"
         else:
-            heard = f"{sink} {compact(now)}, peak {peak} at {best.step:,}"
+            heard = f"{sink}: {compact(now)}, peak {peak} at {best.step:,}"
         panel.show(paint, title, heard)
 
     def _show_weights(self, panel: ShadedPanel, diffusion: Diffusion) -> None:
@@ -341,7 +341,7 @@ class StepperScreen(AskingScreen):
             stops=np.array([best] if best <= last else [], dtype=np.int64),
             lead=" PLAYING " if playing else " STEP ",
             lead_style="pill-good" if playing else "pill-quiet",
-            tail=f"diffusion step {self.t} of {last}",
+            tail=f"diffusion step {self.t:,} of {last:,}",
         )
 
     # What keys do

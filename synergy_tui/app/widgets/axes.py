@@ -39,6 +39,7 @@ class Axis:
     """Log leaves out what is not positive; log1p is of 1 + value, for counts from 0."""
     label: str = ""  # what is counted, at the end of a horizontal axis
     short: str = ""  # the same where there is less room
+    whole: bool = False  # counts are on it: no fractions beside it
 
     @property
     def logarithmic(self) -> bool:
@@ -88,6 +89,9 @@ def _ticks(axis: Axis, most: int) -> tuple[tuple[float, str], ...]:
         return ()
     if axis.scale == "linear":
         values = _round_steps(axis.low, axis.high, most)
+        while axis.whole and most > 2 and any(value % 1 for value in values):
+            most -= 1
+            values = _round_steps(axis.low, axis.high, most)
         step = values[1] - values[0] if len(values) > 1 else axis.high - axis.low
         return tuple((value, tick_text(value, step)) for value in values)
     powers = _powers(axis.low, axis.high, most, with_zero=axis.scale == "log1p")
@@ -210,7 +214,8 @@ def _round_steps(low: float, high: float, most: int) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     values = [round(index * step, 12) for index in range(first, last + 1)]
-    return values or [low, high][:most]
+    # The ends of the axis say more than one number on it.
+    return values if len(values) > 1 else [low, high]
 
 
 def _powers(low: float, high: float, most: int, *, with_zero: bool) -> list[float]:

@@ -47,7 +47,7 @@ def draw_groups(
     canvas = Canvas.blank(width, height)
     if height < 2 or width < 10:
         return canvas
-    label = min(max((len(row.run) for row in rows), default=0) + 3, max(11, width // 5))
+    label = min(max([3, *(len(row.run) for row in rows)]) + 3, max(11, width // 5))
     value = label + SEEDS
     fixed = value + MEAN + RATIO + INTERVAL
     between = INTERVAL if width - fixed - INTERVAL >= STRIP else 0

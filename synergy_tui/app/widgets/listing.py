@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -24,6 +24,8 @@ from synergy_tui.words import cut, out_of_sight
 GAP = 2
 SHORTEST = 12
 """Characters to which a column is cut, at least, before another one is left out for it."""
+FEWEST = 3
+"""Lines that a section needs; with less only that of the selected row is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +56,28 @@ class Section:
     empty: str = ""
 
 
-def _lines(sections: Sequence[Section]) -> list[tuple[Section, Row | None] | None]:
-    """Headings (without a row), rows, and blank lines."""
-    lines: list[tuple[Section, Row | None] | None] = []
-    for section in sections:
-        lines += [None] if lines else []
-        lines.append((section, None))
-        lines += [(section, row) for row in section.rows]
-        lines += [] if section.rows else [None]
-    return lines
+def _shares(sections: Sequence[Section], height: int) -> list[int]:
+    """Lines for the rows of each section: equal parts, and what one leaves for those before."""
+    wanted = [max(len(section.rows), 1) for section in sections]
+    room = height - 2 * len(sections) + 1  # a heading each, and a blank line between them
+    shares = [min(each, max(room // len(sections), 1)) for each in wanted]
+    for place, each in enumerate(wanted):
+        shares[place] += max(min(each - shares[place], room - sum(shares)), 0)
+    return shares
 
 
-def _window(total: int, here: int, height: int) -> int:
-    """The first line to be shown, so that ``here`` is in sight with lines around it."""
-    return min(max(0, here - height // 2), max(0, total - height))
+def _laid(
+    sections: Sequence[Section], height: int, selected: str
+) -> Iterator[tuple[Section, int, Sequence[Row]]]:
+    """Each section with its rows that are shown, the selected one among them, from which on."""
+    chosen = [any(row.key == selected for row in section.rows) for section in sections]
+    if height < FEWEST * len(sections) and any(chosen):
+        sections = [sections[chosen.index(True)]]
+    for section, share in zip(sections, _shares(sections, height), strict=True):
+        rows = section.rows
+        at = next((place for place, row in enumerate(rows) if row.key == selected), 0)
+        first = min(max(0, at - share // 2), max(0, len(rows) - share))
+        yield section, first, rows[first : first + share]
 
 
 def fitted(section: Section, width: int) -> dict[int, int]:
@@ -105,54 +115,49 @@ def fitted(section: Section, width: int) -> dict[int, int]:
 def draw_listing(
     sections: Sequence[Section], width: int, height: int, selected: str, ascii_only: bool = False
 ) -> tuple[Canvas, int, list[str]]:
-    """Draw as many lines as fit, the selected row among them, and how many rows are out of sight.
+    """Draw as many rows of each section as fit, and how many are out of sight.
 
     Also returns the line of the selected row (-1 for none) and each line's key (or "").
     """
     canvas = Canvas.blank(width, height)
-    lines = _lines(sections)
-    at = {line[1].key: place for place, line in enumerate(lines) if line and line[1]}
-    here = at.get(selected, -1)
-    first = _window(len(lines), max(here, 0), height)
-    seen = lines[first : first + height]
-    covered = bool(seen and seen[0] is not None and seen[0][1] is not None and first != here)
-    if covered and seen[0] is not None:
-        seen[0] = (seen[0][0], None)  # its heading stays in sight
-    layouts = {id(section): fitted(section, width - 2) for section in sections}
-    keys = []
-    for y, line in enumerate(seen):
-        section, row = line or (None, None)
-        keys.append(row.key if row else "")
-        if section is None:
-            continue
-        x = 2
-        for place, size in layouts[id(section)].items():
-            column = section.columns[place]
-            if row is None:
-                if column.name:
-                    text = column.name.rjust(size) if column.right else column.name
-                    canvas.write(x, y, text, MUTED)
-            else:
-                cell = row.cells[place]
-                text = cut(cell.text, size)
-                style = TITLE if row.key == selected and cell.style == "text" else INDEX[cell.style]
-                canvas.write(x, y, text.rjust(size) if column.right else text, style)
-            x += size + GAP
-        if row is None:
-            canvas.write(0, y, section.title, TITLE)
-            if not section.rows and y + 1 < height:
-                canvas.write(2, y + 1, cut(section.empty, width - 2), MUTED)
-        elif row.key == selected:
-            canvas.write(0, y, ">", TITLE)
-    above, below = (
-        sum(line is not None and line[1] is not None for line in part)
-        for part in (lines[:first], lines[first + height :])
-    )
-    hidden = out_of_sight(above + covered, below, ascii_only)
-    room = width - len(hidden) - 2
-    if height and (canvas.chars[0, max(room, 0) :] == ord(" ")).all():
-        canvas.write(room + 2, 0, hidden, MUTED)
-    return canvas, here - first if here >= 0 else -1, keys
+    keys = [""] * height
+    y = 0
+    for section, first, rows in _laid(sections, height, selected):
+        layout = fitted(section, width - 2)
+        names = [Cell(column.name, "muted") for column in section.columns]
+        _draw_row(canvas, y, section, names, layout)
+        canvas.write(0, y, section.title, TITLE)
+        hidden = out_of_sight(first, len(section.rows) - first - len(rows), ascii_only)
+        if y < height and (canvas.chars[y, max(width - len(hidden) - 2, 0) :] == ord(" ")).all():
+            canvas.write(width - len(hidden), y, hidden, MUTED)
+        if not rows:
+            canvas.write(2, y + 1, cut(section.empty, width - 2), MUTED)
+        for row in rows:
+            y += 1
+            _draw_row(canvas, y, section, row.cells, layout, chosen=row.key == selected)
+            keys[y : y + 1] = [row.key]
+        y += 2 if rows else 3
+    return canvas, keys.index(selected) if selected in keys and selected else -1, keys
+
+
+def _draw_row(
+    canvas: Canvas,
+    y: int,
+    section: Section,
+    cells: Sequence[Cell],
+    layout: dict[int, int],
+    *,
+    chosen: bool = False,
+) -> None:
+    x = 2
+    for place, size in layout.items():
+        cell = cells[place]
+        text = cut(cell.text, size)
+        text = text.rjust(size) if section.columns[place].right else text
+        canvas.write(x, y, text, TITLE if chosen and cell.style == "text" else INDEX[cell.style])
+        x += size + GAP
+    if chosen:
+        canvas.write(0, y, ">", TITLE)
 
 
 class Listing(CanvasView):

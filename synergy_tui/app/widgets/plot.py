@@ -94,8 +94,8 @@ class Panel:
 def draw(plot: Plot, width: int, height: int, ascii_only: bool = False) -> Canvas:
     """Draw ``plot`` into ``width`` × ``height`` cells.
 
-    The last row is the x axis; tick labels of the y axis take the columns at the left. With less
-    than 3 rows or 8 columns there is no room for axes and only the curves are drawn.
+    The last row is the x axis, from 3 rows on; tick labels of the y axis take the columns at the
+    left, from 2 rows and 8 columns on. With less only the curves are drawn.
     """
     return _drawn(plot, width, height, ascii_only)[0]
 
@@ -118,9 +118,9 @@ def _drawn(plot: Plot, width: int, height: int, ascii_only: bool) -> tuple[Canva
 
 def body_of(plot: Plot, width: int, height: int) -> tuple[int, int]:
     """Columns that the y axis takes at the left of the curves, and rows of the curves."""
-    if width < 8 or height < 3:
+    if width < 8 or height < 2:
         return 0, height
-    rows = height if plot.shares_x and height <= FLAT else height - 1
+    rows = height if height < 3 or (plot.shares_x and height <= FLAT) else height - 1
     gutter = max((len(label) for _, label in _y_ticks(plot, rows)), default=0) + 1
     return max(gutter, GUTTER) if width >= WIDE else gutter, rows
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.findings import Finding
 from synergy_tui.report.statistics.observations import Observation
-from synergy_tui.words import bound_name
+from synergy_tui.words import bound_name, decimal
 
 # Heads that differ by 1e-9 stay within 2·1e-9·t*; measured equality is float32's.
 JITTER_TOLERANCE = 1e-6
@@ -79,12 +79,16 @@ def bounds(members: Sequence[Observation]) -> Finding | None:
             continue
         details.append(
             f"{bound_name(name)}: holds in {sum(b.holds for b in these)} of {len(these)}"
-            + (f", measured at most {max(tightest):.2g} of the bound" if tightest else "")
+            + (
+                f", measured at most {decimal(max(tightest), '.2g')} of the bound"
+                if tightest
+                else ""
+            )
             + (f"; does not apply to {inapplicable}" if inapplicable else "")
         )
     details += [
         f"VIOLATED: {bound_name(bound.name)} by {member.run} ({member.block}): "
-        f"{bound.measured:.4g} against {bound.bound:.4g}"
+        f"{decimal(bound.measured, '.4g')} against {decimal(bound.bound, '.4g')}"
         for member, bound in broken[:10]
     ]
     return _finding("bounds", len(applicable), len(broken), details)

@@ -37,6 +37,7 @@ from synergy_tui.report.statistics.observations import (
     complete_blocks,
     dose_in_words,
 )
+from synergy_tui.words import decimal, number
 
 SMALLEST_CORRELATION = 0.3
 """A mean rank correlation nearer to 0 than this is no association.
@@ -242,7 +243,7 @@ def _designed(group: str, members: Sequence[Observation], claim: str) -> Iterato
             control=JITTERED,
             samples=len(blocks),
             missing=missing,
-            details=(f"from {doses[0]:g} to {doses[-1]:g} of the rows redrawn",),
+            details=(f"from {decimal(doses[0])} to {decimal(doses[-1])} of the rows redrawn",),
             settings=_shared(members),
         ),
         None if missing else sample(rise - off),
@@ -278,15 +279,14 @@ def _trend(
             found = sample(rise - before)
         by_null = _exp(float(np.mean(before)))
     name = "heads" if axis == "heads" else dose_in_words(members)
-    details = [
-        f"{name} from {conditions[0]:g} to {conditions[-1]:g}, over {len(conditions)} values"
-    ]
+    doses = [decimal(condition) for condition in conditions]
+    details = [f"{name} from {doses[0]} to {doses[-1]}, over {len(doses)} values"]
     for column in range(1, len(conditions)):
         moved = table[:, column] - table[:, column - 1]
         against, along = int((moved < 0).sum()), int((moved > 0).sum())
         if against > along:
             details.append(
-                f"{name} from {conditions[column - 1]:g} to {conditions[column]:g}: the other way "
+                f"{name} from {doses[column - 1]} to {doses[column]}: the other way "
                 f"in {against} of {len(blocks)} seeds"
             )
     yield _Draft(
@@ -388,8 +388,8 @@ def _exceeds(found: Sample) -> bool:
 def _in_words(further: tuple[str, Sample, bool]) -> str:
     name, found, _ = further
     low, high = (_exp(end) for end in found.interval)
-    ends = "" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]"
-    return f"beyond {name} {_exp(found.mean):.3g}×{ends}"
+    ends = "" if math.isnan(low) else f" [{number(low, 3)}, {number(high, 3)}]"
+    return f"beyond {name} {number(_exp(found.mean), 3)}×{ends}"
 
 
 def _typical(members: Sequence[Observation], value: Value) -> float:
@@ -406,19 +406,19 @@ def _beside(members: Sequence[Observation], which: str) -> Iterator[str]:
     )
     if not math.isnan(own):
         yield (
-            f"over each input's best head {own:.3g}×"
-            + ("" if math.isnan(null) else f", swapped heads {null:.3g}×")
+            f"over each input's best head {number(own, 3)}×"
+            + ("" if math.isnan(null) else f", swapped heads {number(null, 3)}×")
         )
     late = [one.beyond_one_step for one in members if not math.isnan(one.beyond_one_step)]
     times = [one.binding_time for one in members if not math.isnan(one.binding_time)]
     if late:
-        steps = f"t* = {float(np.median(times)):g} in the median; " if times else ""
+        steps = f"t* = {decimal(float(np.median(times)))} in the median; " if times else ""
         yield f"{steps}t* > 1 in {float(np.mean(late)):.0%} of inputs"
     layered = [one.layered for one in members if one.layered is not None]
     if layered:
         through = float(np.mean([each.gain for each in layered]))
-        gamma = layered[0].gamma
-        yield f"through all layers in order (γ {gamma}) {_exp(through):.3g}× over the best chain"
+        gamma, gain = number(layered[0].gamma), number(_exp(through), 3)
+        yield f"through all layers in order (γ {gamma}) {gain}× over the best chain"
         single = float(np.mean([_gain(which)(one) for one in members]))
         if which == "clear" and single * through < 0:
             higher = "gains" if single > 0 else "loses"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from synergy_tui.claims import BY_ID, Claim, Foreseen
 from synergy_tui.report.statistics.decide import Verdict
 from synergy_tui.report.statistics.intervals import UNKNOWN, Interval
+from synergy_tui.words import decimal
 
 # Groups that a sentence names; more are counted.
 FEW = 4
@@ -54,9 +55,9 @@ class Finding:
         """The verdict with its bound or its reason, for a person."""
         if self.verdict is Verdict.NO_EFFECT:
             size = (
-                f"|ρ| < {self.effect:g}"
+                f"|ρ| < {decimal(self.effect)}"
                 if self.about.kind == "association"
-                else f"within {self.effect:g}×"
+                else f"within {decimal(self.effect)}×"
             )
             return f"no effect ({size})"
         if self.verdict is Verdict.UNDECIDED and self.missing:

@@ -10,6 +10,7 @@ from textual.keys import KEY_ALIASES, Keys
 from textual.screen import Screen
 
 from synergy_tui.app import keymap, keys
+from synergy_tui.app.alphabet import ALPHABET
 from synergy_tui.app.app import SynergyApp, table_name
 from synergy_tui.app.dashboard.heads import HeadsScreen
 from synergy_tui.app.dashboard.screen import DashboardScreen
@@ -57,7 +58,7 @@ def test_key_names_are_textuals() -> None:
 
 
 def test_a_key_has_one_meaning_and_a_screen_one_row_for_it() -> None:
-    every = [name for names in keys.ALPHABET.values() for name in names.split(",")]
+    every = [name for names in ALPHABET.values() for name in names.split(",")]
     assert sorted(every) == sorted(set(every))
     for screen in keys.ALL:
         meanings = [row.means for row in keys.rows_for(screen)]
@@ -158,6 +159,8 @@ def test_a_key_taken_from_another_action_is_warned_of() -> None:
     assert [text.partition(":")[0] for text in taken] == screens
     [log] = keymap.collisions({"app.help": "M"})
     assert log.startswith("dashboard, heads, inspector, stepper: M is")
+    [other] = keymap.collisions({"view.overlay": "p"})
+    assert other.endswith('no longer "play/pause"; space still is')
     # Both chosen by the user.
     assert len(keymap.collisions({"view.overlay": "u", "view.layer": "u"})) == 1
 

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from synergy_tui.app import past
 from synergy_tui.app.dashboard.look import Look
 from synergy_tui.app.dashboard.tracks import track
 from synergy_tui.app.past import HEAD, PATHS, TYPICAL, Past, heads_at, number_at, pack, typical_at
@@ -72,6 +73,33 @@ def test_the_newest_probe_and_the_one_to_resume_from_stay_whole() -> None:
     packed.apply_all(resumed)
     assert [probe.step for probe in packed.runs["multi-head"].probes] == [0, 20, 40, 60]
     assert packed.runs["multi-head"].probe_at(30).step == 20
+
+
+def test_history_is_packed_when_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a run was resumed meanwhile, and never more than so many wait."""
+
+    def packed(name: str) -> list[bool]:
+        return [isinstance(probe, Past) for probe in state.runs[name].probes]
+
+    packer = past.Packer()
+    state = ExperimentState(packer)
+    events = synthetic.trained(upto=100)
+    state.apply_all(events)
+    assert packed("multi-head") == [False] * 6
+    state.apply_all([{"v": 1, "t": 21.0, "kind": "run_resumed", "run": "multi-head", "step": 60}])
+    again = [
+        each for each in events if each.get("run") == "multi-head" and each.get("step", 0) > 60
+    ]
+    state.apply_all(again)
+    packer.work(100)
+    assert packed("multi-head") == [True] * 5 + [False]
+    assert [probe.step for probe in state.runs["multi-head"].probes] == [0, 20, 40, 60, 80, 100]
+    monkeypatch.setattr(past, "WAITING", 3)
+    state = ExperimentState(past.Packer())
+    state.apply_all(events)
+    assert packed("single-head") + packed("multi-head") == (
+        [True] * 4 + [False] * 2 + [True] * 3 + [False] * 3
+    )
 
 
 def test_history_takes_a_fraction_of_the_memory() -> None:

@@ -80,7 +80,7 @@ def test_numbers_that_no_run_has_take_no_column(capsys: pytest.CaptureFixture[st
     heading, _, row, reading = lines_of(capsys)
     assert heading.split() == ["run", "fidelity"]
     assert "higher: clearer" in reading
-    assert "3/8 = 0.375" in row
+    assert "3/8 = .375" in row
 
 
 def test_conventions_are_printed_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,10 +57,10 @@ def test_example_2_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     table, said = shown(capsys)
     row = next(line for line in table.splitlines() if line.lstrip().startswith("1 "))
     assert row.split() == [
-        "1", "w", "1:", "60%,", "2:", "40%", "1", "0.4167", "0.4298", "0.43", "2.429", "2.125"
+        "1", "w", "1:", "60%,", "2:", "40%", "1", ".4167", ".4298", ".43", "2.429", "2.125"
     ]  # fmt: skip
     assert "nothing composes" in said
-    assert "synergy 1.111×; weights 0.579, 0.421 give 1.146×" in said
+    assert "synergy 1.111×; weights .579, .421 give 1.146×" in said
     assert "no weights give more than 1.147×" in said
     assert "a little of head 2 into the best head" in said
     assert "no weights are sooner than head 2: 2.125 steps" in said
@@ -76,18 +76,18 @@ def test_composition_is_a_share_of_steps(capsys: pytest.CaptureFixture[str]) -> 
     assert "in the inputs" not in said
     _, mixed = shown(capsys, why__time=1, why__switch=switch)
     assert "in the inputs with t* > 1, 47% of consecutive steps" in mixed
-    assert "0.44" in text
-    assert "0.432" in text
+    assert ".44" in text
+    assert ".432" in text
 
 
 def test_whether_there_can_be_synergy(capsys: pytest.CaptureFixture[str]) -> None:
     none = {"why__gains__now": 0.9}
     _, said = shown(capsys, **none)
-    assert "no synergy under these weights; weights 0.579, 0.421 give 1.146×" in said
+    assert "no synergy under these weights; weights .579, .421 give 1.146×" in said
     _, said = shown(capsys, **none, why__gains__best=1.0)
     assert "none was found with other weights; no weights give more than 1.147×" in said
     _, said = shown(capsys, **none, why__gains__best=1.0, why__gains__at_most=1.0)
-    assert "no weights can give any: none exceeds the best head's 0.463" in said  # 5/12 / .9
+    assert "no weights can give any: none exceeds the best head's .463" in said  # 5/12 / .9
     _, said = shown(capsys, why__gains=dict.fromkeys(("now", "best", "at_most"), float("inf")))
     assert "no head alone is heard from every node" in said
 
@@ -127,11 +127,11 @@ def test_layers_in_order_name_their_gamma(capsys: pytest.CaptureFixture[str]) ->
     }
     print_layered({"layered": [found, {**found, "gamma": "0.25", "exact": False}]})
     exact, bounded = capsys.readouterr().out.split("all layers in order")[1:]
-    assert "γ = half: fidelity 0.02778" in exact
-    assert "; 0.6667× the best chain" in exact
+    assert "γ = half: fidelity .02778" in exact
+    assert "; .6667× the best chain" in exact
     assert "2: 62%, 1: 12%" in exact
     assert "γ = 0.25" in bounded
-    assert "; 0.5× to 0.6667× the best chain" in bounded
+    assert "; .5× to .6667× the best chain" in bounded
 
 
 def test_many_heads_are_summed() -> None:

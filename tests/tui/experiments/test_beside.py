@@ -39,7 +39,7 @@ def test_runs_that_differ_in_their_heads_are_alike() -> None:
         (side(8, task="copy"), "other task (sort, copy)"),
         (side(8, seed=8), "other seed (7, 8)"),
         (side(8, {"batch": 16}), "other batch (32, 16)"),
-        (side(8, {"learning_rate": 1e-3}), "other learning rate (0.01, 0.001)"),
+        (side(8, {"learning_rate": 1e-3}), "other learning rate (.01, .001)"),
         (side(8, nodes=33), "other number of nodes (13, 33)"),
         (side(8, interventions={"tied": 2}), "other interventions"),
         (side(8, kind="designed"), "other kind of run (trained, designed)"),

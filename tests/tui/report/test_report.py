@@ -139,7 +139,7 @@ def test_nothing_is_averaged_over_what_a_sweep_varied() -> None:
         ("sort", "lambda-1 · 2 heads", "2"),
         ("sort", "lambda-1 · 8 heads", "2"),
     ]
-    assert found.predictions[0].smallest == "ρ 0.3"
+    assert found.predictions[0].smallest == "ρ .3"
     assert found.predictions[0].made == "2026-11-28 05:23:05 UTC"
     training = next(each for each in found.figures if each.name == "training")
     assert training.caption.startswith("Of the most diverse heads")

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from synergy_tui.app import keys
 from synergy_tui.app.app import SynergyApp
+from synergy_tui.app.dashboard.scales import scales
 from synergy_tui.app.dashboard.screen import DashboardScreen, RunColumn
 from synergy_tui.app.screens.help import HelpScreen
 from synergy_tui.app.screens.log import LogScreen
@@ -452,3 +453,17 @@ async def test_smoothing_is_named_and_set(opened: Opened) -> None:
         for text, said in zip(names, ("10", "20", "100", None, "2"), strict=True):
             said = f"EMA, half-life {said} steps" if said else "not smoothed"
             assert text.count(f"training loss, nats · {said}") == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "end"), [("running", 600), ("dead", 148), ("stopped", 148), ("failed", 148)]
+)
+async def test_axes_of_what_has_ended_span_what_was_run(
+    opened: Opened, condition: str, end: int
+) -> None:
+    """The timeline still says how far was planned."""
+    events = synthetic.trained(upto=148, steps=600)
+    async with opened(events, size=(120, 40), condition=condition) as pilot:
+        screen = dashboard(pilot)
+        assert scales(screen.state, screen.look()).steps.high == end
+        assert "step 148 of 600" in screen_text(pilot.app)

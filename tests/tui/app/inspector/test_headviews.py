@@ -83,6 +83,14 @@ def test_figures_scroll_to_the_selected_head_and_drop_columns(
     assert canvas_text(canvas).splitlines()[0].split() == ["head", "weight", "carries"]
 
 
+def test_figures_have_the_same_columns_in_ascii(answers: tuple[Answer, Answer]) -> None:
+    for mode, name in (("blocks", "φ_min"), ("ascii", "phi")):
+        canvas, _ = draw_figures(answers[0], [0, 1], None, frozenset(), 32, 5, mode)
+        heading, *rows = canvas_text(canvas).splitlines()
+        assert heading.split() == ["head", "weight", "carries", "steps", name]
+        assert len(rows[1].replace("*", " ").replace("★", " ").split()) == 5
+
+
 def test_figures_say_what_each_head_carries(answers: tuple[Answer, Answer]) -> None:
     carried = Carriage(3, 1, np.array([0.5, 0.0, 0.3, 0.2]), np.zeros((4, 4)))
     answer = replace(answers[1], carried=carried)

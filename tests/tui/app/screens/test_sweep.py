@@ -42,7 +42,7 @@ async def sees(pilot: Pilot[None], *texts: str) -> None:
 async def test_groups_have_means_intervals_and_a_scale(tmp_path: Path) -> None:
     async with looking(record(tmp_path)) as pilot:
         await pilot.press("m", "m")
-        await sees(pilot, "10/10 points", "DONE", "minimax fidelity", "clearer", "reference")
+        await sees(pilot, "10/10 points", "FINISHED", "minimax fidelity", "clearer", "reference")
         lines = screen_lines(pilot.app)
         heading = next(line for line in lines if "seeds" in line)
         row = next(line for line in lines if "heads-4" in line)

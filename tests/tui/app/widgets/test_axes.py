@@ -21,7 +21,7 @@ from synergy_tui.words import compact
         (-0.25, "-.25"),
         (1, "1"),
         (12.34, "12"),
-        (1234, "1234"),
+        (1234, "1,234"),
         (75600, "76k"),
         (1_200_000, "1.2M"),
         (3e12, "3e12"),
@@ -39,6 +39,24 @@ def test_ticks_divide_the_axis_into_round_parts() -> None:
                                                              "500", "600"]  # fmt: skip
     assert [label for _, label in Axis(0, 0.06).ticks(3)] == ["0", ".03", ".06"]
     assert [label for _, label in Axis(0, 1).ticks(5)] == ["0", ".25", ".50", ".75", "1.00"]
+
+
+def test_an_axis_with_room_for_two_numbers_shows_its_ends() -> None:
+    for high, label in (
+        (0.08, ".08"),
+        (0.07, ".07"),
+        (0.6, ".6"),
+        (900.0, "900"),
+        (2647.0, "2,647"),
+    ):
+        assert [text for _, text in Axis(0, high).ticks(2)] == ["0", label]
+
+
+@given(st.integers(1, 10**6), st.integers(2, 40))
+def test_counts_have_no_fractions_beside_their_axis(high: int, most: int) -> None:
+    values = [value for value, _ in Axis(0, high, whole=True).ticks(most)]
+    assert all(value == int(value) for value in values)
+    assert 2 <= len(values) <= most
 
 
 def test_powers_of_ten_mark_a_logarithmic_axis() -> None:

@@ -32,19 +32,41 @@ def test_sections_have_headings_rows_and_a_cursor() -> None:
         "  none",
         "",
     ]
-    assert (line, keys) == (2, ["", "a-0", "a-1", "", "", ""])
+    assert (line, keys) == (2, ["", "a-0", "a-1", *[""] * 5])
 
 
-@given(st.integers(1, 40), st.integers(0, 39), st.integers(2, 12))
+@given(st.integers(1, 40), st.integers(0, 39), st.integers(0, 9), st.integers(2, 20))
 def test_the_selected_row_and_its_heading_are_always_in_sight(
-    count: int, at: int, height: int
+    count: int, at: int, others: int, height: int
 ) -> None:
     at = min(at, count - 1)
-    canvas, line, keys = draw_listing([section("a", count)], 30, height, f"a-{at}")
+    sections = [section("b", others), section("a", count), section("c", others)]
+    canvas, line, keys = draw_listing(sections, 30, height, f"a-{at}")
     lines = canvas.lines()
     assert lines[line].startswith(f"> a{at}.0")
     assert keys[line] == f"a-{at}"
-    assert lines[0].startswith("A")
+    assert any(each.startswith("A") for each in lines[:line])
+    assert len(keys) == height
+
+
+def test_sections_share_the_lines_and_say_what_is_out_of_sight() -> None:
+    """A long one never hides the next; what one does not need, the other has."""
+    canvas, _, keys = draw_listing([section("a", 20), section("b", 9)], 40, 13, "a-10")
+    lines = canvas.lines()
+    assert keys == [
+        "",
+        *(f"a-{place}" for place in range(8, 13)),
+        "",
+        "",
+        *(f"b-{place}" for place in range(5)),
+    ]
+    assert lines[0].rstrip().endswith("8 more ▴  7 more ▾")
+    assert lines[7].rstrip().endswith("4 more ▾")
+    _, line, keys = draw_listing([section("a", 20), section("b", 2)], 40, 13, "b-1")
+    assert keys[1:9] == [f"a-{place}" for place in range(8)]
+    assert (line, keys[line]) == (12, "b-1")
+    _, line, keys = draw_listing([section("a", 20), section("b", 9)], 40, 4, "b-8")
+    assert keys == ["", "b-6", "b-7", "b-8"]
 
 
 @given(

@@ -53,6 +53,12 @@ def test_the_same_curve_in_ascii() -> None:
     assert "mixed at 31" in "".join(lines)
 
 
+def test_two_rows_have_the_ends_of_the_y_axis() -> None:
+    top, bottom = text(RISE, 40, 2)
+    assert (top[:4], bottom[:4]) == ("  1┤", "  0┤")
+    assert text(RISE, 40, 1)[0].lstrip()[0] not in "01", "one row has no place for an axis"
+
+
 def test_lines_are_as_wide_and_as_many_as_asked_for() -> None:
     for width, height in ((1, 1), (5, 2), (8, 3), (40, 4), (200, 50)):
         lines = text(RISE, width, height)

@@ -25,6 +25,7 @@ from synergy_tui.report.statistics.observations import (
     Observation,
     dose_in_words,
 )
+from synergy_tui.words import decimal
 
 DOSES = (0.0, 0.25, 0.5, 1.0)
 
@@ -264,7 +265,7 @@ def test_synergy_is_supported_beyond_every_null_alone(
     (found,) = [each for each in every if "8 heads" in each.group]
     assert found.verdict is verdict
     said = "; ".join(found.details)
-    assert f"beyond others {math.exp(beyond):.1f}"[:-1] in said
+    assert f"beyond others {decimal(math.exp(beyond), '.1f')}"[:-1] in said
     assert ("not beyond others" in said) is (verdict is Verdict.UNDECIDED)
 
 
@@ -274,7 +275,7 @@ def test_t_star_and_layers_stand_beside_synergy_and_disagreement_is_said() -> No
     for each in found:
         said = " ".join(each.details)
         assert "t* > 1 in 25% of inputs" in said
-        assert "(γ half) 0.607×" in said
+        assert "(γ half) .607×" in said
         assert "the two disagree" in said
         assert "over each input's best head" in said
 
@@ -363,7 +364,7 @@ def test_the_family_wise_error_of_each_verdict(
 def test_tied_heads_are_not_called_lambda() -> None:
     pulled = [one for one in sweep() if one.heads == 8]
     tied = [replace(one, dose=1 / (1 + at % 2), tied=1 + at % 2) for at, one in enumerate(pulled)]
-    for members, name in ((pulled, "λ from 0 to 1"), (tied, "share of distinct heads from 0.5")):
+    for members, name in ((pulled, "λ from 0 to 1"), (tied, "share of distinct heads from .5")):
         finding = find(members, "diversity-loss")[0]
         assert any(detail.startswith(name) for detail in finding.details), finding.details
     mixed = [replace(tied[0], dose=0.5 / tied[0].tied), tied[1]]
