@@ -74,13 +74,14 @@ def command(
     Asks a few questions when it is called without flags on a terminal. The scenario is checked
     before it is written, and an existing file is left alone without --force.
     """
-    from synergy_tui.files import write_output
+    from synergy_tui.files import require_parent, write_output
 
     if task and topology:
         raise UserError("--task trains and --topology draws graphs: give one of them.")
     to_stdout = str(file) == "-"
     if not to_stdout and file.exists() and not force:
         raise UserError(f"{file} exists already.", hint="Overwrite it with --force.")
+    require_parent(file)  # before anything is asked
     flags = any(value is not None for value in (task, topology, *given.values()))
     answers = (
         _ask()

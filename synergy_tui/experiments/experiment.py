@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from synergy_tui.errors import ExitCode, UserError, nearest
+from synergy_tui.experiments import kinds
 from synergy_tui.experiments.events import Event, EventReader, events_from_end, status_of
 from synergy_tui.experiments.worker import LOCK, Worker
 from synergy_tui.files import (
@@ -121,8 +122,9 @@ class Experiment:
 
     @property
     def first_event(self) -> Event | None:
-        """The log's first event, which names scenario and runs."""
-        return self.first_events[0] if self.first_events else None
+        """The log's first event, which names scenario and runs, where it is of that kind."""
+        first = next(iter(self.first_events), None)
+        return first if first and first["kind"] == kinds.ExperimentStarted.kind else None
 
     @property
     def started(self) -> datetime.datetime:

@@ -305,8 +305,9 @@ class Watch:
         step, found, final = probe
         try:
             self._recorder.probe(self._run, step, found.snapshot, final=final, loss=found.loss)
-        except EngineError as error:
-            self._recorder.warn(f"probe at step {step}: {error}", self._run)
+        except (EngineError, MemoryError) as error:
+            reason = str(error) or "there was not enough memory to measure it"
+            self._recorder.warn(f"probe at step {step}: {reason}", self._run)
         finally:
             self._unmeasured -= 1
 

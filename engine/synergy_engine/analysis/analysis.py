@@ -261,8 +261,14 @@ def analyze_batch(
     )
     label = weights_label or ("uniform" if isinstance(weights, str) else "given")
     found = []
+    room = None
     for layer in range(layers):
-        heads = np.ascontiguousarray(batch[:, layer])
+        heads = batch[:, layer]
+        if not heads.flags.c_contiguous:  # of several inputs
+            # Into the same room each time: new memory costs more than copying.
+            room = np.empty_like(heads, order="C") if room is None else room
+            np.copyto(room, heads)
+            heads = room
         repeated = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, repeated, options)
         measures = measure(stacks, options)

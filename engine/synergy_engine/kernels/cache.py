@@ -56,8 +56,8 @@ def forget_stale_kernels(
         stamp = compiled / "kernels.stamp"
         if stamp.exists() and stamp.read_text() == digest.hexdigest():
             return
-        for index in compiled.glob("*.nbi"):
-            index.unlink(missing_ok=True)
+        for kept in compiled.glob("*.nb[ic]"):  # indices, and the machine code they name
+            kept.unlink(missing_ok=True)
         compiled.mkdir(exist_ok=True)
         stamp.write_text(digest.hexdigest())
 

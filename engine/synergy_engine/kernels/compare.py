@@ -52,6 +52,7 @@ def diversity(heads, row_scale, low, high, out):
     count, n = heads.shape[1], heads.shape[2]
     rows = np.zeros((count, n + WHOLE))
     terms = np.zeros((count, n + WHOLE))
+    edges = np.zeros(count)
     for s in range(low, high):
         out[s] = 0.0
         if count == 1:
@@ -71,8 +72,11 @@ def diversity(heads, row_scale, low, high, out):
                     rows[h, i] = scale * row[i]
                 if scale == 0.0:
                     rows[h, j] = 1.0
+                held = 0.0
                 for i in range(j + 1):
                     terms[h, i] = _x_log2_x(rows[h, i])
+                    held += 1.0 if rows[h, i] > 0.0 else 0.0
+                edges[h] = held
             for a in range(count):
                 p, own = rows[a], terms[a]
                 for i in range(end):
@@ -85,10 +89,13 @@ def diversity(heads, row_scale, low, high, out):
                         product += p[i] * q[i]
                     divergence[a, b] += max(0.0, gain)
                     products[a, b] += product
-                    shared = either = 0.0
-                    for i in range(end):
-                        shared += 1.0 if min(p[i], q[i]) > 0.0 else 0.0
-                        either += 1.0 if max(p[i], q[i]) > 0.0 else 0.0
+                    # Softmax leaves no zeros: a row that has all edges needs no look at them.
+                    shared = edges[a] + edges[b] - (j + 1)
+                    if max(edges[a], edges[b]) <= j:
+                        shared = 0.0
+                        for i in range(end):
+                            shared += 1.0 if min(p[i], q[i]) > 0.0 else 0.0
+                    either = edges[a] + edges[b] - shared
                     # Edges are compared without self-loops.
                     common[a, b] += shared - (1.0 if min(p[j], q[j]) > 0.0 else 0.0)
                     union[a, b] += either - (1.0 if max(p[j], q[j]) > 0.0 else 0.0)

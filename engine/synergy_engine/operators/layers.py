@@ -61,16 +61,11 @@ def carried(
     argmin = np.argmin(rows[0][:, : max(sink, 1)], axis=1)
     column = np.zeros((inputs, n))
     column[np.arange(inputs), argmin] = 1.0
-    gradient = np.empty((inputs, layers, count))
-    skip = np.empty((inputs, layers))
     switches = np.empty((inputs, layers - 1, count, count)) if pairs else None
     heard = np.zeros((inputs, count, n))
-    for layer in range(layers):
-        gradient[:, layer] = np.einsum("bhn,bn->bh", by_head[:, layer], column)
-        past = (1.0 - gamma[:, layer]) * column
-        skip[:, layer] = np.einsum("bn,bn->b", rows[layer + 1], past)
-        if layer == layers - 1:
-            break
+    kept = 1.0 - gamma
+    columns = [column]
+    for layer in range(layers - 1):
         report("layers, from the node heard least up", layer, layers)
 
         def task(low: int, high: int, layer: int = layer, column: Floats = column) -> None:
@@ -80,7 +75,11 @@ def carried(
         if switches is not None:
             through = heard * gamma[:, layer, None]
             switches[:, layer] = np.einsum("bkn,bhn->bhk", by_head[:, layer + 1], through)
-        column = past + gamma[:, layer] * _mixed(weights[:, layer], heard)
+        column = kept[:, layer] * column + gamma[:, layer] * _mixed(weights[:, layer], heard)
+        columns.append(column)
+    below = np.stack(columns, axis=1)
+    gradient = np.einsum("blhn,bln->blh", by_head, below)
+    skip = np.einsum("bln,bln->bl", np.stack(rows[1:], axis=1) * kept, below)
     return Carried(rows[0], argmin, gradient, skip, switches)
 
 

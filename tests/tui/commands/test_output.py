@@ -37,7 +37,7 @@ def test_a_run_whose_report_could_not_be_written_is_not_begun(call: Call, home: 
         ("export last --graph", "a.gml"),
         ("export last --figures", "folder"),
         ("export last --tensorboard", "folder"),
-        ("export last --metrics kept.csv --figures", "folder"),
+        ("export last --figures first --tensorboard", "folder"),
         ("report last --output", "a.html"),
         ("report last --figure soon --output", "a.svg"),
         ("run --no-ui example2 --junit", "a.xml"),

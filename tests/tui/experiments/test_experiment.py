@@ -238,6 +238,14 @@ def test_an_attention_file_outside_is_refused(tmp_path: Path) -> None:
         experiment.attention("attention/torn.safetensors")
 
 
+def test_a_first_event_of_another_kind_says_nothing_of_scenario_and_runs(tmp_path: Path) -> None:
+    experiment = create_experiment(SCENARIO, tmp_path)
+    line = b'{"v": 1, "t": 0, "kind": "of_later", "scenario": "other", "runs": 7}\n'
+    experiment.events_path.write_bytes(line)
+    assert summary(experiment)["scenario"] == experiment.scenario_name == "example2"
+    assert not experiment.watched
+
+
 def test_attention_is_read_back() -> None:
     experiment = Experiment(recording("sort"))
     probe = experiment.fold().runs["multi-head"].probe

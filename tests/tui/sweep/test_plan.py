@@ -290,21 +290,21 @@ def test_what_is_about_tasks_that_are_cut_is_cut_with_them(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("damaged", "override", "message"),
+    ("damaged", "overrides", "message"),
     [
-        ('["copy", "cycle"]', 'tasks=["sort"]', "tasks has no value 'cop'"),
-        ("", 'predict=[{claim="learned", outcome="supported", where={tasks="cop"}}]', "'cop'"),
-        ("", 'overrides=[{where={tasks="cop"}, set={}}]', "has no value 'cop'"),
-        ('tasks = "copy" }', "seeds=1", "override where 'tasks': tasks has no value 'cop'"),
+        ('["copy", "cycle"]', ['tasks=["sort"]'], "tasks has no value 'cop'"),
+        ('tasks = "copy" }', ["seeds=1"], "override where 'tasks': tasks has no value 'cop'"),
+        # What is given with the narrower axis is not of the file.
+        ("", ['tasks=["sort"]', 'overrides=[{where={tasks="copy"}, set={}}]'], "no value 'copy'"),
     ],
 )
 def test_what_is_about_no_task_at_all_is_a_typo(
-    damaged: str, override: str, message: str, tmp_path: Path
+    damaged: str, overrides: list[str], message: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "s.toml"
     file.write_text(BASE + NARROWED.replace(damaged, damaged.replace("copy", "cop"), 1))
     with pytest.raises(ScenarioError) as caught:
-        load_scenario(file, overrides=[f"sweep.{override}"])
+        load_scenario(file, overrides=[f"sweep.{each}" for each in overrides])
     assert message in str(caught.value)
 
 

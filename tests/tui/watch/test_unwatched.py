@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from synergy_tui.experiments.experiment import find_experiment
+from synergy_tui.running.recorder import Recorder
 from synergy_tui.watch import watch
 from tests.tui.watch.test_watch import LENGTH, Tiny, losses, tokens
 
@@ -126,6 +127,23 @@ def test_a_probe_that_fails_is_tried_again_at_the_next_step(
     for message, word in zip(caplog.messages, words, strict=True):
         assert word in message
         assert "OutOfMemoryError: CUDA out of memory" in message
+
+
+def test_a_probe_too_large_to_measure_costs_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Recorder.probe
+
+    def probe(recorder: Recorder, run: str, step: int, *found: Any, **more: Any) -> None:
+        if step == 2:
+            raise MemoryError
+        measured(recorder, run, step, *found, **more)
+
+    monkeypatch.setattr(Recorder, "probe", probe)
+    losses(True)
+    state = find_experiment("last").fold()
+    assert [each.step for each in state.runs["model"].probes] == [0, 4, 6, 7]
+    assert [text for _, _, text in state.warnings] == [
+        "probe at step 2: there was not enough memory to measure it"
+    ]
 
 
 def test_nothing_of_ours_is_raised_into_the_training(
