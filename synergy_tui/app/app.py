@@ -137,7 +137,9 @@ class SynergyApp(App[None]):
                 found = keymap.Keymap({}, (f"{error.message}\n{error.hint or ''}",))
             self.keymap = found.keys
             if found.warnings:
-                self.notify("\n".join(found.warnings), severity="warning", timeout=15)
+                text = "\n".join(found.warnings)
+                # Once there is a screen, whose bar of keys has room for a short one.
+                self.call_after_refresh(self.notify, text, severity="warning", timeout=10)
         self.set_keymap(self.keymap)
 
     def on_open_experiment(self, message: OpenExperiment) -> None:

@@ -95,8 +95,8 @@ def collisions(keymap: Mapping[str, str]) -> list[str]:
                 other = used.setdefault(name, row)
                 if other is not row:
                     text = (
-                        f'{keys.spelled(name)} is "{row.label}" ({row.id}) now and no longer '
-                        f'"{other.label}"; {_way_out(other, name, keymap)}'
+                        f'{keys.spelled(name)} is "{row.label}", not "{other.label}"; '
+                        f"{_way_out(other, name, keymap)}"
                     )
                     found.setdefault(text, []).append(screen)
     return [f"{', '.join(screens)}: {text}" for text, screens in found.items()]

@@ -39,7 +39,8 @@ def _replacement(code: int) -> str:
             return "-"
         return "|" if char in "│┃┆┇┊┋╎╏║╵╷╹╻" else _CORNERS_AND_CROSSINGS
     if 0x2580 <= code < 0x25A0:
-        return "#"
+        # Parts of a block are the ends of scroll bars, whose colours say enough.
+        return " " if char in "▁▂▃▄▅▆▇▉▊▋▌▍▎▏" else "#"
     if 0x2800 <= code < 0x2900:
         return " " if code == 0x2800 else ":"
     return "?"

@@ -21,7 +21,7 @@ from synergy_tui.app.widgets.chart import Chart
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.words import measured
 from tests.tui.app import synthetic
-from tests.tui.app.conftest import Opened, replaying, screen_lines, screen_text, until
+from tests.tui.app.conftest import Opened, replaying, said, screen_lines, screen_text, until
 
 LIVE = synthetic.trained(upto=400, layers=2)
 
@@ -350,8 +350,7 @@ async def test_mistakes_in_the_users_keys_are_reported_and_survived(
     path.write_text('"time.plya" = "p"')
     monkeypatch.setattr("synergy_tui.app.keymap.keymap_path", lambda: path)
     async with opened(LIVE, keymap=None) as pilot:
-        messages = [notice.message for notice in pilot.app._notifications]
-        assert any("did you mean 'time.play'?" in message for message in messages)
+        await until(lambda: "did you mean 'time.play'?" in said(pilot.app), pilot)
         assert "how soon?" in screen_text(app_of(pilot))
 
 
