@@ -135,7 +135,8 @@ def draw_listing(
         for row in rows:
             y += 1
             _draw_row(canvas, y, section, row.cells, layout, chosen=row.key == selected)
-            keys[y : y + 1] = [row.key]
+            if y < height:
+                keys[y] = row.key
         y += 2 if rows else 3
     return canvas, keys.index(selected) if selected in keys and selected else -1, keys
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, strategies as st
 from textual.app import App, ComposeResult
 
@@ -47,6 +48,14 @@ def test_the_selected_row_and_its_heading_are_always_in_sight(
     assert keys[line] == f"a-{at}"
     assert any(each.startswith("A") for each in lines[:line])
     assert len(keys) == height
+
+
+@pytest.mark.parametrize("height", range(6))
+@pytest.mark.parametrize("selected", ["", "a-3", "b-3"])
+def test_there_are_never_more_keys_than_lines(height: int, selected: str) -> None:
+    _, line, keys = draw_listing([section("a", 4), section("b", 4)], 30, height, selected)
+    assert len(keys) == height
+    assert line < height
 
 
 def test_sections_share_the_lines_and_say_what_is_out_of_sight() -> None:
