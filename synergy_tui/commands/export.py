@@ -153,10 +153,10 @@ def command(
                 echo(f"wrote {metrics}: {count} rows", err=True)
         if attention and kept:
             write_attention(attention, kept)
-            echo(f"wrote {attention}: {kept.run}, step {kept.step}", err=True)
+            echo(f"wrote {attention}: {kept.run}, step {kept.step:,}", err=True)
         if graph and kept and made is not None:
             write_graph(graph, made)
-            which = f"{kept.run}, step {kept.step}, layer {layer}"
+            which = f"{kept.run}, step {kept.step:,}, layer {layer}"
             echo(f"wrote {graph}: {which}, {made.number_of_edges():,} edges", err=True)
 
 

@@ -111,7 +111,7 @@ class PlainLines(View):
         elif kind in ("run_finished", "run_stopped"):
             reason = f": {event['reason']}" if event.get("reason") else ""
             ending = kind.removeprefix("run_")
-            self._write(f"{event['run']} {ending} at step {event['step']}{reason}")
+            self._write(f"{event['run']} {ending} at step {event['step']:,}{reason}")
         elif self._tenth(event, state) or self._clock() - self._spoke >= PLAIN_SECONDS:
             self._write(_progress(state))
 
@@ -218,19 +218,19 @@ def _incident(event: Event) -> str:
     who = f"{event['run']}: " if event.get("run") else ""
     if event["kind"] == "warning":
         return f"warning: {who}{event['message']}"
-    return f"failed: {who}{event.get('reason', '')} (step {event.get('step', 0)})"
+    return f"failed: {who}{event.get('reason', '')} (step {event.get('step', 0):,})"
 
 
 def _started(run: RunState, event: Event) -> str:
     if event["kind"] == "run_resumed":
-        return f"{run.name} continues from step {event['step']}"
+        return f"{run.name} continues from step {event['step']:,}"
     parts = [counted(run.heads, "head")]
     if run.interventions:
         parts.append(changes(run.interventions))
     if run.parameters is not None:
         parts.append(f"{run.parameters:,} parameters")
     if run.total_steps:
-        parts += [f"{run.task}, {run.nodes} tokens", f"{run.total_steps} steps on {run.device}"]
+        parts += [f"{run.task}, {run.nodes} tokens", f"{run.total_steps:,} steps on {run.device}"]
     else:
         parts.append(f"{run.nodes} nodes, {run.kind}")
     return f"{run.name}: {', '.join(parts)}"
@@ -256,10 +256,12 @@ def _progress(state: ExperimentState) -> str:
         for run in state.runs.values()
         if run.total_steps and (numbers := _numbers(run))
     ]
-    line = "  ".join([f"step {state.step}/{state.total_steps}", elapsed, "  |  ".join(runs)])
+    line = "  ".join([f"step {state.step:,}/{state.total_steps:,}", elapsed, "  |  ".join(runs)])
     probe = max((run.probes[-1].step for run in state.runs.values() if run.probes), default=None)
     # What a probe measured is not of a later step.
-    return line.rstrip() + (f"  (probe at step {probe})" if probe not in (None, state.step) else "")
+    if probe in (None, state.step):
+        return line.rstrip()
+    return f"{line.rstrip()}  (probe at step {probe:,})"
 
 
 def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -> list[str]:
@@ -269,7 +271,7 @@ def next_steps(experiment: Experiment, exit_code: int, state: ExperimentState) -
     lines = []
     if any(run.status == "stopped" for run in state.runs.values()):
         kept_at = " after a checkpoint" if kept else ""
-        lines.append(f"Stopped at step {state.step}{kept_at}: {state.reason}. {resume}")
+        lines.append(f"Stopped at step {state.step:,}{kept_at}: {state.reason}. {resume}")
     elif exit_code == ExitCode.RUN_FAILED:
         lines.append(f"The run failed: {state.reason}")
         if experiment.log_path.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -45,7 +46,8 @@ def analysis_table(analysis: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    """Numbers as all that people read here: ``.25``, never ``0.25``."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.5g}") if isinstance(value, float) else str(value)
 
 
 def _interval(ends: list[float] | None) -> str:

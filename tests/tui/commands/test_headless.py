@@ -42,7 +42,8 @@ def test_a_quick_training_has_a_line_every_tenth(capsys: pytest.CaptureFixture[s
         run.now += 0.01
         run.step(step)
     steps = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
-    assert [int(line.split()[1].partition("/")[0]) for line in steps] == [1, *range(100, 1001, 100)]
+    wanted = [1, *range(100, 1001, 100)]
+    assert [line.split()[1] for line in steps] == [f"{step:,}/1,000" for step in wanted]
 
 
 def test_numbers_of_an_earlier_probe_are_not_given_as_the_steps(
