@@ -13,9 +13,11 @@ import errno
 import importlib
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -188,6 +190,11 @@ def main(args: Sequence[str] | None = None) -> None:
 def tui(args: Sequence[str] | None = None) -> None:
     """Entry point of ``synergy-tui``: the app, on a scenario or on a picker."""
     _begin("synergy-tui")
+    given = list(sys.argv[1:] if args is None else args)
+    if given and given[0] in COMMANDS and not Path(given[0]).exists():
+        meant = shlex.join(["synergy", *given])
+        _print_error(f"synergy-tui: {given[0]} is a command, not a scenario.\n  Use `{meant}`.")
+        _exit(int(ExitCode.BAD_INPUT))
     from synergy_tui.commands.tui import command
 
     _exit(_invoke(command, args, "synergy-tui"))
