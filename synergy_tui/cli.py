@@ -197,4 +197,4 @@ def tui(args: Sequence[str] | None = None) -> None:
         _exit(int(ExitCode.BAD_INPUT))
     from synergy_tui.commands.tui import command
 
-    _exit(_invoke(command, args, "synergy-tui"))
+    _exit(_invoke(command, given, "synergy-tui"))

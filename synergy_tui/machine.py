@@ -7,6 +7,7 @@ something is broken is the one this is for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import locale
 import os
@@ -404,6 +405,7 @@ def visible_gpus() -> list[str] | None:
     return list(takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), given))
 
 
+@functools.cache  # each experiment of a sweep records it
 def describe_machine() -> str:
     """Processor, cores, memory and system of this machine, as ``synergy doctor`` finds them."""
     # The first three findings; the later ones load torch.

@@ -318,16 +318,16 @@ def _settings(scenario: Scenario, state: ExperimentState) -> str:
     train = scenario.train
     if any(isinstance(run, WatchedRun) for run in scenario.runs):
         return "somebody's own training, watched"
-    if not scenario.trained and train is not None:
-        return f"loaded networks, measured on {train.task} of {train.length} tokens"
     if train is None:
         sizes = ", ".join(map(str, sorted({run.nodes for run in state.runs.values()})))
         heads = ", ".join(map(str, sorted({run.heads for run in state.runs.values()})))
         if all(isinstance(run, LoadedRun) for run in scenario.runs):
             return f"loaded attention of {sizes} tokens, {heads} heads"
         return f"designed graphs of {sizes} nodes, {heads} heads"
+    if not scenario.trained:
+        return f"loaded networks, measured on {train.task} of {train.length} tokens"
     return (
-        f"{train.layers} layer{'s' if train.layers > 1 else ''}, {train.length} tokens of "
+        f"{counted(train.layers, 'layer')}, {train.length} tokens of "
         f"{train.vocabulary}, {train.embed} wide, {train.steps} steps of {train.batch}, "
         f"Adam {decimal(train.learning_rate)}"
     )

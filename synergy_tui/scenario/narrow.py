@@ -49,8 +49,7 @@ def _rest(entry: Any, before: SweepTable, after: SweepTable, cut: dict[str, None
     rest = dict(where)
     for axis, wanted in where.items():
         values = wanted if isinstance(wanted, list) else [wanted]
-        gone = [each for each in values if each in before.known(axis)]
-        gone = [each for each in gone if each not in after.known(axis)]
+        gone = [v for v in values if v in before.known(axis) and v not in after.known(axis)]
         if gone and len(gone) == len(values):
             cut.update(dict.fromkeys(f"{axis} {value}" for value in gone))
             return None

@@ -117,12 +117,9 @@ def dense_stacks(heads: Reals, weights: Floats, options: Options) -> Stacks:
     else:
         head_walks = dense.head_stack(flat, "walk")
         head_diffusions = dense.head_stack(flat, "diffusion", whole=not options.sinks)
-        shape = heads.shape[:3]
-        rows = head_diffusions.operators.row_scale.reshape(shape)
-        columns = head_walks.operators.column_scale.reshape(shape)
-        diffusion = DenseStack(dense.mix(heads, merged, row_scale=rows))
+        diffusion = dense.mixture_of(head_diffusions, heads, merged)
         if options.combine == "walks":
-            walk = DenseStack(dense.mix(heads, merged, column_scale=columns))
+            walk = dense.mixture_of(head_walks, heads, merged)
         else:
             walk = dense.head_stack(dense.mix(heads, merged), "walk")
     return Stacks(

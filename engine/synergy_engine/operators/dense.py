@@ -337,13 +337,14 @@ def mixture_stack(
     merged = merge_equal(heads, weights)
     if kind == "walk" and combine == "attention":
         return head_stack(mix(heads, merged), "walk")
-    if kind == "diffusion" and not whole:
-        return DenseStack(mix(heads, merged))
-    scales = column_scales if kind == "walk" else row_scales
-    scale = scales(heads.reshape(-1, *heads.shape[2:])).reshape(heads.shape[:3])
-    if kind == "walk":
-        return DenseStack(mix(heads, merged, column_scale=scale))
-    return DenseStack(mix(heads, merged, row_scale=scale))
+    alone = head_stack(heads.reshape(-1, *heads.shape[2:]), kind, whole=whole)
+    return mixture_of(alone, heads, merged)
+
+
+def mixture_of(alone: DenseStack, heads: Reals, merged: Floats) -> DenseStack:
+    """The mixtures of heads whose own operators are ``alone``, by weights of `merge_equal`."""
+    scales = alone.operators.row_scale, alone.operators.column_scale
+    return DenseStack(mix(heads, merged, *(scale.reshape(heads.shape[:3]) for scale in scales)))
 
 
 def paper_chains(heads: Reals) -> DenseStack:

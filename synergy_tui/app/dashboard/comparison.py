@@ -65,18 +65,18 @@ _STYLES = {"supported": "good", "contradicted": "error"}
 def _row(line: Line, ascii_only: bool) -> list[Cell]:
     """A claim; in colour where its interval decides, its numbers as the charts write them."""
     style = _STYLES.get(line.verdict, "text") if line.decided else "text"
-
-    def shown(text: str) -> str:
-        return to_ascii(text) if ascii_only else text
-
     return [
         Cell(line.mark, style),
         Cell(line.label),
-        Cell(shown(line.times), style),
-        Cell(shown(line.values)),
-        Cell(shown(line.range)),
-        Cell(shown(line.against), "muted"),
+        Cell(_shown(line.times, ascii_only), style),
+        Cell(_shown(line.values, ascii_only)),
+        Cell(_shown(line.range, ascii_only)),
+        Cell(_shown(line.against, ascii_only), "muted"),
     ]
+
+
+def _shown(text: str, ascii_only: bool) -> str:
+    return to_ascii(text) if ascii_only else text
 
 
 def _expectations(state: ExperimentState) -> tuple[list[str], list[str]]:
@@ -98,12 +98,8 @@ def _table(state: ExperimentState, look: Look) -> list[list[Cell]]:
     names = [name for name in _columns(look) if any(name in row for row in numbers)]
     if not names:
         return []
-    table = [
-        [
-            Cell("", "muted"),
-            *(Cell(to_ascii(name) if look.ascii_only else name, "muted") for name in names),
-        ]
-    ]
+    headings = [_shown(name, look.ascii_only) for name in names]
+    table = [[Cell(text, "muted") for text in ("", *headings)]]
     for run, row in zip(runs, numbers, strict=True):
         place = identity(run.index)
         lead = Cell(f"{place.mark(look.ascii_only)} {run.name}", place.variable)

@@ -312,13 +312,7 @@ class SideBySideScreen(ChartReading):
         for place, party in enumerate(self.parties):
             mark = identity(place)
             tail, run = party.session.tail, party.run
-            at = (
-                ""
-                if run is None
-                else f"{run.step:,}/{run.total_steps:,}"
-                if run.total_steps
-                else ""
-            )
+            at = f"{run.step:,}/{run.total_steps:,}" if run and run.total_steps else ""
             at = at if party.step is None else f"at step {party.step:,}"
             text = f"{NAMES[place]} {mark.mark(self.session.ascii_only)} {names[place]}"
             fields.append(Field(text, mark.variable, shrinks=True))
