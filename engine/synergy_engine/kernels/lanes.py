@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import extending, types
+from numba import extending, njit, types
 from numba.core import cgutils
 from numba.extending import models, register_model
 from numba.np.arrayobj import make_array
@@ -129,3 +129,20 @@ def where_above(typing: Any, x: Any, y: Any, one: Any, other: Any) -> Any:
         return b.select(b.fcmp_ordered(">", args[0], args[1]), args[2], args[3])
 
     return lanes(lanes, lanes, lanes, lanes), generate
+
+
+@njit(cache=True, nogil=True)
+def sum_of(x):
+    """The sum of the eight."""
+    return ((lane(x, 0) + lane(x, 1)) + (lane(x, 2) + lane(x, 3))) + (
+        (lane(x, 4) + lane(x, 5)) + (lane(x, 6) + lane(x, 7))
+    )
+
+
+@njit(cache=True, nogil=True)
+def largest_of(x):
+    """The largest of the eight."""
+    return max(
+        max(max(lane(x, 0), lane(x, 1)), max(lane(x, 2), lane(x, 3))),
+        max(max(lane(x, 4), lane(x, 5)), max(lane(x, 6), lane(x, 7))),
+    )
