@@ -53,8 +53,9 @@ def _spread(b: Any, x: Any, kind: Lanes) -> Any:
     return b.shuffle_vector(one, one, first)
 
 
-def _entries(ctx: Any, b: Any, kind: Any, array: Any, place: Any, width: int) -> Any:
-    """Address of ``width`` entries of a contiguous array from the flat index ``place`` on."""
+def _entries(ctx: Any, b: Any, kind: Any, args: Any, width: int) -> Any:
+    """Address of ``width`` entries of a contiguous array from a flat index on: ``args``."""
+    array, place = args[:2]
     entry = ctx.get_value_type(kind.dtype)
     pointer = ir.VectorType(entry, width).as_pointer()
     return b.bitcast(b.gep(make_array(kind)(ctx, b, array).data, [place]), pointer)
@@ -64,7 +65,7 @@ def _loads(kind: Lanes, array: Any) -> Any:
     """Typing and code of a load, for `intrinsic`."""
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        address = _entries(ctx, b, sig.args[0], *args, kind.width)
+        address = _entries(ctx, b, sig.args[0], args, kind.width)
         found = b.load(address, align=array.dtype.bitwidth // 8)
         return b.fpext(found, _vector(kind)) if array.dtype == types.float32 else found
 
@@ -88,7 +89,7 @@ def store(typing: Any, array: Any, place: Any, x: Any) -> Any:
     """Write ``x`` to the flat index ``place`` and those after it."""
 
     def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
-        b.store(args[2], _entries(ctx, b, sig.args[0], *args[:2], x.width), align=8)
+        b.store(args[2], _entries(ctx, b, sig.args[0], args, x.width), align=8)
         return ctx.get_dummy_value()
 
     return types.void(array, types.int64, x), generate
