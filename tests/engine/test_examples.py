@@ -108,10 +108,19 @@ def test_the_backward_bound_is_about_a_quarter_whatever_epsilon_is_asked_for() -
     for epsilon in (0.01, 0.25, 0.9):
         bound = engine.bounds(line, epsilon=epsilon)[2]
         assert bound.name == "fidelity_backward"
-        assert bound.bound == pytest.approx(8 / 3 * (slow or 0), rel=1e-15)
+        assert bound.bound == pytest.approx(20 / 7 * (slow or 0), rel=1e-15)
         assert bound.applies
     alone = engine.bounds(engine.MultiHeadSystem.from_weights([[1.0]]))[2]
     assert not alone.applies
+
+
+@pytest.mark.parametrize(("nodes", "factor"), [(4, 8 / 3), (32, 8 / 3), (33, 2.75), (49, 98 / 36)])
+def test_the_backward_bound_is_the_one_that_is_proved_for_any_weights(
+    nodes: int, factor: float
+) -> None:
+    line = engine.MultiHeadSystem.from_edges([[(i, i + 1) for i in range(nodes - 1)]])
+    slow = engine.mixing_time(line, distance="l1", aggregate="mean", direction="backward").steps
+    assert engine.bounds(line)[2].bound == pytest.approx(factor * (slow or 0), rel=1e-15)
 
 
 def test_who_is_heard_late_or_faintly_is_not_called_unreachable() -> None:

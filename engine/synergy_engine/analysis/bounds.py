@@ -60,8 +60,9 @@ def bounds(
 
     ``thm_2_9`` is ``T_mix(P, ε) <= 2 N / p`` with ``N = n - 1`` and ``p = Σ_h α_h min_{i≠τ}
     (1 - P_h[i, i])`` ([BP] Thm 2.9): an average over heads, so it cannot show synergy. ``sharper``
-    has ``p = min_i Σ_h α_h (1 - P_h[i, i])`` and can. ``fidelity_backward`` is ``n φ_min <= (8/3)
-    T_bwd`` with the l1, mean, 1/4 backward mixing time ([RV]).
+    has ``p = min_i Σ_h α_h (1 - P_h[i, i])`` and can. ``fidelity_backward`` is ``n φ_min <= c
+    T_bwd`` with the l1, mean, 1/4 backward mixing time and ``c = 2 n / (n - ⌈n/4⌉)``, which is 8/3
+    where 4 divides n ([RV], whose 8/3 is proved for other n only where all weights are equal).
 
     The first two are proved for ``ε >= e^-2``, and for smaller ε where ``N p >= ln(1/ε)``; the last
     for one source and one sink. Where that is not so, ``applies`` is false and they may fail. Cost:
@@ -108,7 +109,7 @@ def bound_table(
         table.append(Bound(name, mean(limit), measured, holds, proper_walks and enough, condition))
     slow = found.backward[:, QUARTER]
     clear = nodes * found.fidelity.minimax
-    limit = 8.0 / 3.0 * np.where(slow < 0, max_steps, slow)
+    limit = 2.0 * nodes / max(1, nodes - math.ceil(nodes / 4)) * np.where(slow < 0, max_steps, slow)
     within = clear <= limit * (1 + 1e-12)
     table.append(
         Bound(
