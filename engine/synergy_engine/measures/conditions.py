@@ -271,15 +271,16 @@ def worst_rate(system: MultiHeadSystem) -> WorstRate:
 
     The walk is triangular, so its eigenvalues are its self-loops: ``1 - p`` is the largest below 1.
     p bounds mixing ([BP] Thm 2.9 with the sharper p of `bounds`). A linear program over the nodes
-    that come to bind, added one by one. O(H · edges) and a program of a few rows.
+    that bind, added one by one. O(H · edges) and a program of a few rows.
 
     Two heads that are slow on opposite halves:
 
     >>> import numpy as np, synergy_engine as engine
     >>> forward = np.array([[0.05, 0.05, 0.95, 0.95], [0.95, 0.95, 0.05, 0.05]])
     >>> walks = [np.diag(np.append(1 - f, 1)) + np.diag(f, -1) for f in forward]
-    >>> found = engine.worst_rate(engine.MultiHeadSystem.from_weights(
-    ...     [np.pad(np.diag(f), ((1, 0), (0, 1))) + np.diag(np.append(1 - f, 1)) for f in forward]))
+    >>> found = engine.worst_rate(engine.MultiHeadSystem.from_weights(walks))
+    >>> round(found.rate, 9), found.heads.round(9).tolist(), found.weights.round(9).tolist()
+    (0.5, [0.05, 0.05], [0.5, 0.5])
     """
     if system.nodes == 1:
         alone = np.full(system.heads, 1.0 / system.heads)
