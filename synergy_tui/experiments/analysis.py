@@ -47,14 +47,18 @@ class Fidelity(TypedDict):
     depth_limited: NotRequired[Number]
     depth: NotRequired[MeanCount]
     beyond_one_step: NotRequired[Share]
+    converged: NotRequired[Share]
+    horizon: NotRequired[float]
 
 
 class Synergy(TypedDict):
     fidelity_amplification: Number
     mixing_gain: Number
+    mixing_gain_censored: NotRequired[bool]
     hitting_gain: NotRequired[Number]
     fidelity_amplification_held_out: NotRequired[Number | None]
     best_head_fidelity: NotRequired[Annotated[float, "open"]]
+    beats_best_head: NotRequired[Share]
 
 
 class Diversity(TypedDict):
@@ -114,11 +118,13 @@ class Path(TypedDict):
     nodes: list[Count]
     heads: list[Count]
     strength: float
+    names: NotRequired[list[str]]
 
 
 class Paths(TypedDict):
     source: Count
     strongest: list[Path]
+    input: NotRequired[Count]
 
 
 class Carried(TypedDict):
@@ -199,6 +205,7 @@ class Analysis(TypedDict):
     synergy: Synergy
     diversity: Diversity
     bounds: dict[str, Any]
+    layers: NotRequired[Positive]
     file: NotRequired[str]
     module: NotRequired[str]
     per_head: NotRequired[list[HeadAlone]]

@@ -7,13 +7,14 @@ import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints, is_typeddict
 
 import numpy as np
 import pytest
 from click.testing import Result
 from jsonschema import Draft202012Validator
 
+from synergy_tui.experiments.analysis import Analysis
 from synergy_tui.experiments.events import plain
 from synergy_tui.experiments.experiment import Experiment
 from synergy_tui.schemas import SCHEMAS, render, schema_path
@@ -107,8 +108,13 @@ def test_what_the_engine_measures_is_a_valid_analysis(convention: str) -> None:
     raw[:, 1, :, :-1] = np.eye(6)[:-1]  # nothing moves in layer 2: infinite and censored times
     attention = raw / raw.sum(-1, keepdims=True)
     found = engine.analyze_batch(attention, convention=convention, max_steps=50)
+    described = get_type_hints(Analysis)
     for analysis in [each.as_dict() for each in found] + [engine.overall(found)]:
         assert problems("analysis", plain(analysis)) == []
+        assert analysis.keys() <= described.keys()
+        for name, value in analysis.items():
+            if is_typeddict(described[name]):
+                assert value.keys() <= get_type_hints(described[name]).keys(), name
 
 
 def test_what_the_report_prints_is_valid(
