@@ -47,7 +47,7 @@ COMMANDS = {
     "validate": "Check scenario files without running them.",
     "doctor": "Show what this machine offers.",
     "completion": "Print the completion script for bash, zsh or fish.",
-    "schema": "Print the JSON Schema of scenarios, events or analyses.",
+    "schema": "Print the JSON Schema of scenarios, events, analyses or reports.",
 }
 
 

@@ -64,6 +64,18 @@ def test_commands_in_a_page_are_understood(page: Path) -> None:
         command.make_context(typed[1], shlex.split(typed[2]))
 
 
+def test_every_word_that_a_page_selects_tests_by_selects_some() -> None:
+    text = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    commands = [shlex.split(each) for each in re.findall(r"pytest ([^`]*-k [^`]+)`", text)]
+    assert commands
+    for command in commands:
+        files = [ROOT / each for each in command if each.endswith(".py")]
+        tests = " ".join(file.read_text(encoding="utf-8") for file in files)
+        names = re.findall(r"def (test_\w+)", tests)
+        for word in re.split(r" or | and ", command[command.index("-k") + 1]):
+            assert any(word in name for name in names), (word, command)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_scenarios_and_python_in_a_page_are_valid(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "python"):
