@@ -170,14 +170,14 @@ def _plane(evidence: Evidence, convention: str) -> list[Plot]:
         axes.legend(fontsize=7, frameon=False)
         return figure
 
-    lost = sum(not math.isfinite(row.observations[convention].now.hitting_time) for row in rows)
+    lost = sum(row.observations[convention].now.fidelity == 0 for row in rows)
     return [
         Plot(
             "plane",
             "Mixing and fidelity of graph families as they grow",
             "Left is sooner, up is clearer. Paths join the geometric means over seeds; small dots "
             f"are seeds. {lost} graphs of {len(rows)} have a node that cannot reach the sink: "
-            "their mixing time is infinite and they are not drawn.",
+            "their fidelity is 0 and they are not drawn.",
             draw,
         )
     ]
