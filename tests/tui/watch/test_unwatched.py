@@ -92,6 +92,7 @@ def test_attention_that_the_engine_refuses_costs_a_probe() -> None:
     assert [probe.step for probe in state.runs["model"].probes] == [2]
     assert state.runs["model"].probe is not None
     assert state.runs["model"].probe.overall["weights"] == "uniform"
+    assert state.warnings
     assert all("negative" in message for _, _, message in state.warnings)
 
 

@@ -272,6 +272,7 @@ def test_synergy_is_supported_beyond_every_null_alone(
 def test_t_star_and_layers_stand_beside_synergy_and_disagreement_is_said() -> None:
     layered = [replace(one, layered=Layered(-0.5, "half")) for one in sweep(gain=0.8)]
     found = find(layered, "synergy-clarity")
+    assert len(found) == 2
     for each in found:
         said = " ".join(each.details)
         assert "t* > 1 in 25% of inputs" in said
