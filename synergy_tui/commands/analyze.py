@@ -189,7 +189,8 @@ def command(
     those published with arXiv 2507.02944).
 
     With --json, one object per layer, then one with "layer": "overall", for each convention.
-    With --why each layer has "why"; with --gamma or --why, "overall" has "layered".
+    With --why each layer has "why"; with --gamma, or --why of several layers, "overall" has
+    "layered".
     Nodes are numbered as the file lists them, with "names" or "tokens" beside where it has some.
     Infinite numbers are the string "inf"; a mixing time not reached is "> 10000".
     """

@@ -321,9 +321,10 @@ def _settings(scenario: Scenario, state: ExperimentState) -> str:
     if train is None:
         sizes = ", ".join(map(str, sorted({run.nodes for run in state.runs.values()})))
         heads = ", ".join(map(str, sorted({run.heads for run in state.runs.values()})))
+        heads += " head" if heads == "1" else " heads"
         if all(isinstance(run, LoadedRun) for run in scenario.runs):
-            return f"loaded attention of {sizes} tokens, {heads} heads"
-        return f"designed graphs of {sizes} nodes, {heads} heads"
+            return f"loaded attention of {sizes} tokens, {heads}"
+        return f"designed graphs of {sizes} nodes, {heads}"
     if not scenario.trained:
         return f"loaded networks, measured on {train.task} of {train.length} tokens"
     return (

@@ -261,13 +261,15 @@ def test_groups_say_what_they_are_of(tmp_path: Path) -> None:
     loaded = [{"name": name, "attention": str(tmp_path / f"{name}.npy")} for name in ("one", "two")]
     drawn = [{"name": "a", "nodes": 4, "heads": [{"edges": [[0, 1], [1, 2], [2, 3]]}] * 2}]
     found = {}
-    for name, runs in (("loaded", loaded), ("drawn", drawn)):
+    alone = [{**drawn[0], "heads": drawn[0]["heads"][:1]}]
+    for name, runs in (("loaded", loaded), ("drawn", drawn), ("alone", alone)):
         experiment = create_experiment(scenario_of({"runs": runs}, name), tmp_path / name)
         assert execute(experiment) == 0
         found |= gather([str(experiment.path)]).settings
     assert list(found.values()) == [
         "loaded attention of 5 tokens, 1, 2 heads",
         "designed graphs of 4 nodes, 2 heads",
+        "designed graphs of 4 nodes, 1 head",
     ]
 
 
