@@ -45,7 +45,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.test
-	$(BIN)/python -m pytest tests/benchmarks -p no:xdist -p no:cacheprovider -o addopts="" --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks -p no:xdist -p no:cacheprovider -o addopts="" -s
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

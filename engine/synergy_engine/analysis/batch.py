@@ -45,7 +45,7 @@ class Options:
     horizon: int | None
     depth: int
     sinks: bool = False
-    """Whether learned sinks are heard besides: rows sum to less than one and stay as they are."""
+    """Whether learned sinks are heard too: rows sum to less than one and stay as they are."""
 
     def fidelity_steps(self, nodes: int) -> int:
         """Steps at most for fidelity."""

@@ -56,7 +56,7 @@ def test_every_range_is_done_once() -> None:
 
 
 def test_who_waits_sees_what_another_thread_writes() -> None:
-    """The compiled loop reads the flag anew each time, and gives up when it stays unset."""
+    """The compiled loop reads the flag each time, and gives up when it stays unset."""
     flag = np.zeros(1, dtype=np.int64)
     _watch(flag, 10)
     waiting = Thread(target=_watch, args=(flag, 10**15), daemon=True)

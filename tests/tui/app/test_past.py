@@ -106,7 +106,7 @@ def test_history_takes_a_fraction_of_the_memory() -> None:
 
     def taken(state: ExperimentState) -> int:
         tracemalloc.start()
-        for event in probes:  # decoded anew, as they are from a log
+        for event in probes:  # decoded again, as they are from a log
             state.apply(synthetic.again(event))
         size, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
