@@ -91,6 +91,59 @@ def test_a_recording_without_memory_fails(monkeypatch: pytest.MonkeyPatch) -> No
         cohort.update(measure=True)
 
 
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_training_without_the_kernels_says_why(
+    graphs: bool, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton is missing, or its kernels fail; of the latter a second training hears as well."""
+    cohort = recording_with(RuntimeError("capture invalidated"), monkeypatch)
+    given = *cohort._batch(1), cohort._keys(1)
+    cohort._graphs, cohort.device = graphs, CUDA
+    monkeypatch.setattr(fused, "_kernels", lambda: SimpleNamespace() if there else None)
+    own = cohort._differentiated
+
+    def fails(*batch: Any, **how: Any) -> Any:
+        if there and not fused.missing():
+            raise TypeError("out of resource: shared memory\nmore")
+        return own(*batch, **how)
+
+    monkeypatch.setattr(cohort, "_differentiated", fails)
+    for _ in range(2):
+        cohort._tried = False
+        cohort._try_out(*given)
+        slower, *others = cohort.remarks
+        assert slower == (
+            "device: training on CUDA is several times slower without Triton's kernels: "
+            + (
+                "they failed (TypeError: out of resource: shared memory)"
+                if there
+                else "install triton"
+            )
+        )
+        assert len(others) == graphs
+        cohort.remarks.clear()
+        cohort._graphs = graphs
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+    ],
+)
+def test_a_gpu_that_cannot_be_used_fails_in_words(words: str) -> None:
+    failure = explain(RuntimeError(f"{words}\nCUDA kernel errors might be reported later"), CUDA)
+    assert failure is not None
+    assert failure.reason.startswith(f"cuda cannot be used ({words}): another process")
+    # These are what graphs are given up for.
+    assert (
+        explain(RuntimeError("CUDA error: operation not permitted when stream is capturing"), CUDA)
+        is None
+    )
+
+
 class FakeGraph:
     """A graph that replays what it is given."""
 
@@ -109,7 +162,7 @@ def cuda_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
         "current_stream": lambda: stream,
         "stream": lambda _: nullcontext(),
         "CUDAGraph": FakeGraph,
-        "graph": lambda _: nullcontext(),
+        "graph": lambda _, stream: nullcontext(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, stub)
 
@@ -174,6 +227,63 @@ def test_graphs_are_recorded_and_replayed_on_their_own_device(
     kinds = [kind for kind, _ in seen]
     assert kinds == ["update"] * 4 + ["replay"] * 2
     assert {device for _, device in seen} == {torch.device("cuda:1")}
+
+
+class Streams:
+    """CUDA's streams as PyTorch manages them; `done` lists what each has waited for or run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.current, self.done, self.recorded = "default", [], []
+        monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: self.called("side"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.called(self.current))
+        monkeypatch.setattr(torch.cuda, "stream", lambda each: self.as_current(each.name))
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+
+    def called(self, name: str) -> Any:
+        wait = lambda other: self.done.append(f"{name} waits for {other.name}")  # noqa: E731
+        return SimpleNamespace(name=name, wait_stream=wait)
+
+    @contextmanager
+    def as_current(self, name: str) -> Iterator[None]:
+        before, self.current = self.current, name
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextmanager
+    def graph(self, _: FakeGraph, stream: Any = None) -> Iterator[None]:
+        """Like PyTorch's, it leaves the current stream set where recording fails."""
+        before, self.current = self.current, "another device's" if stream is None else stream.name
+        self.recorded.append(self.current)
+        yield
+        self.current = before
+
+
+@pytest.mark.parametrize("fails_at", [None, 2, 4])
+def test_a_recording_has_its_own_stream_and_leaves_none_behind(
+    fails_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether warming up, recording, or nothing fails, state is put back after all that ran."""
+    streams, counter = Streams(monkeypatch), torch.tensor(5.0)
+    monkeypatch.setattr(FakeGraph, "replays", lambda _: counter.add_(1), raising=False)
+    calls = iter(range(1, 9))
+
+    def update(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        streams.done.append(f"update on {streams.current}")
+        if next(calls) == fails_at:
+            raise RuntimeError("capture invalidated")
+        return (x,)
+
+    with nullcontext() if fails_at is None else pytest.raises(RuntimeError, match="invalidated"):
+        GraphedUpdate(update, [torch.ones(1)], [], counter)
+    assert streams.current == "default"
+    assert streams.recorded == ([] if fails_at == 2 else ["side"])
+    assert streams.done[0] == "side waits for default"
+    assert set(streams.done[1:-1]) == {"update on side"}
+    assert streams.done[-1] == "default waits for side"
 
 
 def test_kernels_run_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,12 +191,12 @@ class Cohort:
             except Exception as error:  # whatever compilers raise
                 if explain(error, self.device) or not self._simpler(error):
                     raise
+        if self.device.type == "cuda" and (why := fused.missing()):
+            self.remarks.append(
+                f"device: training on CUDA is several times slower without Triton's kernels: {why}"
+            )
         if not self._graphs:
             return
-        if fused.missing():
-            self.remarks.append(
-                "device: training on CUDA is several times slower without Triton; install triton"
-            )
         try:
             self._graphed = self._recorded(inputs, targets, keys)
         except RuntimeError as error:
@@ -212,8 +212,7 @@ class Cohort:
             self.remarks.append(f"compile: failed ({_brief(error)}); not used")
             return True
         if self.device.type == "cuda" and not fused.missing():
-            fused.give_up(str(error))
-            self.remarks.append(f"device: its kernels failed ({_brief(error)}); not used")
+            fused.give_up(f"they failed ({_brief(error)})")
             return True
         return False
 
@@ -390,7 +389,7 @@ class Cohort:
                 for parameter, view in views.items():
                     view.copy_(found.moments[moment][parameter])
         for bank in self.stack.banks.values():
-            self._optimiser.state[bank]["step"].fill_(float(step))
+            self._moment(bank, "step").fill_(float(step))
         self.step = step
         return remarks
 

@@ -36,9 +36,11 @@ def _kernels() -> ModuleType | None:
     return fused_kernels
 
 
-def missing() -> bool:
-    """Whether this process has no Triton, or one that failed."""
-    return _kernels() is None or bool(_failures)
+def missing() -> str:
+    """Why this process does not use Triton's kernels; empty where it does."""
+    if _failures:
+        return _failures[0]
+    return "install triton" if _kernels() is None else ""
 
 
 def give_up(reason: str) -> None:
