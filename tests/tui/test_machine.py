@@ -62,6 +62,7 @@ def test_the_environment_is_reported(
         (["sm_75", "sm_120"], "9.0", False),
         (["sm_75", "compute_80"], "9.0", True),
         (["compute_120"], "9.0", False),
+        (["gfx90a", "gfx1100"], "9.0", True),  # ROCm's say nothing of capabilities
     ],
 )
 def test_a_torch_built_for_other_gpus_is_found(
