@@ -88,7 +88,7 @@ def _in_use(nvml: Any) -> list[Any]:
 
     They are asked for by UUID: the library numbers GPUs by their place on the bus, CUDA by speed.
     """
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)  # `None` while it is being imported
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)  # `None` while it is being imported
     if not getattr(cuda, "is_initialized", bool)():
         return []
     given = visible_gpus() or []

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -128,7 +128,8 @@ def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
 @contextmanager
 def _old_precision(tf32: bool) -> Iterator[None]:
     """Let PyTorch's older setting agree, which its compiler reads; else that is an error."""
-    modules = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # which it sets as well
+    mkldnn: Any = torch.backends.mkldnn
+    modules = torch.backends.cuda.matmul, mkldnn.matmul  # which it sets as well
     newer = [each.fp32_precision for each in modules]
     try:
         older = torch.get_float32_matmul_precision()
