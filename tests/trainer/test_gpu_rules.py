@@ -13,16 +13,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synergy_trainer import (
-    TASKS,
-    RunFinished,
-    RunSettings,
-    TrainerError,
-    TrainStep,
-    Warned,
-    loop,
-    train,
-)
+from synergy_trainer import RunFinished, RunStarted, TrainerError, TrainStep, Warned, loop, train
 from synergy_trainer.attend import fused
 from synergy_trainer.cohort import Cohort, Measured
 from synergy_trainer.device import (
@@ -366,6 +357,11 @@ def test_deterministic_products_are_asked_for_in_time(monkeypatch: pytest.Monkey
     assert name not in os.environ
     prepare_products(small(deterministic=True), CUDA)
     assert os.environ[name] == ":4096:8"
+    asked: list[Any] = []
+    monkeypatch.setattr(loop, "prepare_products", lambda *given: asked.append(given))
+    settings = small(deterministic=True)
+    train(settings, PAIR, device="cpu")
+    assert asked == [(settings, CPU)]  # before anything is built
 
 
 def test_what_cannot_be_deterministic_on_cuda_is_an_error() -> None:
@@ -405,7 +401,7 @@ class SlicesInReverse(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("how", [{}, {"head_width": 2}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"head_width": 3}], ids=str)
 def test_queries_keys_and_values_are_split(how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient of a slice is a tensor of zeros as large as the whole, one for each slice."""
     monkeypatch.setattr("synergy_trainer.attend.attention.lanes_serve", lambda _: False)
@@ -425,56 +421,12 @@ def test_the_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.endswith("TF32 products")
     assert hardware(small(precision="bf16"), CUDA).endswith("bf16 products")
     assert hardware(small(), CPU) == ""
+    monkeypatch.setattr("synergy_trainer.cohort.hardware", lambda *_: "NVIDIA H100")
+    events = train(small(steps=1), PAIR, device="cpu")
+    assert {event.hardware for event in of_kind(events, RunStarted)} == {"NVIDIA H100"}
 
 
 def test_a_cpu_trains_without_any_remark() -> None:
     events = list(train(small(steps=2), PAIR, device="cpu"))
     assert not of_kind(events, Warned)
     assert len(of_kind(events, RunFinished)) == 2
-
-
-class Waits(TorchDispatchMode):
-    """Notes what would wait for a GPU: numbers read by the host, and shapes that values decide."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, given: tuple = (), named: dict | None = None
-    ) -> Any:
-        name = function.overloadpacket.__name__
-        if name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim"):
-            self.found.append(name)
-        if name == "index" and any(
-            each is not None and each.dtype == torch.bool for each in given[1]
-        ):
-            self.found.append("index by a mask")
-        return function(*given, **(named or {}))
-
-
-@pytest.mark.parametrize("task", sorted(TASKS))
-@pytest.mark.parametrize("graphs", [False, True])
-def test_no_update_waits_for_the_device(
-    task: str, graphs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a stack with dropout and what runs may do to their heads, in an epoch of its own."""
-    monkeypatch.setattr("synergy_trainer.attend.attention.lanes_serve", lambda _: False)
-    settings = small(task=task, dropout=0.1, schedule="cosine", sequences=8, batch=4)
-    runs = [*PAIR, RunSettings("tied", 4, tied=2, qk_learning_rate=0.5)]
-    cohort = Cohort(settings, runs, CPU)
-    if graphs:  # which read the learning rate from the device
-        cohort._optimiser.param_groups[0]["lr"] = torch.tensor(0.0)
-    cohort.update(measure=False)
-    with Waits() as noted:
-        for _ in range(3):
-            if graphs:
-                cohort._set_rate(cohort.step + 1)
-                cohort._differentiated(*cohort._batch(cohort.step + 1), cohort._keys(1), True)
-                cohort.step += 1
-            else:
-                cohort.update(measure=False)
-        seen = len(noted.found)
-        torch.ones(2).sum().item()
-    assert noted.found[seen:] == ["_local_scalar_dense"]
-    assert noted.found[:seen] == []

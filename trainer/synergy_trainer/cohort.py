@@ -130,8 +130,8 @@ class Cohort:
             fused=True,
             capturable=self._graphs,
         )
-        factors = torch.tensor([run.qk_learning_rate for run in self.runs], device=device)
-        self._qk_factors = None if (factors == 1.0).all() else factors
+        factors = [run.qk_learning_rate for run in self.runs]
+        self._qk_factors = None if set(factors) == {1.0} else torch.tensor(factors, device=device)
         self._sources = self._draw_from(settings.batch, sequences=settings.sequences)
         self._held_out: Batch | None = None
         self._evaluation: Batch | None = None
