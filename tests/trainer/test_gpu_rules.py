@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -49,16 +50,26 @@ def test_small_models_are_not_shared_between_gpus(monkeypatch: pytest.MonkeyPatc
     train(small(), PAIR, parallel=parallel)
 
 
-def test_a_compilation_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("no C compiler\nand much more"),
+        PermissionError(13, "Permission denied", "/home/me/.triton"),
+    ],
+)
+def test_a_compilation_that_fails_is_done_without(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no C compiler\nand much more")
+        raise error
 
     plain = losses(train(small(dropout=0.1), PAIR, device="cpu"))
     monkeypatch.setattr(torch, "compile", lambda _: fails)
     events = list(train(small(dropout=0.1, compile=True), PAIR, device="cpu"))
     assert losses(events) == plain
     messages = {event.message for event in of_kind(events, Warned)}
-    assert messages == {"compile: failed (RuntimeError: no C compiler); not used"}
+    first = str(error).partition("\n")[0]
+    assert messages == {f"compile: failed ({type(error).__name__}: {first}); not used"}
 
 
 def recording_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Cohort:
@@ -124,6 +135,33 @@ def test_training_without_the_kernels_says_why(
         assert len(others) == graphs
         cohort.remarks.clear()
         cohort._graphs = graphs
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ImportError("no triton"), "install triton"),
+        (
+            TypeError("jit() got an option"),
+            "they cannot be loaded (TypeError: jit() got an option)",
+        ),
+        (OSError("libtriton.so"), "they cannot be loaded (OSError: libtriton.so)"),
+    ],
+)
+def test_a_triton_that_cannot_be_loaded_is_done_without(
+    error: Exception, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "synergy_trainer.attend.fused_kernels":
+                raise error
+
+    monkeypatch.setattr(fused, "_failures", [])
+    monkeypatch.setattr(fused, "_kernels", fused.cache(fused._kernels.__wrapped__))
+    monkeypatch.delitem(sys.modules, "synergy_trainer.attend.fused_kernels", raising=False)
+    monkeypatch.delattr("synergy_trainer.attend.fused_kernels", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert [fused.missing() for _ in range(2)] == [why] * 2
 
 
 @pytest.mark.parametrize(

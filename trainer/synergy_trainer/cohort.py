@@ -189,7 +189,9 @@ class Cohort:
                 self._differentiated(inputs, targets, keys, measure=True)
                 break
             except Exception as error:  # whatever compilers raise
-                if explain(error, self.device) or not self._simpler(error):
+                # Files are those of compilers: a home that cannot be written to, no C compiler.
+                known = not isinstance(error, OSError) and explain(error, self.device)
+                if known or not self._simpler(error):
                     raise
         if self.device.type == "cuda" and (why := fused.missing()):
             self.remarks.append(
