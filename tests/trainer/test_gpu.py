@@ -19,8 +19,10 @@ from synergy_trainer import (
     train,
 )
 from synergy_trainer.attend.dropout import Drops
+from synergy_trainer.attend.fused import FusedAttention
 from synergy_trainer.cohort import Cohort
 from synergy_trainer.data import Source
+from synergy_trainer.device import GraphedUpdate
 from tests.trainer.runs import PAIR, losses, of_kind, small
 
 if torch.cuda.is_available():
@@ -125,6 +127,44 @@ def test_a_step_waits_for_the_device_only_where_it_reports() -> None:
             cohort.update(measure=False)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_cuda
+def test_a_recording_that_fails_leaves_the_device_as_it_was() -> None:
+    weight, counter = torch.ones(3, device="cuda"), torch.zeros((), device="cuda")
+
+    def update(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        weight.sub_(x)
+        counter.add_(1)
+        if torch.cuda.is_current_stream_capturing():
+            x.sum().item()  # may not wait
+        return (weight.sum(),)
+
+    with pytest.raises(RuntimeError):
+        GraphedUpdate(update, [torch.ones(3, device="cuda")], [weight], counter)
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert weight.tolist() == [1.0] * 3
+    assert counter.item() == 0
+
+
+@needs_cuda
+def test_attention_of_more_numbers_than_32_bits_count() -> None:
+    """What the last sequence gives does not depend on those before it."""
+    if torch.cuda.get_device_properties("cuda").total_memory < 32e9:
+        pytest.skip("needs 23 GB on the device")
+    qkv = torch.zeros(1, 2**31 // (128 * 192) + 1, 128, 192, device="cuda")
+    gradient = torch.zeros(*qkv.shape[:3], 64, device="cuda")
+    qkv[:, -1].normal_()
+    gradient[:, -1].normal_()
+    found = []
+    for x, g in ((qkv, gradient), (qkv[:, -1:].clone(), gradient[:, -1:].clone())):
+        out = FusedAttention.apply(x.requires_grad_(), [1], None)
+        out.backward(g)
+        assert x.grad is not None
+        found.append((out[:, -1].detach(), x.grad[:, -1]))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+        assert one.count_nonzero() > 0
 
 
 @needs_cuda
