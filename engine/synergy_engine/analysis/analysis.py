@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from synergy_engine.analysis.batch import (
     log_mean,
     mean,
     measure,
+    medians,
     most_frequent,
     ratio,
     stacks_of,
@@ -33,9 +35,10 @@ from synergy_engine.analysis.bounds import bound_table
 from synergy_engine.analysis.convention import CONVENTIONS, convention as named_convention
 from synergy_engine.analysis.html import analysis_table
 from synergy_engine.analysis.nulls import shuffled_gains
-from synergy_engine.arrays import Floats, Ints
+from synergy_engine.arrays import Floats, Ints, Reals
 from synergy_engine.errors import at_least, choose, whole_number
 from synergy_engine.graphio import layouts
+from synergy_engine.kernels.threads import over_ranges
 from synergy_engine.measures.diversity import mean_over_pairs
 from synergy_engine.measures.mixing import MAX_STEPS, MIXING_TIMES, levels
 from synergy_engine.measures.routing import routing_bound, routing_times
@@ -267,7 +270,7 @@ def analyze_batch(
         if not heads.flags.c_contiguous:  # of several inputs
             # Into the same room each time: new memory costs more than copying.
             room = np.empty_like(heads, order="C") if room is None else room
-            np.copyto(room, heads)
+            over_ranges(partial(_copy, heads, room), inputs, float(heads.size))
             heads = room
         repeated = np.tile(shares[layer], (inputs, 1))
         stacks = dense_stacks(heads, repeated, options)
@@ -282,6 +285,10 @@ def analyze_batch(
             analysis.values_by_name["nulls"] = {"shuffled": gains}
         found.append(analysis)
     return found
+
+
+def _copy(source: Reals, target: Reals, low: int, high: int) -> None:
+    np.copyto(target[low:high], source[low:high])
 
 
 def _options(
@@ -393,7 +400,7 @@ def _analysis(
             "arrival": {
                 "steps": found.curve_steps.tolist(),
                 "mean": found.curve.mean(axis=(0, 2)).tolist(),
-                "median": np.median(found.curve, axis=2).mean(axis=0).tolist(),
+                "median": medians(found.curve).mean(axis=0).tolist(),
                 "worst": found.curve.min(axis=2).mean(axis=0).tolist(),
             },
             "intervals": {

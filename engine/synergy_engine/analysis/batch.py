@@ -167,11 +167,11 @@ def measure(stacks: Stacks, options: Options) -> Measures:
         # The published walks are cut at the cap, so their mean is the capped one.
         hitting_mean = state.capped.copy()
         lasting = stacks.walk.survival_at(np.arange(chosen.cap))
-        hitting_median = np.median(lasting.sum(axis=1), axis=1)
+        hitting_median = medians(lasting.sum(axis=1))
         head_hitting = heads.capped.reshape(systems, count)
     else:
         hitting = stacks.walk.hitting()
-        hitting_mean, hitting_median = hitting.mean(axis=1), np.median(hitting, axis=1)
+        hitting_mean, hitting_median = hitting.mean(axis=1), medians(hitting)
         head_hitting = stacks.head_walks.hitting().mean(axis=1).reshape(systems, count)
     steps = options.fidelity_steps(n)
     tolerance = -1.0 if chosen.horizon else TOLERANCE
@@ -325,6 +325,13 @@ def mean(values: Floats) -> float:
     # Methods, not functions of NumPy, here and below: for a few inputs, the call is what it costs.
     first = float(values[0])
     return first if (values == first).all() else float(values.sum()) / len(values)
+
+
+def medians(values: Floats) -> Floats:
+    """Medians over the last axis. Sorting takes just over half the time of `numpy.median`."""
+    ordered = np.sort(values, axis=-1)
+    middle = values.shape[-1] // 2
+    return 0.5 * (ordered[..., (values.shape[-1] - 1) // 2] + ordered[..., middle])
 
 
 def log_mean(ratios: Floats) -> float:

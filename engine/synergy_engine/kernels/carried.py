@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from synergy_engine.kernels.lanes import WIDTH, add, add_times, lane, load, spread, store, times
+from synergy_engine.kernels.lanes import WIDTH, add, add_times, load, spread, store, sum_of, times
 
 
 @njit(cache=True, nogil=True)
@@ -83,16 +83,9 @@ def meet(forth, others, first, low, high, out):
                 place += 2 * WIDTH
             if place < size:
                 one = add(one, _product(mine, theirs, place))
-            out[k, m] += _sum(add(one, other))
+            out[k, m] += sum_of(add(one, other))
 
 
 @njit(cache=True, nogil=True)
 def _product(mine, theirs, place):
     return times(load(mine, place), load(theirs, place))
-
-
-@njit(cache=True, nogil=True)
-def _sum(x):
-    return ((lane(x, 0) + lane(x, 1)) + (lane(x, 2) + lane(x, 3))) + (
-        (lane(x, 4) + lane(x, 5)) + (lane(x, 6) + lane(x, 7))
-    )

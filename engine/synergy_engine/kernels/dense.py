@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from synergy_engine.kernels.lanes import WIDTH, add, largest_of, load, sum_of, where_above
 from synergy_engine.kernels.panels import (
     FLUSH,
     STEPS,
@@ -232,12 +233,13 @@ def survive(operators, curves, last, room, low, high):
     n = survival.shape[1]
     packed, block, sums = workspace(n, room)
     for k in range(low, high):
-        mean, worst = _mean_and_largest(survival[k])
-        pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
+        pending = (crossing[k] < 0).any()
         if clock[k] >= last or not (pending or clock[k] < cap):
             continue
         pack(operators, k, pulled, packed)
         end = begin(block, survival[k], pulled)
+        mean, worst = _mean_and_largest(block, 0, n)
+        pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
         while clock[k] < last and (pending or clock[k] < cap):
             steps = min(ahead(block, clock[k]), last - clock[k])
             advance(packed, block, end, steps, FLUSH, sums)
@@ -245,20 +247,22 @@ def survive(operators, curves, last, room, low, high):
                 if clock[k] < cap:
                     capped[k] += mean
                 clock[k] += 1
-                mean, worst = _mean_and_largest(block[t, :n])
+                mean, worst = _mean_and_largest(block, t, n)
                 pending = _cross(clock[k], mean, worst, levels, of_mean, crossing[k])
             end = restart(block, steps, end)
         copy(block[0, :n], pulled, survival[k])
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nnan"})
-def _mean_and_largest(v):
-    total = 0.0
-    largest = 0.0
-    for i in range(v.shape[0]):
-        total += v[i]
-        largest = max(largest, v[i])
-    return total / v.shape[0], largest
+@njit(cache=True, nogil=True)
+def _mean_and_largest(block, t, n):
+    """Of the state ``t`` of a block, whose padding is 0."""
+    size = block.shape[1]
+    one = largest = load(block, t * size)
+    for low in range(t * size + WIDTH, (t + 1) * size, WIDTH):
+        x = load(block, low)
+        one = add(one, x)
+        largest = where_above(x, largest, x, largest)
+    return sum_of(one) / n, largest_of(largest)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,8 @@ panels are taken from the last node down. With ``V[t] = v_t`` known above the pa
     V[t+1, I] = Σ_{j above I} V[t, j] M[j, I]  +  Σ_{j in I} V[t, j] M[j, I],
 
 the first sum is a product of matrices: an entry of ``M`` is fetched once for all steps, and the
-sums stay in registers. The second is a recursion over ``t`` through a triangle of 8 × 8.
+sums stay in registers. The second is a recursion over ``t`` through a triangle of 8 × 8, cut into
+quarters of 4 × 4: the last four nodes do not wait for the first, and short registers answer sooner.
 
 Operators are *packed* for this: panel after panel from column 0 on, each with its rows from its
 first column down side by side, scales multiplied in, in float64, nodes padded behind the last one
@@ -21,15 +22,18 @@ from numba import njit
 
 from synergy_engine.arrays import Floats
 from synergy_engine.kernels.lanes import (
+    HALF,
     WIDTH,
     add,
     add_times,
     at_least,
     lane,
     load,
+    load_four,
     spread,
     store,
     times,
+    zeros_four,
 )
 
 FLUSH = 1e-30
@@ -181,21 +185,16 @@ def _gather(packed, place, v, first, low, end, sums):
 
 
 @njit(cache=True, nogil=True)
-def _add_rows(total, x, packed, place):
-    """``total + Σ_k x[k] M[k]`` over the eight rows from ``place`` on.
+def _add_four(total, x, packed, place):
+    """``total + Σ_k x[k] M[k]`` over half of four rows, the first of them at ``place``.
 
-    Four sums run side by side: the next step waits for this one.
+    Two sums run side by side: the next step waits for this one.
     """
-    zero = spread(0.0)
-    a = add_times(total, lane(x, 0), load(packed, place))
-    b = add_times(zero, lane(x, 1), load(packed, place + WIDTH))
-    c = add_times(zero, lane(x, 2), load(packed, place + 2 * WIDTH))
-    d = add_times(zero, lane(x, 3), load(packed, place + 3 * WIDTH))
-    a = add_times(a, lane(x, 4), load(packed, place + 4 * WIDTH))
-    b = add_times(b, lane(x, 5), load(packed, place + 5 * WIDTH))
-    c = add_times(c, lane(x, 6), load(packed, place + 6 * WIDTH))
-    d = add_times(d, lane(x, 7), load(packed, place + 7 * WIDTH))
-    return add(add(a, b), add(c, d))
+    a = add_times(total, lane(x, 0), load_four(packed, place))
+    b = add_times(zeros_four(), lane(x, 1), load_four(packed, place + WIDTH))
+    a = add_times(a, lane(x, 2), load_four(packed, place + 2 * WIDTH))
+    b = add_times(b, lane(x, 3), load_four(packed, place + 3 * WIDTH))
+    return add(a, b)
 
 
 @njit(cache=True, nogil=True)
@@ -209,12 +208,19 @@ def advance(packed, v, end, steps, least, sums):
     size = v.shape[1]
     for low in range(end - WIDTH, -1, -WIDTH):
         panel = _panel(size, low)
+        across = panel + HALF * WIDTH  # from the last four nodes of the panel
         for first in range(0, steps, STEPS):
             _gather(packed, panel + WIDTH * WIDTH, v, first, low + WIDTH, end, sums)
-            x = load(v, first * size + low)
+            place = first * size + low
+            one, other = load_four(v, place), load_four(v, place + HALF)
             for t in range(min(STEPS, steps - first)):
-                x = _add_rows(load(sums, t * WIDTH), x, packed, panel)
-                store(v, (first + t + 1) * size + low, at_least(x, least))
+                place += size
+                heard = _add_four(load_four(sums, t * WIDTH), other, packed, across)
+                one = _add_four(heard, one, packed, panel)
+                heard = load_four(sums, t * WIDTH + HALF)
+                other = _add_four(heard, other, packed, across + HALF)
+                store(v, place, at_least(one, least))
+                store(v, place + HALF, at_least(other, least))
 
 
 @njit(cache=True, nogil=True)

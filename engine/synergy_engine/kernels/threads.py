@@ -15,8 +15,17 @@ from collections.abc import Callable
 from itertools import pairwise
 from queue import SimpleQueue
 from threading import RLock
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.np.arrayobj import make_array
 
 from synergy_engine.errors import whole_number
+from synergy_engine.kernels.lanes import intrinsic
+
+GLANCES = 200_000
+"""How often to look at a helper before sleeping until it ends: for some 50 µs."""
 
 _threads: int | None = None
 _calls: SimpleQueue = SimpleQueue()
@@ -49,11 +58,31 @@ def set_threads(count: int | None) -> None:
 
 def _help(calls: SimpleQueue) -> None:
     while True:
-        gate, take_too = calls.get()
+        gate, ended, take_too = calls.get()
         if gate.acquire(blocking=False):  # otherwise, its caller no longer needs help
             take_too()
             gate.release()
+            ended[0] = 1
         del take_too  # it holds its caller's arrays
+
+
+@intrinsic
+def _glance(typing: Any, flag: Any) -> Any:
+    """The first entry of an array of int64, as other threads last wrote it."""
+
+    def generate(ctx: Any, b: Any, sig: Any, args: Any) -> Any:
+        data = make_array(sig.args[0])(ctx, b, args[0]).data
+        return b.load_atomic(data, "acquire", 8)
+
+    return types.int64(flag), generate
+
+
+@njit(cache=True, nogil=True)
+def _watch(flag, glances):
+    """Wait until ``flag`` is set, but not for longer than so many glances."""
+    for _ in range(glances):
+        if _glance(flag) != 0:
+            return
 
 
 def _forget_helpers() -> None:
@@ -99,7 +128,7 @@ def over_ranges(
     # `threading.Thread`, which then forget a thread or keep a lock. So only single calls into C
     # hand over work and wait for it: a helper works while it holds its gate, and once the caller
     # has the gate, that helper does nothing or has not come.
-    gates = [RLock() for _ in range(workers - 1)]
+    gates = [(RLock(), np.zeros(1, dtype=np.int64)) for _ in range(workers - 1)]
     errors: list[BaseException] = []
 
     def take_too() -> None:
@@ -110,14 +139,17 @@ def over_ranges(
 
     def close() -> None:
         ranges.clear()
-        for gate in gates:
-            gate.acquire()  # for good; may be repeated
+        for gate, ended in gates:
+            # Helpers mostly end soon after, and being woken would take longer.
+            if not gate.acquire(blocking=False):
+                _watch(ended, GLANCES)
+                gate.acquire()  # for good; may be repeated
 
     try:
         while len(_helping) < len(gates):
             _helping.append(_thread.start_new_thread(_help, (_calls,)))
-        for gate in gates:
-            _calls.put((gate, take_too))
+        for gate, ended in gates:
+            _calls.put((gate, ended, take_too))
         take()
         close()
     finally:

@@ -190,13 +190,14 @@ class DenseStack(Stack):
                     self._work * far.MODES,
                 )
         self._in_calls(kernels.survive, state, near, lambda: not state.active.any())
-        if near < last and state.active.any():
-            over_ranges(
-                lambda low, high: far.survive_far(self.operators, state, last, low, high),
-                self.count,
-                self._work * self.nodes,
-                pieces=self.count,
-            )
+        if near < last:
+            left = np.flatnonzero(state.active)
+
+            def look_far(low: int, high: int) -> None:
+                for k in left[low:high]:
+                    far.survive_far(self.operators, state, last, k, k + 1)
+
+            over_ranges(look_far, len(left), float(len(left) * self.nodes**3), pieces=len(left))
 
     def survival_at(self, times: Ints) -> Floats:
         if self.nodes > FAR_LIMIT:

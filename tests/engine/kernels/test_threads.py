@@ -8,12 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
 
 import synergy_engine as engine
-from synergy_engine.kernels.threads import over_ranges
+from synergy_engine.kernels.threads import _watch, over_ranges
 from tests.engine.systems import attention
 
 
@@ -52,6 +53,19 @@ def test_every_range_is_done_once() -> None:
 
     over_ranges(task, 101, 1e9)
     assert done.tolist() == [1] * 101
+
+
+def test_who_waits_sees_what_another_thread_writes() -> None:
+    """The compiled loop reads the flag anew each time, and gives up when it stays unset."""
+    flag = np.zeros(1, dtype=np.int64)
+    _watch(flag, 10)
+    waiting = Thread(target=_watch, args=(flag, 10**15), daemon=True)
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    flag[0] = 1
+    waiting.join(60)
+    assert not waiting.is_alive()
 
 
 @pytest.mark.parametrize("stop", [ZeroDivisionError, KeyboardInterrupt])
