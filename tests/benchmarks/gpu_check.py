@@ -212,7 +212,7 @@ def tests(device: torch.device) -> Report:
         capture_output=True,
         text=True,
         check=False,
-        timeout=75 if device.type == "cuda" else 300,
+        timeout=100 if device.type == "cuda" else 300,
     )
     return {"rc": done.returncode, "tail": done.stdout[-3000:]}
 

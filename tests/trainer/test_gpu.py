@@ -118,8 +118,9 @@ def test_a_resume_on_cuda_continues_as_if_uninterrupted(
 
 
 @needs_cuda
-def test_a_step_waits_for_the_device_only_where_it_reports() -> None:
-    cohort = Cohort(small(cuda_graphs=True, dropout=0.1), PAIR, torch.device("cuda"))
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_step_waits_for_the_device_only_where_it_reports(graphs: bool) -> None:
+    cohort = Cohort(small(cuda_graphs=graphs, dropout=0.1), PAIR, torch.device("cuda"))
     cohort.update(measure=False)
     torch.cuda.set_sync_debug_mode("error")
     try:
