@@ -39,8 +39,8 @@ def command(states: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     `synergy resume NAME` continues from its last checkpoint. `damaged` means that something in the
     directory is not what its name promises; only `synergy rm` takes it. JSON objects have the keys
     kind (experiment or sweep), id, scenario, state, started, path, exit_code, reason, verdict,
-    elapsed (seconds), heads and loss (of each run), task, signs (of the verdict's claims), problem,
-    points (of a sweep) and bytes (on disk).
+    elapsed (seconds), watched (whether somebody's own training is), heads and loss (of each run),
+    task, signs (of the verdict's claims), problem, points (of a sweep) and bytes (on disk).
     """
     from synergy_tui.files import bytes_in, home
     from synergy_tui.sweep.entries import list_entries, summary

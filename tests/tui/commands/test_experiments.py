@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -237,6 +238,8 @@ def test_damaged_entries_have_a_size_and_an_age(call: Call, home: Path, make: Ma
     assert {each["state"] for each in damaged} == {"damaged"}
     assert [each["id"] for each in damaged] == ["folder", "link", "nowhere", "pipe"]
     assert all(each["bytes"] > 0 for each in listed)
+    for key in listed[0]:
+        assert re.search(rf"\b{key}\b", call("ls", "--help").stdout), key
     assert call("rm", "--older", "30d", "--yes").exit_code == 0
     assert [each.name for each in home.iterdir()] == ["kept"]
     assert kept.events_path.exists()
