@@ -22,8 +22,8 @@ class Reordering:
     system
         The renumbered system, sink last as before.
     order
-        (n,) int64: ``order[k]`` is the old number of new node ``k``, so ``old = values`` at
-        ``order`` undoes it: ``result[order] = renumbered_result``.
+        (n,) int64: ``order[k]`` is the old number of new node ``k``, so
+        ``old[order] = new`` puts what was measured of the renumbered nodes back in place.
     distance_before, distance_after
         Mean distance ``receiver - sender`` over edges, self-loops left out: what caches feel.
     """
