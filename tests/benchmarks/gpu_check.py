@@ -204,7 +204,7 @@ def tests(device: torch.device) -> Report:
     """`tests/trainer/test_gpu.py` without compilation; what failed, in pytest's words."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "--maxfail=20", "-c", "/dev/null"),
-        *("--rootdir=.", "--import-mode=importlib", "-m", "not slow"),
+        *("--rootdir=.", "--import-mode=importlib", "--disable-warnings", "-m", "not slow"),
         *("-p", "no:cacheprovider", "tests/trainer/test_gpu.py"),
     ]
     done = subprocess.run(
