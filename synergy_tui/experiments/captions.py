@@ -146,5 +146,8 @@ def _loudness(joint: list[RunState], view: View) -> list[str]:
     share, time = fidelity.get("beyond_one_step"), fidelity.get("time")
     if share is None:
         return []
-    best = f"t* = {time}, " if time is not None else ""
-    return [f"{joint[0].name}: {best}t* > 1 in {share:.0%} of inputs"]
+    best = f" at t* = {time}" if time is not None else ""
+    return [
+        f"{joint[0].name}: faintest token heard best{best}; "
+        f"t* > 1, where heads compose, in {share:.0%} of inputs"
+    ]

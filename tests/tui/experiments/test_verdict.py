@@ -91,6 +91,14 @@ def test_a_clear_difference_is_supported_with_its_numbers() -> None:
     assert board["synergy-clarity"].values == "φ .133 → .2, best head → all"
 
 
+def test_whether_heads_could_compose_is_said_in_words() -> None:
+    events = measured("four", 4)
+    events[1]["overall"]["fidelity"] |= {"time": 1, "beyond_one_step": 0.25}
+    assert scoreboard(state_of(events)).notes[-1] == (
+        "four: faintest token heard best at t* = 1; t* > 1, where heads compose, in 25% of inputs"
+    )
+
+
 def test_worse_is_said_as_plainly() -> None:
     one = measured("one", 1, hitting=10.0, fidelity=0.2, spread=0.1)
     many = measured("many", 8, hitting=30.0, fidelity=0.1, amplification=0.5, spread=0.1)
