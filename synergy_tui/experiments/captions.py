@@ -80,7 +80,7 @@ def basis(pairs: list[Pair], joint: list[RunState], view: View) -> str:
 
 def notes(heads: list[Pair], joint: list[RunState], view: View) -> list[str]:
     """Further sentences, most important first."""
-    return [*_conventions(heads, view), *_loudness(joint, view)]
+    return [*_conventions(heads, view), *_no_null(joint, view), *_loudness(joint, view)]
 
 
 def measures(group: list[RunState], view: View) -> list[str]:
@@ -136,6 +136,16 @@ def _conventions(pairs: list[Pair], view: View) -> list[str]:
                     same = ", same direction" if there.log * here.log > 0 else ""
                     alike.append(f"{name}{same}: {text}")
     return against + alike
+
+
+def _no_null(joint: list[RunState], view: View) -> list[str]:
+    """Why synergy of one input is not supported, however large it is."""
+    if not joint or joint[0].heads < 2 or view.graphs(joint) or not view.exact(joint):
+        return []
+    return [
+        f"{joint[0].name}: synergy has no null, since one input cannot be shuffled: heads that "
+        "never met may gain as much"
+    ]
 
 
 def _loudness(joint: list[RunState], view: View) -> list[str]:

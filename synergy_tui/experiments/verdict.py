@@ -367,7 +367,11 @@ def _synergy(claim: str, runs: list[RunState], view: View) -> Line | None:
     together, best = shown(own, exact), shown(alone, exact)
     unit = "φ " if measure is CLEAR else ""
     values = f"{unit}{best} → {together}{'' if unit else ' steps'}, best head → all"
-    return _line(claim, effects, values, null="shuffled inputs", exact=exact)
+    line = _line(claim, effects, values, null="shuffled inputs", exact=exact)
+    # A graph is what it is; in attention, heads that never met may gain as much.
+    if line.verdict == "supported" and line.null_ratio is None and not view.graphs(runs):
+        return replace(line, verdict="undecided", decided=False)
+    return line
 
 
 def _diverse_synergy(pairs: list[Pair], view: View) -> Line | None:

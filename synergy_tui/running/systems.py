@@ -142,7 +142,12 @@ def _from_tensor(run: LoadedRun) -> Loaded:
         labels = tuple(f"{node} {text}" for node, text in enumerate(read.labels or ()))
         names = read.names or labels
     # What was guessed ends with how to state it otherwise, by options that scenarios do not have.
-    guesses = [note.partition(" (")[0] for note in read.notes if note.endswith(")")]
+    guesses = [
+        note.partition(" (")[0]
+        for note in read.notes
+        # The axes of one input are as scenarios document them.
+        if note.endswith(")") and not (note.startswith("axes") and len(attention) == 1)
+    ]
     otherwise = "if that is wrong, save it as (inputs, layers, heads, n, n), without padding"
     return Loaded(
         Snapshot(run.attention, attention, weights, names=names),

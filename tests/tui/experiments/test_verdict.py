@@ -182,6 +182,21 @@ def test_synergy_that_shuffled_inputs_show_as_well_is_not_supported() -> None:
     assert board_of(many(1.01, 1.2))["synergy-clarity"].verdict == "supported"
 
 
+@pytest.mark.parametrize(("kind", "verdict"), [("designed", "supported"), ("loaded", "undecided")])
+def test_synergy_of_attention_without_a_null_is_not_supported(kind: str, verdict: str) -> None:
+    """Of a graph it is a fact; attention of one input has nothing to be shuffled with."""
+    events = measured("many", 4, amplification=6.0, inputs=1)
+    events[0]["kind_of_run"] = kind
+    board = scoreboard(state_of(events))
+    lines = {line.claim: line for line in board.lines}
+    assert (lines["synergy-clarity"].verdict, lines["synergy-clarity"].ratio) == (verdict, 6.0)
+    noted = any("one input cannot be shuffled" in note for note in board.notes)
+    assert noted == (kind == "loaded")
+    events = measured("many", 4, amplification=0.5, inputs=1)
+    events[0]["kind_of_run"] = kind
+    assert board_of(events)["synergy-clarity"].verdict == "contradicted"
+
+
 def seeds(*losses: tuple[int, float, float], **changes: Any) -> list[list[dict[str, Any]]]:
     """Runs of one and of eight heads with these held-out losses, for each seed."""
     runs = []

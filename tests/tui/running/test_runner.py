@@ -336,9 +336,16 @@ def test_what_was_guessed_about_loaded_attention_is_a_warning(
     """As `synergy analyze` prints it; axes that scenarios document are no guess."""
     values = np.zeros((2, 3, 7, 7))
     values[..., :5, :5] = np.load(attention)
-    padded = tmp_path / "padded.npy"
+    padded, heads, inputs = (tmp_path / name for name in ("padded.npy", "heads.npy", "inputs.npz"))
     np.save(padded, values)
-    for file, wanted in ((attention, []), (padded, ["padding on the right recognised"])):
+    np.save(heads, np.load(attention)[0])
+    np.savez(inputs, **{f"layer_{layer}": np.load(attention) for layer in range(2)})
+    for file, wanted in (
+        (attention, []),
+        (heads, []),
+        (padded, ["padding on the right recognised"]),
+        (inputs, ["axes of each layer taken to be B,H,n,n: 2 inputs, 2 layers"]),
+    ):
         experiment = make(tmp_path / file.stem, loaded(file))
         assert execute(experiment) == 0
         state = experiment.fold()
