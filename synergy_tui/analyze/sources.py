@@ -366,7 +366,10 @@ def read_numbers(given: str, number: type[int] | type[float]) -> np.ndarray:
     """
     path = Path(given)
     if not os.path.isfile(given):  # noqa: PTH113  (numbers may make too long a name for a Path)
-        return np.atleast_2d([number(each) for each in given.split(",")])
+        try:
+            return np.atleast_2d([number(each) for each in given.split(",")])
+        except ValueError:
+            raise ValueError("neither numbers nor a file that exists") from None
     if path.stat().st_size > LARGEST_NUMBERS:
         raise ValueError(f"larger than {LARGEST_NUMBERS // 2**20} MiB")
     if path.suffix.lower() == ".npy":

@@ -2,8 +2,9 @@
 
 One structure for the app, the end of headless runs, ``show``, JSON and JUnit. Signs follow
 intervals: of these networks over their inputs or, with several seeds, over the seeds. A claim is
-supported where the interval lies above 1 *and* above the claim's null. What has no interval has a
-sign only beyond the smallest effect of interest, and is not *decided*.
+supported where the interval lies above 1 *and* above the claim's null; synergy of attention never
+without a null. What has no interval has a sign only beyond the smallest effect of interest, and is
+not *decided*.
 """
 
 from __future__ import annotations

@@ -162,6 +162,15 @@ def test_head_weights_from_files(name: str, call: Call, example2: Path, tmp_path
     assert layer["weights"] == "given"
 
 
+@pytest.mark.parametrize("given", ["absent.npy", "0.5,o.5"])
+def test_numbers_that_are_none_may_be_a_file_that_is_absent(
+    given: str, call: Call, example2: Path
+) -> None:
+    refused = call("analyze", example2, "--weights", given)
+    assert refused.exit_code == 2
+    assert f"--weights {given}: neither numbers nor a file that exists." in refused.stderr
+
+
 def test_no_time_is_shown_where_layers_have_none_in_common(call: Call, tmp_path: Path) -> None:
     layers = np.tril(np.ones((2, 1, 4, 4)))
     layers[1, 0, 3, 0] = 3
