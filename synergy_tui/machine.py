@@ -216,7 +216,8 @@ def _gpu() -> Finding:
 
 def _gpu_problem(torch: Any, index: int, capability: str) -> str | None:
     """What keeps this torch from computing on a GPU: it is built for others, or a kernel fails."""
-    built = torch.cuda.get_arch_list()
+    # AMD's names, as gfx90a, are not those of capabilities.
+    built = [each for each in torch.cuda.get_arch_list() if each.startswith(("sm_", "compute_"))]
     major, minor = map(int, capability.split("."))
     serves = False
     for name in built:

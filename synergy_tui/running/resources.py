@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +54,7 @@ class ResourceMonitor:
 
 
 def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
-    """Return what measures load and memory of the busiest GPU that this process may use.
+    """Return what measures load and memory of the busiest GPU that this process uses.
 
     Without one it returns ``None``s. A part of a GPU (MIG) has a memory, but no load of its own.
     """
@@ -60,13 +62,12 @@ def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
         import pynvml
 
         pynvml.nvmlInit()
-        handles = _visible(pynvml)
     except Exception:
-        handles = []
+        return lambda: (None, None)
 
     def measure() -> tuple[float | None, int | None]:
         found: list[tuple[float | None, int]] = []
-        for handle in handles:
+        for handle in _in_use(pynvml):
             try:
                 used = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
             except pynvml.NVMLError:
@@ -82,14 +83,25 @@ def _gpu_meter() -> Callable[[], tuple[float | None, int | None]]:
     return measure
 
 
-def _visible(nvml: Any) -> list[Any]:
-    """The library's handles of the GPUs in CUDA_VISIBLE_DEVICES, or of all where it is not set."""
-    names = visible_gpus()
-    if names is None:
-        names = [str(index) for index in range(nvml.nvmlDeviceGetCount())]
-    return [
-        nvml.nvmlDeviceGetHandleByIndex(int(name))
-        if name.isdigit()
-        else nvml.nvmlDeviceGetHandleByUUID(name)
-        for name in names
-    ]
+def _in_use(nvml: Any) -> list[Any]:
+    """The library's handles of the GPUs on which PyTorch has memory in this process.
+
+    They are asked for by UUID: the library numbers GPUs by their place on the bus, CUDA by speed.
+    """
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)  # `None` while it is being imported
+    if not getattr(cuda, "is_initialized", bool)():
+        return []
+    given = visible_gpus() or []
+    found = []
+    for index in range(cuda.device_count()):
+        if cuda.memory_reserved(index) == 0:
+            continue
+        uuid = cuda.get_device_properties(index).uuid
+        names = [f"GPU-{uuid}", f"MIG-{uuid}"]
+        if index < len(given) and given[index].startswith("MIG-"):
+            names = [given[index]]
+        for name in names:
+            with contextlib.suppress(nvml.NVMLError):
+                found.append(nvml.nvmlDeviceGetHandleByUUID(name))
+                break
+    return found

@@ -99,6 +99,10 @@ def _plan(
 ) -> Plan:
     backend = choose(scenario, [point.scenario for point in left], **options)
     check_inputs(left[0].scenario)
-    on_gpu = backend.executor != "ray" and gpus_for(backend.device) > 0
+    on_gpu = (  # what a cluster has is not known; `auto` there may be either
+        backend.device.startswith("cuda")
+        if backend.executor == "ray"
+        else gpus_for(backend.device) > 0
+    )
     cost = estimate(left, workers=max(1, backend.workers), together=backend.together, on_gpu=on_gpu)
     return Plan(scenario, points, left, backend, cost, command)

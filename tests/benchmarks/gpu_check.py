@@ -66,6 +66,14 @@ def on_device(profile: torch.profiler.profile) -> list[Any]:
     return [e for e in profile.events() if e.device_type == torch.autograd.DeviceType.CUDA]
 
 
+def tried(work: Callable[[], Report]) -> Report:
+    """What `work` reports; whatever goes wrong is a finding, too, and does not cost the others."""
+    try:
+        return work()
+    except Exception:
+        return {"failed": traceback.format_exc()[-3000:]}
+
+
 class Updates:
     """So many times the paper's four models, of its tasks in turn, as one stack that is timed."""
 
@@ -144,6 +152,11 @@ def machine(device: torch.device) -> Report:
             "--format=csv,noheader",
         ),
     }
+    return found | tried(lambda: limits(device))
+
+
+def limits(device: torch.device) -> Report:
+    """Bytes and products per second, in 10¹²."""
 
     def seconds(work: Callable[[], object]) -> float:
         work()
@@ -154,18 +167,17 @@ def machine(device: torch.device) -> Report:
         torch.cuda.synchronize()
         return (time.perf_counter() - started) / 10
 
+    found: Report = {}
     there, back = torch.empty(2, 2**28, device=device)
     found["copy_TBps"] = 8 * 2**28 / seconds(lambda: there.copy_(back)) / 1e12
-    matmul = torch.backends.cuda.matmul
-    for name, kind, precision in (
-        ("bf16", torch.bfloat16, "ieee"),
-        ("tf32", torch.float32, "tf32"),
-        ("fp32", torch.float32, "ieee"),
+    for name, kind, tf32 in (
+        ("bf16", torch.bfloat16, False),
+        ("tf32", torch.float32, True),
+        ("fp32", torch.float32, False),
     ):
         left, right = torch.randn(2, 8192, 8192, device=device, dtype=kind)
-        matmul.fp32_precision = precision
-        found[f"{name}_TFLOPs"] = 2 * 8192**3 / seconds(lambda a=left, b=right: a @ b) / 1e12
-    matmul.fp32_precision = "none"
+        with modes(replace(PAPER, tf32=tf32), device):
+            found[f"{name}_TFLOPs"] = 2 * 8192**3 / seconds(lambda a=left, b=right: a @ b) / 1e12
     return found
 
 
@@ -200,7 +212,7 @@ def tests(device: torch.device) -> Report:
         capture_output=True,
         text=True,
         check=False,
-        timeout=75 if device.type == "cuda" else 300,
+        timeout=100 if device.type == "cuda" else 300,
     )
     return {"rc": done.returncode, "tail": done.stdout[-3000:]}
 
@@ -212,11 +224,15 @@ def steps(device: torch.device) -> Report:
     combinations = [(1, name) for name in OPTIONS] + [(2, "graph tf32"), (2, "graph bf16")]
     combinations += [(5, "graph tf32"), (10, "graph tf32")]
     for times, name in combinations if on_gpu else combinations[:4]:
-        updates = Updates(device, times, **OPTIONS[name])
-        found[f"{4 * times} models, {name}"] = updates.milliseconds(100 if on_gpu else 1)
-        if on_gpu and name == "graph tf32" and times < 5:
-            found[f"{4 * times} models, kernels"] = updates.kernels()
-        del updates
+
+        def timed(times: int = times, name: str = name) -> Report:
+            updates = Updates(device, times, **OPTIONS[name])
+            measured = updates.milliseconds(100 if on_gpu else 1)
+            if on_gpu and name == "graph tf32" and times < 5:
+                found[f"{4 * times} models, kernels"] = tried(updates.kernels)
+            return measured
+
+        found[f"{4 * times} models, {name}"] = tried(timed)
     return found
 
 
@@ -242,6 +258,8 @@ def protocol(device: torch.device) -> Report:
             found.setdefault("remarks", []).append(str(event)[:500])
     found["total_seconds"] = time.perf_counter() - started
     for run in runs:
+        if run.name not in last:  # it failed, as the remarks say
+            continue
         own, probe = make_task(run.over(settings)), last[run.name]
         found["runs"][run.name] = {
             "loss": probe.loss,
@@ -295,15 +313,14 @@ def analysed(probe: Probe) -> Report:
 def findings(device: torch.device) -> Report:
     """The final attention of every run of the protocol beside the published numbers."""
     found: Report = {}
-    patience = 60 if device.type == "cuda" else 400  # a card's minutes are few
+    # All together: a card's minutes are few.
+    deadline = time.monotonic() + (60 if device.type == "cuda" else 400)
     for name, at_work in _ANALYSES.items():
         task, heads = name.split("-")
         place = HEADS.index(int(heads))
         row = found[name] = {"published": [float(each.split()[place]) for each in PUBLISHED[task]]}
-        try:
-            row |= at_work.result(timeout=patience)
-        except Exception:  # one that fails does not cost the others
-            row["failed"] = traceback.format_exc()[-1000:]
+        left = max(0.0, deadline - time.monotonic())
+        row |= tried(lambda at_work=at_work, left=left: at_work.result(timeout=left))
     return found
 
 
@@ -334,78 +351,70 @@ def same_bits(device: torch.device) -> Report:
 
 
 def fused(device: torch.device) -> Report:
-    """The kernels for CUDA: microseconds forward and backward, and how far from float64.
+    """The kernels for CUDA: microseconds forward and backward, and how far from float64."""
+    options = ("tf32", "float32", "bf16")
+    return {
+        f"{heads} heads, {option}": tried(lambda h=heads, o=option: fused_attention(device, h, o))
+        for heads, option in itertools.product(HEADS, options)
+    } | {f"affine, {option}": tried(lambda o=option: affine(device, o)) for option in options}
 
-    Attention of 100 sequences with dropout .1, and affine maps of 8 models; relative differences of
-    the result and its gradients.
-    """
-    found: Report = {}
-    count = 100 if device.type == "cuda" else 2
-    keys = torch.tensor([0x12345678], device=device)
-    for heads, option in itertools.product(HEADS, ("tf32", "float32", "bf16")):
-        kind = torch.bfloat16 if option == "bf16" else torch.float32
-        generator = torch.Generator(device).manual_seed(heads)
-        qkv, gradient = (
-            torch.randn(*shape, generator=generator, device=device).to(kind)
-            for shape in (
-                (1, count, 100, 3, heads, 64 // heads),
-                (1, count, 100, heads, 64 // heads),
-            )
-        )
-        drops = Drops(keys, 0.1)
-        with modes(replace(PAPER, tf32=option == "tf32"), device):
 
-            def both(
-                qkv: torch.Tensor = qkv,
-                gradient: torch.Tensor = gradient,
-                drops: Drops = drops,
-                heads: int = heads,
-            ) -> tuple[torch.Tensor, torch.Tensor]:
-                leaf = qkv.detach().requires_grad_()
-                out = FusedAttention.apply(leaf.flatten(3), [heads], drops)
-                out = out.unflatten(3, (heads, -1))
-                return out, torch.autograd.grad(out, leaf, gradient)[0]
+def apart(found: Iterable[torch.Tensor], wanted: Iterable[torch.Tensor]) -> list[float]:
+    """Relative differences of a result and its gradients."""
+    pairs = zip(found, wanted, strict=True)
+    return [((one - other).norm() / other.norm()).item() for one, other in pairs]
 
-            exact = qkv.double().requires_grad_()
-            queries, keys_, values = (x[0].transpose(1, 2) for x in exact.unbind(3))
-            future = torch.ones(100, 100, dtype=torch.bool, device=device).triu(1)
-            logits = queries @ keys_.mT * (64 // heads) ** -0.5
-            shares = logits.masked_fill(future, -torch.inf).softmax(-1)
-            kept = drops.kept(count, heads, 100, 100)[0]
-            shares = shares * kept * drops.gain
-            wanted = (shares @ values).transpose(1, 2)[None]
-            wanted = wanted, torch.autograd.grad(wanted, exact, gradient.double())[0]
-            row = found[f"{heads} heads, {option}"] = {
-                "dropped": 1 - kept.float().mean().item(),
-                "apart": [
-                    ((one - other).norm() / other.norm()).item()
-                    for one, other in zip(both(), wanted, strict=True)
-                ],
-            }
-            if device.type == "cuda":
-                from triton.testing import do_bench_cudagraph
 
-                row["us"] = round(1e3 * do_bench_cudagraph(both, rep=5), 1)
-    for option in ("tf32", "float32", "bf16"):
-        kind = torch.bfloat16 if option == "bf16" else torch.float32
-        given = [
-            torch.randn(*shape, device=device).to(kind).requires_grad_()
-            for shape in ((8, 50 * count, 64), (8, 192, 64), (8, 192))
-        ]
-        exact = [each.detach().double().requires_grad_() for each in given]
-        gradient = torch.randn(8, 50 * count, 192, device=device).to(kind)
-        with modes(replace(PAPER, tf32=option == "tf32"), device):
-            out = Affine.apply(*given)
-            ours = (out, *torch.autograd.grad(out, given, gradient))
-        out = torch.baddbmm(exact[2][:, None], exact[0], exact[1].mT)
-        theirs = (out, *torch.autograd.grad(out, exact, gradient.double()))
-        found[f"affine, {option}"] = {
-            "apart": [
-                ((one - other).norm() / other.norm()).item()
-                for one, other in zip(ours, theirs, strict=True)
-            ]
+def fused_attention(device: torch.device, heads: int, option: str) -> Report:
+    """Of 100 sequences with dropout .1."""
+    kind = torch.bfloat16 if option == "bf16" else torch.float32
+    count, width = 100 if device.type == "cuda" else 2, 64 // heads
+    generator = torch.Generator(device).manual_seed(heads)
+    qkv, gradient = (
+        torch.randn(*shape, generator=generator, device=device).to(kind)
+        for shape in ((1, count, 100, 3, heads, width), (1, count, 100, heads, width))
+    )
+    drops = Drops(torch.tensor([0x12345678], device=device), 0.1)
+
+    def both() -> tuple[torch.Tensor, torch.Tensor]:
+        leaf = qkv.detach().requires_grad_()
+        out = FusedAttention.apply(leaf.flatten(3), [heads], drops).unflatten(3, (heads, -1))
+        return out, torch.autograd.grad(out, leaf, gradient)[0]
+
+    exact = qkv.double().requires_grad_()
+    queries, keys, values = (x[0].transpose(1, 2) for x in exact.unbind(3))
+    future = torch.ones(100, 100, dtype=torch.bool, device=device).triu(1)
+    shares = (queries @ keys.mT * width**-0.5).masked_fill(future, -torch.inf).softmax(-1)
+    kept = drops.kept(count, heads, 100, 100)[0]
+    wanted = ((shares * kept * drops.gain) @ values).transpose(1, 2)[None]
+    of_qkv = torch.autograd.grad(wanted, exact, gradient.double())[0]
+    with modes(replace(PAPER, tf32=option == "tf32"), device):
+        found: Report = {
+            "dropped": 1 - kept.float().mean().item(),
+            "apart": apart(both(), (wanted, of_qkv)),
         }
+        if device.type == "cuda":
+            from triton.testing import do_bench_cudagraph
+
+            found["us"] = round(1e3 * do_bench_cudagraph(both, rep=5), 1)
     return found
+
+
+def affine(device: torch.device, option: str) -> Report:
+    """Of 8 models."""
+    kind = torch.bfloat16 if option == "bf16" else torch.float32
+    tokens = 5000 if device.type == "cuda" else 100
+    given = [
+        torch.randn(*shape, device=device).to(kind).requires_grad_()
+        for shape in ((8, tokens, 64), (8, 192, 64), (8, 192))
+    ]
+    exact = [each.detach().double().requires_grad_() for each in given]
+    gradient = torch.randn(8, tokens, 192, device=device).to(kind)
+    with modes(replace(PAPER, tf32=option == "tf32"), device):
+        out = Affine.apply(*given)
+        ours = (out, *torch.autograd.grad(out, given, gradient))
+    out = torch.baddbmm(exact[2][:, None], exact[0], exact[1].mT)
+    return {"apart": apart(ours, (out, *torch.autograd.grad(out, exact, gradient.double())))}
 
 
 def compiled(device: torch.device) -> Report:
@@ -427,7 +436,7 @@ def tables(found: Report) -> str:
     for name, row in found.get("steps", {}).items():
         if isinstance(row, dict) and "step" in row:
             lines.append(f"| {name} | {row['step']:.2f} | {row['host']:.2f} |")
-    if protocol:
+    if "runs" in protocol:
         runs, seconds = protocol["runs"], protocol["total_seconds"]
         lines += ["", f"{len(runs)} runs of {protocol['steps']:,} steps in {seconds:.0f} s; "]
         lines[-1] += "ours (published):"
@@ -459,6 +468,10 @@ def main() -> None:
     if chosen.table:
         print(tables(json.loads(chosen.table.read_text(encoding="utf-8"))))
         return
+    if chosen.only and not chosen.out:
+        arguments.error("--only needs --out FILE: a part would replace the whole result of today")
+    if chosen.keep and (chosen.keep / "checkpoints").exists():
+        arguments.error(f"--keep: {chosen.keep} has networks of an earlier protocol; name another")
     device = torch.device(chosen.device)
     # PyTorch looks at it once, before its first product: later no check could be deterministic.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -475,10 +488,7 @@ def main() -> None:
         if chosen.only and check.__name__ not in chosen.only:
             continue
         started = time.perf_counter()
-        try:
-            report = check(device)
-        except Exception:  # whatever goes wrong is a finding, too
-            report = {"failed": traceback.format_exc()[-3000:]}
+        report = tried(lambda check=check: check(device))
         if check is machine and chosen.commit:
             report["commit"] = chosen.commit
         found[check.__name__] = {"seconds": round(time.perf_counter() - started, 1), **report}

@@ -16,7 +16,9 @@ import pytest
 from synergy_trainer import (
     Checkpoint,
     Probe,
+    RunFailed,
     RunFinished,
+    RunSettings,
     RunStarted,
     RunStopped,
     TrainerError,
@@ -141,6 +143,20 @@ def test_a_damaged_checkpoint_gives_way_to_an_older_one(tmp_path: Path) -> None:
     assert newest.name in warned.message
     assert warned.message.endswith("trying an older one")
     assert [event.step for event in of_kind(again, RunStarted)] == [20, 20]
+
+
+def test_a_stack_whose_runs_all_failed_does_not_keep_others_from_resuming(tmp_path: Path) -> None:
+    settings = small(steps=14, parameter_difference=None)
+    runs = [RunSettings("whole", 8), RunSettings("failed", 1, embed=8)]
+    asked = iter(range(100))
+    first = train(
+        settings, runs, device="cpu", directory=tmp_path, should_stop=lambda: next(asked) == 12
+    )
+    list(first)
+    CheckpointFolder(tmp_path).write_failure("failed", 5, "diverged")
+    events = list(train(settings, runs, device="cpu", directory=tmp_path, resume=True))
+    assert [event.run for event in of_kind(events, RunFailed)] == ["failed"]
+    assert [(event.run, event.step) for event in of_kind(events, RunFinished)] == [("whole", 14)]
 
 
 def test_other_settings_cannot_resume(tmp_path: Path) -> None:

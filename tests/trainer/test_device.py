@@ -127,3 +127,30 @@ def test_modes_are_set_back_whichever_api_the_caller_used(set_before: str) -> No
             assert not torch.are_deterministic_algorithms_enabled()
     finally:
         matmul.fp32_precision = old
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="torch before 2.9"
+)
+@pytest.mark.parametrize("set_before", ["none", "ieee", "tf32", "highest", "high", "medium"])
+def test_the_precision_can_be_read_by_the_compiler(set_before: str) -> None:
+    """It reads the older setting, which is an error where the newer one says otherwise."""
+    modules = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    old = [each.fp32_precision for each in modules]
+    try:
+        if set_before.startswith(("high", "medium")):
+            torch.set_float32_matmul_precision(set_before)
+        else:
+            modules[0].fp32_precision = set_before
+        wanted = [each.fp32_precision for each in modules]
+        for tf32 in (True, False):
+            with modes(small(tf32=tf32, compile=True), torch.device("cuda")):
+                assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+                assert modules[0].fp32_precision == ("tf32" if tf32 else "ieee")
+            assert [each.fp32_precision for each in modules] == wanted
+        if set_before.startswith(("high", "medium")):
+            assert torch.get_float32_matmul_precision() == set_before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        for each, precision in zip(modules, old, strict=True):
+            each.fp32_precision = precision

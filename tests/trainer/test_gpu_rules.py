@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from synergy_trainer import RunFinished, TrainerError, TrainStep, Warned, loop, train
+from synergy_trainer import RunFinished, RunStarted, TrainerError, TrainStep, Warned, loop, train
 from synergy_trainer.attend import fused
 from synergy_trainer.cohort import Cohort, Measured
 from synergy_trainer.device import (
@@ -49,16 +50,26 @@ def test_small_models_are_not_shared_between_gpus(monkeypatch: pytest.MonkeyPatc
     train(small(), PAIR, parallel=parallel)
 
 
-def test_a_compilation_that_fails_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("no C compiler\nand much more"),
+        PermissionError(13, "Permission denied", "/home/me/.triton"),
+    ],
+)
+def test_a_compilation_that_fails_is_done_without(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object, **__: object) -> None:
-        raise RuntimeError("no C compiler\nand much more")
+        raise error
 
     plain = losses(train(small(dropout=0.1), PAIR, device="cpu"))
     monkeypatch.setattr(torch, "compile", lambda _: fails)
     events = list(train(small(dropout=0.1, compile=True), PAIR, device="cpu"))
     assert losses(events) == plain
     messages = {event.message for event in of_kind(events, Warned)}
-    assert messages == {"compile: failed (RuntimeError: no C compiler); not used"}
+    first = str(error).partition("\n")[0]
+    assert messages == {f"compile: failed ({type(error).__name__}: {first}); not used"}
 
 
 def recording_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Cohort:
@@ -91,6 +102,86 @@ def test_a_recording_without_memory_fails(monkeypatch: pytest.MonkeyPatch) -> No
         cohort.update(measure=True)
 
 
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_training_without_the_kernels_says_why(
+    graphs: bool, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton is missing, or its kernels fail; of the latter a second training hears as well."""
+    cohort = recording_with(RuntimeError("capture invalidated"), monkeypatch)
+    given = *cohort._batch(1), cohort._keys(1)
+    cohort._graphs, cohort.device = graphs, CUDA
+    monkeypatch.setattr(fused, "_kernels", lambda: SimpleNamespace() if there else None)
+    own = cohort._differentiated
+
+    def fails(*batch: Any, **how: Any) -> Any:
+        if there and not fused.missing():
+            raise TypeError("out of resource: shared memory\nmore")
+        return own(*batch, **how)
+
+    monkeypatch.setattr(cohort, "_differentiated", fails)
+    for _ in range(2):
+        cohort._tried = False
+        cohort._try_out(*given)
+        slower, *others = cohort.remarks
+        assert slower == (
+            "device: training on CUDA is several times slower without Triton's kernels: "
+            + (
+                "they failed (TypeError: out of resource: shared memory)"
+                if there
+                else "install triton"
+            )
+        )
+        assert len(others) == graphs
+        cohort.remarks.clear()
+        cohort._graphs = graphs
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ImportError("no triton"), "install triton"),
+        (
+            TypeError("jit() got an option"),
+            "they cannot be loaded (TypeError: jit() got an option)",
+        ),
+        (OSError("libtriton.so"), "they cannot be loaded (OSError: libtriton.so)"),
+    ],
+)
+def test_a_triton_that_cannot_be_loaded_is_done_without(
+    error: Exception, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "synergy_trainer.attend.fused_kernels":
+                raise error
+
+    monkeypatch.setattr(fused, "_failures", [])
+    monkeypatch.setattr(fused, "_kernels", fused.cache(fused._kernels.__wrapped__))
+    monkeypatch.delitem(sys.modules, "synergy_trainer.attend.fused_kernels", raising=False)
+    monkeypatch.delattr("synergy_trainer.attend.fused_kernels", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    assert [fused.missing() for _ in range(2)] == [why] * 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: no kernel image is available for execution on the device",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable",
+    ],
+)
+def test_a_gpu_that_cannot_be_used_fails_in_words(words: str) -> None:
+    failure = explain(RuntimeError(f"{words}\nCUDA kernel errors might be reported later"), CUDA)
+    assert failure is not None
+    assert failure.reason.startswith(f"cuda cannot be used ({words}): another process")
+    # These are what graphs are given up for.
+    assert (
+        explain(RuntimeError("CUDA error: operation not permitted when stream is capturing"), CUDA)
+        is None
+    )
+
+
 class FakeGraph:
     """A graph that replays what it is given."""
 
@@ -109,7 +200,7 @@ def cuda_stubs(monkeypatch: pytest.MonkeyPatch) -> None:
         "current_stream": lambda: stream,
         "stream": lambda _: nullcontext(),
         "CUDAGraph": FakeGraph,
-        "graph": lambda _: nullcontext(),
+        "graph": lambda _, stream: nullcontext(),
     }.items():
         monkeypatch.setattr(torch.cuda, name, stub)
 
@@ -174,6 +265,63 @@ def test_graphs_are_recorded_and_replayed_on_their_own_device(
     kinds = [kind for kind, _ in seen]
     assert kinds == ["update"] * 4 + ["replay"] * 2
     assert {device for _, device in seen} == {torch.device("cuda:1")}
+
+
+class Streams:
+    """CUDA's streams as PyTorch manages them; `done` lists what each has waited for or run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.current, self.done, self.recorded = "default", [], []
+        monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: self.called("side"))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.called(self.current))
+        monkeypatch.setattr(torch.cuda, "stream", lambda each: self.as_current(each.name))
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+
+    def called(self, name: str) -> Any:
+        wait = lambda other: self.done.append(f"{name} waits for {other.name}")  # noqa: E731
+        return SimpleNamespace(name=name, wait_stream=wait)
+
+    @contextmanager
+    def as_current(self, name: str) -> Iterator[None]:
+        before, self.current = self.current, name
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextmanager
+    def graph(self, _: FakeGraph, stream: Any = None) -> Iterator[None]:
+        """Like PyTorch's, it leaves the current stream set where recording fails."""
+        before, self.current = self.current, "another device's" if stream is None else stream.name
+        self.recorded.append(self.current)
+        yield
+        self.current = before
+
+
+@pytest.mark.parametrize("fails_at", [None, 2, 4])
+def test_a_recording_has_its_own_stream_and_leaves_none_behind(
+    fails_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether warming up, recording, or nothing fails, state is put back after all that ran."""
+    streams, counter = Streams(monkeypatch), torch.tensor(5.0)
+    monkeypatch.setattr(FakeGraph, "replays", lambda _: counter.add_(1), raising=False)
+    calls = iter(range(1, 9))
+
+    def update(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        streams.done.append(f"update on {streams.current}")
+        if next(calls) == fails_at:
+            raise RuntimeError("capture invalidated")
+        return (x,)
+
+    with nullcontext() if fails_at is None else pytest.raises(RuntimeError, match="invalidated"):
+        GraphedUpdate(update, [torch.ones(1)], [], counter)
+    assert streams.current == "default"
+    assert streams.recorded == ([] if fails_at == 2 else ["side"])
+    assert streams.done[0] == "side waits for default"
+    assert set(streams.done[1:-1]) == {"update on side"}
+    assert streams.done[-1] == "default waits for side"
 
 
 def test_kernels_run_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,6 +395,11 @@ def test_deterministic_products_are_asked_for_in_time(monkeypatch: pytest.Monkey
     assert name not in os.environ
     prepare_products(small(deterministic=True), CUDA)
     assert os.environ[name] == ":4096:8"
+    asked: list[Any] = []
+    monkeypatch.setattr(loop, "prepare_products", lambda *given: asked.append(given))
+    settings = small(deterministic=True)
+    train(settings, PAIR, device="cpu")
+    assert asked == [(settings, CPU)]  # before anything is built
 
 
 def test_what_cannot_be_deterministic_on_cuda_is_an_error() -> None:
@@ -286,7 +439,7 @@ class SlicesInReverse(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("how", [{}, {"head_width": 2}], ids=str)
+@pytest.mark.parametrize("how", [{}, {"head_width": 3}], ids=str)
 def test_queries_keys_and_values_are_split(how: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gradient of a slice is a tensor of zeros as large as the whole, one for each slice."""
     monkeypatch.setattr("synergy_trainer.attend.attention.lanes_serve", lambda _: False)
@@ -306,6 +459,9 @@ def test_the_card_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.endswith("TF32 products")
     assert hardware(small(precision="bf16"), CUDA).endswith("bf16 products")
     assert hardware(small(), CPU) == ""
+    monkeypatch.setattr("synergy_trainer.cohort.hardware", lambda *_: "NVIDIA H100")
+    events = train(small(steps=1), PAIR, device="cpu")
+    assert {event.hardware for event in of_kind(events, RunStarted)} == {"NVIDIA H100"}
 
 
 def test_a_cpu_trains_without_any_remark() -> None:

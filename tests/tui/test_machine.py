@@ -62,6 +62,7 @@ def test_the_environment_is_reported(
         (["sm_75", "sm_120"], "9.0", False),
         (["sm_75", "compute_80"], "9.0", True),
         (["compute_120"], "9.0", False),
+        (["gfx90a", "gfx1100"], "9.0", True),  # ROCm's say nothing of capabilities
     ],
 )
 def test_a_torch_built_for_other_gpus_is_found(
@@ -78,6 +79,30 @@ def test_a_torch_built_for_other_gpus_is_found(
     problem = machine._gpu_problem(Fake, 1, capability)
     assert (problem is None) == serves
     assert serves or problem.startswith("torch is built for")
+
+
+@pytest.mark.parametrize(("problem", "state"), [(None, "ok"), ("it adds wrongly", "broken")])
+def test_every_gpu_is_tried(
+    problem: str | None, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver and a name are not enough."""
+    card = SimpleNamespace(name="H100", major=9, minor=0)
+    tried = []
+
+    def of(_: object, index: int, capability: str) -> str | None:
+        tried.append((index, capability))
+        return problem if index == 1 else None
+
+    monkeypatch.setattr(machine, "_driver", lambda: "580.1")
+    monkeypatch.setattr(machine, "_gpu_problem", of)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 2))
+    found = machine._gpu()
+    assert tried == [(0, "9.0"), (1, "9.0")]
+    assert found.state == state
+    assert found.text.endswith(f"H100 cannot be used: {problem}" if problem else "driver 580.1")
 
 
 def test_a_gpu_whose_kernels_fail_is_found() -> None:

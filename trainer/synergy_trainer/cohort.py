@@ -130,8 +130,8 @@ class Cohort:
             fused=True,
             capturable=self._graphs,
         )
-        factors = torch.tensor([run.qk_learning_rate for run in self.runs], device=device)
-        self._qk_factors = None if (factors == 1.0).all() else factors
+        factors = [run.qk_learning_rate for run in self.runs]
+        self._qk_factors = None if set(factors) == {1.0} else torch.tensor(factors, device=device)
         self._sources = self._draw_from(settings.batch, sequences=settings.sequences)
         self._held_out: Batch | None = None
         self._evaluation: Batch | None = None
@@ -189,14 +189,16 @@ class Cohort:
                 self._differentiated(inputs, targets, keys, measure=True)
                 break
             except Exception as error:  # whatever compilers raise
-                if explain(error, self.device) or not self._simpler(error):
+                # Files are those of compilers: a home that cannot be written to, no C compiler.
+                known = not isinstance(error, OSError) and explain(error, self.device)
+                if known or not self._simpler(error):
                     raise
+        if self.device.type == "cuda" and (why := fused.missing()):
+            self.remarks.append(
+                f"device: training on CUDA is several times slower without Triton's kernels: {why}"
+            )
         if not self._graphs:
             return
-        if fused.missing():
-            self.remarks.append(
-                "device: training on CUDA is several times slower without Triton; install triton"
-            )
         try:
             self._graphed = self._recorded(inputs, targets, keys)
         except RuntimeError as error:
@@ -212,8 +214,7 @@ class Cohort:
             self.remarks.append(f"compile: failed ({_brief(error)}); not used")
             return True
         if self.device.type == "cuda" and not fused.missing():
-            fused.give_up(str(error))
-            self.remarks.append(f"device: its kernels failed ({_brief(error)}); not used")
+            fused.give_up(f"they failed ({_brief(error)})")
             return True
         return False
 
@@ -390,7 +391,7 @@ class Cohort:
                 for parameter, view in views.items():
                     view.copy_(found.moments[moment][parameter])
         for bank in self.stack.banks.values():
-            self._optimiser.state[bank]["step"].fill_(float(step))
+            self._moment(bank, "step").fill_(float(step))
         self.step = step
         return remarks
 

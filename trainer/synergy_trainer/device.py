@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -118,9 +118,30 @@ def modes(settings: TrainSettings, device: torch.device) -> Iterator[None]:
             values: tuple[object, object] = ("ieee", "tf32")
             if not hasattr(matmul, name):
                 name, values = "allow_tf32", (False, True)
+            elif settings.compile:
+                back.enter_context(_old_precision(allows_tf32(settings, device)))
             back.callback(setattr, matmul, name, getattr(matmul, name))
             setattr(matmul, name, values[allows_tf32(settings, device)])
         yield
+
+
+@contextmanager
+def _old_precision(tf32: bool) -> Iterator[None]:
+    """Let PyTorch's older setting agree, which its compiler reads; else that is an error."""
+    mkldnn: Any = torch.backends.mkldnn
+    modules = torch.backends.cuda.matmul, mkldnn.matmul  # which it sets as well
+    newer = [each.fp32_precision for each in modules]
+    try:
+        older = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it did not agree before
+        older = "highest"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(older)
+        for each, precision in zip(modules, newer, strict=True):
+            each.fp32_precision = precision
 
 
 @cache
@@ -175,13 +196,17 @@ class GraphedUpdate:
     def _record(self, update: Callable[..., tuple[Tensor, ...]]) -> None:
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UPS):
-                update(*self._inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._results = update(*self._inputs)
+        try:
+            # PyTorch's own stream for recording stays on the device of the process's first graph,
+            # and remains the current one where recording fails.
+            with torch.cuda.stream(side):
+                for _ in range(_WARM_UPS):
+                    update(*self._inputs)
+                self._graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(self._graph, stream=side):
+                    self._results = update(*self._inputs)
+        finally:
+            torch.cuda.current_stream().wait_stream(side)
 
     def run(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Make the update with these inputs; its results, which the next one overwrites."""

@@ -31,6 +31,9 @@ class Failure:
 
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
+# Of CUDA, before anything can be computed; errors while a graph is recorded are not among them.
+_UNUSABLE_WORDS = ("no kernel image is available", "busy or unavailable")
+
 
 def explain(error: BaseException, device: object) -> Failure | None:
     """Explain an exception that the machine, not the program, is to blame for; None for others."""
@@ -38,6 +41,13 @@ def explain(error: BaseException, device: object) -> Failure | None:
     if _is_memory(error):
         return Failure(
             f"out of memory on {device}: use a smaller batch or length, or fewer runs at a time",
+            details,
+        )
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _UNUSABLE_WORDS):
+        first = str(error).partition("\n")[0]
+        return Failure(
+            f"{device} cannot be used ({first}): another process may have it to itself, or this "
+            "PyTorch is not built for it",
             details,
         )
     if isinstance(error, RuntimeError) and "CUBLAS_WORKSPACE_CONFIG" in str(error):

@@ -262,6 +262,7 @@ class SweepScreen(Filtering, Marking, Screen[None]):
             grid.selected = min(grid.selected, max(0, len(grid.lines) - 1))
             self._show_header()
             self._show_detail()
+            self.query_one(KeyBar).hide(*(() if self._running else ("sweep.stop",)))
             shown = (
                 (table.rows, self._rows)
                 if self.view == "groups"

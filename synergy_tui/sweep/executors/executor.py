@@ -137,6 +137,11 @@ def choose(
         together = _that_ray_stacks(device, scenarios, table)
         return Backend("ray", wanted or 0, 1, together, device, ray=ray or "auto")
     gpus = gpus_for(device)
+    if processes > 1 and 0 < gpus < processes:
+        raise UserError(
+            f"[sweep] data_parallel = {processes} needs as many GPUs; '{device}' is {gpus}.",
+            hint="One process trains all runs of a point on one GPU: data_parallel = 1.",
+        )
     if name == "auto":
         # Points that cannot be stacked train alone in an ensemble's process, as in a pool.
         name = "ensemble" if processes == 1 else "pool"
@@ -145,7 +150,8 @@ def choose(
     threads = max(1, cores // (count * processes))
     together = 1
     if name == "ensemble":
-        together = _that_fit_a_gpu(device, scenarios) if gpus else LARGEST_BATCH
+        sharing = -(-count // gpus) if gpus else 1
+        together = _that_fit_a_gpu(device, scenarios, sharing) if gpus else LARGEST_BATCH
     devices = gpus if gpus > 1 else 0
     return Backend(name, count, threads, together, device, processes=processes, devices=devices)
 
@@ -173,13 +179,16 @@ def _most_in_a_stack(scenarios: Sequence[Scenario]) -> int:
     return max(1, LARGEST_STACK // max((len(scenario.runs) for scenario in scenarios), default=1))
 
 
-def _that_fit_a_gpu(device: str, scenarios: Sequence[Scenario]) -> int:
-    """How many points train as one stack on a GPU: up to `LARGEST_STACK` models, and its memory."""
+def _that_fit_a_gpu(device: str, scenarios: Sequence[Scenario], sharing: int = 1) -> int:
+    """How many points train as one stack on a GPU: up to `LARGEST_STACK` models, and its memory.
+
+    ``sharing`` is the number of stacks at a time.
+    """
     import torch
 
     costs = [cost(scenario).memory - PROCESS_BYTES for scenario in scenarios]
     index = torch.device("cuda" if device == "auto" else device).index or 0
-    room = torch.cuda.get_device_properties(index).total_memory * SHARE_OF_MEMORY
+    room = torch.cuda.get_device_properties(index).total_memory * SHARE_OF_MEMORY / sharing
     return max(1, min(_most_in_a_stack(scenarios), int(room // max(costs, default=1))))
 
 

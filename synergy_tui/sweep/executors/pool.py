@@ -138,7 +138,8 @@ class PoolExecutor:
         count, each = self._backend.devices, self._backend.processes
         if not count:
             return {}
-        names = visible_gpus() or [str(index) for index in range(count)]
+        # CUDA counts up to the first name of a GPU that is not there.
+        names = (visible_gpus() or [str(index) for index in range(count)])[:count]
         own = dict.fromkeys(names[(place * each + k) % len(names)] for k in range(each))
         return {"CUDA_VISIBLE_DEVICES": ",".join(own)}
 

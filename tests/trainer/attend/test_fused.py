@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +99,33 @@ def test_attention_of_widths_that_are_no_powers_of_two(width: int) -> None:
     agree(found, wanted, 2e-6)
 
 
+@pytest.mark.skipif(ON_GPU, reason="lays numbers far apart in a file with holes")
+def test_attention_reaches_numbers_beyond_the_32nd_bit(tmp_path: Path) -> None:
+    """The second of two sequences so long that it begins beyond 2³¹ numbers; 16 tokens are read."""
+    length, tokens, width = 12_000_000, 16, 64
+    assert 3 * width * length > 2**31
+
+    def far(name: str, columns: int) -> torch.Tensor:
+        size = 2 * length * columns
+        found = torch.from_file(str(tmp_path / name), shared=True, size=size, dtype=torch.float32)
+        return found.view(2, length, columns)
+
+    qkv, gradient = drawn(1, 1, tokens, 3 * width), drawn(1, 1, tokens, width)
+    normalisers = torch.zeros(2, tokens)
+    mine = far("qkv", 3 * width), far("out", width), normalisers, far("g", width), far("to", 192)
+    mine[0][1, :tokens], mine[3][1, :tokens] = qkv[0, 0], gradient[0, 0]
+    how = {"W": width, "PADDED": width, "N": tokens, "BLOCK": tokens, "DROPS": False}
+    rest = (KEYS, 1, length, 1, width**-0.5 * 1.4426950408889634, 0, 1, 0, 1.0)
+    kernels = fused._kernels()
+    kernels.attention_forward[(2,)](*mine[:3], *rest, **how, PRECISION="ieee")
+    kernels.attention_backward[(2,)](*mine, *rest, **how, PRECISION="ieee")
+    leaf = qkv.clone().requires_grad_()
+    wanted = attend(leaf.unflatten(3, (3, 1, width)), None).flatten(3)
+    wanted.backward(gradient)
+    found = [mine[1][1, :tokens], mine[4][1, :tokens]]
+    agree(found, [wanted[0, 0], leaf.grad[0, 0]], 2e-6)
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.9])
 def test_attention_drops_the_same_entries(probability: float) -> None:
     """Equal logits and one-hot values show which weights are kept."""
@@ -180,5 +208,6 @@ def test_kernels_that_failed_are_not_used_again(monkeypatch: pytest.MonkeyPatch)
     assert fused.fused_serves(x)
     fused.give_up("no compiler")
     assert not fused.fused_serves(x)
+    assert fused.missing() == "no compiler"
     dropped = dropout(x, on(DEVICE, Drops(KEYS[:1], 0.5)))
     assert torch.equal(dropped.cpu() > 0, Drops(KEYS[:1], 0.5).kept(1, 1, 2, 3))

@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from synergy_tui.running import resources
 
@@ -16,17 +17,13 @@ class Nvml:
     class NVMLError(Exception):
         pass
 
-    load = {"0": 5, "1": 90, "GPU-a": 40}  # noqa: RUF012
+    load = {"GPU-slow": 5, "GPU-fast": 90}  # noqa: RUF012
 
     def nvmlInit(self) -> None: ...
 
-    def nvmlDeviceGetCount(self) -> int:
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        return str(index)
-
     def nvmlDeviceGetHandleByUUID(self, name: str) -> str:
+        if name not in ("GPU-slow", "GPU-fast", "MIG-1"):
+            raise self.NVMLError
         return name
 
     def nvmlDeviceGetMemoryInfo(self, handle: str) -> SimpleNamespace:
@@ -39,21 +36,46 @@ class Nvml:
 
 
 @pytest.mark.parametrize(
-    ("visible", "measured"),
+    ("visible", "uuids", "reserved", "measured"),
     [
-        (None, (90, 1)),
-        ("0", (5, 1)),
-        ("0, GPU-a", (40, 5)),
-        ("MIG-1", (None, 5)),
-        ("0,-1,1", (5, 1)),
-        ("", (None, None)),
+        (None, ["fast", "slow"], [0, 2**20], (5, 8)),  # `--device cuda:1`, while 0 is busy
+        (None, ["fast", "slow"], [2**20, 2**20], (90, 8)),
+        (None, ["fast", "slow"], [0, 0], (None, None)),
+        ("1", ["slow"], [2**20], (5, 8)),
+        ("GPU-sl", ["slow"], [2**20], (5, 8)),  # CUDA takes the beginning of a UUID
+        ("MIG-1", ["of its card"], [2**20], (None, 5)),
+        (None, ["1"], [2**20], (None, 5)),  # the only part of a GPU
+        (None, ["unknown"], [2**20], (None, None)),
     ],
 )
-def test_the_meter_looks_at_the_gpus_that_are_visible(
-    visible: str | None, measured: tuple, monkeypatch: pytest.MonkeyPatch
+def test_the_meter_looks_at_the_gpus_in_use(
+    visible: str | None,
+    uuids: list[str],
+    reserved: list[int],
+    measured: tuple,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", Nvml())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert resources._gpu_meter()() == measured
+    begun = [False]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: begun[0])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(uuids))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", reserved.__getitem__)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuids[index])
+    )
+    meter = resources._gpu_meter()
+    assert meter() == (None, None)
+    begun[0] = True
+    assert meter() == measured
+
+
+def test_the_meter_waits_for_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml())
+    meter = resources._gpu_meter()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())  # being imported
+    assert meter() == (None, None)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert meter() == (None, None)

@@ -31,14 +31,20 @@ _failures: list[str] = []
 def _kernels() -> ModuleType | None:
     try:
         from synergy_trainer.attend import fused_kernels
-    except (ImportError, OSError):
+    except ImportError:
+        return None
+    except Exception as error:  # of a Triton that is too old, or cannot load its library
+        give_up(f"they cannot be loaded ({type(error).__name__}: {error})")
         return None
     return fused_kernels
 
 
-def missing() -> bool:
-    """Whether this process has no Triton, or one that failed."""
-    return _kernels() is None or bool(_failures)
+def missing() -> str:
+    """Why this process does not use Triton's kernels; empty where it does."""
+    found = _kernels()
+    if _failures:
+        return _failures[0]
+    return "install triton" if found is None else ""
 
 
 def give_up(reason: str) -> None:

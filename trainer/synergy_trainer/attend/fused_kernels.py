@@ -69,8 +69,10 @@ def attention_forward(
     pair = tl.program_id(0)
     sequence, head = pair // heads, pair % heads
     d = heads * W
-    QKV += sequence * n * 3 * d + head * W
-    OUT += sequence * n * d + head * W
+    first = sequence.to(tl.int64) * n  # of the tokens; a large batch has more than 2³¹ numbers
+    QKV += first * 3 * d + head * W
+    OUT += first * d + head * W
+    NORMALISERS += pair.to(tl.int64) * N
     bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size, DROPS)
     for block in tl.static_range(N // BLOCK):
         r = block * BLOCK + tl.arange(0, BLOCK)
@@ -88,7 +90,7 @@ def attention_forward(
             p = tl.where(_kept(bits, r, c, threshold), p * gain, 0.0)
         o = tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
         _write(OUT, o, r, d, n, W, PADDED)
-        tl.store(NORMALISERS + pair * N + r, top + tl.log2(total))
+        tl.store(NORMALISERS + r, top + tl.log2(total))
 
 
 @triton.jit
@@ -120,11 +122,12 @@ def attention_backward(
     pair = tl.program_id(0)
     sequence, head = pair // heads, pair % heads
     d = heads * W
-    QKV += sequence * n * 3 * d + head * W
-    TO += sequence * n * 3 * d + head * W
-    OUT += sequence * n * d + head * W
-    GRADIENT += sequence * n * d + head * W
-    NORMALISERS += pair * N
+    first = sequence.to(tl.int64) * n
+    QKV += first * 3 * d + head * W
+    TO += first * 3 * d + head * W
+    OUT += first * d + head * W
+    GRADIENT += first * d + head * W
+    NORMALISERS += pair.to(tl.int64) * N
     bits = _hash_of_head(KEYS, sequence // sequences, sequence % sequences, head, rank, size, DROPS)
     r = tl.arange(0, BLOCK)
     q = _read(QKV, r, 3 * d, n, W, PADDED)

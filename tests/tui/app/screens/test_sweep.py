@@ -137,6 +137,16 @@ async def test_stopping_what_is_not_run_says_so(designed_sweep: Sweep) -> None:
         )
 
 
+@pytest.mark.parametrize("running", [True, False])
+async def test_stop_is_offered_while_there_is_something_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: bool
+) -> None:
+    monkeypatch.setattr(Sweep, "running", running)
+    async with looking(record(tmp_path), size=(160, 24)) as pilot:
+        await sees(pilot, "RUNNING" if running else "FINISHED")
+        assert ("S stop" in screen_lines(pilot.app)[-1]) is running
+
+
 async def test_a_filter_leaves_groups_and_points_that_match(tmp_path: Path) -> None:
     async with looking(record(tmp_path)) as pilot:
         await pilot.press("slash", *"copy heads-2")

@@ -20,7 +20,7 @@ from synergy_tui.sweep.executors.pool import PoolExecutor
 from synergy_tui.sweep.executors.ray import RayExecutor
 from synergy_tui.sweep.executors.remote import Packet
 from synergy_tui.sweep.plan import expand
-from synergy_tui.sweep.start import announce
+from synergy_tui.sweep.start import announce, plan_new
 from tests.tui.sweep.test_plan import BASE, points_of
 
 
@@ -69,11 +69,41 @@ def test_each_gpu_gets_a_process_and_as_many_points_as_it_holds(
     assert choose(scenario, scenarios, device="cuda").together == 1
 
 
+def test_workers_that_share_a_gpu_share_its_memory(
+    four_gpus: SimpleNamespace, tmp_path: Path
+) -> None:
+    points = points_of("[sweep]\nheads = [1, 2]\nseeds = 50", tmp_path)
+    scenarios = [point.scenario for point in points]
+    # Memory for nine points, of which 70 % is used: six for one worker, three for each of two.
+    four_gpus.total_memory = 9 * (cost(scenarios[0]).memory - PROCESS_BYTES)
+    for device, workers, together in (
+        ("cuda", 4, 6),
+        ("cuda", 8, 3),
+        ("cuda", 5, 3),
+        ("cuda:1", 2, 3),
+    ):
+        chosen = choose(scenarios[0], scenarios, device=device, workers=workers)
+        assert chosen.together == together
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cuda", 5), ("auto", 5), ("cuda:1", 2)])
+def test_processes_that_share_batches_need_a_gpu_each(
+    device: str, processes: int, four_gpus: SimpleNamespace, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + f"[sweep]\nheads = [1]\ndata_parallel = {processes}\n")
+    scenario = load_scenario(file)
+    with pytest.raises(UserError, match=f"data_parallel = {processes} needs as many GPUs"):
+        choose(scenario, [scenario], device=device)
+    assert choose(scenario, [scenario], device="cpu").processes == processes
+
+
 @pytest.mark.parametrize(
     ("visible", "processes", "expected"),
     [
         (None, 1, ["0", "1", "2", "3", "0"]),
         ("5, GPU-a,MIG-b,7", 1, ["5", "GPU-a", "MIG-b", "7", "5"]),
+        ("0,1,2,3,9", 1, ["0", "1", "2", "3", "0"]),  # there is no GPU 9: CUDA counts four
         (None, 2, ["0,1", "2,3", "0,1", "2,3", "0,1"]),
     ],
 )
@@ -251,3 +281,14 @@ def test_the_time_on_a_gpu_is_said_to_be_unknown(tmp_path: Path) -> None:
     said = announce(found, finished=0, backend="ensembles")
     assert said.startswith("2 points, 2 runs to go: time unknown on this GPU, about")
     assert "factor" not in said
+
+
+@pytest.mark.parametrize(("device", "known"), [("cuda", False), ("auto", True), ("cpu", True)])
+def test_the_time_on_the_gpus_of_a_cluster_is_unknown_too(
+    device: str, known: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    file = tmp_path / "s.toml"
+    file.write_text(BASE + "[sweep]\nheads = [1]\nseeds = 2\n")
+    plan = plan_new(str(file), ray="local", device=device)
+    assert (plan.cost.seconds is not None) == known
