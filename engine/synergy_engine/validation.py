@@ -81,7 +81,8 @@ def dense_heads(array: npt.ArrayLike, *, rows: str, tolerance: float = ROW_SUM_T
         with np.errstate(invalid="ignore"):
             off = np.abs(heads.sum(axis=-1, dtype=np.float64) - 1)
         off[~np.isfinite(off)] = 0.0
-        if off.max() > tolerance:
+        # Senders' rows may sum to anything; transposed, their sums are looked at again.
+        if off.max() > tolerance and not _transposed(heads):
             less = not found[:, 0].any() and bool(heads.sum(axis=-1).max() <= 1 + tolerance)
             problems.append(
                 f"Rows do not sum to one within {tolerance:g}: {_places(off > tolerance)}; "
@@ -124,11 +125,23 @@ def _wrong_entries(heads: Reals) -> list[str]:
         ),
         (
             "Not causal: receiver row j may hear only columns i <= j, but there is weight at {}. "
-            "If rows are senders, transpose.",
+            + (
+                "All weight is there or on the diagonal, so rows seem to be senders (keys): "
+                "transpose the last two axes, as numpy.swapaxes(weights, -1, -2) does."
+                if _transposed(heads)
+                else "It is on both sides of the diagonal: without a causal mask, as in an "
+                "encoder, information flows both ways, which no feedforward graph has."
+            ),
             (heads != 0) & strictly,
         ),
     )
     return [text.format(_places(mask)) for text, mask in found if mask.any()]
+
+
+def _transposed(heads: Reals) -> bool:
+    """Whether columns hear and rows send: weight above the diagonal, and none below."""
+    below = np.tril(np.ones(heads.shape[-2:], dtype=bool), -1)
+    return bool((heads != 0).any(where=below.T)) and not (heads != 0).any(where=below)
 
 
 def as_attention(weights: Reals) -> Reals:

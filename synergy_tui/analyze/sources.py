@@ -221,7 +221,12 @@ def _graph(path: Path, inputs: Inputs) -> Source:
         rows=inputs.matrix_rows,
         sink=inputs.sink,
     )
-    notes = list(engine.structure(graph).notes)
+    loops = (
+        "; where a node has no self-loop, one of weight 1 was added (--self-loops keep: none)"
+        if inputs.self_loops == "add"
+        else ""
+    )
+    notes = [f"the sink is {graph.name(graph.nodes - 1)}{loops}", *engine.structure(graph).notes]
     if path.suffix.lower() in (".npz", ".mtx") and graph.order is not None:
         notes.append(
             f"rows of the matrix were read as {inputs.matrix_rows}, and nodes were put in "
@@ -327,7 +332,11 @@ def together(sources: Sequence[Source]) -> Source:
         shapes |= dict.fromkeys(padded, "inputs cut to their own lengths")
         listed = "; ".join(f"{name}: {shape}" for name, shape in shapes.items())
         raise UserError(
-            f"--together needs attention of one shape (layers, heads, n, n); here: {listed}."
+            f"--together needs attention of one shape (layers, heads, n, n); here: {listed}.",
+            hint="Graphs may be heads of one system: write them into one file, with `head` on "
+            "every edge."
+            if "a graph" in shapes.values()
+            else None,
         )
     stacked = np.concatenate([each.attention for each in sources if each.attention is not None])
     norms = [each.norms for each in sources if each.norms is not None]
@@ -357,7 +366,10 @@ def read_numbers(given: str, number: type[int] | type[float]) -> np.ndarray:
     """
     path = Path(given)
     if not os.path.isfile(given):  # noqa: PTH113  (numbers may make too long a name for a Path)
-        return np.atleast_2d([number(each) for each in given.split(",")])
+        try:
+            return np.atleast_2d([number(each) for each in given.split(",")])
+        except ValueError:
+            raise ValueError("neither numbers nor a file that exists") from None
     if path.stat().st_size > LARGEST_NUMBERS:
         raise ValueError(f"larger than {LARGEST_NUMBERS // 2**20} MiB")
     if path.suffix.lower() == ".npy":

@@ -17,7 +17,7 @@ from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
 from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_note, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
-from synergy_tui.commands.reasons import print_layered, print_reasons
+from synergy_tui.commands.reasons import TIE, print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import bound_name, counted, number
@@ -40,6 +40,13 @@ _SPARE = (
     "diver-\nsity",
     "held-out\namplif.",
     "mixing\ngain",
+)
+
+
+NO_NULL = (
+    "averaging raises the faintest node of unrelated heads too, so a ratio above 1 by itself is "
+    "no evidence that heads act together: compare it with that of shuffled or untrained heads "
+    "(of several inputs: engine.analyze_batch(attention, shuffles=20))"
 )
 
 
@@ -295,7 +302,19 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
         print_layered(same[-1])
         _bounds(layers, details=shown.details)
         _paths(layers)
-    print_note(f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike", "columns")
+    read = f"{COLUMNS_READ}; diversity, 0 to 1 bits, 0: heads attend alike"
+    if first["inputs"] > 1:
+        read += "; held-out amplification: over one head for all inputs, chosen on others"
+    print_note(f"{read}; t: the step at which the faintest node is heard best", "columns")
+    if any(_above_one(record) for record in records):
+        print_note(NO_NULL, "null")
+
+
+def _above_one(record: Record) -> bool:
+    """Whether the heads together exceed the best of them, or several layers their best chain."""
+    ratios = [record["synergy"].get("fidelity_amplification")]
+    ratios += [each["synergy"] for each in record.get("layered") or ()]
+    return any(isinstance(ratio, int | float) and ratio > 1 + TIE for ratio in ratios)
 
 
 def _layers(records: Sequence[Record], *, wide: bool) -> None:

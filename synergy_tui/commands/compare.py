@@ -39,12 +39,12 @@ def command(
     Each NAME is an id, a unique part of one, `last`, or a directory. Runs measured under different
     conventions are pointed out: their numbers do not compare.
     """
-    from synergy_tui.experiments.metrics import run_record
+    from synergy_tui.experiments.metrics import averaged_record, run_record
     from synergy_tui.sweep.entries import find_one_experiment
 
     experiments = [find_one_experiment(name, out) for name in names]
     records = [
-        {"experiment": each.id, **run_record(run)}
+        {"experiment": each.id, **(run_record if as_json else averaged_record)(run)}
         for each in experiments
         for run in each.fold().runs.values()
         if not wanted or run.name in wanted

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from synergy_tui.commands.presentation import print_expectations, print_runs, print_scoreboard
 from synergy_tui.console import echo
 from synergy_tui.errors import ExitCode
 from synergy_tui.experiments.events import Event, encode
-from synergy_tui.experiments.metrics import metric, run_record
+from synergy_tui.experiments.metrics import averaged_record, metric
 from synergy_tui.experiments.state import ExperimentState, RunState, outline
 from synergy_tui.experiments.verdict import scoreboard
 from synergy_tui.scenario.expect import UndecidedError
@@ -192,22 +192,10 @@ def closing(state: ExperimentState, *, quiet: bool = False) -> None:
         if failed:
             print_expectations(failed, err=True)
         return
-    print_runs([_record(run) for run in state.runs.values()], ("run", "status"), err=True)
+    print_runs([averaged_record(run) for run in state.runs.values()], ("run", "status"), err=True)
     if state.expectations:
         print_expectations(state.expectations, err=True)
     print_scoreboard(scoreboard(state), err=True)
-
-
-def _record(run: RunState) -> dict[str, Any]:
-    """As `run_record`, but with loss and accuracy averaged over the last reports, as expectations
-    compare them.
-    """
-    record = run_record(run)
-    for name in ("loss", "accuracy"):
-        record[name] = None
-        with suppress(UndecidedError):
-            record[name] = metric(run, name)
-    return record
 
 
 def _say(text: str) -> None:
@@ -232,6 +220,7 @@ def _started(run: RunState, event: Event) -> str:
     if run.total_steps:
         parts += [f"{run.task}, {run.nodes} tokens", f"{run.total_steps:,} steps on {run.device}"]
     else:
+        parts += [counted(run.layers, "layer")] * (run.kind == "loaded")
         parts.append(f"{run.nodes} nodes, {run.kind}")
     return f"{run.name}: {', '.join(parts)}"
 

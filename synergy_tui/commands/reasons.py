@@ -115,7 +115,12 @@ def _composition(why: Record) -> str:
     if total <= 0:
         return "at t* = 1 nothing composes: the signal takes one step, over one head"
     changing = total - sum(row[head] for head, row in enumerate(switch))
-    share = f"{percent(changing / total)} of consecutive steps on the signal's paths change heads"
+    # Heads that took as many steps, in no order, would follow themselves so often.
+    met = sum(sum(row) * sum(other[head] for other in switch) for head, row in enumerate(switch))
+    share = (
+        f"{percent(changing / total)} of consecutive steps on the signal's paths change heads "
+        f"({percent(1 - met / total**2)} if heads followed one another by chance)"
+    )
     return share if why["time"] > 1 else f"in the inputs with t* > 1, {share}"
 
 

@@ -48,7 +48,7 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
     or a directory.
     """
     from synergy_tui.experiments.experiment import Experiment
-    from synergy_tui.experiments.metrics import experiment_record
+    from synergy_tui.experiments.metrics import averaged_record, experiment_record
     from synergy_tui.experiments.verdict import scoreboard
     from synergy_tui.sweep.entries import find_entry, summary
 
@@ -71,7 +71,7 @@ def command(name: str, out: Path | None, as_json: bool) -> None:
         "path": record["path"],
     }
     _print_head(head)
-    print_runs(record["runs"], ("run", "status"))
+    print_runs([averaged_record(run) for run in state.runs.values()], ("run", "status"))
     print_conventions(record["runs"])
     if state.expectations:
         print_expectations(state.expectations)

@@ -80,7 +80,7 @@ def basis(pairs: list[Pair], joint: list[RunState], view: View) -> str:
 
 def notes(heads: list[Pair], joint: list[RunState], view: View) -> list[str]:
     """Further sentences, most important first."""
-    return [*_conventions(heads, view), *_loudness(joint, view)]
+    return [*_conventions(heads, view), *_no_null(joint, view), *_loudness(joint, view)]
 
 
 def measures(group: list[RunState], view: View) -> list[str]:
@@ -138,6 +138,16 @@ def _conventions(pairs: list[Pair], view: View) -> list[str]:
     return against + alike
 
 
+def _no_null(joint: list[RunState], view: View) -> list[str]:
+    """Why synergy of one input is not supported, however large it is."""
+    if not joint or joint[0].heads < 2 or view.graphs(joint) or not view.exact(joint):
+        return []
+    return [
+        f"{joint[0].name}: synergy has no null, since one input cannot be shuffled: heads that "
+        "never met may gain as much"
+    ]
+
+
 def _loudness(joint: list[RunState], view: View) -> list[str]:
     """At which step the faintest node is heard best: at 1, more than one step has no part in it."""
     if len(joint) > 1 or joint[0].heads < 2:
@@ -146,5 +156,8 @@ def _loudness(joint: list[RunState], view: View) -> list[str]:
     share, time = fidelity.get("beyond_one_step"), fidelity.get("time")
     if share is None:
         return []
-    best = f"t* = {time}, " if time is not None else ""
-    return [f"{joint[0].name}: {best}t* > 1 in {share:.0%} of inputs"]
+    best = f" at t* = {time}" if time is not None else ""
+    return [
+        f"{joint[0].name}: faintest token heard best{best}; "
+        f"t* > 1, where heads compose, in {share:.0%} of inputs"
+    ]

@@ -269,6 +269,10 @@ class View:
         """Whether nothing was sampled: a graph, or a single input."""
         return len(runs) == 1 and (self.of(runs[0]).get("inputs") or 1) == 1
 
+    def graphs(self, runs: list[RunState]) -> bool:
+        """Whether all are graphs, drawn or designed, of which there is no other input."""
+        return all(run.kind == "designed" for run in runs)
+
 
 def number(value: float) -> str:
     """A ratio or measure for people, in three digits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from synergy_tui.experiments.analysis import Analysis
@@ -162,6 +163,20 @@ def run_record(run: RunState) -> dict[str, Any]:
     record.update(conventions(probe) if probe else {})
     if run.reason:
         record["reason"] = run.reason
+    return record
+
+
+def averaged_record(run: RunState) -> dict[str, Any]:
+    """As `run_record`, but with training losses and accuracies averaged over the last reports.
+
+    What people are shown, so that no two tables of one run differ: expectations and the verdict
+    compare these numbers.
+    """
+    record = run_record(run)
+    for name in ("loss", "accuracy"):
+        record[name] = None
+        with suppress(UndecidedError):
+            record[name] = metric(run, name)
     return record
 
 

@@ -158,7 +158,10 @@ class _Execution:
         # A large graph takes minutes; the engine asks between its kernels whether to continue.
         with suppress(engine.Cancelled), engine.watch(lambda *_: not self.stopper()):
             if isinstance(run, LoadedRun):
-                self.recorder.load(run.name, load_run(run, self.recorder.scenario), note=run.note)
+                loaded = load_run(run, self.recorder.scenario)
+                for note in loaded.notes:
+                    self.recorder.warn(note, run.name)
+                self.recorder.load(run.name, loaded, note=run.note)
             else:
                 system = build_system(run, self.recorder.scenario)
                 self.recorder.simulate(run.name, system, note=run.note)

@@ -24,6 +24,7 @@ class Loaded(NamedTuple):
     snapshot: Snapshot
     label: str  # of the head weights: learned, uniform or given
     parameters: int | None = None
+    notes: tuple[str, ...] = ()  # what was guessed about the file
 
 
 def build_system(run: DesignedRun | FamilyRun, scenario: Scenario) -> MultiHeadSystem:
@@ -140,7 +141,19 @@ def _from_tensor(run: LoadedRun) -> Loaded:
         # Texts of tokens repeat: their numbers tell them apart.
         labels = tuple(f"{node} {text}" for node, text in enumerate(read.labels or ()))
         names = read.names or labels
-    return Loaded(Snapshot(run.attention, attention, weights, names=names), label)
+    # What was guessed ends with how to state it otherwise, by options that scenarios do not have.
+    guesses = [
+        note.partition(" (")[0]
+        for note in read.notes
+        # The axes of one input are as scenarios document them.
+        if note.endswith(")") and not (note.startswith("axes") and len(attention) == 1)
+    ]
+    otherwise = "if that is wrong, save it as (inputs, layers, heads, n, n), without padding"
+    return Loaded(
+        Snapshot(run.attention, attention, weights, names=names),
+        label,
+        notes=tuple(f"{run.attention}: {guess}; {otherwise}" for guess in guesses),
+    )
 
 
 def _from_checkpoint(run: LoadedRun, scenario: Scenario) -> Loaded:

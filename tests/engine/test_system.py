@@ -63,7 +63,8 @@ def test_a_sink_without_a_self_loop_is_absorbing_and_silence_keeps_its_state() -
         ([[1, 0], [1j, 1]], ["complex"]),
         ([[1, 0], [1e101, 1]], ["above 1e+100 at [1, 0]"]),
         ([[1, 0], [1.5, -0.5]], ["negative at [1, 1]"]),
-        ([[0.5, 0.5], [0.5, 0.5]], ["Not causal", "[0, 1]", "transpose"]),
+        ([[0.5, 0.5], [0.5, 0.5]], ["Not causal", "[0, 1]", "causal mask", "encoder"]),
+        ([[0.3, 0.2], [0, 1]], ["Not causal", "[0, 1]", "numpy.swapaxes(weights, -1, -2)"]),
         ([[1, 0], [0.2, 0.2]], ["do not sum to one", "off by 0.6", "normalise"]),
     ],
 )
@@ -72,6 +73,17 @@ def test_what_is_wrong_is_reported_with_its_place(weights: object, words: list[s
         engine.MultiHeadSystem.from_attention(weights)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_transposed_attention_is_not_to_be_renormalised() -> None:
+    """Its rows are senders, whose sums say nothing: what transposing gives is attention."""
+    weights = np.tril(np.random.default_rng(0).random((2, 5, 5))) + np.eye(5)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    with pytest.raises(engine.InvalidSystemError) as caught:
+        engine.MultiHeadSystem.from_attention(np.swapaxes(weights, -1, -2))
+    assert len(caught.value.problems) == 1
+    assert "transpose" in str(caught.value)
+    assert "normalise" not in str(caught.value)
 
 
 def test_everything_wrong_is_reported_at_once() -> None:

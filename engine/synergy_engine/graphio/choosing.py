@@ -148,10 +148,22 @@ def _refuse_unfit(path: Path, chosen: list[Tensor], sinks: bool) -> None:
     if odd or len({each.shape for each in chosen}) > 1:
         raise AttentionFileError(
             f"{path}: attention is (n, n), (H, n, n), (B, H, n, n) or (B, L, H, n, n) numbers, "
-            f"layers all alike; not {'; '.join(map(str, (odd or chosen)[:5]))}"
+            f"layers all alike; not {'; '.join(map(str, (odd or chosen)[:5]))}{_last(odd)}"
         )
     if len(chosen) > 1 and len(chosen[0].shape) > 4:
         raise AttentionFileError(f"{path}: {chosen[0]} holds layers already; choose one tensor")
+
+
+def _last(odd: Sequence[Tensor]) -> str:
+    """What to do with an array whose queries and keys seem to be other axes than the last two."""
+    for each in odd:
+        for at in range(len(each.shape) - 2):
+            if each.shape[at] == each.shape[at + 1] == max(each.shape):
+                return (
+                    f". Queries and keys come last: numpy.moveaxis(array, ({at}, {at + 1}), "
+                    "(-2, -1))"
+                )
+    return ""
 
 
 def _fits(tensor: Tensor, sinks: bool) -> bool:

@@ -107,7 +107,7 @@ attention replaces: as measured ("norm", where the run recorded it), half of it,
 ("one"), as if there were no residual path; "stays" is what passes a layer on that path. The \
 numbers are shares of what the last token hears of the faintest one, which is named beneath the \
 strip: how clearly each token is heard. Above 1×, no choice of one head in each layer does what \
-the heads do together.""",
+the heads do together; averages of heads that never met may exceed 1× too.""",
         "Arrival and paths": """\
 For the chosen token: how soon its walk reaches the sink, by each head and mixed; and the \
 strongest paths of its signal, each step with the head that carries it. ⇄ marks a path that \

@@ -183,6 +183,21 @@ def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> Non
         engine.read_attention(tmp_path / "a.npy")
 
 
+def test_queries_and_keys_that_are_other_axes_are_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.moveaxis(attention(2, 3, 5), (-2, -1), (1, 2)))
+    with pytest.raises(EngineError) as caught:
+        engine.read_attention(path)
+    assert "come last: numpy.moveaxis(array, (1, 2), (-2, -1))" in str(caught.value)
+    np.save(path, np.moveaxis(np.load(path), (1, 2), (-2, -1)))
+    read = engine.read_attention(path, axes="L,H,n,n")
+    np.testing.assert_array_equal(read.attention[0], attention(2, 3, 5))
+    np.save(path, np.ones((3, 3, 9, 5)))  # the equal axes are not the long ones
+    with pytest.raises(EngineError) as caught:
+        engine.read_attention(path)
+    assert "come last" not in str(caught.value)
+
+
 def write_safetensors(path: Path, header: object, data: bytes = b"") -> None:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)

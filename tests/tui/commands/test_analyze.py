@@ -162,6 +162,15 @@ def test_head_weights_from_files(name: str, call: Call, example2: Path, tmp_path
     assert layer["weights"] == "given"
 
 
+@pytest.mark.parametrize("given", ["absent.npy", "0.5,o.5"])
+def test_numbers_that_are_none_may_be_a_file_that_is_absent(
+    given: str, call: Call, example2: Path
+) -> None:
+    refused = call("analyze", example2, "--weights", given)
+    assert refused.exit_code == 2
+    assert f"--weights {given}: neither numbers nor a file that exists." in refused.stderr
+
+
 def test_no_time_is_shown_where_layers_have_none_in_common(call: Call, tmp_path: Path) -> None:
     layers = np.tril(np.ones((2, 1, 4, 4)))
     layers[1, 0, 3, 0] = 3
@@ -241,7 +250,25 @@ def test_several_inputs_have_intervals(call: Call, tmp_path: Path) -> None:
     apart = records(call("analyze", *files, "--json"))
     means = [each["mixing"]["hitting_time_mean"] for each in apart if each["layer"] == 1]
     assert layer["mixing"]["hitting_time_mean"] == pytest.approx(np.mean(means))
-    assert "5 inputs, 95% intervals" in call("analyze", *files, "--together").stdout
+    shown = call("analyze", *files, "--together").stdout
+    assert "5 inputs, 95% intervals" in shown
+    assert "held-out amplification: over one head for all inputs, chosen on others" in shown
+
+
+def test_a_ratio_above_one_is_not_shown_as_if_it_proved_synergy(
+    call: Call, tmp_path: Path, example2: Path
+) -> None:
+    """Heads drawn at random, which cannot act together, exceed the best of them as well."""
+    rng = np.random.default_rng(3)
+    raw = np.tril(rng.random((8, 8, 8)) ** 4 + 1e-9)
+    random, alike = tmp_path / "random.npy", tmp_path / "alike.npy"
+    np.save(random, raw / raw.sum(-1, keepdims=True))
+    np.save(alike, np.repeat((raw / raw.sum(-1, keepdims=True))[:1], 4, axis=0))
+    [layer, _] = records(call("analyze", random, "--json"))
+    assert layer["synergy"]["fidelity_amplification"] > 1.1
+    for file in (random, example2):
+        assert "no evidence that heads act together" in call("analyze", file).stdout
+    assert "no evidence" not in call("analyze", alike).stdout
 
 
 def test_rows_that_do_not_sum_to_one(call: Call, tmp_path: Path, example2: Path) -> None:
@@ -261,6 +288,19 @@ def test_a_graph_file(call: Call, tmp_path: Path) -> None:
     times = [layer["mixing"][key] for key in KEYS["mixing"].split()[2:]]
     assert times == [16, 11, 18, 13]
     assert layer["fidelity"]["normalised"] == pytest.approx(1.8046875, rel=1e-12)
+
+
+def test_what_is_made_of_a_graph_is_said(call: Call, tmp_path: Path) -> None:
+    file, other = tmp_path / "a.csv", tmp_path / "b.csv"
+    file.write_text("source,target\nu,τ\nτ,out\nu,out\n", encoding="utf-8")
+    shutil.copy(file, other)
+    shown = call("analyze", file).stdout
+    assert "the sink is out; where a node has no self-loop, one of weight 1 was added" in shown
+    shown = call("analyze", file, "--sink", "τ", "--self-loops", "keep").stdout
+    assert "the sink is τ\n" in shown
+    refused = call("analyze", file, other, "--together")
+    assert refused.exit_code == 2
+    assert "`head` on every edge" in refused.stderr
 
 
 def test_a_sparse_matrix_is_a_graph(call: Call, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 
 from synergy_tui.experiments.experiment import Experiment
+from synergy_tui.experiments.metrics import metric
 from synergy_tui.words import size
 from tests.places import ROOT
 
@@ -125,6 +126,26 @@ def test_show_json_has_the_newest_numbers(call: Call, finished: Experiment) -> N
     assert record["expectations"] == [
         {"that": "many.fidelity > one.fidelity", "holds": True, "left": 0.4, "right": 0.2}
     ]
+
+
+def test_tables_for_people_have_the_losses_that_expectations_compare(
+    call: Call, make: Make
+) -> None:
+    """The mean of the last ten reports, of which the last may be far from the others."""
+    made = make(
+        "noisy",
+        *(
+            {"kind": "train_step", "run": "one", "step": step, "loss": 0.25, "accuracy": 0.5}
+            for step in range(1, 10)
+        ),
+        {"kind": "train_step", "run": "one", "step": 10, "loss": 0.5, "accuracy": 0.75},
+    )
+    assert metric(made.fold().runs["one"], "loss") == 0.275
+    for shown in (call("show", "noisy"), call("compare", "noisy", "noisy")):
+        assert ".275" in shown.stdout
+        assert ".525" in shown.stdout
+    [record] = objects(call("show", "noisy", "--json"))
+    assert record["runs"][0]["loss"] == 0.5
 
 
 @pytest.mark.parametrize("command", ["show", "compare", "rm"])

@@ -67,6 +67,12 @@ def test_a_run_without_numbers_yet_is_not_named(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.splitlines()[-1] == "step 0/10  60 s"
 
 
+def test_loaded_attention_shows_which_axes_are_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(steps=None)
+    run.happens("run_started", run="a", kind_of_run="loaded", heads=4, layers=2, nodes=8)
+    assert "a: 4 heads, 2 layers, 8 nodes, loaded" in capsys.readouterr().err
+
+
 def test_a_slow_training_has_a_line_every_so_often(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(1_000_000)
     for step in range(1, 602):

@@ -74,6 +74,13 @@ def test_composition_is_a_share_of_steps(capsys: pytest.CaptureFixture[str]) -> 
     assert "nothing composes" not in said
     assert "47% of consecutive steps" in said  # (.509653 + .432432) / 2
     assert "in the inputs" not in said
+    # 1 - (.949807 · .872586 + 1.050193 · 1.127414) / 4
+    assert "change heads (50% if heads followed one another by chance)" in said
+    # Whatever came before, either head is as likely to come next.
+    _, apart = shown(capsys, why__time=3, why__switch=[[0.3, 0.2], [0.3, 0.2]])
+    assert "50% of consecutive steps on the signal's paths change heads (50% if" in apart
+    _, loyal = shown(capsys, why__time=3, why__switch=[[0.75, 0.0], [0.0, 0.25]])
+    assert "0% of consecutive steps on the signal's paths change heads (38% if" in loyal  # 6 / 16
     _, mixed = shown(capsys, why__time=1, why__switch=switch)
     assert "in the inputs with t* > 1, 47% of consecutive steps" in mixed
     assert ".44" in text

@@ -91,6 +91,14 @@ def test_a_clear_difference_is_supported_with_its_numbers() -> None:
     assert board["synergy-clarity"].values == "φ .133 → .2, best head → all"
 
 
+def test_whether_heads_could_compose_is_said_in_words() -> None:
+    events = measured("four", 4)
+    events[1]["overall"]["fidelity"] |= {"time": 1, "beyond_one_step": 0.25}
+    assert scoreboard(state_of(events)).notes[-1] == (
+        "four: faintest token heard best at t* = 1; t* > 1, where heads compose, in 25% of inputs"
+    )
+
+
 def test_worse_is_said_as_plainly() -> None:
     one = measured("one", 1, hitting=10.0, fidelity=0.2, spread=0.1)
     many = measured("many", 8, hitting=30.0, fidelity=0.1, amplification=0.5, spread=0.1)
@@ -172,6 +180,21 @@ def test_synergy_that_shuffled_inputs_show_as_well_is_not_supported() -> None:
     same = board_of(many(0.9, 1.2))["synergy-clarity"]
     assert (same.verdict, same.against) == ("undecided", "shuffled inputs: 1.4×")
     assert board_of(many(1.01, 1.2))["synergy-clarity"].verdict == "supported"
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("designed", "supported"), ("loaded", "undecided")])
+def test_synergy_of_attention_without_a_null_is_not_supported(kind: str, verdict: str) -> None:
+    """Of a graph it is a fact; attention of one input has nothing to be shuffled with."""
+    events = measured("many", 4, amplification=6.0, inputs=1)
+    events[0]["kind_of_run"] = kind
+    board = scoreboard(state_of(events))
+    lines = {line.claim: line for line in board.lines}
+    assert (lines["synergy-clarity"].verdict, lines["synergy-clarity"].ratio) == (verdict, 6.0)
+    noted = any("one input cannot be shuffled" in note for note in board.notes)
+    assert noted == (kind == "loaded")
+    events = measured("many", 4, amplification=0.5, inputs=1)
+    events[0]["kind_of_run"] = kind
+    assert board_of(events)["synergy-clarity"].verdict == "contradicted"
 
 
 def seeds(*losses: tuple[int, float, float], **changes: Any) -> list[list[dict[str, Any]]]:

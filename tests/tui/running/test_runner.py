@@ -330,6 +330,32 @@ def test_loaded_attention_is_measured(tmp_path: Path, attention: Path) -> None:
     assert run.probe.layers[0]["head_weights"] == [0.25, 0.25, 0.5]
 
 
+def test_what_was_guessed_about_loaded_attention_is_a_warning(
+    tmp_path: Path, attention: Path
+) -> None:
+    """As `synergy analyze` prints it; axes that scenarios document are no guess."""
+    values = np.zeros((2, 3, 7, 7))
+    values[..., :5, :5] = np.load(attention)
+    padded, heads, inputs = (tmp_path / name for name in ("padded.npy", "heads.npy", "inputs.npz"))
+    np.save(padded, values)
+    np.save(heads, np.load(attention)[0])
+    np.savez(inputs, **{f"layer_{layer}": np.load(attention) for layer in range(2)})
+    for file, wanted in (
+        (attention, []),
+        (heads, []),
+        (padded, ["padding on the right recognised"]),
+        (inputs, ["axes of each layer taken to be B,H,n,n: 2 inputs, 2 layers"]),
+    ):
+        experiment = make(tmp_path / file.stem, loaded(file))
+        assert execute(experiment) == 0
+        state = experiment.fold()
+        assert state.runs["loaded"].nodes == 5
+        messages = [message for _, _, message in state.warnings]
+        assert len(messages) == len(wanted)
+        assert all(words in message for words, message in zip(wanted, messages, strict=True))
+        assert not any("lengths" in message for message in messages), "no option of a scenario"
+
+
 def test_a_trained_checkpoint_is_loaded_and_measured(tmp_path: Path) -> None:
     trained = make(tmp_path)
     assert execute(trained) == 0
