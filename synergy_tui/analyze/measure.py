@@ -33,6 +33,7 @@ class Options:
     top_paths: int = 0  # how many of the strongest paths to give
     source: str | None = None  # from this node, by name or number, else from the faintest
     sinks: int = 1  # measure fidelity also with each of the last so many positions as sink
+    shuffles: int = 10  # with several inputs, how often heads are shuffled over them, as a null
     why: bool = False  # also which heads carry the faintest node's signal, and what can be reached
     depth: int | None = None
     """Layers of the model, where the source is one of them; else the source's own."""
@@ -74,6 +75,7 @@ def measure(source: Source, options: Options) -> Iterator[dict[str, Any]]:
             weights = np.stack([layer.weights for layer in layers])
             chosen |= {"weights_label": layers[0].weights_label, "rows": rows}
             chosen |= {"sinks": options.sinks, "depth": options.depth}
+            chosen |= {"shuffles": options.shuffles}
             by_input = [engine.analyze_batch(part, weights, **chosen) for part in _parts(source)]
             analyses = [engine.pool(inputs) for inputs in zip(*by_input, strict=True)]
         records = [{**each, "fidelity": listing.renumber(each["fidelity"])} for each in analyses]

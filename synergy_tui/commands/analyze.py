@@ -45,8 +45,12 @@ _SPARE = (
 
 NO_NULL = (
     "averaging raises the faintest node of unrelated heads too, so a ratio above 1 by itself is "
-    "no evidence that heads act together: compare it with that of shuffled or untrained heads "
-    "(of several inputs: engine.analyze_batch(attention, shuffles=20))"
+    "no evidence that heads act together: compare it with that of untrained heads, or measure "
+    "several inputs, whose heads can be shuffled (--shuffles)"
+)
+NULL = (
+    "over shuffled: amplification over that of heads from different inputs, which never met; only "
+    "an interval above 1 says that heads act together"
 )
 
 
@@ -158,6 +162,14 @@ class Gamma(click.ParamType):
     default=1,
     metavar="K",
     help="Also take the last K positions as the sink in turn: mean fidelity.",
+)
+@whole_option(
+    "--shuffles",
+    least=0,
+    most=10_000,
+    default=10,
+    help="With several inputs, how often heads are shuffled over them: what heads that never met "
+    "gain, as a null.",
 )
 @click.option(
     "--why",
@@ -306,13 +318,16 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
     if first["inputs"] > 1:
         read += "; held-out amplification: over one head for all inputs, chosen on others"
     print_note(f"{read}; t: the step at which the faintest node is heard best", "columns")
+    if any(_shuffled(record) for record in records):
+        print_note(NULL, "null")
     if any(_above_one(record) for record in records):
         print_note(NO_NULL, "null")
 
 
 def _above_one(record: Record) -> bool:
-    """Whether the heads together exceed the best of them, or several layers their best chain."""
-    ratios = [record["synergy"].get("fidelity_amplification")]
+    """Whether heads exceed the best of them, or layers their best chain, without a null."""
+    own = record["synergy"].get("fidelity_amplification")
+    ratios = [] if _shuffled(record) else [own]
     ratios += [each["synergy"] for each in record.get("layered") or ()]
     return any(isinstance(ratio, int | float) and ratio > 1 + TIE for ratio in ratios)
 
@@ -322,6 +337,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
     layers = [record for record in records if record["layer"] != "overall"]
     shown = records if len(layers) > 1 else layers
     several = records[0]["inputs"] > 1
+    null = any(_shuffled(record) for record in records)
     capped = f"capped\nat {number(records[0]['mixing'].get('hitting_time_cap'))}"
     left_out = print_table(
         [
@@ -337,6 +353,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
             "best\nhead",
             "amplifi-\ncation",
             *(["held-out\namplif."] if several else []),
+            *(["over\nshuffled"] if null else []),
             "mixing\ngain",
             "diver-\nsity",
         ],
@@ -358,6 +375,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
                     if several
                     else []
                 ),
+                *([_over_shuffled(record)] if null else []),
                 _interval(record, "synergy", "mixing_gain"),
                 number(record["diversity"].get("jensen_shannon"), 3),
             ]
@@ -402,6 +420,22 @@ def _interval(record: Record, group: str, name: str, *, key: str | None = None) 
     if group == "synergy":
         return f"{text} [{number(low, 2)}, {number(high, 2)}]"
     return f"{text} ±{number((high - low) / 2, 2)}"
+
+
+def _shuffled(record: Record) -> Record:
+    """What heads from different inputs gain, where that was measured."""
+    found: Record = (record.get("nulls") or {}).get("shuffled") or {}
+    return found
+
+
+def _over_shuffled(record: Record) -> str:
+    """The amplification over that of heads from different inputs, with its interval."""
+    null, name = _shuffled(record), "fidelity_amplification"
+    own, other = record["synergy"].get(name), null.get(name)
+    if not isinstance(own, int | float) or not isinstance(other, int | float) or not other:
+        return "–"
+    low, high = null["beyond"][name]
+    return f"{number(own / other)} [{number(low, 2)}, {number(high, 2)}]"
 
 
 def _faintest(record: Record) -> str:

@@ -271,6 +271,40 @@ def test_a_ratio_above_one_is_not_shown_as_if_it_proved_synergy(
     assert "no evidence" not in call("analyze", alike).stdout
 
 
+def test_what_heads_gain_stands_beside_that_of_heads_that_never_met(
+    call: Call, tmp_path: Path
+) -> None:
+    """Pairs that divide the nodes, differently in each input, do more than other heads would."""
+    rng = np.random.default_rng(4)
+    together = np.tile(np.eye(12), (16, 1, 2, 1, 1)) * (1 - 1e-3)
+    for heads in together[:, 0]:
+        first = rng.permutation(12) < 6
+        for head, part in zip(heads, (first, ~first), strict=True):
+            head[-1] = (part + 1e-3) / (part + 1e-3).sum()
+    for row in range(11):
+        together[..., row, : row + 1] += 1e-3 / (row + 1)
+    raw = np.tril(rng.random((16, 1, 2, 12, 12)) ** 4 + 1e-9)
+    for name, attention, beyond in (
+        ("together", together, True),
+        ("random", raw / raw.sum(-1, keepdims=True), False),
+    ):
+        np.save(tmp_path / name, attention)
+        asked = (tmp_path / f"{name}.npy", "--axes", "B,L,H,n,n")
+        [layer, _] = records(call("analyze", *asked, "--json"))
+        shuffled = layer["nulls"]["shuffled"]
+        low, high = shuffled["beyond"]["fidelity_amplification"]
+        assert (low > 1) is beyond, (name, low, high)
+        ratio = layer["synergy"]["fidelity_amplification"] / shuffled["fidelity_amplification"]
+        shown = call("analyze", *asked, "--wide").stdout
+        assert f"{ratio:.4g}".lstrip("0") in shown
+        assert "shuffled" in shown
+        assert "no evidence that heads act together" not in shown
+    [layer, _] = records(call("analyze", *asked, "--shuffles", "0", "--json"))
+    assert "nulls" not in layer
+    without = call("analyze", *asked, "--shuffles", "0").stdout
+    assert "no evidence that heads act together" in without
+
+
 def test_rows_that_do_not_sum_to_one(call: Call, tmp_path: Path, example2: Path) -> None:
     halved = tmp_path / "halved.npy"
     np.save(halved, np.load(example2) / 2)
