@@ -15,9 +15,10 @@ from synergy_tui.analyze.listing import node_name
 from synergy_tui.commands.arguments import Real, json_option, whole_option
 from synergy_tui.commands.helptext import Examples
 from synergy_tui.commands.models import model_options, take_model_options
+from synergy_tui.commands.nulls import over_shuffled, print_nulls, shuffled
 from synergy_tui.commands.presentation import COLUMNS_READ, json_line, print_note, print_table
 from synergy_tui.commands.reading import NAMES, reading_options
-from synergy_tui.commands.reasons import TIE, print_layered, print_reasons
+from synergy_tui.commands.reasons import print_layered, print_reasons
 from synergy_tui.console import echo
 from synergy_tui.errors import UserError, as_user_errors
 from synergy_tui.words import bound_name, counted, number
@@ -40,17 +41,6 @@ _SPARE = (
     "diver-\nsity",
     "held-out\namplif.",
     "mixing\ngain",
-)
-
-
-NO_NULL = (
-    "averaging raises the faintest node of unrelated heads too, so a ratio above 1 by itself is "
-    "no evidence that heads act together: compare it with that of untrained heads, or measure "
-    "several inputs, whose heads can be shuffled (--shuffles)"
-)
-NULL = (
-    "over shuffled: amplification over that of heads from different inputs, which never met; only "
-    "an interval above 1 says that heads act together"
 )
 
 
@@ -318,18 +308,7 @@ def _show(records: Sequence[Record], notes: Sequence[str], shown: Shown) -> None
     if first["inputs"] > 1:
         read += "; held-out amplification: over one head for all inputs, chosen on others"
     print_note(f"{read}; t: the step at which the faintest node is heard best", "columns")
-    if any(_shuffled(record) for record in records):
-        print_note(NULL, "null")
-    if any(_above_one(record) for record in records):
-        print_note(NO_NULL, "null")
-
-
-def _above_one(record: Record) -> bool:
-    """Whether heads exceed the best of them, or layers their best chain, without a null."""
-    own = record["synergy"].get("fidelity_amplification")
-    ratios = [] if _shuffled(record) else [own]
-    ratios += [each["synergy"] for each in record.get("layered") or ()]
-    return any(isinstance(ratio, int | float) and ratio > 1 + TIE for ratio in ratios)
+    print_nulls(records)
 
 
 def _layers(records: Sequence[Record], *, wide: bool) -> None:
@@ -337,7 +316,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
     layers = [record for record in records if record["layer"] != "overall"]
     shown = records if len(layers) > 1 else layers
     several = records[0]["inputs"] > 1
-    null = any(_shuffled(record) for record in records)
+    null = any(shuffled(record) for record in records)
     capped = f"capped\nat {number(records[0]['mixing'].get('hitting_time_cap'))}"
     left_out = print_table(
         [
@@ -375,7 +354,7 @@ def _layers(records: Sequence[Record], *, wide: bool) -> None:
                     if several
                     else []
                 ),
-                *([_over_shuffled(record)] if null else []),
+                *([over_shuffled(record)] if null else []),
                 _interval(record, "synergy", "mixing_gain"),
                 number(record["diversity"].get("jensen_shannon"), 3),
             ]
@@ -420,22 +399,6 @@ def _interval(record: Record, group: str, name: str, *, key: str | None = None) 
     if group == "synergy":
         return f"{text} [{number(low, 2)}, {number(high, 2)}]"
     return f"{text} ±{number((high - low) / 2, 2)}"
-
-
-def _shuffled(record: Record) -> Record:
-    """What heads from different inputs gain, where that was measured."""
-    found: Record = (record.get("nulls") or {}).get("shuffled") or {}
-    return found
-
-
-def _over_shuffled(record: Record) -> str:
-    """The amplification over that of heads from different inputs, with its interval."""
-    null, name = _shuffled(record), "fidelity_amplification"
-    own, other = record["synergy"].get(name), null.get(name)
-    if not isinstance(own, int | float) or not isinstance(other, int | float) or not other:
-        return "–"
-    low, high = null["beyond"][name]
-    return f"{number(own / other)} [{number(low, 2)}, {number(high, 2)}]"
 
 
 def _faintest(record: Record) -> str:
